@@ -1,0 +1,77 @@
+# `make demo` and `make test` are all that a fresh machine with Python and make needs.
+# Everything goes into .venv; a second call finds the stamps there and is quick.
+
+VENV    ?= .venv
+PYTHON  ?= python3
+TESTS   ?= tests
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+STAMP   := $(VENV)/.stamp
+CLIENT  := $(VENV)/client
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types layers ci docs examples clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP)-base ## Watch a session keep a device to itself (about a minute)
+	$(BIN)/sojourn demo
+
+test: $(STAMP)-test ## Run the tests (TESTS=tests/unit for some of them)
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(STAMP)-dev ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)-dev ## Check the types
+	$(BIN)/mypy
+
+layers: $(STAMP)-dev ## Check who imports whom
+	$(BIN)/lint-imports --no-logo --no-cache
+
+ci: ## What the CI runs
+	.ci/run
+
+docs: $(STAMP)-docs ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+examples: $(STAMP)-test $(CLIENT)/.stamp ## Run examples/ in an environment that has the Qiskit client and no Sojourn
+	EXAMPLES_PYTHON=$(CURDIR)/$(CLIENT)/bin/python $(BIN)/python -m pytest tests/acceptance/test_examples.py
+
+clean: ## Remove what was built, the environments too
+	rm -rf $(VENV) site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Three tries, as the plain `python3` of many machines is too old while a newer one lies beside it.
+$(BIN)/python:
+	@for python in $(PYTHON) python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Sojourn needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." >&2; \
+	  echo "Name another one: make $(or $(MAKECMDGOALS),demo) PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv $(VENV) || { \
+	  rm -rf $(VENV); \
+	  echo "Python could not make an environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(STAMP)-base: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing Sojourn and Qiskit into $(VENV)"
+	$(PIP) -e .
+	@touch $@
+
+$(STAMP)-%: $(STAMP)-base
+	$(PIP) -e '.[$*]'
+	@touch $@
+
+# make would delete them as intermediate files.
+.SECONDARY: $(STAMP)-base $(STAMP)-test $(STAMP)-dev $(STAMP)-docs
+
+$(CLIENT)/.stamp: $(BIN)/python constraints.txt
+	$(BIN)/python -m venv $(CLIENT)
+	$(CLIENT)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt \
+	  qiskit-ibm-runtime scipy
+	@touch $@

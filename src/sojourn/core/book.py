@@ -1,0 +1,186 @@
+"""What a lane knows and what it has decided: entities, their deadlines, and the effects of the present event.
+
+Owns every state change: nothing else writes `state`. Decides nothing about policy.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from copy import copy
+from enum import IntEnum
+from heapq import heappop, heappush
+
+from sojourn.core.effects import Charge, ChargeKind, Effect, JobChanged, SessionChanged
+from sojourn.core.model import Job, JobState, Session, SessionState
+from sojourn.core.transitions import JOB, SESSION, IllegalTransition
+
+STORY_LENGTH = 32
+
+
+class Due(IntEnum):
+    """The kinds of deadline; at the same instant they fire in this order."""
+
+    RUN_LIMIT = 0
+    MAX_TIME = 1
+    TTL = 2
+    UNUSED = 3
+
+
+class Deadlines:
+    """A heap of instants. An entry is void when its entity no longer names that instant."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, Due, str]] = []
+
+    def push(self, at: float, due: Due, entity: str) -> None:
+        heappush(self._heap, (at, due, entity))
+
+    def peek(self) -> tuple[float, Due, str] | None:
+        return self._heap[0] if self._heap else None
+
+    def pop(self) -> None:
+        heappop(self._heap)
+
+
+class Book:
+    """Live jobs and sessions of one lane. Final jobs and closed sessions leave it."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.sessions: dict[str, Session] = {}
+        self.deadlines = Deadlines()
+        self.effects: list[Effect] = []
+        self._members: dict[str, set[str]] = {}
+        self._touched: dict[str, str] = {}
+        self._stories: dict[str, deque[str]] = {}
+
+    # jobs
+
+    def add_job(self, job: Job, now: float, cause: str) -> None:
+        self.restore_job(job)
+        self._tell(job.id, f"{now:.3f} {cause}: {job.state}")
+        self.effects.append(JobChanged(copy(job), None, now, cause))
+
+    def restore_job(self, job: Job) -> None:
+        self.jobs[job.id] = job
+        if job.session_id and not job.detached:
+            self._members.setdefault(job.session_id, set()).add(job.id)
+
+    def move_job(self, job: Job, to: JobState, now: float, cause: str) -> None:
+        before = job.state
+        if to not in JOB[before]:
+            raise IllegalTransition(f"job {job.id}", before, to, self._stories.get(job.id, ()))
+        job.state = to
+        self._tell(job.id, f"{now:.3f} {cause}: {before} -> {to}")
+        if to.final:
+            job.ended_at = now
+            self._forget_member(job)
+            del self.jobs[job.id]
+            self._stories.pop(job.id, None)
+        self.effects.append(JobChanged(copy(job), before, now, cause))
+
+    def detach_job(self, job: Job, now: float, cause: str, cache_expires_at: float | None) -> None:
+        """R34: from now on a plain job; it keeps the session's id for the record."""
+        self._forget_member(job)
+        job.detached = True
+        job.cache_expires_at = cache_expires_at
+        self.effects.append(JobChanged(copy(job), job.state, now, cause))
+
+    def members(self, session_id: str) -> list[Job]:
+        """The session's live jobs in order of acceptance."""
+        ids = self._members.get(session_id, ())
+        return sorted((self.jobs[i] for i in ids), key=lambda job: job.seq)
+
+    def has_members(self, session_id: str) -> bool:
+        return bool(self._members.get(session_id))
+
+    def _forget_member(self, job: Job) -> None:
+        if job.session_id and not job.detached:
+            members = self._members[job.session_id]
+            members.discard(job.id)
+            if not members:
+                del self._members[job.session_id]
+
+    # sessions
+
+    def add_session(self, session: Session, now: float, cause: str) -> None:
+        self.sessions[session.id] = session
+        self._tell(session.id, f"{now:.3f} {cause}: {session.state}")
+        self.effects.append(SessionChanged(copy(session), None, now, cause))
+
+    def move_session(self, session: Session, to: SessionState, now: float, cause: str) -> None:
+        before = session.state
+        if to not in SESSION[before]:
+            raise IllegalTransition(f"session {session.id}", before, to, self._stories.get(session.id, ()))
+        session.state = to
+        self._tell(session.id, f"{now:.3f} {cause}: {before} -> {to}")
+        if to is SessionState.CLOSED:
+            del self.sessions[session.id]
+            self._stories.pop(session.id, None)
+            self._touched.pop(session.id, None)
+        self.effects.append(SessionChanged(copy(session), before, now, cause))
+
+    def touch(self, session: Session, cause: str) -> None:
+        """Some field has changed: the session is written once at the end of the event."""
+        if session.id in self.sessions:
+            self._touched[session.id] = cause
+
+    # deadlines of a session: the field is the truth, the heap only reminds
+
+    def set_ttl(self, session: Session, at: float | None) -> None:
+        session.ttl_at = at
+        self._remind(at, Due.TTL, session.id)
+
+    def set_end(self, session: Session, at: float | None) -> None:
+        session.ends_at = at
+        self._remind(at, Due.MAX_TIME, session.id)
+
+    def set_unused(self, session: Session, at: float | None) -> None:
+        session.unused_at = at
+        self._remind(at, Due.UNUSED, session.id)
+
+    def remind_all(self, session: Session) -> None:
+        self._remind(session.ttl_at, Due.TTL, session.id)
+        self._remind(session.ends_at, Due.MAX_TIME, session.id)
+        self._remind(session.unused_at, Due.UNUSED, session.id)
+
+    def _remind(self, at: float | None, due: Due, entity: str) -> None:
+        if at is not None:
+            self.deadlines.push(at, due, entity)
+
+    # ledger
+
+    def charge(
+        self,
+        kind: ChargeKind,
+        user: str,
+        project: str,
+        start: float,
+        end: float,
+        *,
+        job_id: str | None = None,
+        session_id: str | None = None,
+    ) -> Charge | None:
+        """A ledger row; none when no time has passed."""
+        if end <= start:
+            return None
+        row = Charge(kind, user, project, start, end, job_id, session_id)
+        self.effects.append(row)
+        return row
+
+    # the end of an event
+
+    def take(self, now: float) -> list[Effect]:
+        """All effects since the last call, with one last word on every touched session."""
+        for session_id, cause in self._touched.items():
+            session = self.sessions[session_id]
+            self.effects.append(SessionChanged(copy(session), session.state, now, cause))
+        self._touched.clear()
+        taken, self.effects = self.effects, []
+        return taken
+
+    def story(self, entity: str) -> tuple[str, ...]:
+        return tuple(self._stories.get(entity, ()))
+
+    def _tell(self, entity: str, line: str) -> None:
+        self._stories.setdefault(entity, deque(maxlen=STORY_LENGTH)).append(line)

@@ -1,0 +1,22 @@
+"""The numbers beside the reasons; those that the real service has too mean the same here."""
+
+SESSION_CLOSED = 1217
+"""R33, R35: the session takes or runs no more jobs."""
+RAN_TOO_LONG = 1305
+"""R52: the client raises RuntimeJobMaxTimeoutError for it."""
+TOO_MANY_PENDING = 3458
+"""R50."""
+NOT_IN_SESSION = 1218
+"""R5, R6: this job cannot be part of that session."""
+OVER_LIMIT = 1219
+"""R20: a time that was asked for exceeds a limit."""
+ROOT_GONE = 1220
+"""R40, R41: the session's first job was cancelled, or failed before its data was prepared."""
+CACHE_EXPIRED = 1221
+"""R34: the cached data of the session's first job is gone."""
+SYSTEM_FAILURE = 8100
+"""The device or the service failed, not the job; nothing is charged (R49)."""
+ALREADY_FINAL = 1214
+"""R53: the job has ended."""
+UNKNOWN = 1291
+"""No such job or session on this lane."""

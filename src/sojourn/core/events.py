@@ -1,0 +1,136 @@
+"""Everything that can happen to a device's lane, on one page. Pure data; the time comes beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sojourn.core.model import JobKind, Mode
+
+
+@dataclass(frozen=True, slots=True)
+class JobAccepted:
+    """A job came in. `own_limit` is its max_execution_time in seconds, if it has one."""
+
+    job_id: str
+    seq: int
+    user: str
+    project: str
+    program: str
+    session_id: str | None = None
+    own_limit: float | None = None
+    kind: JobKind = JobKind.USER
+
+
+@dataclass(frozen=True, slots=True)
+class JobPrepared:
+    """Preparation succeeded: the job may queue (R51)."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobUnfit:
+    """Preparation found that the job cannot run."""
+
+    job_id: str
+    reason: str
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobCancelled:
+    """Somebody who may wants the job gone (R53)."""
+
+    job_id: str
+    by: str = "the user"
+
+
+class Outcome(StrEnum):
+    """How a run on the device ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"  # the user's error
+    CRASHED = "crashed"  # the worker died under it
+    STOPPED = "stopped"  # we killed it
+    LOST = "lost"  # the server died; nobody knows (R55)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The device is free again. A result of a job that is already final is dropped (R53)."""
+
+    job_id: str
+    attempt: int
+    outcome: Outcome
+    reason: str | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """`max_time` in seconds, None when the user did not say (R19)."""
+
+    session_id: str
+    user: str
+    project: str
+    mode: Mode
+    max_time: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDrained:
+    """No more jobs; those there may finish (R38a)."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """The hard close (R33)."""
+
+    session_id: str
+    by: str = "the user"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReady:
+    """The device can run a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLost:
+    """The device cannot run a job for now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    """Device seconds charged on another lane of the pool (R48)."""
+
+    user: str
+    project: str
+    seconds: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: every deadline up to and including now fires."""
+
+
+Event = (
+    JobAccepted
+    | JobPrepared
+    | JobUnfit
+    | JobCancelled
+    | RunEnded
+    | SessionOpened
+    | SessionDrained
+    | SessionClosed
+    | DeviceReady
+    | DeviceLost
+    | UsageReported
+    | Tick
+)

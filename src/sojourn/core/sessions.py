@@ -1,0 +1,230 @@
+"""The life of sessions on one lane: activate, hold, deactivate, resume, drain, end (R16-R42).
+
+Owns each session's clocks; the lane tells it what jobs do. May not select or run anything.
+"""
+
+from __future__ import annotations
+
+from sojourn.core import codes
+from sojourn.core.book import Book
+from sojourn.core.effects import ChargeKind
+from sojourn.core.events import SessionOpened
+from sojourn.core.model import Job, JobState, Session, SessionState
+from sojourn.core.profile import Profile
+from sojourn.core.queues import Queues
+from sojourn.core.words import at_time
+
+
+class Sessions:
+    def __init__(self, book: Book, queues: Queues, profile: Profile) -> None:
+        self._book = book
+        self._queues = queues
+        self._profile = profile
+
+    # opening, and what jobs do
+
+    def open(self, event: SessionOpened, now: float) -> None:
+        session = Session(
+            id=event.session_id,
+            user=event.user,
+            project=event.project,
+            mode=event.mode,
+            created_at=now,
+            ttl=self._profile.ttl(event.mode),
+            max_time=event.max_time,
+        )
+        self._book.set_unused(session, now + self._profile.unused_expiry)  # R26
+        self._book.add_session(session, now, "opened")
+
+    def joined(self, session: Session, job: Job) -> None:
+        """A job was accepted into it."""
+        session.first = session.first or job.id
+        self._book.set_unused(session, None)
+        self._book.touch(session, "job accepted")
+
+    def started(self, job: Job, now: float) -> None:
+        """A user's job starts on the device; its session, if any, becomes or stays active (R16, R28)."""
+        session = self._session_of(job)
+        if session is None:
+            return
+        if session.state is SessionState.OPEN:
+            self._begin(session, job, now)
+        if session.state is SessionState.ACTIVE:
+            self._end_hold(session, now)
+            self._book.touch(session, "job started")
+        else:
+            others = [j for j in self._book.members(session.id) if j.state is JobState.QUEUED]
+            self._queues.activate(session.id, others)
+            session.activated_at = now
+            self._book.move_session(session, SessionState.ACTIVE, now, "job started")
+        session.last_job_started = now
+        session.ttl_left = None
+        self._book.set_ttl(session, None)
+        self._book.touch(session, "job started")
+
+    def _begin(self, session: Session, root: Job, now: float) -> None:
+        """R16, R19: the root job starts, and with it the clock of max_time."""
+        session.root = root.id
+        session.started_at = now
+        if session.max_time is None:
+            own = root.own_limit if root.own_limit is not None else self._profile.limit_of(root.program)
+            session.max_time = min(self._profile.max_time, own)
+        self._book.set_end(session, now + session.max_time)
+        session.cache_expires_at = now + session.max_time + self._profile.cache_grace  # R42
+
+    def job_ended(self, job: Job, was: JobState, now: float) -> None:
+        """One of its jobs has reached a final state, from the state `was`."""
+        session = self._session_of(job)
+        if session is None:
+            return
+        if was is JobState.RUNNING:
+            session.job_seconds += job.charged
+            session.last_job_completed = now
+            if session.state is SessionState.PENDING_CLOSED:
+                self._close(session, now, "last job ended")
+                return
+            session.hold_since = now
+            self._book.set_ttl(session, now + session.ttl)  # R22, R25
+        elif self._idles_without_clock(session):
+            self._book.set_ttl(session, now)  # its ttl ran out while this job was waiting
+        self._book.touch(session, "job ended")
+        self._finish_drain(session, now)
+
+    def requeued(self, job: Job, now: float) -> None:
+        """R55: the run was lost and the job waits again, before it is put into a queue."""
+        session = self._session_of(job)
+        if session is None:
+            return
+        if session.state is SessionState.PENDING_CLOSED:  # R36: it may finish, as a plain job
+            self._book.detach_job(job, now, "session ended", session.cache_expires_at)
+            self._close(session, now, "last job left")
+        else:
+            self._book.set_ttl(session, now + session.ttl)
+            self._book.touch(session, "job requeued")
+
+    def lost_first(self, job: Job, what: str, now: float) -> None:
+        """R40, R41: if `job` was the root, or stood for it, the session cannot go on."""
+        session = self._session_of(job)
+        if session is not None and job.id == (session.root or session.first):
+            why = f"its first job {job.id} {what}"
+            self.end(session, now, why, "first job lost", code=codes.ROOT_GONE, spare_accepted=False)
+
+    # the ttl clock
+
+    def suspend_clock(self, now: float) -> None:
+        """D1: a system job takes the device."""
+        session = self._active()
+        if session is None:
+            return
+        self._end_hold(session, now)
+        if session.ttl_at is not None:
+            session.ttl_left = max(0.0, session.ttl_at - now)
+            self._book.set_ttl(session, None)
+        self._book.touch(session, "system job started")
+
+    def resume_clock(self, now: float) -> None:
+        """D1: the device is free again; nothing happens if no clock was suspended."""
+        session = self._active()
+        if session is not None and session.ttl_left is not None:
+            self._book.set_ttl(session, now + session.ttl_left)
+            session.ttl_left = None
+            session.hold_since = now
+            self._book.touch(session, "system job ended")
+
+    def ttl_over(self, session: Session, at: float) -> None:
+        """R23, R24: deactivate, unless a job is queued and only waits for the device to come back."""
+        self._book.set_ttl(session, None)
+        if self._queues.session_waits:
+            self._book.touch(session, "ttl over")
+            return
+        self._end_hold(session, at)
+        self._end_spell(session, at)
+        self._queues.deactivate()
+        self._book.move_session(session, SessionState.INACTIVE, at, "ttl over")
+
+    # ending
+
+    def drain(self, session: Session, now: float) -> None:
+        """R38a."""
+        session.accepting = False
+        self._book.touch(session, "drained")
+        self._finish_drain(session, now)
+
+    def _finish_drain(self, session: Session, now: float) -> None:
+        if not session.accepting and not self._book.has_members(session.id):
+            self.end(session, now, "closed by the user, and its last job was done", "drained")
+
+    def end(
+        self,
+        session: Session,
+        now: float,
+        why: str,
+        cause: str,
+        *,
+        code: int = codes.SESSION_CLOSED,
+        spare_accepted: bool = True,
+    ) -> None:
+        """R32-R36. Queued jobs fail; accepted ones become plain jobs (R34) unless not spared (R40)."""
+        session.accepting = False
+        session.reason = f"Session {session.id} ended at {at_time(now)}: {why}."
+        running = False
+        for job in self._book.members(session.id):
+            if job.state is JobState.RUNNING:
+                running = True
+            elif job.state is JobState.ACCEPTED and spare_accepted:
+                self._book.detach_job(job, now, cause, session.cache_expires_at)
+            else:
+                if job.state is JobState.QUEUED:
+                    self._queues.discard(job)
+                job.reason, job.reason_code = session.reason, code
+                self._book.move_job(job, JobState.FAILED, now, cause)
+        self._end_hold(session, now)
+        session.ttl_left = None
+        self._book.set_ttl(session, None)
+        self._book.set_end(session, None)
+        self._book.set_unused(session, None)
+        if self._queues.active == session.id:
+            self._queues.deactivate()
+        if running:
+            self._book.move_session(session, SessionState.PENDING_CLOSED, now, cause)
+        else:
+            self._close(session, now, cause)
+
+    def _close(self, session: Session, now: float, cause: str) -> None:
+        self._end_spell(session, now)
+        session.closed_at = now
+        self._book.move_session(session, SessionState.CLOSED, now, cause)
+
+    # accounts
+
+    def _end_hold(self, session: Session, now: float) -> None:
+        """R49: idle time in which the device was held is a ledger row of its own."""
+        if session.hold_since is None:
+            return
+        row = self._book.charge(
+            ChargeKind.HELD, session.user, session.project, session.hold_since, now, session_id=session.id
+        )
+        if row is not None:
+            self._queues.fair.usage.add(session.project, row.seconds, now)
+        session.hold_since = None
+
+    def _end_spell(self, session: Session, now: float) -> None:
+        session.active_seconds = session.elapsed(now)
+
+    # who
+
+    def _session_of(self, job: Job) -> Session | None:
+        return None if job.detached or job.session_id is None else self._book.sessions.get(job.session_id)
+
+    def _active(self) -> Session | None:
+        return self._book.sessions[self._queues.active] if self._queues.active else None
+
+    def _idles_without_clock(self, session: Session) -> bool:
+        return (
+            session.state is SessionState.ACTIVE
+            and session.ttl_at is None
+            and session.ttl_left is None
+            and not any(
+                j.state in (JobState.QUEUED, JobState.RUNNING) for j in self._book.members(session.id)
+            )
+        )

@@ -1,0 +1,15 @@
+"""How times and durations read in a reason. Pure formatting."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def seconds(value: float) -> str:
+    """`600 s`, `2.5 s`: plain seconds, as the settings and the client give them."""
+    return f"{value:g} s"
+
+
+def at_time(at: float) -> str:
+    """An instant in UTC to the second, for people."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,315 @@
+"""R48-R55 in their simple cases, and the machine's own promises. Virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from sojourn.core import JobState, Lane, Profile, codes
+from sojourn.core import events as ev
+from sojourn.core.effects import Charge, ChargeKind, JobChanged, Rejected, Start
+from sojourn.core.transitions import JOB, SESSION, IllegalTransition
+from tests.unit.core.world import START, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_r48_the_least_used_project_goes_first_and_its_oldest_job(world: World) -> None:
+    world.submit("a1", "ann")
+    world.submit("a2", "ann")
+    world.submit("b1", "bob")
+    world.submit("b2", "bob")
+    world.run_for(10, "a1")
+    assert world.running == "b1"
+    world.run_for(4, "b1")
+    assert world.running == "b2"  # bob has used 4 s, ann 10 s
+    world.run_for(7, "b2")
+    assert world.running == "a2"
+
+
+def test_r48_ties_go_to_the_oldest_waiting_job(world: World) -> None:
+    world.submit("z", "zoe")
+    world.submit("c1", "cid")
+    world.submit("b1", "bob")
+    world.finish("z")
+    assert world.running == "c1"
+
+
+def test_r48_usage_leaves_the_window_after_28_days(world: World) -> None:
+    world.submit("a1", "ann")
+    world.run_for(1000, "a1")
+    world.sleep(28 * 86400)
+    world.submit("x", "xav")
+    world.run_for(1, "x")
+    world.submit("x0", "xav")
+    world.submit("x1", "xav")
+    world.submit("a2", "ann")
+    world.finish("x0")
+    assert world.running == "a2"
+
+
+def test_r48_usage_on_another_device_counts(world: World) -> None:
+    world.do(ev.UsageReported("ann", "ann", 100.0, world.now))
+    world.submit("x", "xav")
+    world.submit("a1", "ann")
+    world.submit("b1", "bob")
+    world.finish("x")
+    assert world.running == "b1"
+
+
+def test_r49_a_jobs_row_is_its_time_on_the_device(world: World) -> None:
+    world.submit("a1")
+    world.run_for(12.5, "a1")
+    (row,) = world.charges
+    assert row == Charge(ChargeKind.JOB, "ann", "ann", START, START + 12.5, "a1", None)
+
+
+def test_r49_held_idle_time_is_a_row_of_its_own_kind(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.run_for(10, "a1")
+    world.sleep(20)
+    world.submit("a2", "ann", "A")
+    world.run_for(5, "a2")
+    world.sleep(300)
+    assert [(c.kind, c.seconds) for c in world.charges] == [
+        ("job", 10.0),
+        ("held", 20.0),
+        ("job", 5.0),
+        ("held", 300.0),
+    ]
+
+
+@pytest.mark.parametrize("outcome", [ev.Outcome.CRASHED, ev.Outcome.LOST])
+def test_r49_a_system_failure_charges_nothing(outcome: ev.Outcome) -> None:
+    world = World(crash_reruns=0, rerun_lost=False)
+    world.submit("a1")
+    world.sleep(10)
+    world.finish("a1", outcome)
+    assert world.is_("a1", "failed")
+    assert world.jobs["a1"].reason_code == codes.SYSTEM_FAILURE
+    assert world.charges == []
+
+
+def test_r49_a_user_error_and_a_cancel_charge_what_was_used(world: World) -> None:
+    world.submit("a1")
+    world.sleep(3)
+    world.finish("a1", ev.Outcome.FAILED, reason="bad angle", code=1)
+    world.submit("a2")
+    world.sleep(4)
+    world.cancel("a2")
+    assert [c.seconds for c in world.charges] == [3.0, 4.0]
+
+
+def test_r51_a_job_goes_through_its_states_in_order(world: World) -> None:
+    world.submit("a1")
+    world.finish("a1")
+    assert [s for e, s, _ in world.steps if e == "a1"] == ["accepted", "queued", "running", "completed"]
+
+
+def test_r52_a_job_that_runs_too_long_is_stopped(world: World) -> None:
+    world.submit("a1", limit=60.0)
+    world.submit("b1", "bob")
+    world.sleep(59)
+    assert world.is_("a1", "running")
+    world.sleep(1)
+    job = world.jobs["a1"]
+    assert (job.state, job.reason_code) == (JobState.CANCELLED, codes.RAN_TOO_LONG)
+    assert "60 s" in (job.reason or "")
+    assert world.stopped == ["a1"]
+    assert world.running is None  # the worker has not let go yet
+    assert world.is_("b1", "queued")
+    world.finish("a1", ev.Outcome.STOPPED)
+    assert world.running == "b1"
+
+
+@pytest.mark.parametrize("state", ["accepted", "queued", "running"])
+def test_r53_cancel_works_in_every_state_before_the_end(world: World, state: str) -> None:
+    if state == "queued":
+        world.submit("b1", "bob")
+    world.submit("a1", prepared=state != "accepted")
+    assert world.is_("a1", state)
+    assert world.cancel("a1") is None
+    assert world.is_("a1", "cancelled")
+    refused = world.cancel("a1")
+    assert refused is not None
+    assert refused.code == codes.ALREADY_FINAL
+
+
+def test_r53_a_result_that_loses_the_race_against_a_cancel_is_dropped(world: World) -> None:
+    world.submit("a1")
+    world.cancel("a1")
+    effects = world.finish("a1")
+    assert effects == []
+    assert world.is_("a1", "cancelled")
+
+
+def test_r53_preparation_that_ends_after_a_cancel_changes_nothing(world: World) -> None:
+    world.submit("a1", prepared=False)
+    world.cancel("a1")
+    world.prepare("a1")
+    world.do(ev.JobUnfit("a1", "too late", 1))
+    assert world.is_("a1", "cancelled")
+
+
+def test_r55_a_crash_reruns_the_job_once_before_the_others(world: World) -> None:
+    world.submit("a1")
+    world.submit("a2")
+    world.finish("a1", ev.Outcome.CRASHED)
+    assert world.running == "a1"
+    assert world.jobs["a1"].attempt == 2
+    world.finish("a1", ev.Outcome.CRASHED, reason="SIGSEGV")
+    assert world.is_("a1", "failed")
+    assert "SIGSEGV" in (world.jobs["a1"].reason or "")
+    assert world.running == "a2"
+
+
+def test_r55_a_late_report_of_an_earlier_attempt_is_ignored(world: World) -> None:
+    world.submit("a1")
+    world.finish("a1", ev.Outcome.CRASHED)
+    assert world.do(ev.RunEnded("a1", 1, ev.Outcome.COMPLETED)) == []
+    assert world.is_("a1", "running")
+
+
+def restarted(world: World) -> World:
+    """The same facts in a new process."""
+    after = World()
+    after.lane = Lane("device", world.lane.profile)
+    after.now = world.now
+    after.jobs, after.sessions = dict(world.jobs), dict(world.sessions)
+    lost = after.lane.restore(
+        [j for j in world.jobs.values() if not j.state.final],
+        [s for s in world.sessions.values() if s.state != "closed"],
+    )
+    after.do(ev.Tick())
+    for event in lost:
+        after.do(event)
+    after.do(ev.DeviceReady())
+    return after
+
+
+def test_r55_after_a_restart_the_lost_run_is_run_again_first(world: World) -> None:
+    world.submit("a1")
+    world.submit("a2")
+    after = restarted(world)
+    assert after.running == "a1"
+    assert after.jobs["a1"].attempt == 2
+    after.finish("a1")
+    assert after.running == "a2"
+
+
+def test_r55_hardware_fails_a_lost_run(world: World) -> None:
+    hardware = World(rerun_lost=False)
+    hardware.submit("a1")
+    after = restarted(hardware)
+    assert after.is_("a1", "failed")
+    assert after.jobs["a1"].reason_code == codes.SYSTEM_FAILURE
+
+
+def test_r55_an_active_session_survives_a_restart_with_its_clocks(world: World) -> None:
+    world.open("A", max_time=1000.0)
+    world.submit("a1", "ann", "A")
+    world.run_for(10, "a1")
+    world.submit("b1", "bob")
+    world.now += 100
+    after = restarted(world)
+    assert after.is_("A", "active")
+    assert after.running is None
+    after.sleep(199)
+    assert after.is_("A", "active")
+    after.sleep(1)
+    assert after.is_("A", "inactive")
+    assert after.running == "b1"
+
+
+def test_r55_overdue_timers_fire_first_and_at_their_own_time(world: World) -> None:
+    world.open("A", max_time=1000.0)
+    world.submit("a1", "ann", "A")
+    world.run_for(10, "a1")
+    world.submit("b1", "bob")
+    world.now += 100_000
+    after = restarted(world)
+    assert ("A", "inactive", START + 310) in after.steps
+    assert ("A", "closed", START + 1000) in after.steps
+    assert after.running == "b1"
+
+
+def test_r55_a_session_that_ended_meanwhile_lets_its_lost_job_finish_as_a_plain_one(world: World) -> None:
+    world.open("A", max_time=100.0)
+    world.submit("a1", "ann", "A")
+    world.now += 500
+    after = restarted(world)
+    assert after.is_("A", "closed")
+    assert after.running == "a1"
+    after.finish("a1")
+    assert after.is_("a1", "completed")
+
+
+def test_a_device_that_is_lost_starts_nothing_until_it_is_back(world: World) -> None:
+    world.do(ev.DeviceLost("the cryostat is warm"))
+    world.submit("a1")
+    assert world.running is None
+    world.do(ev.DeviceReady())
+    assert world.running == "a1"
+
+
+def test_a_session_whose_ttl_runs_out_while_its_job_waits_for_the_device_keeps_it(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.finish("a1")
+    world.do(ev.DeviceLost("restarting"))
+    world.submit("a2", "ann", "A")
+    world.sleep(1000)
+    assert world.is_("A", "active")
+    world.cancel("a2")
+    world.sleep(0)
+    assert world.is_("A", "inactive")
+
+
+def test_a_rejected_event_changes_nothing_but_due_deadlines_still_fire(world: World) -> None:
+    world.open("A")
+    world.now += 1801
+    effects = world.do(ev.JobAccepted("x", 99, "ann", "ann", "sampler", "A"))
+    assert any(isinstance(e, Rejected) for e in effects)
+    assert not any(isinstance(e, JobChanged | Start) for e in effects)
+    assert world.is_("A", "closed")
+
+
+def test_time_never_runs_backwards_in_a_lane(world: World) -> None:
+    world.submit("a1")
+    world.now -= 50
+    world.finish("a1")
+    assert world.jobs["a1"].ended_at == START
+
+
+def test_an_illegal_step_raises_with_the_story(world: World) -> None:
+    world.submit("a1")
+    job = world.lane.book.jobs["a1"]
+    with pytest.raises(IllegalTransition, match=r"accepted -> queued; .* queued -> running") as error:
+        world.lane.book.move_job(job, JobState.ACCEPTED, world.now, "a bug")
+    assert len(error.value.story) == 3
+
+
+def test_the_tables_name_every_state() -> None:
+    assert set(JOB) == set(JobState)
+    for table in (JOB, SESSION):
+        for targets in table.values():
+            assert targets <= set(table)
+
+
+def test_position_follows_the_order_in_which_jobs_start(world: World) -> None:
+    world.submit("x", "xav")
+    for i in range(4):
+        world.submit(f"a{i}", "ann")
+        world.submit(f"b{i}", "bob")
+    order = world.lane.order()
+    assert world.lane.next_in_line() == order[0]
+    world.finish("x")
+    assert world.running == order[0]
+
+
+def test_profiles_are_data() -> None:
+    assert Profile().limit_of("sampler") == 10_000
+    assert Profile().limit_of("estimator") == 18_000
