@@ -1,0 +1,9 @@
+"""alembic's entry: runs on the connection that `sojourn.store.migrate` hands over."""
+
+from alembic import context
+
+from sojourn.store.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+context.run_migrations()

@@ -1,0 +1,85 @@
+"""From rows back to the core's entities and the jobs' meta data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sojourn.core.model import Job, JobKind, JobState, Mode, Session, SessionState
+from sojourn.store.unit import JobMeta
+
+
+def job_of(row: Any) -> Job:
+    return Job(
+        id=row.id,
+        seq=row.seq,
+        user=row.user_id,
+        project=row.project_id,
+        program=row.program,
+        accepted_at=row.accepted_at,
+        limit=row.run_limit,
+        own_limit=row.own_limit,
+        session_id=row.session_id,
+        kind=JobKind(row.kind),
+        state=JobState(row.state),
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        attempt=row.attempt,
+        crashes=row.crashes,
+        detached=row.detached,
+        cache_expires_at=row.cache_expires_at,
+        reason=row.reason,
+        reason_code=row.reason_code,
+        charged=row.charged,
+    )
+
+
+def meta_of(row: Any) -> JobMeta:
+    return JobMeta(
+        private=row.private,
+        cost=row.cost,
+        log_level=row.log_level,
+        caller=row.caller,
+        warnings=tuple(json.loads(row.warnings)),
+        tags=tuple(json.loads(row.tags)),
+        params_hash=row.params_hash,
+        result_hash=row.result_hash,
+        logs_hash=row.logs_hash,
+        submit_digest=row.submit_digest,
+        idempotency_key=row.idempotency_key,
+        estimated_seconds=row.estimated_seconds,
+        num_circuits=row.num_circuits,
+        num_qubits=row.num_qubits,
+        executions=row.executions,
+    )
+
+
+def session_of(row: Any) -> Session:
+    return Session(
+        id=row.id,
+        user=row.user_id,
+        project=row.project_id,
+        mode=Mode(row.mode),
+        created_at=row.created_at,
+        ttl=row.ttl,
+        max_time=row.max_time,
+        state=SessionState(row.state),
+        accepting=row.accepting,
+        first=row.first_job,
+        root=row.root_job,
+        started_at=row.started_at,
+        activated_at=row.activated_at,
+        closed_at=row.closed_at,
+        ends_at=row.ends_at,
+        ttl_at=row.ttl_at,
+        ttl_left=row.ttl_left,
+        unused_at=row.unused_at,
+        hold_since=row.hold_since,
+        cache_expires_at=row.cache_expires_at,
+        last_job_started=row.last_job_started,
+        last_job_completed=row.last_job_completed,
+        active_seconds=row.active_seconds,
+        job_seconds=row.job_seconds,
+        reason=row.reason,
+    )

@@ -1,0 +1,302 @@
+"""The store: named operations on what survives. Reads go to a few threads, writes to one (`writer.py`).
+
+Every method that returns an awaitable is called on the event loop on which the store was opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from sojourn.core.model import Job, JobState, Session, SessionState
+from sojourn.store import tables as t
+from sojourn.store.engine import sqlite_engine
+from sojourn.store.migrate import upgrade
+from sojourn.store.rows import job_of, meta_of, session_of
+from sojourn.store.unit import JobMeta, Unit
+from sojourn.store.writer import Writer
+
+T = TypeVar("T")
+READERS = 2
+LIVE = [JobState.ACCEPTED.value, JobState.QUEUED.value, JobState.RUNNING.value]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A job as it lies in the store."""
+
+    device: str
+    job: Job
+    meta: JobMeta
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session as it lies in the store; `timestamps` are its (state, time) steps, oldest first."""
+
+    device: str
+    session: Session
+    timestamps: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Conditions on jobs; None or empty means any."""
+
+    user: str | None = None
+    project: str | None = None
+    device: str | None = None
+    not_devices: tuple[str, ...] = ()
+    pending: bool | None = None
+    program: str | None = None
+    tags: tuple[str, ...] = ()
+    session_id: str | None = None
+    after: float | None = None
+    before: float | None = None
+
+
+class Store:
+    """Open it with `await Store.open(path)`; close it with `close()`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._write_engine = sqlite_engine(path, writer=True)
+        self._read_engine = sqlite_engine(path, writer=False)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sojourn-reader")
+        self._writer: Writer | None = None
+
+    @classmethod
+    async def open(cls, path: Path) -> Store:
+        """Open, bring the schema up to date, start the writer."""
+        store = cls(path)
+        await asyncio.get_running_loop().run_in_executor(store._readers, upgrade, store._write_engine)
+        store._writer = Writer(store._write_engine)
+        return store
+
+    def close(self) -> None:
+        """Everything that was handed over is written before this returns."""
+        if self._writer is not None:
+            self._writer.close()
+        self._readers.shutdown()
+        self._read_engine.dispose()
+        self._write_engine.dispose()
+
+    # the two ways in
+
+    def write(
+        self, work: Callable[[Connection], T], then: Callable[[T], None] | None = None
+    ) -> asyncio.Future[T]:
+        """Queue a transaction; the order of calls is the order of commits."""
+        assert self._writer is not None, "the store is not open"
+        return self._writer.submit(work, then)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a query on a reader's thread; it sees everything that is committed."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with self._read_engine.connect() as connection:
+            return work(connection)
+
+    # facts of the lanes
+
+    def commit(self, unit: Unit, then: Callable[[None], None] | None = None) -> asyncio.Future[None]:
+        return self.write(unit.write, then)
+
+    async def live(self) -> tuple[list[StoredJob], list[StoredSession]]:
+        """Everything that is not final: where recovery begins (R55)."""
+
+        def work(connection: Connection) -> tuple[list[StoredJob], list[StoredSession]]:
+            jobs = connection.execute(select(t.jobs).where(t.jobs.c.state.in_(LIVE)).order_by(t.jobs.c.seq))
+            found = [StoredJob(row.device, job_of(row), meta_of(row)) for row in jobs]
+            sessions = connection.execute(
+                select(t.sessions).where(t.sessions.c.state != SessionState.CLOSED.value)
+            ).all()
+            return found, [_with_steps(connection, row) for row in sessions]
+
+        return await self.read(work)
+
+    async def last_seq(self) -> int:
+        return await self.read(lambda c: c.execute(select(func.max(t.jobs.c.seq))).scalar() or 0)
+
+    async def charges_since(self, at: float) -> list[tuple[str, str, float, float]]:
+        """(user, project, seconds, end) of each ledger row that ended after `at`, oldest first."""
+        query = (
+            select(t.ledger.c.user_id, t.ledger.c.project_id, t.ledger.c.seconds, t.ledger.c.ended_at)
+            .where(t.ledger.c.ended_at > at, t.ledger.c.kind != "system")
+            .order_by(t.ledger.c.ended_at, t.ledger.c.id)
+        )
+        return await self.read(lambda c: [(r[0], r[1], r[2], r[3]) for r in c.execute(query)])
+
+    # jobs
+
+    async def job(self, job_id: str) -> StoredJob | None:
+        def work(connection: Connection) -> StoredJob | None:
+            row = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).first()
+            return StoredJob(row.device, job_of(row), meta_of(row)) if row else None
+
+        return await self.read(work)
+
+    async def job_by_key(self, user: str, key: str) -> StoredJob | None:
+        """The job that `user` submitted with this idempotency key."""
+
+        def work(connection: Connection) -> StoredJob | None:
+            query = select(t.jobs).where(t.jobs.c.user_id == user, t.jobs.c.idempotency_key == key)
+            row = connection.execute(query).first()
+            return StoredJob(row.device, job_of(row), meta_of(row)) if row else None
+
+        return await self.read(work)
+
+    async def recent_submits(self, since: float) -> list[StoredJob]:
+        """Jobs accepted after `since`, for recognising a repeated submit after a restart (R54)."""
+        query = select(t.jobs).where(t.jobs.c.accepted_at > since).order_by(t.jobs.c.seq)
+        return await self.read(
+            lambda c: [StoredJob(row.device, job_of(row), meta_of(row)) for row in c.execute(query)]
+        )
+
+    async def jobs(
+        self, query: JobQuery, *, limit: int, offset: int, ascending: bool
+    ) -> tuple[list[StoredJob], int]:
+        """One page, and how many match in all."""
+        conditions = list(_conditions(query))
+
+        def work(connection: Connection) -> tuple[list[StoredJob], int]:
+            count = connection.execute(select(func.count()).select_from(t.jobs).where(*conditions)).scalar()
+            order = t.jobs.c.seq.asc() if ascending else t.jobs.c.seq.desc()
+            page = select(t.jobs).where(*conditions).order_by(order).limit(limit).offset(offset)
+            rows = connection.execute(page)
+            return [StoredJob(row.device, job_of(row), meta_of(row)) for row in rows], count or 0
+
+        return await self.read(work)
+
+    async def set_tags(self, job_id: str, tags: Sequence[str]) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(delete(t.job_tags).where(t.job_tags.c.job_id == job_id))
+            if tags:
+                connection.execute(insert(t.job_tags), [{"job_id": job_id, "tag": tag} for tag in tags])
+            connection.execute(
+                update(t.jobs).where(t.jobs.c.id == job_id).values(tags=json.dumps(list(tags)))
+            )
+
+        await self.write(work)
+
+    async def take_result(self, job_id: str) -> bytes | None:
+        """R56: read a private job's result and forget it in one step."""
+
+        def work(connection: Connection) -> bytes | None:
+            found = connection.execute(select(t.jobs.c.result_hash).where(t.jobs.c.id == job_id)).scalar()
+            if found is None:
+                return None
+            data = connection.execute(select(t.blobs.c.data).where(t.blobs.c.hash == found)).scalar()
+            connection.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(result_hash=None))
+            _drop_unused(connection, [found])
+            return data
+
+        return await self.write(work)
+
+    def forget_params(self, job_id: str | None = None) -> asyncio.Future[None]:
+        """R56: a private job's inputs are deleted at its end. Without an id: of all that have ended."""
+        private = [t.jobs.c.private, t.jobs.c.state.not_in(LIVE), t.jobs.c.params_hash.is_not(None)]
+        if job_id is not None:
+            private.append(t.jobs.c.id == job_id)
+
+        def work(connection: Connection) -> None:
+            found = connection.execute(select(t.jobs.c.params_hash).where(*private)).scalars().all()
+            if found:
+                connection.execute(update(t.jobs).where(*private).values(params_hash=None))
+                _drop_unused(connection, found)
+
+        return self.write(work)
+
+    async def delete_job(self, job_id: str) -> None:
+        """The job and its bytes; its ledger rows stay (R49)."""
+
+        def work(connection: Connection) -> None:
+            row = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).first()
+            if row is None:
+                return
+            connection.execute(delete(t.job_tags).where(t.job_tags.c.job_id == job_id))
+            connection.execute(delete(t.jobs).where(t.jobs.c.id == job_id))
+            _drop_unused(connection, [row.params_hash, row.result_hash, row.logs_hash])
+
+        await self.write(work)
+
+    async def blob(self, digest: str) -> bytes | None:
+        query = select(t.blobs.c.data).where(t.blobs.c.hash == digest)
+        return await self.read(lambda c: c.execute(query).scalar())
+
+    # sessions
+
+    async def session(self, session_id: str) -> StoredSession | None:
+        def work(connection: Connection) -> StoredSession | None:
+            row = connection.execute(select(t.sessions).where(t.sessions.c.id == session_id)).first()
+            return _with_steps(connection, row) if row else None
+
+        return await self.read(work)
+
+    async def sessions(self, user: str | None, project: str | None, limit: int) -> list[StoredSession]:
+        """Newest first."""
+        query = select(t.sessions).order_by(t.sessions.c.created_at.desc()).limit(limit)
+        if user is not None:
+            query = query.where(t.sessions.c.user_id == user)
+        if project is not None:
+            query = query.where(t.sessions.c.project_id == project)
+
+        def work(connection: Connection) -> list[StoredSession]:
+            return [_with_steps(connection, row) for row in connection.execute(query).all()]
+
+        return await self.read(work)
+
+    async def story(self, entity: str) -> list[Any]:
+        query = select(t.story).where(t.story.c.entity == entity).order_by(t.story.c.id)
+        return await self.read(lambda c: list(c.execute(query)))
+
+
+def _conditions(query: JobQuery) -> Any:
+    c = t.jobs.c
+    for column, value in (
+        (c.user_id, query.user),
+        (c.project_id, query.project),
+        (c.device, query.device),
+        (c.program, query.program),
+        (c.session_id, query.session_id),
+    ):
+        if value is not None:
+            yield column == value
+    if query.not_devices:
+        yield c.device.not_in(query.not_devices)
+    if query.pending is not None:
+        yield c.state.in_(LIVE) if query.pending else c.state.not_in(LIVE)
+    if query.after is not None:
+        yield c.accepted_at >= query.after
+    if query.before is not None:
+        yield c.accepted_at <= query.before
+    for tag in query.tags:
+        yield c.id.in_(select(t.job_tags.c.job_id).where(t.job_tags.c.tag == tag))
+
+
+def _with_steps(connection: Connection, row: Any) -> StoredSession:
+    steps = connection.execute(
+        select(t.story.c.after, t.story.c.at).where(t.story.c.entity == row.id).order_by(t.story.c.id)
+    )
+    return StoredSession(row.device, session_of(row), tuple((s.after, s.at) for s in steps))
+
+
+def _drop_unused(connection: Connection, digests: Sequence[str | None]) -> None:
+    """Delete the bytes that no job names any more."""
+    for digest in filter(None, digests):
+        c = t.jobs.c
+        used = connection.execute(
+            select(func.count())
+            .select_from(t.jobs)
+            .where((c.params_hash == digest) | (c.result_hash == digest) | (c.logs_hash == digest))
+        ).scalar()
+        if not used:
+            connection.execute(delete(t.blobs).where(t.blobs.c.hash == digest))

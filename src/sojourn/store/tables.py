@@ -1,0 +1,237 @@
+"""The tables, once. Portable SQL: what differs between databases is in the migrations.
+
+Times are seconds since the epoch (float), durations seconds. Invariants that the core keeps are kept here
+again as partial unique indexes (architecture.md, idea 4).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys by itself
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("crn", String(300), nullable=False, unique=True),
+    Column("created_at", Float, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("operator", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("user_id", ForeignKey("users.id"), primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("created_at", Float, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of 256 random bits: no salt needed
+    Column("user_id", ForeignKey("users.id"), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("seq", BigInteger, nullable=False, unique=True),
+    Column("device", String(100), nullable=False),
+    Column("user_id", ForeignKey("users.id"), nullable=False),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("program", String(100), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("session_id", String(40)),
+    Column("accepted_at", Float, nullable=False),
+    Column("queued_at", Float),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("run_limit", Float, nullable=False),
+    Column("own_limit", Float),
+    Column("attempt", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("detached", Boolean, nullable=False),
+    Column("cache_expires_at", Float),
+    Column("reason", Text),
+    Column("reason_code", Integer),
+    Column("charged", Float, nullable=False),
+    # what the policy does not look at
+    Column("private", Boolean, nullable=False),
+    Column("cost", Integer),
+    Column("log_level", String(20)),
+    Column("caller", String(400)),
+    Column("warnings", Text, nullable=False),  # JSON list
+    Column("tags", Text, nullable=False),  # JSON list, for showing; job_tags is for finding
+    Column("params_hash", String(64)),
+    Column("result_hash", String(64)),
+    Column("logs_hash", String(64)),
+    Column("submit_digest", String(64), nullable=False),
+    Column("idempotency_key", String(200)),
+    Column("estimated_seconds", Float),
+    Column("num_circuits", Integer),
+    Column("num_qubits", Integer),
+    Column("executions", Integer),
+    Index(
+        "uq_jobs_one_running",
+        "device",
+        unique=True,
+        sqlite_where=text("state = 'running'"),
+        postgresql_where=text("state = 'running'"),
+    ),
+    Index(
+        "ix_jobs_live",
+        "device",
+        sqlite_where=text("state IN ('accepted', 'queued', 'running')"),
+        postgresql_where=text("state IN ('accepted', 'queued', 'running')"),
+    ),
+    Index("ix_jobs_owner", "user_id", "project_id", "seq"),
+    Index("ix_jobs_session", "session_id"),
+    Index("ix_jobs_params", "params_hash"),
+    Index("ix_jobs_result", "result_hash"),
+    Index("ix_jobs_logs", "logs_hash"),
+    Index(
+        "uq_jobs_idempotency",
+        "user_id",
+        "idempotency_key",
+        unique=True,
+        sqlite_where=text("idempotency_key IS NOT NULL"),
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+)
+
+job_tags = Table(
+    "job_tags",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(100), primary_key=True),
+    Index("ix_job_tags_tag", "tag"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("device", String(100), nullable=False),
+    Column("user_id", ForeignKey("users.id"), nullable=False),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("mode", String(10), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("accepting", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("ttl", Float, nullable=False),
+    Column("max_time", Float),
+    Column("first_job", String(40)),
+    Column("root_job", String(40)),
+    Column("started_at", Float),
+    Column("activated_at", Float),
+    Column("closed_at", Float),
+    Column("ends_at", Float),
+    Column("ttl_at", Float),
+    Column("ttl_left", Float),
+    Column("unused_at", Float),
+    Column("hold_since", Float),
+    Column("cache_expires_at", Float),
+    Column("last_job_started", Float),
+    Column("last_job_completed", Float),
+    Column("active_seconds", Float, nullable=False),
+    Column("job_seconds", Float, nullable=False),
+    Column("reason", Text),
+    Index(
+        "uq_sessions_one_active",
+        "device",
+        unique=True,
+        sqlite_where=text("state = 'active'"),
+        postgresql_where=text("state = 'active'"),
+    ),
+    Index(
+        "ix_sessions_live",
+        "device",
+        sqlite_where=text("state <> 'closed'"),
+        postgresql_where=text("state <> 'closed'"),
+    ),
+    Index("ix_sessions_owner", "user_id", "project_id", "created_at"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("device", String(100), nullable=False),
+    Column("user_id", String(40), nullable=False),
+    Column("project_id", String(40), nullable=False),
+    Column("job_id", String(40)),
+    Column("session_id", String(40)),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Index("ix_ledger_ended", "ended_at"),
+)
+"""Append-only (R49); a trigger refuses updates."""
+
+story = Table(
+    "story",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("device", String(100), nullable=False),
+    Column("entity", String(40), nullable=False),
+    Column("cause", String(40), nullable=False),
+    Column("before", String(20)),
+    Column("after", String(20), nullable=False),
+    Column("reason", Text),
+    Index("ix_story_entity", "entity", "id"),
+)
+"""Every transition of every job and session (architecture.md, idea 5)."""

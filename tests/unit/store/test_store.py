@@ -1,0 +1,243 @@
+"""What the store promises: everything or nothing, in order, and the invariants once more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import DatabaseError, IntegrityError
+
+from sojourn.core import Mode
+from sojourn.core import events as ev
+from sojourn.core.effects import Charge
+from sojourn.store import JobMeta, Store, Unit
+from sojourn.store import tables as t
+from sojourn.store.engine import sqlite_engine
+from sojourn.store.migrate import HEAD, MIGRATIONS, SchemaTooNew, current, upgrade
+from sojourn.store.store import JobQuery
+from tests.unit.core.world import World
+
+Run = Callable[[Callable[[Store], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a test's coroutine with an open store that has two users."""
+
+    def runner(body: Callable[[Store], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            store = await Store.open(tmp_path / "s.db")
+            try:
+                await people(store)
+                await body(store)
+            finally:
+                store.close()
+
+        asyncio.run(whole())
+
+    return runner
+
+
+async def people(store: Store) -> None:
+    def work(c):  # type: ignore[no-untyped-def]
+        for name in ("ann", "bob"):
+            c.execute(insert(t.users), {"id": name, "name": name, "operator": False, "created_at": 0.0})
+            c.execute(insert(t.projects), {"id": name, "name": name, "crn": f"crn:{name}", "created_at": 0.0})
+
+    await store.write(work)
+
+
+async def commit(
+    store: Store, world: World, *events: ev.Event, meta: dict[str, JobMeta] | None = None
+) -> None:
+    effects = [effect for event in events for effect in world.do(event)]
+    await store.commit(Unit("device", effects, meta or {}, {"h": b"body"}))
+
+
+def accepted(name: str, seq: int, user: str = "ann", session: str | None = None) -> ev.JobAccepted:
+    return ev.JobAccepted(name, seq, user, user, "sampler", session)
+
+
+def test_what_a_lane_knows_comes_back_the_same(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        meta = {"a1": JobMeta(tags=("x", "y"), params_hash="h", submit_digest="d", warnings=("w",))}
+        await commit(store, world, ev.SessionOpened("A", "ann", "ann", Mode.BATCH, 100.0))
+        await commit(store, world, accepted("a1", 1, session="A"), ev.JobPrepared("a1"), meta=meta)
+        await commit(store, world, accepted("b1", 2, "bob"))
+        jobs, sessions = await store.live()
+        assert {s.job.id: s.job for s in jobs} == world.lane.book.jobs
+        assert {s.session.id: s.session for s in sessions} == world.lane.book.sessions
+        assert next(s.meta for s in jobs if s.job.id == "a1") == meta["a1"]
+        assert [state for state, _ in sessions[0].timestamps] == ["open", "active"]
+        assert await store.last_seq() == 2
+
+    run(body)
+
+
+def test_final_jobs_and_closed_sessions_are_not_live(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        await commit(store, world, ev.SessionOpened("A", "ann", "ann", Mode.DEDICATED))
+        await commit(store, world, accepted("a1", 1, session="A"), ev.JobPrepared("a1"))
+        world.now += 5
+        await commit(store, world, ev.RunEnded("a1", 1, ev.Outcome.COMPLETED), ev.SessionClosed("A"))
+        assert await store.live() == ([], [])
+        stored = await store.job("a1")
+        assert stored is not None
+        assert stored.job == world.jobs["a1"]
+        assert await store.charges_since(0.0) == [("ann", "ann", 5.0, world.now)]
+
+    run(body)
+
+
+def test_a_job_that_ends_and_the_next_that_starts_fit_in_one_unit(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        for i in (1, 2):
+            await commit(store, world, accepted(f"a{i}", i), ev.JobPrepared(f"a{i}"))
+        await commit(store, world, ev.RunEnded("a1", 1, ev.Outcome.COMPLETED))
+        assert [s.job.state for s in (await store.live())[0]] == ["running"]
+
+    run(body)
+
+
+def test_two_running_jobs_on_a_device_are_refused_by_the_schema(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        for i in (1, 2):
+            await commit(store, world, accepted(f"a{i}", i), ev.JobPrepared(f"a{i}"))
+        with pytest.raises(IntegrityError):
+            await store.write(lambda c: c.execute(update(t.jobs).values(state="running")) and None)
+
+    run(body)
+
+
+def test_two_active_sessions_on_a_device_are_refused_by_the_schema(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        for name in ("A", "B"):
+            await commit(store, world, ev.SessionOpened(name, "ann", "ann", Mode.DEDICATED))
+        with pytest.raises(IntegrityError):
+            await store.write(lambda c: c.execute(update(t.sessions).values(state="active")) and None)
+
+    run(body)
+
+
+def test_a_ledger_row_cannot_be_changed(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        await commit(store, world, accepted("a1", 1), ev.JobPrepared("a1"))
+        world.now += 5
+        await commit(store, world, ev.RunEnded("a1", 1, ev.Outcome.COMPLETED))
+        assert any(isinstance(c, Charge) for c in world.charges)
+        with pytest.raises(DatabaseError, match="append-only"):
+            await store.write(lambda c: c.execute(update(t.ledger).values(seconds=0.0)) and None)
+
+    run(body)
+
+
+def test_a_unit_that_fails_leaves_nothing_and_its_neighbours_in_the_batch_stand(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        good = Unit("device", [*world.do(accepted("a1", 1))], {}, {})
+        bad = Unit("device", [*World().do(accepted("b1", 1))], {}, {"blob": b"of the bad one"})
+        last = Unit("device", [*world.do(accepted("a2", 2))], {}, {})
+        results = await asyncio.gather(
+            store.commit(good), store.commit(bad), store.commit(last), return_exceptions=True
+        )
+        assert [type(r).__name__ for r in results] == ["NoneType", "IntegrityError", "NoneType"]
+        assert [s.job.id for s in (await store.live())[0]] == ["a1", "a2"]
+        assert await store.blob("blob") is None
+
+    run(body)
+
+
+def test_acts_follow_commits_in_their_order_even_when_nobody_waits(run: Run) -> None:
+    async def body(store: Store) -> None:
+        done: list[int] = []
+        futures = [store.write(lambda _: None, lambda _, i=i: done.append(i)) for i in range(500)]
+        futures[0].cancel()
+        await futures[-1]
+        assert done == list(range(500))
+
+    run(body)
+
+
+def test_the_list_counts_all_that_match_and_pages_through_them(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        for i in range(1, 8):
+            meta = {f"a{i}": JobMeta(tags=("odd", "all") if i % 2 else ("all",))}
+            await commit(store, world, accepted(f"a{i}", i), meta=meta)
+        page, count = await store.jobs(JobQuery(tags=("odd", "all")), limit=2, offset=1, ascending=False)
+        assert ([s.job.id for s in page], count) == (["a5", "a3"], 4)
+        page, count = await store.jobs(JobQuery(user="bob"), limit=2, offset=0, ascending=True)
+        assert (page, count) == ([], 0)
+        await store.set_tags("a2", ["odd"])
+        _, count = await store.jobs(JobQuery(tags=("odd",)), limit=1, offset=0, ascending=True)
+        assert count == 5
+
+    run(body)
+
+
+def test_deleting_a_job_keeps_bytes_that_another_job_names(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        for i in (1, 2):
+            await commit(store, world, accepted(f"a{i}", i), meta={f"a{i}": JobMeta(params_hash="h")})
+        await store.delete_job("a1")
+        assert await store.blob("h") == b"body"
+        await store.delete_job("a2")
+        assert await store.blob("h") is None
+
+    run(body)
+
+
+def test_r56_a_private_result_is_given_once(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        await commit(store, world, accepted("a1", 1), meta={"a1": JobMeta(private=True, result_hash="h")})
+        taken = await asyncio.gather(*(store.take_result("a1") for _ in range(5)))
+        assert sorted(taken, key=str) == [None, None, None, None, b"body"] or taken.count(b"body") == 1
+        assert await store.blob("h") is None
+
+    run(body)
+
+
+def test_the_schema_of_the_migrations_is_the_schema_of_the_tables(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    engine = sqlite_engine(tmp_path / "s.db", writer=True)
+    upgrade(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), t.metadata) == []
+    assert current(engine) == HEAD
+    assert max(p.name for p in (MIGRATIONS / "versions").glob("0*.py")).startswith(HEAD)
+
+
+def test_a_database_of_a_later_version_is_not_touched(tmp_path: Path) -> None:
+    engine = sqlite_engine(tmp_path / "s.db", writer=True)
+    upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaTooNew, match="9999"):
+        upgrade(engine)
+
+
+def test_a_batch_is_on_disk_when_it_is_acknowledged(run: Run, tmp_path: Path) -> None:
+    async def body(store: Store) -> None:
+        world = World()
+        await commit(store, world, accepted("a1", 1))
+        other = sqlite_engine(tmp_path / "s.db", writer=False)
+        with other.connect() as connection:
+            assert connection.execute(select(t.jobs.c.id)).scalars().all() == ["a1"]
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        other.dispose()
+
+    run(body)
