@@ -1,0 +1,163 @@
+"""Owns turning a Qiskit `Target` into the JSON in which the client reads a device. May not know drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qiskit.circuit import Instruction
+from qiskit.transpiler import Target
+
+_CONTROL_FLOW = ("if_else", "while_loop", "for_loop", "switch_case")
+_NOT_GATES = frozenset(
+    {"measure", "reset", "delay", "barrier", "store", "box", "break_loop", "continue_loop"}
+)
+_EPOCH = "2024-01-01T00:00:00+00:00"
+
+
+def configuration(
+    name: str,
+    target: Target,
+    *,
+    version: str,
+    description: str,
+    max_shots: int,
+    rep_delay: float | None = None,
+    online_date: str = _EPOCH,
+) -> dict[str, Any]:
+    """The configuration of a device called `name`.
+
+    `rep_delay` is in seconds. A gate that the target allows on any qubits has no coupling map of its own;
+    the client reads that as all-to-all. Every device says ``simulator: false``, because the client opens
+    no sessions on simulators.
+    """
+    gates = []
+    for gate in target.operation_names:
+        operation = target.operation_from_name(gate)
+        if gate in _NOT_GATES or gate in _CONTROL_FLOW or not isinstance(operation, Instruction):
+            continue
+        entry: dict[str, Any] = {
+            "name": gate,
+            "parameters": [f"p{i}" for i in range(len(operation.params))],
+            "qasm_def": f"gate {gate} {{ }}",
+        }
+        places = _places(target, gate)
+        if places is not None:
+            entry["coupling_map"] = places
+        gates.append(entry)
+    basis = [entry["name"] for entry in gates]
+    instructions = [n for n in target.operation_names if n in _NOT_GATES or n in _CONTROL_FLOW]
+    dynamic = any(n in _CONTROL_FLOW for n in instructions)
+    made: dict[str, Any] = {
+        "backend_name": name,
+        "backend_version": version,
+        "n_qubits": target.num_qubits,
+        "basis_gates": basis,
+        "gates": gates,
+        "local": False,
+        "simulator": False,
+        "conditional": dynamic,
+        "open_pulse": False,
+        "memory": True,
+        "coupling_map": _coupling(target),
+        "max_shots": max_shots,
+        "max_experiments": 10_000,
+        "online_date": online_date,
+        "description": description,
+        "supported_instructions": [*basis, *instructions],
+        "supported_features": ["qasm3", *(["dynamic_circuits"] if dynamic else [])],
+        "dynamic_reprate_enabled": False,
+        "meas_levels": [2],
+        "credits_required": False,
+        "timing_constraints": {
+            "acquire_alignment": target.acquire_alignment or 1,
+            "granularity": target.granularity or 1,
+            "min_length": target.min_length or 1,
+            "pulse_alignment": target.pulse_alignment or 1,
+        },
+    }
+    if target.dt is not None:
+        made["dt"] = target.dt * 1e9  # the wire speaks nanoseconds
+    if rep_delay is not None:
+        made["default_rep_delay"] = rep_delay * 1e6  # and microseconds
+    return made
+
+
+def properties(name: str, target: Target, *, version: str, date: str = _EPOCH) -> dict[str, Any] | None:
+    """The properties of a device, or None when its target holds no error, duration or coherence time."""
+    qubits: list[list[dict[str, Any]]] = []
+    gates: list[dict[str, Any]] = []
+    something = False
+    measures = target["measure"] if "measure" in target.operation_names else {}
+    for qubit in range(target.num_qubits or 0):
+        entries = [_value("operational", 1, "", date)]  # an empty list would make the client stop
+        known = target.qubit_properties[qubit] if target.qubit_properties else None
+        if known is not None:
+            for label, value, factor, unit in (
+                ("T1", known.t1, 1e6, "us"),
+                ("T2", known.t2, 1e6, "us"),
+                ("frequency", known.frequency, 1e-9, "GHz"),
+            ):
+                if value is not None:
+                    entries.append(_value(label, value * factor, unit, date))
+        measure = measures.get((qubit,)) if measures else None
+        if measure is not None:
+            if measure.error is not None:
+                entries.append(_value("readout_error", measure.error, "", date))
+            if measure.duration is not None:
+                entries.append(_value("readout_length", measure.duration * 1e9, "ns", date))
+        something |= len(entries) > 1
+        qubits.append(entries)
+    for gate in target.operation_names:
+        if gate in _NOT_GATES or gate in _CONTROL_FLOW:
+            continue
+        for place, known in (target[gate] or {}).items():
+            if place is None or known is None:
+                continue
+            parameters = []
+            if known.error is not None:
+                parameters.append(_value("gate_error", known.error, "", date))
+            if known.duration is not None:
+                parameters.append(_value("gate_length", known.duration * 1e9, "ns", date))
+            if parameters:
+                something = True
+                label = gate + "_".join(map(str, place))
+                gates.append({"gate": gate, "qubits": list(place), "parameters": parameters, "name": label})
+    if not something:
+        return None
+    return {
+        "backend_name": name,
+        "backend_version": version,
+        "last_update_date": date,
+        "qubits": qubits,
+        "gates": gates,
+        "general": [],
+    }
+
+
+def renamed(configuration: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A configuration under another device name, open for sessions (``simulator: false``)."""
+    return {**configuration, "backend_name": name, "simulator": False, "local": False}
+
+
+def _places(target: Target, gate: str) -> list[list[int]] | None:
+    known: Mapping[Sequence[int] | None, Any] | None = target[gate]
+    if known is None or None in known:
+        return None
+    return [list(place) for place in known if place is not None]
+
+
+def _coupling(target: Target) -> list[list[int]] | None:
+    pairs: set[tuple[int, int]] = set()
+    wide = False
+    for gate in target.operation_names:
+        operation = target.operation_from_name(gate)
+        if isinstance(operation, Instruction) and operation.num_qubits == 2 and gate not in _CONTROL_FLOW:
+            places = _places(target, gate)
+            wide |= places is None
+            pairs.update((place[0], place[1]) for place in places or ())
+    return None if wide or not pairs else [list(pair) for pair in sorted(pairs)]
+
+
+def _value(name: str, value: float, unit: str, date: str) -> dict[str, Any]:
+    return {"name": name, "value": value, "unit": unit, "date": date}

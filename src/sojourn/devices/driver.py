@@ -1,0 +1,193 @@
+"""Owns the driver interface: what a device offers inside a worker. May not know about jobs or the wire.
+
+A driver is a class behind an entry point of the group ``sojourn.drivers``. It is constructed as
+``Driver(name, options)`` and must then be able to say what it is (`facts`, `target`), to compile a circuit
+once (`compile`) and to execute compiled programs many times (`execute`). Compiled programs are cached by
+the caller; everything that can be done once per circuit belongs in `compile`.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from qiskit.circuit import QuantumCircuit
+    from qiskit.transpiler import Target
+
+ENTRY_POINT_GROUP = "sojourn.drivers"
+
+
+class DriverError(Exception):
+    """A driver cannot do what it was asked: a bad option, an unknown device, a circuit that it cannot run.
+    The message is for the operator or the user, as it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a device says of itself, in the JSON shapes that the client decodes.
+
+    `properties` is None for an ideal device.
+    """
+
+    num_qubits: int
+    configuration: Mapping[str, Any]
+    properties: Mapping[str, Any] | None
+    backend_version: str
+
+
+class Program:
+    """A circuit that a driver has compiled: opaque to everybody else.
+
+    `num_clbits` counts all classical bits of the circuit; `num_parameters` is the length of a row of
+    values, in the order of ``circuit.parameters``; `cost` is a guess of its size in bytes, for caches.
+    """
+
+    __slots__ = ("cost", "num_clbits", "num_parameters")
+
+    def __init__(self, *, num_clbits: int, num_parameters: int, cost: int) -> None:
+        self.num_clbits = num_clbits
+        self.num_parameters = num_parameters
+        self.cost = cost
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One program at some points: `values` is (points, num_parameters) float64, each run for `shots`."""
+
+    program: Program
+    values: NDArray[np.float64]
+    shots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one point gave.
+
+    `patterns` is (u, ceil(bits / 8)) uint8: bit strings of all classical bits, big-endian, the last bit of
+    the last byte being classical bit 0. `counts` is (u,): how often each came. `order` is (shots,): the
+    index into `patterns` of every shot in turn; None when memory was not asked for.
+    """
+
+    patterns: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+    order: NDArray[np.intp] | None = None
+
+    def memory(self) -> NDArray[np.uint8]:
+        """(shots, bytes) uint8, one row per shot."""
+        if self.order is None:
+            raise DriverError("per-shot memory was not asked for")
+        return self.patterns[self.order]
+
+
+class Driver(ABC):
+    """A device inside one worker process. Not thread-safe: a worker runs one job at a time."""
+
+    random_results: ClassVar[bool] = False
+    """True for a driver whose results are made up (mock): the conformance check looks at shapes only."""
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.name = name
+        self.options = dict(options)
+
+    @property
+    @abstractmethod
+    def target(self) -> Target:
+        """What the device can do; circuits are checked against it."""
+
+    @abstractmethod
+    def facts(self) -> Facts:
+        """The device's description in the client's shapes."""
+
+    @abstractmethod
+    def compile(self, circuit: QuantumCircuit) -> Program:
+        """Everything that can be done once per circuit. The circuit fits the target and may have parameters.
+
+        Raises `DriverError` when the device cannot run it although it fits the target.
+        """
+
+    @abstractmethod
+    def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
+        """Run every task at every point: one list of outcomes per task, one outcome per point.
+
+        The same `seed` on the same tasks gives the same outcomes. `memory` asks for `Outcome.order`.
+        """
+
+    def begin_job(self) -> None:  # noqa: B027 - optional
+        """Called once before a job's tasks are executed."""
+
+
+@dataclass(slots=True)
+class OptionReader:
+    """Reads a driver's options by name and type; what is left over at the end is an error."""
+
+    device: str
+    driver: str
+    options: Mapping[str, Any]
+    known: list[str] = field(default_factory=list)
+
+    def take(self, key: str, kinds: tuple[type, ...], default: Any, allowed: str) -> Any:
+        """The value of `key` or `default`. Raises `DriverError` naming key, value and what is allowed."""
+        self.known.append(key)
+        if key not in self.options:
+            return default
+        value = self.options[key]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise self.bad(key, value, allowed)
+        return value
+
+    def integer(self, key: str, default: int | None, low: int, high: int) -> int | None:
+        value = self.take(key, (int,), default, f"an integer from {low} to {high}")
+        if value is not None and not low <= value <= high:
+            raise self.bad(key, value, f"an integer from {low} to {high}")
+        return None if value is None else int(value)
+
+    def bad(self, key: str, value: Any, allowed: str) -> DriverError:
+        return DriverError(
+            f"device {self.device!r}: option {key!r} of driver {self.driver!r} is {value!r}; "
+            f"allowed is {allowed}"
+        )
+
+    def finish(self) -> None:
+        unknown = sorted(set(self.options) - set(self.known))
+        if unknown:
+            raise DriverError(
+                f"device {self.device!r}: driver {self.driver!r} has no option "
+                f"{', '.join(map(repr, unknown))}; it knows {', '.join(sorted(self.known)) or 'none'}"
+            )
+
+
+def driver_names() -> list[str]:
+    """The names of all installed drivers."""
+    return sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
+
+
+def load_driver(name: str, driver: str, options: Mapping[str, Any]) -> Driver:
+    """The driver `driver` for the device `name`. Raises `DriverError` when there is none or it refuses."""
+    found = [point for point in entry_points(group=ENTRY_POINT_GROUP) if point.name == driver]
+    if not found:
+        raise DriverError(
+            f"device {name!r}: there is no driver {driver!r}; installed are {', '.join(driver_names())}"
+        )
+    try:
+        factory = found[0].load()
+    except Exception as error:
+        raise DriverError(
+            f"device {name!r}: driver {driver!r} ({found[0].value}) cannot be imported: {error}"
+        ) from error
+    made = factory(name, options)
+    if not isinstance(made, Driver):
+        raise DriverError(f"device {name!r}: {found[0].value} is not a sojourn.devices.driver.Driver")
+    return made
+
+
+def fresh_seed() -> int:
+    """A seed for a run that did not ask for one (63 bits are more than Aer keeps; 31 are safe everywhere)."""
+    return int.from_bytes(os.urandom(4), "big") >> 1

@@ -1,0 +1,387 @@
+"""Owns running circuits on Aer: cut, noise placed, assembled once; then only values and shots per run.
+
+It drives Aer one level below `AerSimulator.run` (the assembler and the controller that `run` itself uses),
+because that call assembles the circuit and loads the noise model anew every time, which is most of the time
+of a small circuit. May not know about jobs, programs or the wire. Nothing here runs Aer at import: a process
+that has run Aer must not be forked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Delay, Parameter, ParameterExpression, QuantumCircuit
+from qiskit.converters import circuit_to_dag, dag_to_circuit
+from qiskit_aer.backends.aer_compiler import assemble_circuits, compile_circuit
+from qiskit_aer.backends.backend_utils import LIBRARY_DIR
+from qiskit_aer.backends.controller_wrappers import AerConfig, aer_controller_execute
+from qiskit_aer.noise.noise_model import QuantumErrorLocation
+
+from sojourn.devices.bits import num_bytes, pack_keys
+from sojourn.devices.cut import Cut, cut, gates_on
+from sojourn.devices.driver import DriverError, Outcome, Program, Task, fresh_seed
+from sojourn.devices.noise import NoiseTable
+
+METHODS = ("automatic", "density_matrix", "matrix_product_state", "stabilizer", "statevector")
+
+_DENSITY_QUBITS = 12  # 4**12 amplitudes are 268 MB; at 12 qubits trajectories of 1,000 shots cost the same
+_VECTOR_QUBITS = 26  # 2**26 amplitudes are 1 GB
+_NOISY_VECTOR_QUBITS = 12  # above, trajectories of a matrix product state are faster
+SEED_STEP = 2113  # between the experiments of one call, Aer's own number
+
+_SHOTS_PER_CALL = 400_000  # per-shot memory comes as one Python string per shot
+_CLIFFORD = frozenset(
+    [
+        "barrier",
+        "cx",
+        "cy",
+        "cz",
+        "delay",
+        "ecr",
+        "h",
+        "id",
+        "measure",
+        "reset",
+        "s",
+        "sdg",
+        "swap",
+        "sx",
+        "sxdg",
+        "x",
+        "y",
+        "z",
+    ]
+)
+
+
+def method_for(qubits: int, *, noisy: bool, dynamic: bool, clifford: bool) -> str:
+    """The simulation method for a circuit of `qubits` active qubits ; the numbers are measured."""
+    if noisy:
+        if qubits <= (2 if dynamic else _DENSITY_QUBITS):
+            return "density_matrix"
+        return "statevector" if qubits <= _NOISY_VECTOR_QUBITS else "matrix_product_state"
+    if clifford and qubits > 12:
+        return "stabilizer"
+    return "statevector" if qubits <= _VECTOR_QUBITS else "matrix_product_state"
+
+
+class AerProgram(Program):
+    """A circuit ready for Aer. `runs` is None when nothing is measured: every bit is then 0."""
+
+    __slots__ = ("cut", "method", "parameters", "runs", "threads")
+
+    def __init__(self, part: Cut, parameters: Sequence[Parameter], method: str, threads: int) -> None:
+        super().__init__(num_clbits=part.circuit.num_clbits, num_parameters=len(parameters), cost=4096)
+        self.cut = part
+        self.parameters = list(parameters)
+        self.method = method
+        self.threads = threads
+        self.runs: _Assembled | None = None
+
+
+class _Assembled:
+    """Aer's own circuit, where its parameters stand, and the noise model that goes with it."""
+
+    __slots__ = ("affine", "circuit", "constants", "general", "noise", "places")
+
+    def __init__(
+        self, flat: QuantumCircuit, parameters: Sequence[Parameter], noise: Mapping[str, Any]
+    ) -> None:
+        circuits, maps = assemble_circuits([flat])
+        self.circuit = circuits[0]
+        self.circuit.circ_id = 0
+        self.noise = noise
+        self.places: list[tuple[int, int]] = []
+        self.general: list[tuple[int, ParameterExpression]] = []
+        column = {parameter: i for i, parameter in enumerate(parameters)}
+        rows: list[NDArray[np.float64]] = []
+        constants: list[float] = []
+        for position, item in enumerate(flat.data):
+            for slot, value in enumerate(item.operation.params):
+                if not isinstance(value, ParameterExpression) or not value.parameters:
+                    continue
+                row, constant = _affine(value, column)
+                if row is None:
+                    self.general.append((len(self.places), value))
+                    row = np.zeros(len(column))
+                self.places.append((maps[0][position], slot))
+                rows.append(row)
+                constants.append(constant)
+        self.affine = np.array(rows, dtype=np.float64).reshape(len(rows), len(column))
+        self.constants = np.array(constants, dtype=np.float64)
+
+    def bindings(self, values: NDArray[np.float64], parameters: Sequence[Parameter]) -> list[Any]:
+        """Aer's parameter table for the points `values` (points, parameters)."""
+        table = values @ self.affine.T + self.constants
+        for row, expression in self.general:
+            used = [(i, p) for i, p in enumerate(parameters) if p in expression.parameters]
+            for point, line in enumerate(values):
+                table[point, row] = float(expression.bind({p: float(line[i]) for i, p in used}))
+        columns = table.T.tolist()
+        return [[place, column] for place, column in zip(self.places, columns, strict=True)]
+
+
+class AerEngine:
+    """Compiles and executes on Aer. `noise` None means ideal; `method` "automatic" means: choose well."""
+
+    def __init__(self, noise: NoiseTable | None = None, method: str = "automatic", threads: int = 0) -> None:
+        self._noise = noise
+        self._method = method
+        self._threads = threads
+        self._controller: Any = None
+
+    def compile(self, circuit: QuantumCircuit) -> AerProgram:
+        """Cut, choose the method, place the noise, assemble."""
+        part = cut(circuit)
+        names = {name for name, _ in gates_on(part.circuit)}
+        method = self._method
+        if method == "automatic":
+            method = method_for(
+                len(part.active),
+                noisy=self._noise is not None,
+                dynamic=part.dynamic,
+                clifford=names <= _CLIFFORD,
+            )
+        program = AerProgram(part, list(circuit.parameters), method, self._threads_for(part, method))
+        if part.measured and not part.timed:
+            program.runs = self._assemble(part, part.circuit, program.parameters, method)
+            program.cost += _cost(part.circuit, method if self._noise else None)
+        return program
+
+    def _threads_for(self, part: Cut, method: str) -> int:
+        if self._threads:
+            return self._threads
+        trajectories = part.dynamic or (self._noise is not None and method != "density_matrix")
+        small = {"density_matrix": 6, "statevector": 13, "stabilizer": 200}.get(method, 0)
+        # starting threads costs more than a small circuit; 0 means all of them
+        return 1 if len(part.active) <= small and not (trajectories and len(part.active) > 3) else 0
+
+    def _assemble(
+        self, part: Cut, small: QuantumCircuit, parameters: Sequence[Parameter], method: str
+    ) -> _Assembled:
+        flat = compile_circuit([small])[0]
+        if isinstance(flat.global_phase, ParameterExpression):
+            flat = flat.copy()
+            flat.global_phase = 0.0  # never seen in counts
+        if self._noise is None:
+            return _Assembled(flat, parameters, {})
+        if any(isinstance(item.operation, Delay) for item in flat.data):
+            # Aer places the noise of delays by a transpiler pass, which orders the instructions anew; the
+            # same order gives the same random numbers to the same measurements
+            flat = dag_to_circuit(circuit_to_dag(flat))
+        if method == "density_matrix":
+            return _Assembled(
+                self._with_superops(part, flat), parameters, self._noise.readout_model(part.active)
+            )
+        noisy, located = self._with_locations(part, flat)
+        return _Assembled(noisy, parameters, self._noise.model(part.active, gates_on(flat), located))
+
+    def _with_superops(self, part: Cut, flat: QuantumCircuit) -> QuantumCircuit:
+        """Every gate followed by its error as one superoperator: what Aer makes of the model anyway, but
+        made once instead of at every run."""
+        assert self._noise is not None
+        place = {qubit: i for i, qubit in enumerate(flat.qubits)}
+        out = flat.copy_empty_like()
+        for item in flat.data:
+            out.append(item)
+            qubits = tuple(part.active[place[q]] for q in item.qubits) if part.active else ()
+            if isinstance(item.operation, Delay):
+                error = self._noise.delay(qubits[0], item.operation)
+            else:
+                error = self._noise.gate(item.operation.name, qubits)
+            if error is not None:
+                out.append(self._noise.superop(error), item.qubits)
+        return out
+
+    def _with_locations(self, part: Cut, flat: QuantumCircuit) -> tuple[QuantumCircuit, list[Any]]:
+        """Delays followed by a marker of their error; the errors of gates go into the model."""
+        assert self._noise is not None
+        if not any(isinstance(item.operation, Delay) for item in flat.data):
+            return flat, []
+        place = {qubit: i for i, qubit in enumerate(flat.qubits)}
+        out = flat.copy_empty_like()
+        located = []
+        for item in flat.data:
+            out.append(item)
+            if isinstance(item.operation, Delay):
+                error = self._noise.delay(part.active[place[item.qubits[0]]], item.operation)
+                if error is not None:
+                    out.append(QuantumErrorLocation(error), item.qubits)
+                    located.append(error)
+        return out, located
+
+    def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
+        """See `Driver.execute`. Point number k of the whole call has the seed
+        ``seed + SEED_STEP * k``, so the way in which the points are split over calls of Aer does not show."""
+        first = fresh_seed() if seed is None else seed
+        results: list[list[Outcome]] = [[] for _ in tasks]
+        number = 0
+        batch: list[_Run] = []
+        for run in self._runs(tasks):
+            count = len(run.values)
+            if run.assembled is None:
+                results[run.task].extend(_zeros(run.program, run.shots) for _ in range(count))
+            else:
+                if batch and not _fits(batch, run):
+                    self._call(batch, memory, results)
+                    batch = []
+                run.seed = (first + SEED_STEP * number) % 2**63
+                batch.append(run)
+            number += count
+        if batch:
+            self._call(batch, memory, results)
+        return results
+
+    def _runs(self, tasks: Sequence[Task]) -> Iterator[_Run]:
+        for index, task in enumerate(tasks):
+            program = task.program
+            if not isinstance(program, AerProgram):
+                raise DriverError(f"{type(program).__name__} was not compiled by this driver")
+            if program.cut.measured and program.cut.timed:
+                for line in task.values:
+                    bound = program.cut.circuit.assign_parameters(
+                        dict(zip(program.parameters, line.tolist(), strict=True))
+                    )
+                    ready = self._assemble(program.cut, bound, (), program.method)
+                    yield _Run(index, program, ready, line[None, :0], task.shots, False)
+                continue
+            bound_by_aer = program.runs is not None and bool(program.runs.places)
+            step = max(1, _SHOTS_PER_CALL // max(task.shots, 1)) if bound_by_aer else 1
+            for start in range(0, len(task.values), step):
+                yield _Run(
+                    index, program, program.runs, task.values[start : start + step], task.shots, bound_by_aer
+                )
+
+    def _call(self, batch: Sequence[_Run], memory: bool, results: list[list[Outcome]]) -> None:
+        """One call of Aer for runs that share shots, method and noise."""
+        if self._controller is None:
+            self._controller = aer_controller_execute()
+        lead = batch[0]
+        assert lead.assembled is not None
+        config = AerConfig()
+        config.library_dir = LIBRARY_DIR
+        config.n_qubits = max(run.program.cut.circuit.num_qubits for run in batch)
+        config.memory_slots = max(run.program.num_clbits for run in batch)
+        config.method = lead.program.method
+        config.shots = lead.shots
+        config.memory = memory
+        config.seed_simulator = lead.seed
+        config.max_parallel_threads = lead.program.threads or (os.cpu_count() or 1)
+        config.max_parallel_experiments = 1
+        if any(run.bound for run in batch):
+            config.parameterizations = [
+                run.assembled.bindings(run.values, run.program.parameters)
+                if run.bound and run.assembled
+                else []
+                for run in batch
+            ]
+        circuits = [run.assembled.circuit for run in batch if run.assembled]
+        output = self._controller.execute(circuits, lead.assembled.noise, config)
+        found = output.get("results", []) if isinstance(output, dict) else []
+        expected = sum(len(run.values) for run in batch)
+        if not isinstance(output, dict) or not output.get("success") or len(found) != expected:
+            raise DriverError(f"the simulator failed: {_why(output)}")
+        entries = iter(found)
+        for run in batch:
+            for _ in range(len(run.values)):
+                data = next(entries).get("data", {})
+                results[run.task].append(_outcome(data, run.program, run.shots, memory))
+
+
+class _Run:
+    """One program at some points inside one call of Aer."""
+
+    __slots__ = ("assembled", "bound", "program", "seed", "shots", "task", "values")
+
+    def __init__(
+        self,
+        task: int,
+        program: AerProgram,
+        assembled: _Assembled | None,
+        values: NDArray[np.float64],
+        shots: int,
+        bound: bool,
+    ) -> None:
+        self.task = task
+        self.program = program
+        self.assembled = assembled
+        self.values = values
+        self.shots = shots
+        self.bound = bound
+        self.seed = 0
+
+
+def _fits(batch: Sequence[_Run], run: _Run) -> bool:
+    """Whether `run` may go into the same call. Aer seeds the experiments of a call in steps of `SEED_STEP`,
+    so joining does not change the outcome; one assembled circuit may stand in a call only once."""
+    lead = batch[0]
+    assert lead.assembled is not None
+    assert run.assembled is not None
+    return (
+        lead.shots == run.shots
+        and lead.program.method == run.program.method
+        and lead.program.threads == run.program.threads
+        and lead.assembled.noise is run.assembled.noise
+        and all(held.assembled is not run.assembled for held in batch)
+        and sum(len(held.values) for held in (*batch, run)) * run.shots <= _SHOTS_PER_CALL
+    )
+
+
+def _affine(
+    expression: ParameterExpression, column: Mapping[Parameter, int]
+) -> tuple[NDArray[np.float64] | None, float]:
+    """The expression as row . values + constant, or (None, 0) when it is not of that form."""
+    row = np.zeros(len(column))
+    try:
+        for parameter in expression.parameters:
+            slope = expression.gradient(parameter)
+            if isinstance(slope, ParameterExpression):
+                if slope.parameters:
+                    return None, 0.0
+                slope = slope.numeric()
+            row[column[parameter]] = float(slope)
+        constant = float(expression.bind(dict.fromkeys(expression.parameters, 0.0)))
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError):
+        return None, 0.0
+    return row, constant
+
+
+def _cost(circuit: QuantumCircuit, method: str | None) -> int:
+    """A guess of an assembled circuit's bytes: an Aer op is about 600, a superoperator 16 per entry."""
+    dense = method == "density_matrix"
+    return sum(1200 + (16 * 16 ** min(len(item.qubits), 2) if dense else 0) for item in circuit.data)
+
+
+def _zeros(program: AerProgram, shots: int) -> Outcome:
+    width = num_bytes(program.num_clbits)
+    return Outcome(
+        np.zeros((1, width), dtype=np.uint8),
+        np.array([shots], dtype=np.int64),
+        np.zeros(shots, dtype=np.intp),
+    )
+
+
+def _outcome(data: Mapping[str, Any], program: AerProgram, shots: int, memory: bool) -> Outcome:
+    counts: Mapping[str, int] = data.get("counts", {})
+    if not counts:
+        return _zeros(program, shots)
+    keys = list(counts)
+    patterns = pack_keys(keys, program.num_clbits)
+    numbers = np.fromiter(counts.values(), dtype=np.int64, count=len(keys))
+    if not memory:
+        return Outcome(patterns, numbers)
+    rank = {key: i for i, key in enumerate(keys)}
+    order = np.fromiter(map(rank.__getitem__, data["memory"]), dtype=np.intp, count=shots)
+    return Outcome(patterns, numbers, order)
+
+
+def _why(output: Any) -> str:
+    if not isinstance(output, dict):
+        return "no output"
+    texts = [str(output.get("status", ""))]
+    texts += [str(r.get("status")) for r in output.get("results", []) if not r.get("success", True)]
+    return "; ".join(dict.fromkeys(text for text in texts if text)) or "unknown"

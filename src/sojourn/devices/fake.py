@@ -1,0 +1,100 @@
+"""Owns the driver `fake`: a snapshot of an IBM device with its own noise, from qiskit-ibm-runtime.
+
+Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method` and `threads` as for
+`aer`. The only module that imports qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.transpiler import Target
+from qiskit_ibm_runtime import fake_provider
+
+from sojourn.devices import describe
+from sojourn.devices.aer import SEED_LIMIT
+from sojourn.devices.driver import Driver, DriverError, Facts, OptionReader, Outcome, Program, Task
+from sojourn.devices.engine import METHODS, AerEngine
+from sojourn.devices.noise import NoiseTable
+
+# One of these is needed beside rz: with its default settings the client drops every other gate with angles
+_ROTATIONS = frozenset({"sx", "h", "rx", "ry", "r", "u"})
+
+
+def fake_backends() -> list[str]:
+    """The class names of all fake backends of the installed client."""
+    return sorted(
+        name
+        for name, thing in vars(fake_provider).items()
+        if name.startswith("Fake") and inspect.isclass(thing) and hasattr(thing, "conf_filename")
+    )
+
+
+class FakeDriver(Driver):
+    """A noisy simulator of a real device as it was on one day."""
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        super().__init__(name, options)
+        reader = OptionReader(name, "fake", options)
+        choice = reader.take("backend", (str,), None, "the class name of a fake backend, as FakeTorino")
+        self._seed = reader.integer("seed", None, 0, SEED_LIMIT)
+        method = reader.take("method", (str,), "automatic", " or ".join(METHODS))
+        if method not in METHODS or method == "stabilizer":
+            raise reader.bad("method", method, " or ".join(m for m in METHODS if m != "stabilizer"))
+        threads = reader.integer("threads", 0, 0, 1024)
+        reader.finish()
+        assert threads is not None
+        names = fake_backends()
+        if choice not in names:
+            raise reader.bad("backend", choice, "one of " + ", ".join(names))
+        backend = getattr(fake_provider, choice)()
+        folder = Path(backend.dirname)
+        conf = json.loads((folder / backend.conf_filename).read_text(encoding="utf-8"))
+        props = json.loads((folder / backend.props_filename).read_text(encoding="utf-8"))
+        if not _ROTATIONS.intersection(conf["basis_gates"]):
+            raise DriverError(
+                f"device {name!r}: {choice} offers only the gates {', '.join(conf['basis_gates'])}; of these "
+                "today's client drops u2 and u3, so that no circuit could be transpiled for it. "
+                "Choose a backend with sx, such as FakeTorino or FakeManilaV2."
+            )
+        if _cannot_entangle(props):
+            raise DriverError(
+                f"device {name!r}: by the snapshot of {choice} every two-qubit gate fails always (error 1), "
+                "so its results would be noise; choose another backend, such as FakeTorino"
+            )
+        conf = describe.renamed(conf, name)
+        props["backend_name"] = name
+        self._facts = Facts(conf["n_qubits"], conf, props, str(conf["backend_version"]))
+        self._target: Target = backend.target
+        self._engine = AerEngine(
+            NoiseTable(backend.properties(), self._target.dt), method=method, threads=threads
+        )
+
+    @property
+    def target(self) -> Target:
+        return self._target
+
+    def facts(self) -> Facts:
+        return self._facts
+
+    def compile(self, circuit: QuantumCircuit) -> Program:
+        return self._engine.compile(circuit)
+
+    def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
+        return self._engine.execute(tasks, seed=self._seed if seed is None else seed, memory=memory)
+
+
+def _cannot_entangle(properties: Mapping[str, Any]) -> bool:
+    errors = [
+        entry["value"]
+        for gate in properties["gates"]
+        if len(gate["qubits"]) == 2
+        for entry in gate["parameters"]
+        if entry["name"] == "gate_error"
+    ]
+    return bool(errors) and min(errors) >= 1

@@ -1,0 +1,141 @@
+"""Owns the noise of an IBM-style device, one instruction on one set of qubits at a time.
+
+The errors are those of Aer's own device model (`basic_device_gate_errors` and friends), computed from the
+device's properties cut to the qubits of one instruction and kept. So the model of the whole device is never
+built, and a circuit pays for the instructions that it uses, once. May not know about jobs or the wire.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from qiskit.circuit import Delay, Instruction
+from qiskit.quantum_info import SuperOp
+from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, thermal_relaxation_error
+from qiskit_aer.noise.device.models import basic_device_gate_errors, basic_device_readout_errors
+
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
+
+
+class NoiseTable:
+    """Errors by instruction name and device qubits, built on first use.
+
+    `properties` has `qubits` (lists of name/unit/value entries) and `gates` (`gate`, `qubits`,
+    `parameters`), as the client's BackendProperties. `dt` is the device's time step in seconds.
+    """
+
+    def __init__(self, properties: Any, dt: float | None) -> None:
+        self._qubits: Sequence[Any] = properties.qubits
+        self._dt = dt
+        self._entries: dict[tuple[str, tuple[int, ...]], list[Any]] = {}
+        for gate in properties.gates:
+            self._entries.setdefault((gate.gate, tuple(gate.qubits)), []).append(gate)
+        self._gate: dict[tuple[str, tuple[int, ...]], QuantumError | None] = {}
+        self._readout: dict[int, ReadoutError | None] = {}
+        self._delay: dict[tuple[int, float], QuantumError | None] = {}
+        self._superops: dict[int, tuple[QuantumError, Instruction]] = {}
+        self._readout_dicts: dict[tuple[int, ...], dict[str, Any]] = {}
+
+    def gate(self, name: str, qubits: tuple[int, ...]) -> QuantumError | None:
+        """What follows the gate `name` on these device qubits; None when nothing does."""
+        key = (name, qubits)
+        if key not in self._gate:
+            self._gate[key] = self._build(name, qubits)
+        return self._gate[key]
+
+    def _build(self, name: str, qubits: tuple[int, ...]) -> QuantumError | None:
+        entries = self._entries.get((name, qubits))
+        if not entries:
+            return None
+        local = list(range(len(qubits)))
+        gates = [SimpleNamespace(gate=name, qubits=local, parameters=e.parameters) for e in entries]
+        properties = SimpleNamespace(qubits=[self._qubits[q] for q in qubits], gates=gates)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # unphysical calibration data is truncated, as in the full model
+            found = [error for _, _, error in basic_device_gate_errors(properties)]
+        if not found:
+            return None
+        whole = found[0]
+        for error in found[1:]:
+            whole = whole.compose(error)
+        return whole
+
+    def delay(self, qubit: int, operation: Delay) -> QuantumError | None:
+        """Relaxation during a delay. T2 is cut to 2 T1, as Aer does."""
+        if operation.unit == "dt":
+            if self._dt is None:
+                return None
+            seconds = float(operation.duration) * self._dt
+        else:
+            seconds = float(operation.duration) * _SECONDS[operation.unit]
+        key = (qubit, seconds)
+        if key not in self._delay:
+            if len(self._delay) > 4096:  # durations are the user's, so bound what they can leave behind
+                self._delay.clear()
+            self._delay[key] = self._relax(qubit, seconds)
+        return self._delay[key]
+
+    def _relax(self, qubit: int, seconds: float) -> QuantumError | None:
+        t1, t2 = self.time(qubit, "T1"), self.time(qubit, "T2")
+        if t1 is None or t2 is None:
+            return None
+        return thermal_relaxation_error(t1, min(t2, 2 * t1), seconds, 0)
+
+    def time(self, qubit: int, name: str) -> float | None:
+        """T1 or T2 in seconds."""
+        for entry in self._qubits[qubit]:
+            if entry.name == name:
+                return float(entry.value) * _SECONDS.get(entry.unit, 1.0)
+        return None
+
+    def readout(self, qubit: int) -> ReadoutError | None:
+        """The assignment error of a qubit; P(1|0) and P(0|1) apart where the device gives them apart."""
+        if qubit not in self._readout:
+            properties = SimpleNamespace(qubits=[self._qubits[qubit]], gates=[])
+            found = basic_device_readout_errors(properties)
+            self._readout[qubit] = found[0][1] if found else None
+        return self._readout[qubit]
+
+    def superop(self, error: QuantumError) -> Instruction:
+        """The error as one instruction, for density matrices."""
+        held = self._superops.get(id(error))
+        if held is None:
+            if len(self._superops) > 8192:
+                self._superops.clear()
+            held = self._superops[id(error)] = (error, SuperOp(error).to_instruction())
+        return held[1]
+
+    def readout_model(self, active: tuple[int, ...]) -> Mapping[str, Any]:
+        """Aer's JSON of a model with the readout errors of `active` only (local numbering)."""
+        held = self._readout_dicts.get(active)
+        if held is None:
+            if len(self._readout_dicts) > 1024:
+                self._readout_dicts.clear()
+            held = self.model(active, (), ())
+            self._readout_dicts[active] = held
+        return held
+
+    def model(
+        self,
+        active: tuple[int, ...],
+        gates: Iterable[tuple[str, tuple[int, ...]]],
+        located: Iterable[QuantumError],
+    ) -> dict[str, Any]:
+        """Aer's JSON of the model cut to `active`: readout errors, the errors of `gates` (local qubits),
+        and the errors `located`, which stand in the circuit by their id."""
+        model = NoiseModel()
+        for local, qubit in enumerate(active):
+            readout = self.readout(qubit)
+            if readout is not None:
+                model.add_readout_error(readout, [local])
+        for name, places in sorted(gates):
+            error = self.gate(name, tuple(active[place] for place in places))
+            if error is not None:
+                model.add_quantum_error(error, name, list(places))
+        for error in {error.id: error for error in located}.values():
+            model.add_all_qubit_quantum_error(error, error.id)
+        made: dict[str, Any] = model.to_dict(serializable=True)
+        return made

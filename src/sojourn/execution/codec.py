@@ -1,0 +1,281 @@
+"""Owns reading what the client sends: its typed JSON, arrays, circuits, observables. Data only.
+
+The encodings are ``{"__type__": T, "__value__": V}``. Only the types that a sampler or an estimator needs are
+read; anything else, and everything that would name a class to construct or hold a pickle, is refused by name.
+Compressed data are inflated against a budget, so a small body cannot become a large process.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import math
+import struct
+import warnings
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import qpy
+from qiskit.circuit import QuantumCircuit
+
+from sojourn.execution.types import JobRefused
+
+MAX_INFLATED = 512 * 2**20
+MAX_CIRCUIT_QUBITS = 100_000
+MAX_CIRCUIT_CLBITS = 1_000_000
+MIN_QPY = 10  # Qiskit 0.45; nothing older can speak to this service
+PAULIS = frozenset("IXYZ")
+
+_RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW_DICT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANY = msgspec.json.Decoder()
+
+
+class Budget:
+    """How many inflated bytes one payload may still have."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, limit: int = MAX_INFLATED) -> None:
+        self.left = limit
+
+
+@dataclass(frozen=True, slots=True)
+class Observables:
+    """Observables of any shape: `terms` is the flat list, each a mapping of Pauli labels to coefficients.
+
+    `width` is the length of every label.
+    """
+
+    shape: tuple[int, ...]
+    terms: tuple[Mapping[str, float], ...]
+    width: int
+
+
+def read_object(text: bytes | msgspec.Raw, where: str) -> dict[str, msgspec.Raw]:
+    """A JSON object, its values still as text."""
+    return _parse(_RAW_DICT, text, where, "an object")  # type: ignore[no-any-return]
+
+
+def read_list(text: bytes | msgspec.Raw, where: str) -> list[msgspec.Raw]:
+    """A JSON array, its items still as text."""
+    return _parse(_RAW_LIST, text, where, "an array")  # type: ignore[no-any-return]
+
+
+def read_any(text: bytes | msgspec.Raw, where: str) -> Any:
+    """Plain JSON."""
+    return _parse(_ANY, text, where, "JSON")
+
+
+def _parse(decoder: Any, text: bytes | msgspec.Raw, where: str, kind: str) -> Any:
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise JobRefused(f"{where} must be {kind}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise JobRefused(f"{where} is not valid JSON: {error} (NaN and Infinity are not JSON)") from None
+    except RecursionError:
+        raise JobRefused(f"{where} is nested too deeply") from None
+
+
+def read_circuit(text: msgspec.Raw, where: str, budget: Budget) -> tuple[QuantumCircuit, bool]:
+    """The circuit, and whether it came as OpenQASM text (whose width the device may have to supply)."""
+    value = read_any(text, where)
+    if isinstance(value, str):
+        return _read_qasm(value, where), True
+    data = _typed(value, where, ("QuantumCircuit",))
+    content = inflate(data, where, budget)
+    _peek_qpy(content, where)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            programs = qpy.load(io.BytesIO(content))
+    except RecursionError:
+        raise JobRefused(f"{where}: the circuit is nested too deeply") from None
+    except Exception as error:
+        raise JobRefused(f"{where}: the QPY data cannot be read: {error or type(error).__name__}") from error
+    if len(programs) != 1 or not isinstance(programs[0], QuantumCircuit):
+        raise JobRefused(f"{where}: the QPY data must hold exactly one circuit")
+    return programs[0], False
+
+
+def _peek_qpy(content: bytes, where: str) -> None:
+    """Refuse by the header what would be expensive to even begin with."""
+    if len(content) < 20 or content[:6] != b"QISKIT":
+        raise JobRefused(f"{where}: this is not QPY data (it must begin with 'QISKIT')")
+    version = content[6]
+    if not MIN_QPY <= version <= qpy.QPY_VERSION:
+        raise JobRefused(
+            f"{where}: QPY version {version} cannot be read here; this device reads versions {MIN_QPY} to "
+            f"{qpy.QPY_VERSION}"
+        )
+    programs = struct.unpack_from("!Q", content, 10)[0]
+    if programs != 1:
+        raise JobRefused(f"{where}: the QPY data hold {programs} programs; there must be exactly one circuit")
+    start = 20 + (8 if version >= 16 else 0)  # header, program kind, since version 16 a table of offsets
+    if len(content) < start + 17:
+        raise JobRefused(f"{where}: the QPY data are cut off")
+    qubits, clbits = struct.unpack_from("!II", content, start + 5)
+    if qubits > MAX_CIRCUIT_QUBITS or clbits > MAX_CIRCUIT_CLBITS:
+        raise JobRefused(
+            f"{where}: the circuit claims {qubits} qubits and {clbits} classical bits; the limits are "
+            f"{MAX_CIRCUIT_QUBITS} and {MAX_CIRCUIT_CLBITS}"
+        )
+
+
+def _read_qasm(text: str, where: str) -> QuantumCircuit:
+    if "OPENQASM 3" not in text[:4096]:
+        raise JobRefused(f"{where}: a circuit in text form must be OpenQASM 3")
+    from qiskit import qasm3
+
+    try:
+        return qasm3.loads(text)
+    except Exception as error:
+        raise JobRefused(f"{where}: the OpenQASM 3 text cannot be read: {error}") from error
+
+
+def read_values(text: msgspec.Raw, where: str, budget: Budget) -> NDArray[np.float64] | dict[str, Any] | None:
+    """Parameter values: an array, nested lists, a mapping of parameter names to lists, or null."""
+    value = read_any(text, where)
+    if value is None:
+        return None
+    if isinstance(value, dict) and "__type__" not in value:
+        return {name: _numbers(part, f"{where}[{name!r}]", budget) for name, part in value.items()}
+    return _numbers(value, where, budget)
+
+
+def _numbers(value: Any, where: str, budget: Budget) -> NDArray[np.float64]:
+    if isinstance(value, dict):
+        inner = _typed(value, where, ("ndarray",))
+        if isinstance(inner, str):
+            array = _npy(inflate(inner, where, budget), where)
+        else:
+            array = _from_lists(inner, where)
+    else:
+        array = _from_lists(value, where)
+    if array.dtype.kind not in "fiu":
+        raise JobRefused(f"{where}: parameter values must be real numbers, not {array.dtype}")
+    values = np.asarray(array, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise JobRefused(f"{where}: parameter values must be finite; there are NaN or infinite ones")
+    return values
+
+
+def _from_lists(value: Any, where: str) -> NDArray[Any]:
+    if not isinstance(value, list | int | float) or isinstance(value, bool):
+        raise JobRefused(f"{where} must be an array of numbers, not {type(value).__name__}")
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise JobRefused(f"{where} must be a regular array of real numbers") from None
+    return array
+
+
+def _npy(content: bytes, where: str) -> NDArray[Any]:
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran, dtype = read(stream)
+    except (ValueError, KeyError, SyntaxError, TypeError) as error:
+        raise JobRefused(f"{where}: the array cannot be read: {error}") from None
+    if dtype.hasobject or dtype.kind not in "fiubc":
+        raise JobRefused(
+            f"{where}: an array of {dtype} is not accepted; send real numbers (pickles never are)"
+        )
+    body = content[stream.tell() :]
+    if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(body):
+        raise JobRefused(f"{where}: the array claims shape {shape} of {dtype} but holds {len(body)} bytes")
+    return np.frombuffer(body, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def read_observables(text: msgspec.Raw, where: str) -> Observables:
+    """Nested lists of ``{label: coefficient}`` (or plain labels) of one regular shape."""
+    terms: list[Mapping[str, float]] = []
+    shape = _walk(read_any(text, where), where, terms, 0)
+    if not terms:
+        raise JobRefused(f"{where}: there are no observables")
+    widths = {len(label) for observable in terms for label in observable}
+    if len(widths) != 1:
+        raise JobRefused(f"{where}: Pauli labels of different lengths: {sorted(widths)}")
+    return Observables(shape, tuple(terms), widths.pop())
+
+
+def _walk(value: Any, where: str, terms: list[Mapping[str, float]], depth: int) -> tuple[int, ...]:
+    if isinstance(value, dict) and "__type__" in value:
+        value = _typed(value, where, ("ObservablesArray", "ndarray"))
+        if isinstance(value, str):
+            raise JobRefused(f"{where}: observables come as nested lists, not as binary arrays")
+    if isinstance(value, str):
+        terms.append(_terms({value: 1.0}, where))
+        return ()
+    if isinstance(value, dict):
+        terms.append(_terms(value, where))
+        return ()
+    if not isinstance(value, list) or depth > 16:
+        raise JobRefused(f"{where}: expected Pauli labels with coefficients, got {type(value).__name__}")
+    shapes = {_walk(item, f"{where}[{i}]", terms, depth + 1) for i, item in enumerate(value)}
+    if len(shapes) > 1:
+        raise JobRefused(f"{where}: the observables do not form a regular array")
+    return (len(value), *(shapes.pop() if shapes else ()))
+
+
+def _terms(value: Mapping[str, Any], where: str) -> Mapping[str, float]:
+    if not value:
+        raise JobRefused(f"{where}: an observable without terms")
+    made: dict[str, float] = {}
+    for label, coefficient in value.items():
+        if not label or not PAULIS.issuperset(label):
+            raise JobRefused(f"{where}: {label[:40]!r} is not a Pauli label; the letters are I, X, Y and Z")
+        number = coefficient
+        if isinstance(number, dict):
+            parts = _typed(number, where, ("complex",))
+            if not isinstance(parts, list) or len(parts) != 2 or parts[1] != 0:
+                raise JobRefused(f"{where}: the coefficient of {label!r} must be real, not {parts}")
+            number = parts[0]
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise JobRefused(f"{where}: the coefficient of {label!r} must be a real number, not {number!r}")
+        made[label] = float(number)
+    return made
+
+
+def _typed(value: Any, where: str, allowed: tuple[str, ...]) -> Any:
+    """The ``__value__`` of an encoded object of one of the types `allowed`."""
+    if not isinstance(value, dict) or "__type__" not in value:
+        raise JobRefused(f"{where} must be of type {' or '.join(allowed)}, not {type(value).__name__}")
+    kind = value["__type__"]
+    if kind not in allowed or "__value__" not in value:
+        raise JobRefused(
+            f"{where}: the encoded type {str(kind)[:60]!r} is not accepted here; allowed is "
+            + " or ".join(allowed)
+        )
+    return value["__value__"]
+
+
+def inflate(text: Any, where: str, budget: Budget) -> bytes:
+    """base64 of zlib data, inflated at most to what the budget has left."""
+    if not isinstance(text, str):
+        raise JobRefused(f"{where}: expected base64 text, got {type(text).__name__}")
+    try:
+        packed = base64.b64decode(text, validate=True)
+        machine = zlib.decompressobj()
+        content = machine.decompress(packed, budget.left + 1)
+    except (binascii.Error, ValueError, zlib.error) as error:
+        raise JobRefused(f"{where}: the data are not base64 of zlib data: {error}") from None
+    if len(content) > budget.left:
+        raise JobRefused(
+            f"{where}: the data inflate to more than {MAX_INFLATED // 2**20} MB, which is the limit"
+        )
+    if not machine.eof:
+        raise JobRefused(f"{where}: the compressed data are cut off")
+    budget.left -= len(content)
+    return content

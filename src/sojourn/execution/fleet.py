@@ -1,0 +1,133 @@
+"""All workers of a server, by device: the one face of execution towards the service.
+
+Owns the supervisors, the preparers and their interpreters; may not know about queues, users or sessions,
+and may not import Qiskit. Everything runs on the caller's event loop, without threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from sojourn.execution.preparer import PreparerPool
+from sojourn.execution.protocol import DEFAULT_MACHINE
+from sojourn.execution.spawn import CAN_FORK, Interpreter
+from sojourn.execution.supervisor import Supervisor
+from sojourn.execution.types import (
+    Description,
+    DeviceSpec,
+    DeviceUnavailable,
+    Prepared,
+    RunOutcome,
+    RunRequest,
+    WorkerPhase,
+    WorkerState,
+)
+
+PREPARE_LIMIT = 60.0
+LOAD_LIMIT = 120.0
+
+_SLOW_TO_IMPORT = frozenset({"fake"})
+"""Drivers whose imports take a second and more; the others' workers need not wait for them."""
+
+
+def _ignore(device: str, state: WorkerState) -> None:
+    pass
+
+
+class Fleet:
+    """The workers of `specs`.
+
+    `on_state` is called on the loop at every change, before anybody who waits for it continues.
+    `preparers` is their number per interpreter. `machine` is the dotted path of the class that workers load
+    (``module:Class``). `prepare_limit` and `load_limit` are seconds. `fork` False starts every worker from
+    scratch, as on systems where a fork is not usable.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[DeviceSpec],
+        *,
+        on_state: Callable[[str, WorkerState], None] = _ignore,
+        preparers: int = 1,
+        machine: str = DEFAULT_MACHINE,
+        prepare_limit: float = PREPARE_LIMIT,
+        load_limit: float = LOAD_LIMIT,
+        fork: bool = CAN_FORK,
+    ) -> None:
+        names = [spec.name for spec in specs]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"device names must differ; more than once: {', '.join(sorted(twice))}")
+        if preparers < 1:
+            raise ValueError(f"preparers must be at least 1, not {preparers}")
+        self._interpreters = {spec.python: Interpreter(spec.python, fork=fork) for spec in specs}
+        self._supervisors = {
+            spec.name: Supervisor(
+                spec,
+                self._interpreters[spec.python],
+                on_state=self._hear,
+                machine=machine,
+                load_limit=load_limit,
+            )
+            for spec in specs
+        }
+        self._pools = {
+            python: PreparerPool(
+                [spec for spec in specs if spec.python == python],
+                interpreter,
+                size=preparers,
+                machine=machine,
+                limit=prepare_limit,
+            )
+            for python, interpreter in self._interpreters.items()
+        }
+        self._on_state = on_state
+
+    async def start(self) -> None:
+        """Start the workers of all devices that are not lazy, in the background."""
+        eager = [it for it in self._supervisors.values() if not it.spec.lazy]
+        for supervisor in sorted(eager, key=lambda it: it.spec.driver in _SLOW_TO_IMPORT):
+            supervisor.wake()
+            await asyncio.sleep(0)  # requests reach the zygote in this order
+        for python in {it.spec.python for it in eager}:
+            self._pools[python].start()
+
+    async def stop(self) -> None:
+        """Kill and reap every process. Runs and preparations in flight raise `DeviceUnavailable`."""
+        await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors.values()))
+        await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        await asyncio.gather(*(interpreter.stop() for interpreter in self._interpreters.values()))
+
+    def state(self, device: str) -> WorkerState:
+        """Where the device's worker is. Raises KeyError for a name that is not configured (as do all)."""
+        return self._supervisors[device].state
+
+    async def description(self, device: str) -> Description:
+        """What the device says of itself; waits for the first worker. Raises `DeviceUnavailable`."""
+        return await self._supervisors[device].description()
+
+    async def prepare(self, device: str, program_id: str, params: bytes) -> Prepared:
+        """Decode and check a job, and estimate it. Raises `JobRefused`, `DeviceUnavailable`."""
+        supervisor = self._supervisors[device]
+        state = supervisor.state
+        if state.phase is WorkerPhase.FAILED and supervisor.described is None:
+            # The preparer would fail on it just the same, and keep others waiting.
+            raise DeviceUnavailable(f"device {device} has no worker: {state.reason}")
+        return await self._pools[supervisor.spec.python].prepare(device, program_id, params)
+
+    async def run(self, device: str, request: RunRequest) -> RunOutcome:
+        """Run one attempt; calls for the same device go one after the other, in order.
+
+        Raises `DeviceUnavailable` if no worker can be had. A worker that dies is an outcome (`Crashed`).
+        """
+        return await self._supervisors[device].run(request)
+
+    def kill(self, device: str, run_id: str) -> None:
+        """Stop a run: its `run` returns `Stopped` once the worker is gone. Unknown `run_id`: no effect."""
+        self._supervisors[device].kill(run_id)
+
+    def _hear(self, device: str, state: WorkerState) -> None:
+        self._on_state(device, state)
+        if state.phase is WorkerPhase.READY:
+            self._pools[self._supervisors[device].spec.python].warm(device)

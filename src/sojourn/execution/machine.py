@@ -1,0 +1,84 @@
+"""Owns one device inside one process: describe it, prepare jobs for it, run them. No I/O, no service.
+
+A preparer and a worker each hold a `Machine` of the same device. Importing this module imports Qiskit but
+runs nothing: a process that has run Aer must not be forked.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from types import ModuleType
+
+from sojourn.devices import conformance
+from sojourn.devices.driver import Driver, DriverError, load_driver
+from sojourn.execution import estimator, sampler
+from sojourn.execution.prepare import Device
+from sojourn.execution.programs import PROGRAMS, Plan, open_payload
+from sojourn.execution.types import Completed, Description, DeviceSpec, Failed, JobRefused, Prepared
+
+RUN_FAILED = 9701  # the code of an error that came up on the device
+
+_MODULES: dict[str, ModuleType] = {"sampler": sampler, "estimator": estimator}
+assert tuple(_MODULES) == PROGRAMS
+
+
+class Machine:
+    """One device in this process, with its caches."""
+
+    def __init__(self, spec: DeviceSpec, driver: Driver) -> None:
+        self.spec = spec
+        self._device = Device(spec.name, driver)
+
+    @classmethod
+    def load(cls, spec: DeviceSpec) -> Machine:
+        """Find the driver by its entry point and make the device.
+
+        A driver that is not built in must pass the conformance check. Raises `DriverError` with what is
+        wrong and what is allowed.
+        """
+        driver = load_driver(spec.name, spec.driver, spec.options)
+        if not type(driver).__module__.startswith("sojourn.devices."):
+            faults = conformance.check(driver)
+            if faults:
+                raise DriverError(
+                    f"device {spec.name!r}: driver {spec.driver!r} gives wrong results: " + "; ".join(faults)
+                )
+        return cls(spec, driver)
+
+    def describe(self) -> Description:
+        """What the device says of itself, in the client's shapes."""
+        facts = self._device.facts
+        return Description(facts.num_qubits, facts.configuration, facts.properties, facts.backend_version)
+
+    def prepare(self, program_id: str, params: bytes) -> Prepared:
+        """Check a job without running it. Raises `JobRefused` with what is wrong."""
+        return self._plan(program_id, params).prepared
+
+    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+        """Run a job. Whatever is wrong with it comes back as `Failed`."""
+        try:
+            plan = self._plan(program_id, params)
+            tasks = plan.tasks(self._device)
+            begun = time.monotonic()
+            outcomes, window = plan.execute(self._device, tasks)
+            seconds = time.monotonic() - begun
+            return Completed(plan.result(outcomes, window), seconds, _logs(plan.prepared))
+        except JobRefused as error:
+            return Failed(error.message, error.code, traceback.format_exc())
+        except DriverError as error:
+            return Failed(str(error), RUN_FAILED, traceback.format_exc())
+        except MemoryError:
+            return Failed("the job needs more memory than the device has", RUN_FAILED, traceback.format_exc())
+        except Exception as error:
+            reason = f"the program failed on the device: {type(error).__name__}: {error}"
+            return Failed(reason.splitlines()[0], RUN_FAILED, traceback.format_exc())
+
+    def _plan(self, program_id: str, params: bytes) -> Plan:
+        payload = open_payload(program_id, params, self._device)
+        plan: Plan = _MODULES[program_id].plan(self._device, payload)
+        return plan
+
+
+def _logs(prepared: Prepared) -> str:
+    return "".join(f"WARNING {warning}\n" for warning in prepared.warnings)

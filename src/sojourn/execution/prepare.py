@@ -1,0 +1,189 @@
+"""Owns a device inside a worker as the programs see it: its caches, its checks, its limits.
+
+Circuits are known by the hash of their text as it came, so the iterations of a session neither decode nor
+check nor assemble the same ansatz again (R39). The caches are bounded by bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import ParameterExpression, QuantumCircuit
+
+from sojourn.devices.driver import Driver, DriverError, Program
+from sojourn.execution import codec
+from sojourn.execution.codec import Budget, Observables
+from sojourn.execution.options import Limits
+from sojourn.execution.prepare_cache import Cache
+from sojourn.execution.prepare_check import Checked, Register, TargetCheck, registers
+from sojourn.execution.types import JobRefused
+
+CIRCUIT_BYTES = 48 * 2**20
+PROGRAM_BYTES = 128 * 2**20
+OBSERVABLE_BYTES = 32 * 2**20
+MAX_POINTS = 1_000_000
+MAX_EXECUTIONS = 100_000_000
+MAX_RESULT_BYTES = 512 * 2**20
+DEFAULT_MAX_SHOTS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A decoded circuit that fits the device. `key` is the hash of its text."""
+
+    key: bytes
+    circuit: QuantumCircuit
+    checked: Checked
+    text: bool  # came as OpenQASM, so its width is what it uses and not the device's
+
+    @property
+    def num_parameters(self) -> int:
+        return int(self.circuit.num_parameters)
+
+
+class Device:
+    """One device in one worker process."""
+
+    def __init__(self, name: str, driver: Driver) -> None:
+        self.name = name
+        self.driver = driver
+        self.target = driver.target
+        self.facts = driver.facts()
+        configuration = self.facts.configuration
+        self.num_qubits = self.facts.num_qubits
+        self.max_shots = int(configuration.get("max_shots") or DEFAULT_MAX_SHOTS)
+        self.rep_delay = float(configuration.get("default_rep_delay") or 0.0) * 1e-6
+        span = configuration.get("rep_delay_range")
+        moves = bool(configuration.get("dynamic_reprate_enabled")) and span is not None
+        self.limits = Limits((span[0] * 1e-6, span[1] * 1e-6) if moves and span else None)
+        self._check = TargetCheck(name, self.target)
+        self._circuits = Cache(CIRCUIT_BYTES)
+        self._programs = Cache(PROGRAM_BYTES)
+        self._observables = Cache(OBSERVABLE_BYTES)
+        self._registers = Cache(4 * 2**20)
+
+    def circuit(self, text: msgspec.Raw, where: str, budget: Budget) -> Circuit:
+        """Decode and check, or recall. Raises `JobRefused`."""
+        raw = bytes(text)
+        key = blake2b(raw, digest_size=20).digest()
+
+        def make() -> tuple[Circuit, int]:
+            circuit, is_text = codec.read_circuit(text, where, budget)
+            made = Circuit(key, circuit, self._check.check(circuit, where), is_text)
+            return made, 4096 + 8 * len(raw) + 400 * len(circuit.data)
+
+        found: Circuit = self._circuits.get(key, make)
+        return found
+
+    def registers(self, circuit: Circuit, where: str) -> tuple[Register, ...]:
+        """The circuit's classical registers, as fields of a result."""
+
+        def make() -> tuple[tuple[Register, ...], int]:
+            found = registers(circuit.circuit, where)
+            return found, 200 + 8 * sum(len(register.bits) for register in found)
+
+        held: tuple[Register, ...] = self._registers.get(circuit.key, make)
+        return held
+
+    def observables(self, text: msgspec.Raw, where: str) -> tuple[bytes, Observables]:
+        """Decoded observables and the hash of their text."""
+        raw = bytes(text)
+        key = blake2b(raw, digest_size=20).digest()
+        found: Observables = self._observables.get(
+            key, lambda: (codec.read_observables(text, where), 2048 + 10 * len(raw))
+        )
+        return key, found
+
+    def recall(self, key: tuple[Any, ...], make: Callable[[], tuple[Any, int]]) -> Any:
+        """Anything else that belongs to observables: `make` gives (value, cost)."""
+        return self._observables.get(key, make)
+
+    def program(self, key: tuple[Any, ...], make: Callable[[], QuantumCircuit], where: str) -> Program:
+        """The compiled form of the circuit that `make` gives. Raises `JobRefused` when it cannot be."""
+
+        def build() -> tuple[Program, int]:
+            try:
+                compiled = self.driver.compile(make())
+            except JobRefused:
+                raise
+            except DriverError as error:
+                raise JobRefused(f"{where}: {error}") from error
+            except Exception as error:
+                raise JobRefused(f"{where} cannot be run on {self.name}: {error}") from error
+            return compiled, compiled.cost
+
+        found: Program = self._programs.get(key, build)
+        return found
+
+    def points(
+        self, circuit: Circuit, text: msgspec.Raw | None, where: str, budget: Budget
+    ) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+        """The shape of a pub's parameter values and the values as (points, parameters).
+
+        The last axis runs over the circuit's parameters in their order; it may be left out when there is
+        one parameter. A mapping of names to arrays is accepted too.
+        """
+        given = None if text is None else codec.read_values(text, where, budget)
+        count = circuit.num_parameters
+        if isinstance(given, dict):
+            given = self._from_mapping(circuit, given, where)
+        if given is None or given.size == 0:
+            shape = () if given is None or given.ndim < 2 else given.shape[:-1]
+            if count and not (given is not None and 0 in given.shape[:-1]):
+                raise JobRefused(f"{where}: the circuit has {count} parameters, no values were given")
+            if given is not None and 0 in given.shape[:-1]:
+                raise JobRefused(f"{where}: an array of shape {given.shape} holds no points to run")
+            values = np.zeros((math.prod(shape), 0))
+        else:
+            if count == 1 and (given.ndim == 0 or given.shape[-1] != 1):
+                given = given[..., None]
+            last = given.shape[-1] if given.ndim else 1
+            if last != count:
+                raise JobRefused(
+                    f"{where}: the circuit has {count} parameters, the values have shape {given.shape}; "
+                    "their last axis must run over the parameters"
+                )
+            shape = given.shape[:-1]
+            values = given.reshape(-1, count)
+        if len(values) > MAX_POINTS:
+            raise JobRefused(f"{where}: {len(values)} points are more than the limit of {MAX_POINTS}")
+        self._bounded(circuit, values, where)
+        return shape, values
+
+    def _from_mapping(self, circuit: Circuit, given: Mapping[str, Any], where: str) -> NDArray[np.float64]:
+        wanted = [parameter.name for parameter in circuit.circuit.parameters]
+        if set(given) != set(wanted):
+            raise JobRefused(
+                f"{where}: the circuit's parameters are {wanted}, values came for {sorted(given)}"
+            )
+        try:
+            columns = np.broadcast_arrays(*(given[name] for name in wanted))
+        except ValueError:
+            shapes = {name: np.shape(given[name]) for name in wanted}
+            raise JobRefused(f"{where}: the parameter values do not broadcast: {shapes}") from None
+        return np.stack(columns, axis=-1) if columns else np.zeros((0,))
+
+    def _bounded(self, circuit: Circuit, values: NDArray[np.float64], where: str) -> None:
+        parameters = list(circuit.circuit.parameters)
+        for entry in circuit.checked.bounded:
+            for line in values:
+                lookup = dict(zip(parameters, line.tolist(), strict=True))
+                angles = [
+                    float(a.bind({p: lookup[p] for p in a.parameters}))
+                    if isinstance(a, ParameterExpression)
+                    else float(a)
+                    for a in entry.angles
+                ]
+                self._check.check_angles(entry.name, entry.qubits, angles, where)
+
+    def seconds(self, circuit: Circuit, executions: int, rep_delay: float | None) -> float:
+        """Device time of that many shots: (circuit + repetition delay) each; nothing for set-up."""
+        pause = self.rep_delay if rep_delay is None else rep_delay
+        return executions * (circuit.checked.duration + pause)

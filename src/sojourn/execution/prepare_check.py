@@ -1,0 +1,241 @@
+"""Owns checking a circuit against a device's target, and estimating how long it takes there."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+
+from qiskit.circuit import (
+    CircuitError,
+    CircuitInstruction,
+    ControlFlowOp,
+    Delay,
+    ForLoopOp,
+    Instruction,
+    ParameterExpression,
+    QuantumCircuit,
+    Qubit,
+)
+from qiskit.transpiler import Target
+
+from sojourn.execution.types import JobRefused
+
+_FREE = frozenset({"barrier", "store", "break_loop", "continue_loop"})
+MAX_INSTRUCTIONS = 2_000_000  # after loops are written out, as the simulators do
+_KNOWN = 500_000
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """An instruction whose angles the device bounds, with angles that depend on parameters."""
+
+    name: str
+    qubits: tuple[int, ...]
+    angles: tuple[ParameterExpression | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the check of a circuit found out. `duration` is one shot in seconds, without repetition delay."""
+
+    duration: float
+    dynamic: bool
+    measured: bool
+    bounded: tuple[Bounded, ...]
+
+
+class TargetCheck:
+    """Checks circuits against one target. `device` is its name, for the messages."""
+
+    def __init__(self, device: str, target: Target) -> None:
+        self._device = device
+        self._target = target
+        self._known: set[tuple[str, tuple[int, ...]]] = set()
+        self._durations: dict[tuple[str, tuple[int, ...]], float] = {}
+
+    def check(self, circuit: QuantumCircuit, where: str) -> Checked:
+        """Walk every instruction, control flow included. Raises `JobRefused` at the first misfit."""
+        width = self._target.num_qubits or 0
+        if circuit.num_qubits > width:
+            raise JobRefused(
+                f"{where} has {circuit.num_qubits} qubits, {self._device} has {width}; choose a larger device"
+            )
+        if circuit.num_input_vars or circuit.num_captured_vars:
+            raise JobRefused(f"{where} has input variables, for which a job gives no values")
+        walk = _Walk()
+        place = {qubit: i for i, qubit in enumerate(circuit.qubits)}
+        clock = [0.0] * circuit.num_qubits
+        self._walk(circuit, place, where, walk, clock, 1)
+        return Checked(max(clock, default=0.0), walk.dynamic, walk.measured, tuple(walk.bounded))
+
+    def _walk(
+        self,
+        circuit: QuantumCircuit,
+        place: Mapping[Qubit, int],
+        where: str,
+        walk: _Walk,
+        clock: list[float],
+        turns: int,
+    ) -> None:
+        walk.instructions += turns * len(circuit.data)
+        if walk.instructions > MAX_INSTRUCTIONS:
+            raise JobRefused(
+                f"{where} has more than {MAX_INSTRUCTIONS} instructions when its loops are written out; "
+                "that is the limit"
+            )
+        for item in circuit.data:
+            qubits = tuple(place[qubit] for qubit in item.qubits)
+            operation = _operation(item, where)
+            name = operation.name
+            if name not in _FREE:
+                self._allow(name, qubits, where)
+                self._angles(operation, qubits, where, walk)
+            walk.measured |= name.startswith("measure")
+            walk.dynamic |= name == "store"
+            start = max((clock[q] for q in qubits), default=0.0)
+            if isinstance(operation, ControlFlowOp):
+                walk.dynamic = True
+                start += self._blocks(operation, qubits, where, walk, turns)
+            elif name not in _FREE:
+                start += self._duration(operation, qubits)
+            for qubit in qubits:
+                clock[qubit] = start
+
+    def _blocks(
+        self, operation: ControlFlowOp, qubits: tuple[int, ...], where: str, walk: _Walk, outer: int
+    ) -> float:
+        """The longest branch; a loop over a known range counts its turns, any other counts once."""
+        longest = 0.0
+        turns = _turns(operation)
+        for block in operation.blocks:
+            inner = dict(zip(block.qubits, qubits, strict=True))
+            clock = [0.0] * (max(qubits, default=-1) + 1)
+            self._walk(block, inner, where, walk, clock, outer * max(turns, 1))
+            longest = max(longest, max(clock, default=0.0))
+        return longest * turns
+
+    def _allow(self, name: str, qubits: tuple[int, ...], where: str) -> None:
+        key = (name, qubits)
+        if key in self._known:
+            return
+        if self._target.instruction_supported(name, qubits):
+            if len(self._known) > _KNOWN:
+                self._known.clear()
+            self._known.add(key)
+            return
+        disabled = [q for q in qubits if not self._target.instruction_supported("measure", (q,))]
+        if disabled:
+            raise JobRefused(
+                f"{where} uses qubit {disabled[0]}, which is disabled on {self._device}; transpile the "
+                "circuit for the device as it is now"
+            )
+        if name not in self._target.operation_names:
+            has = ", ".join(sorted(self._target.operation_names))
+            reason = f"it has {has}"
+        else:
+            reason = "not on these qubits"
+        raise JobRefused(
+            f"{where}: {name} on qubits {qubits} is not an instruction of {self._device} ({reason}); "
+            "transpile the circuit for the device"
+        )
+
+    def _angles(self, operation: Instruction, qubits: tuple[int, ...], where: str, walk: _Walk) -> None:
+        if not operation.params or not self._target.gate_has_angle_bounds(operation.name):
+            return
+        angles = tuple(operation.params)
+        if any(isinstance(angle, ParameterExpression) and angle.parameters for angle in angles):
+            walk.bounded.append(Bounded(operation.name, qubits, angles))
+        else:
+            self.check_angles(operation.name, qubits, [float(angle) for angle in angles], where)
+
+    def check_angles(self, name: str, qubits: tuple[int, ...], angles: Sequence[float], where: str) -> None:
+        """Refuse angles that the device does not do; 1e-10 is left for rounding."""
+        if any(
+            self._target.supported_angle_bound(name, [angle + slack for angle in angles])
+            for slack in (0.0, -1e-10, 1e-10)
+        ):
+            return
+        shown = ", ".join(f"{angle:.6g}" for angle in angles)
+        raise JobRefused(
+            f"{where}: {name}({shown}) on qubits {qubits} is outside of the angles that {self._device} does; "
+            "for rzz these are 0 to pi/2"
+        )
+
+    def _duration(self, operation: Instruction, qubits: tuple[int, ...]) -> float:
+        if isinstance(operation, Delay):
+            if isinstance(operation.duration, ParameterExpression):
+                return 0.0
+            unit = (self._target.dt or 0.0) if operation.unit == "dt" else _SECONDS.get(operation.unit, 0.0)
+            return float(operation.duration) * unit
+        key = (operation.name, qubits)
+        known = self._durations.get(key)
+        if known is None:
+            places = self._target[operation.name]
+            entry = (places or {}).get(qubits)
+            known = self._durations[key] = (entry.duration or 0.0) if entry is not None else 0.0
+        return known
+
+
+class _Walk:
+    __slots__ = ("bounded", "dynamic", "instructions", "measured")
+
+    def __init__(self) -> None:
+        self.dynamic = self.measured = False
+        self.instructions = 0
+        self.bounded: list[Bounded] = []
+
+
+def _operation(item: CircuitInstruction, where: str) -> Instruction:
+    """The instruction, unless it is a delay whose unit got lost: QPY does not hold the unit of a delay
+    (Qiskit/qiskit#8293), and what was given in seconds comes back as that many dt. Delays in dt are integers
+    in the file, all others are not."""
+    if item.name != "delay" or not isinstance(item.params[0], float):
+        return item.operation
+    try:
+        if item.operation.unit != "dt":  # OpenQASM has units
+            return item.operation
+    except CircuitError:
+        pass
+    raise JobRefused(
+        f"{where} has a delay in another unit than dt, and QPY does not carry the unit; give delays in dt, "
+        "as the transpiler does for the device"
+    )
+
+
+def _turns(operation: ControlFlowOp) -> int:
+    """How often a block is run: known for loops over a range or a list, else taken as once."""
+    if not isinstance(operation, ForLoopOp):
+        return 1
+    indices = operation.params[0]
+    if isinstance(indices, range):
+        span = indices.stop - indices.start
+        return max(0, -(-span // indices.step))  # len() of a huge range raises
+    return len(indices) if isinstance(indices, Sized) else MAX_INSTRUCTIONS + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A classical register and where its bits are among all classical bits, least significant first."""
+
+    name: str
+    bits: tuple[int, ...]
+
+
+def registers(circuit: QuantumCircuit, where: str) -> tuple[Register, ...]:
+    """The registers that become fields of the result. Raises `JobRefused` for those that cannot."""
+    return tuple(_registers(circuit, where))
+
+
+def _registers(circuit: QuantumCircuit, where: str) -> Iterator[Register]:
+    index = {bit: i for i, bit in enumerate(circuit.clbits)}
+    for register in circuit.cregs:
+        if register.size == 0:
+            raise JobRefused(f"{where}: the classical register {register.name!r} has no bits")
+        if not register.name.isidentifier() or keyword.iskeyword(register.name):
+            raise JobRefused(
+                f"{where}: the classical register {register.name!r} cannot be a field of the result; "
+                "its name must be an identifier of Python and no keyword"
+            )
+        yield Register(register.name, tuple(index[bit] for bit in register))

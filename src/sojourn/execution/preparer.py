@@ -1,0 +1,293 @@
+"""Preparations: a few workers that decode and check jobs for all devices of one interpreter.
+
+Owns the queue of preparations and the question of guilt when a preparer dies; may not run jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from sojourn.execution import protocol
+from sojourn.execution.frames import FrameError
+from sojourn.execution.process import WorkerGone, WorkerProcess
+from sojourn.execution.spawn import Interpreter, LaunchFailed
+from sojourn.execution.supervisor import LoadRefused, delay, greet
+from sojourn.execution.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared
+
+IN_FLIGHT = 4
+"""Preparations handed to a lone preparer at a time, so that it need not wait for the server in between.
+Several preparers get one each: nobody waits behind a slow job while another preparer is free."""
+
+CRASH_CODE = 1204
+
+log = structlog.get_logger("sojourn.execution")
+
+
+class _Request:
+    __slots__ = ("answer", "device", "number", "params", "program_id", "spared")
+
+    def __init__(self, number: int, device: str, program_id: str, params: bytes) -> None:
+        self.number, self.device, self.program_id, self.params = number, device, program_id, params
+        self.answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
+        self.spared = False
+
+    def refuse(self, error: JobRefused | DeviceUnavailable) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class PreparerPool:
+    """`size` preparers for `specs`. `limit`: seconds that one preparation (or one load) may take."""
+
+    def __init__(
+        self, specs: Sequence[DeviceSpec], interpreter: Interpreter, *, size: int, machine: str, limit: float
+    ) -> None:
+        self.specs = tuple(specs)
+        self.interpreter = interpreter
+        self.machine = machine
+        self.limit = limit
+        self.queue: deque[_Request] = deque()
+        self.in_flight = IN_FLIGHT if size == 1 else 1
+        self._size = size
+        self._numbers = 0
+        self._preparers: list[_Preparer] = []
+        self._stopping = False
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The preparers that are up."""
+        found = (preparer.process.pid for preparer in self._preparers if preparer.process is not None)
+        return tuple(pid for pid in found if pid is not None)
+
+    def start(self) -> None:
+        """Bring the preparers up in the background. Safe to repeat."""
+        if not self._preparers and not self._stopping:
+            self._preparers = [_Preparer(self, number) for number in range(self._size)]
+
+    def warm(self, device: str) -> None:
+        """Have every preparer load the device now, so that its first job does not wait for it."""
+        for preparer in self._preparers:
+            preparer.warm(device)
+
+    async def prepare(self, device: str, program_id: str, params: bytes) -> Prepared:
+        """First come, first served. Raises `JobRefused`, `DeviceUnavailable`."""
+        if self._stopping:
+            raise DeviceUnavailable("the server is stopping")
+        self.start()
+        self._numbers += 1
+        request = _Request(self._numbers, device, program_id, params)
+        self.queue.append(request)
+        self.dispatch()
+        return await request.answer
+
+    def dispatch(self) -> None:
+        """Hand waiting requests to the least loaded preparers; in a tie to the first, its cache is warm."""
+        while self.queue:
+            ready = [preparer for preparer in self._preparers if preparer.has_room]
+            if not ready:
+                return
+            request = self.queue.popleft()
+            if not request.answer.done():  # else its caller has gone away
+                min(ready, key=lambda preparer: preparer.load).take(request)
+
+    def give_up(self, reason: str) -> None:
+        """No preparer can be started: nobody should wait for one."""
+        if any(preparer.process is not None for preparer in self._preparers):
+            return
+        while self.queue:
+            self.queue.popleft().refuse(DeviceUnavailable(f"jobs cannot be prepared: {reason}"))
+
+    async def stop(self) -> None:
+        """Every waiting preparation raises `DeviceUnavailable`."""
+        self._stopping = True
+        for preparer in self._preparers:
+            await preparer.stop()
+        while self.queue:
+            self.queue.popleft().refuse(DeviceUnavailable("the server is stopping"))
+
+
+class _Preparer:
+    """One preparer process after another, and the requests that the present one has."""
+
+    def __init__(self, pool: PreparerPool, number: int) -> None:
+        self.process: WorkerProcess | None = None
+        self._pool = pool
+        self._name = f"preparer-{number + 1}"
+        self._flight: deque[_Request] = deque()
+        self._loading: str | None = None
+        self._overdue = False
+        self._warm: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task = asyncio.create_task(self._live(), name=self._name)
+
+    @property
+    def load(self) -> int:
+        return len(self._flight)
+
+    @property
+    def has_room(self) -> bool:
+        return self.process is not None and self.process.alive and len(self._flight) < self._pool.in_flight
+
+    def warm(self, device: str) -> None:
+        if device not in self._warm:
+            self._warm.add(device)
+            if self.process is not None:
+                self.process.send(protocol.Load(device, describe=False))
+
+    def take(self, request: _Request) -> None:
+        assert self.process is not None
+        message = protocol.Prepare(request.number, request.device, request.program_id)
+        try:
+            self.process.send(message, request.params)
+        except FrameError as error:
+            request.refuse(JobRefused(f"The job is too large for a worker: {error}", 1215))
+            return
+        self._flight.append(request)
+        if len(self._flight) == 1:
+            self._watch()
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._watch(False)
+        if self.process is not None:
+            self.process.kill()
+        while self._flight:
+            self._flight.popleft().refuse(DeviceUnavailable("the server is stopping"))
+
+    async def _live(self) -> None:
+        failures = 0
+        while True:
+            process: WorkerProcess | None = None
+            try:
+                process = await self._pool.interpreter.launch(
+                    self._name, tuple(sorted({spec.driver for spec in self._pool.specs if not spec.lazy}))
+                )
+                async with asyncio.timeout(self._pool.limit):
+                    await greet(process, self._pool.specs, self._pool.machine)
+            except (LaunchFailed, LoadRefused, WorkerGone, TimeoutError) as error:
+                failures += 1
+                reason = str(error) or f"the preparer did not start within {self._pool.limit:g} s"
+                if process is not None:
+                    process.kill()
+                    await asyncio.shield(process.gone)
+                    reason = f"{reason} {process.output.last_words}".strip()
+                log.error("preparer failed", worker=self._name, reason=reason, attempt=failures)
+                if failures > 1:
+                    self._pool.give_up(reason)
+                    await asyncio.sleep(delay(failures - 1))
+                continue
+            except asyncio.CancelledError:
+                if process is not None:
+                    process.kill()
+                raise
+            self.process = process
+            for device in sorted(self._warm):
+                process.send(protocol.Load(device, describe=False))
+            self._pool.dispatch()
+            try:
+                while True:
+                    message, _ = await process.receive()
+                    self._hear(message)
+                    failures = 0
+            except WorkerGone as gone:
+                self.process = None
+                failures += 0 if self._flight else 1
+                self._bury(gone.how)
+                if failures > 1:
+                    await asyncio.sleep(delay(failures - 1))
+
+    def _hear(self, message: protocol.FromWorker) -> None:
+        match message:
+            case protocol.Loading():
+                self._loading = message.device
+            case protocol.Loaded():
+                self._loading = None
+            case protocol.LoadFailed():
+                self._loading = None
+                log.warning("preparer cannot load", device=message.device, reason=message.reason)
+            case protocol.PreparedReply():
+                request = self._answered(message.id)
+                if request is not None and not request.answer.done():
+                    request.answer.set_result(message.prepared)
+            case protocol.RefusedReply():
+                request = self._answered(message.id)
+                if request is not None:
+                    request.refuse(JobRefused(message.message, message.code))
+            case protocol.UnavailableReply():
+                self._loading = None
+                request = self._answered(message.id)
+                if request is not None:
+                    request.refuse(
+                        DeviceUnavailable(f"device {request.device} cannot prepare: {message.reason}")
+                    )
+            case _:
+                self._breaks_protocol(f"{type(message).__name__} from a preparer")
+                return
+        self._watch()
+        self._pool.dispatch()
+
+    def _answered(self, number: int) -> _Request | None:
+        """The request that this answer is for: the oldest one, as answers come in order."""
+        if self._flight and self._flight[0].number == number:
+            return self._flight.popleft()
+        self._breaks_protocol(f"an answer to {number}, which is not in work")
+        return None
+
+    def _breaks_protocol(self, what: str) -> None:
+        log.error("preparer broke the protocol", worker=self._name, what=what)
+        if self.process is not None:
+            self.process.kill()
+
+    def _watch(self, on: bool = True) -> None:
+        """Restart the clock of what is in work now; the next one's clock starts when this one is done."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if on and (self._flight or self._loading):
+            self._timer = asyncio.get_running_loop().call_later(self._pool.limit, self._too_long)
+
+    def _too_long(self) -> None:
+        self._overdue = True
+        if self.process is not None:
+            self.process.kill()
+
+    def _bury(self, how: str) -> None:
+        """Settle who is to blame: the request in work. The others go back to the front of the queue."""
+        self._watch(False)
+        loading, overdue, limit = self._loading, self._overdue, self._pool.limit
+        self._loading, self._overdue = None, False
+        log.warning("preparer ended", worker=self._name, how=how, waiting=len(self._flight), overdue=overdue)
+        if loading is not None:
+            self._warm.discard(loading)  # never in a circle
+        if self._flight:
+            head = self._flight[0]
+            if loading is not None:
+                if head.device == loading:
+                    what = f"took more than {limit:g} s" if overdue else f"crashed ({how})"
+                    self._flight.popleft().refuse(DeviceUnavailable(f"loading device {loading} {what}"))
+            elif overdue:
+                self._flight.popleft().refuse(
+                    JobRefused(
+                        f"Preparing the job took more than {limit:g} s, the limit, and was given up. "
+                        "Submit fewer or smaller circuits in one job.",
+                        CRASH_CODE,
+                    )
+                )
+            elif how == "SIGKILL" and not head.spared:
+                head.spared = True  # killed from outside or for lack of memory: once may be bad luck
+            else:
+                self._flight.popleft().refuse(
+                    JobRefused(
+                        f"The job crashed the decoder ({how}). Check the circuits and their parameters; "
+                        "the device itself is not affected.",
+                        CRASH_CODE,
+                    )
+                )
+        self._pool.queue.extendleft(reversed(self._flight))
+        self._flight.clear()
+        self._pool.dispatch()

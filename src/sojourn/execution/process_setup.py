@@ -1,0 +1,68 @@
+"""What a worker or zygote does to its own process before it serves: dies with its parent, resets signals.
+
+Owns calls to the operating system inside the child; may not know the protocol and may not import Qiskit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when `parent` (the pid of its parent) dies. Linux only.
+
+    The parent may have died before the request reached the kernel: then this process has another parent
+    already, and ends at once. The signal follows the parent's *thread* that made this process, so the
+    server starts its processes on the loop's thread.
+    """
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def call_itself(name: str) -> None:
+    """Show `name` (15 bytes of it) in process listings. Linux only."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def expendable() -> None:
+    """Make a worker the right victim: before the server for the out-of-memory killer, and quick to crash."""
+    with contextlib.suppress(OSError, ValueError):  # a dump of a large statevector takes seconds
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def orderly_signals() -> None:
+    """Leave Ctrl-C and the service manager's SIGTERM to the server, which ends its workers itself.
+
+    Both may reach every process of the group at once; a job would fail for a shutdown that was orderly.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def flush_output() -> None:
+    """Push out what Python and C hold back, so that the output of a job arrives before its result."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    _libc.fflush(None)

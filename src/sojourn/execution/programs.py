@@ -1,0 +1,169 @@
+"""Owns what the programs have in common: the members of `params`, the plan of a job."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+
+from sojourn.devices.driver import Outcome, Task
+from sojourn.execution import codec, options
+from sojourn.execution.codec import Budget
+from sojourn.execution.options import Settings
+from sojourn.execution.prepare import MAX_EXECUTIONS, Device
+from sojourn.execution.types import JobRefused, Prepared
+
+PROGRAMS = ("sampler", "estimator")
+MAX_PUBS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A job's `params`, opened: pubs still as text, options checked."""
+
+    pubs: Sequence[Sequence[msgspec.Raw]]
+    settings: Settings
+    shots: int | None
+    precision: float | None
+    budget: Budget = field(default_factory=Budget)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When the device worked on a job."""
+
+    start: datetime
+    stop: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task before its circuit is compiled: `make` gives the circuit that the device is to run, `key`
+    names it in the cache."""
+
+    key: tuple[Any, ...]
+    make: Callable[[], QuantumCircuit]
+    values: NDArray[np.float64]
+    shots: int
+    where: str
+
+    def task(self, device: Device) -> Task:
+        """Compiled, or recalled. Raises `JobRefused`."""
+        return Task(device.program(self.key, self.make, self.where), self.values, self.shots)
+
+
+class Plan(ABC):
+    """A job that passed every check and only needs the device."""
+
+    def __init__(self, prepared: Prepared, work: Sequence[Work], seed: int | None, memory: bool) -> None:
+        self.prepared = prepared
+        self._work = work
+        self._seed = seed
+        self._memory = memory
+
+    def tasks(self, device: Device) -> list[Task]:
+        """Everything that the device is to run, compiled. Raises `JobRefused`."""
+        return [work.task(device) for work in self._work]
+
+    def execute(self, device: Device, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
+        """Run every task on the device."""
+        start = datetime.now(UTC)
+        device.driver.begin_job()
+        outcomes = device.driver.execute(tasks, seed=self._seed, memory=self._memory)
+        return outcomes, Window(start, datetime.now(UTC))
+
+    @abstractmethod
+    def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
+        """The text that the client decodes."""
+
+
+def open_payload(program: str, params: bytes, device: Device) -> Payload:
+    """Read the members of `params` and check the options. Raises `JobRefused`."""
+    if program not in PROGRAMS:
+        raise JobRefused(
+            f"the program {program!r} is not run by {device.name}; it runs {' and '.join(PROGRAMS)} (for "
+            "example qiskit_ibm_runtime.SamplerV2 and EstimatorV2)"
+        )
+    members = codec.read_object(params, "params")
+    known = {"pubs", "options", "version", "support_qiskit", "shots"}
+    if program == "estimator":
+        known |= {"resilience_level", "precision"}
+    unknown = sorted(set(members) - known)
+    if unknown:
+        raise JobRefused(
+            f"params.{unknown[0]} is not a member that the {program} knows; it knows "
+            + ", ".join(sorted(known))
+        )
+    plain = {name: codec.read_any(text, f"params.{name}") for name, text in members.items() if name != "pubs"}
+    if plain.get("version", 2) != 2:
+        raise JobRefused(
+            f"params.version is {plain['version']!r}; only version 2 of the primitives is run here"
+        )
+    settings = options.read(program, plain.get("options"), device.limits, plain.get("resilience_level"))
+    if "pubs" not in members:
+        raise JobRefused("params.pubs is missing: a job needs a list of pubs")
+    pubs = codec.read_list(members["pubs"], "params.pubs")
+    if not pubs:
+        raise JobRefused("params.pubs is empty: there is nothing to run")
+    if len(pubs) > MAX_PUBS:
+        raise JobRefused(f"params.pubs has {len(pubs)} pubs; the limit is {MAX_PUBS}")
+    opened = []
+    least, most = (1, 3) if program == "sampler" else (2, 4)
+    for index, text in enumerate(pubs):
+        parts = codec.read_list(text, f"pubs[{index}]")
+        if not least <= len(parts) <= most:
+            raise JobRefused(
+                f"pubs[{index}] has {len(parts)} parts; a {program} pub has {least} to {most}: "
+                + (
+                    "circuit, values, shots"
+                    if program == "sampler"
+                    else "circuit, observables, values, precision"
+                )
+            )
+        opened.append(parts)
+    precision = plain.get("precision")
+    return Payload(
+        opened,
+        settings,
+        None if plain.get("shots") is None else whole_shots(plain["shots"], "params.shots"),
+        None if precision is None else real_precision(precision, "params.precision"),
+    )
+
+
+def whole_shots(value: Any, where: str) -> int:
+    """A number of shots. Raises `JobRefused` for anything but an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise JobRefused(f"{where} is {value!r}; shots must be an integer of at least 1")
+    return value
+
+
+def real_precision(value: Any, where: str) -> float:
+    """A precision. Raises `JobRefused` for anything but a number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise JobRefused(f"{where} is {value!r}; a precision must be a number above 0")
+    return float(value)
+
+
+def limit_executions(executions: int) -> None:
+    """Refuse a job with more circuits x shots than any device here takes."""
+    if executions > MAX_EXECUTIONS:
+        raise JobRefused(
+            f"the job asks for {executions} executions (circuits x shots); the limit is {MAX_EXECUTIONS}. "
+            "Split it, or ask for fewer shots"
+        )
+
+
+def plain_metadata(metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """A circuit's metadata as it goes back to its owner; what is not plain JSON is left out."""
+    try:
+        codec.read_any(msgspec.json.encode(metadata or {}), "metadata")
+    except (TypeError, ValueError, JobRefused):
+        return {}
+    return metadata or {}

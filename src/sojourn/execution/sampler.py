@@ -1,0 +1,138 @@
+"""Owns the program `sampler` (V2): bits per shot, per register, per point. May not know how devices work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.devices.bits import num_bytes, take_bits
+from sojourn.devices.driver import Outcome
+from sojourn.execution import codec, codec_results
+from sojourn.execution.options import DEFAULT_SHOTS
+from sojourn.execution.prepare import MAX_RESULT_BYTES, Circuit, Device
+from sojourn.execution.prepare_check import Register
+from sojourn.execution.programs import (
+    Payload,
+    Plan,
+    Window,
+    Work,
+    limit_executions,
+    plain_metadata,
+    whole_shots,
+)
+from sojourn.execution.types import JobRefused, Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerPub:
+    """One pub: `shape` of its parameter values, and what of the bits goes where."""
+
+    circuit: Circuit
+    shape: tuple[int, ...]
+    shots: int
+    registers: tuple[Register, ...]
+    metadata: Mapping[str, Any]
+
+
+class SamplerPlan(Plan):
+    """A checked sampler job."""
+
+    def __init__(
+        self, pubs: list[SamplerPub], prepared: Prepared, work: list[Work], seed: int | None
+    ) -> None:
+        super().__init__(prepared, work, seed, memory=True)
+        self._pubs = pubs
+
+    def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
+        results = []
+        shapes = []
+        for pub, points in zip(self._pubs, outcomes, strict=True):
+            fields = {
+                register.name: (
+                    "BitArray",
+                    codec_results.bits(_register(points, pub, register), len(register.bits)),
+                )
+                for register in pub.registers
+            }
+            data = codec_results.data_bin(pub.shape, fields)
+            metadata = {"shots": pub.shots, "circuit_metadata": pub.metadata}
+            results.append(codec_results.pub_result("SamplerPubResult", data, metadata))
+            shapes.append((*pub.shape, pub.shots))
+        spans = codec_results.execution_spans(window.start, window.stop, shapes)
+        metadata = {"execution": {"execution_spans": spans}, "version": 2}
+        return codec_results.primitive_result(results, metadata)
+
+
+def plan(device: Device, payload: Payload) -> SamplerPlan:
+    """Check a sampler job. Raises `JobRefused`."""
+    pubs: list[SamplerPub] = []
+    work: list[Work] = []
+    warnings: list[str] = []
+    circuits = executions = held = 0
+    seconds = 0.0
+    settings = payload.settings
+    for index, parts in enumerate(payload.pubs):
+        where = f"pubs[{index}]"
+        circuit = device.circuit(parts[0], f"{where}: the circuit", payload.budget)
+        registers = device.registers(circuit, where)
+        values = parts[1] if len(parts) > 1 else None
+        shape, points = device.points(circuit, values, f"{where}: the parameter values", payload.budget)
+        own = codec.read_any(parts[2], f"{where}: shots") if len(parts) > 2 else None
+        shots = (
+            whole_shots(own, f"{where}: shots")
+            if own is not None
+            else payload.shots or settings.default_shots or DEFAULT_SHOTS
+        )
+        if shots > device.max_shots:
+            raise JobRefused(
+                f"{where} asks for {shots} shots; the limit of {device.name} is {device.max_shots} per "
+                "circuit"
+            )
+        if not registers:
+            warnings.append(f"{where}: the circuit has no classical register, so its result is empty")
+        elif not circuit.checked.measured:
+            warnings.append(f"{where}: the circuit has no measurement, so every bit is 0")
+        held += len(points) * shots * sum(num_bytes(len(register.bits)) for register in registers)
+        circuits += len(points)
+        executions += len(points) * shots
+        seconds += device.seconds(circuit, len(points) * shots, settings.rep_delay)
+        limit_executions(executions)
+        if held > MAX_RESULT_BYTES:
+            raise JobRefused(
+                f"the job's result would be more than {MAX_RESULT_BYTES // 2**20} MB, which is the limit; "
+                "ask for fewer shots or points"
+            )
+        work.append(_work(circuit, points, shots, where))
+        if circuit.checked.dynamic:
+            work[-1].task(
+                device
+            )  # what the device cannot do inside control flow is better said before it runs
+        pubs.append(SamplerPub(circuit, shape, shots, registers, plain_metadata(circuit.circuit.metadata)))
+    prepared = Prepared(
+        estimated_seconds=seconds,
+        num_circuits=circuits,
+        num_qubits=max(pub.circuit.circuit.num_qubits for pub in pubs),
+        executions=executions,
+        warnings=tuple(warnings),
+    )
+    return SamplerPlan(pubs, prepared, work, settings.seed)
+
+
+def _work(circuit: Circuit, points: NDArray[np.float64], shots: int, where: str) -> Work:
+    return Work((circuit.key, "sampler"), lambda: circuit.circuit, points, shots, where)
+
+
+def _register(points: list[Outcome], pub: SamplerPub, register: Register) -> NDArray[np.uint8]:
+    """(*shape, shots, bytes) of one register."""
+    width = num_bytes(len(register.bits))
+    bits = pub.circuit.circuit.num_clbits
+    made = np.empty((len(points), pub.shots, width), dtype=np.uint8)
+    for index, outcome in enumerate(points):
+        patterns = take_bits(outcome.patterns, bits, register.bits)
+        assert outcome.order is not None
+        np.take(patterns, outcome.order, axis=0, out=made[index])
+    return made.reshape(*pub.shape, pub.shots, width)

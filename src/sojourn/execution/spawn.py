@@ -1,0 +1,105 @@
+"""Starting worker processes with one Python interpreter: by its zygote, or one by one where that fails.
+
+Owns the choice between the two; may not know what the workers do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+
+import structlog
+
+from sojourn.execution.process import WorkerProcess
+from sojourn.execution.process_output import Output
+from sojourn.execution.spawn_direct import start_worker
+from sojourn.execution.spawn_zygote import ZygoteClient
+
+CAN_FORK = sys.platform == "linux"
+"""Elsewhere system libraries do not survive a fork without exec."""
+
+_SHORT_LIFE = 60.0  # seconds; a zygote that dies sooner counts against zygotes
+
+log = structlog.get_logger("sojourn.execution")
+
+
+class LaunchFailed(Exception):
+    """No process could be started; the message says why."""
+
+
+class Interpreter:
+    """Starts workers with the interpreter `python` (None: the server's own).
+
+    `fork` False: never through a zygote.
+    """
+
+    def __init__(self, python: str | None = None, *, fork: bool = CAN_FORK) -> None:
+        self.python = python or sys.executable
+        self._fork = fork
+        self._zygote: ZygoteClient | None = None
+        self._early_deaths = 0
+        self._processes: set[WorkerProcess] = set()
+        self._stopped = False
+
+    @property
+    def zygote_pid(self) -> int | None:
+        return self._zygote.pid if self._zygote is not None and self._zygote.alive else None
+
+    async def launch(self, name: str, drivers: tuple[str, ...]) -> WorkerProcess:
+        """A new process, connected; its `Hello` is on the way. Raises `LaunchFailed`.
+
+        `drivers` are imported before the fork, once, so that the next worker of the same driver is quick.
+        """
+        if self._stopped:
+            raise LaunchFailed("the server is stopping")
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        read, write = os.pipe()
+        process = WorkerProcess(loop, name, Output(loop, name, read))
+        try:
+            await loop.create_unix_connection(lambda: process, sock=ours)
+            zygote = self._usable_zygote()
+            if zygote is not None:
+                # Its second try goes without the drivers: one of them may be what kills it.
+                zygote.fork(process, theirs.fileno(), write, () if self._early_deaths else drivers)
+            else:
+                start_worker(self.python, process, theirs.fileno(), write)
+        except BaseException as error:
+            ours.close()
+            process.never_was()
+            if not isinstance(error, OSError):
+                raise
+            raise LaunchFailed(f"cannot start a worker with {self.python}: {error}") from error
+        finally:
+            theirs.close()
+            os.close(write)
+        self._processes.add(process)
+        process.gone.add_done_callback(lambda _: self._processes.discard(process))
+        return process
+
+    async def stop(self) -> None:
+        """Every process of this interpreter is gone afterwards."""
+        self._stopped = True
+        for process in self._processes:
+            process.kill()
+        if self._zygote is not None:
+            await self._zygote.stop()
+        if self._processes:
+            await asyncio.wait([process.gone for process in self._processes])
+
+    def _usable_zygote(self) -> ZygoteClient | None:
+        if not self._fork:
+            return None
+        if self._zygote is not None and self._zygote.alive:
+            return self._zygote
+        if self._zygote is not None:
+            self._early_deaths = self._early_deaths + 1 if self._zygote.lived < _SHORT_LIFE else 0
+            log.warning("zygote ended", python=self.python, how=self._zygote.how)
+        if self._early_deaths > 1:
+            log.warning("zygote given up; workers are started one by one", python=self.python)
+            self._fork = False
+            return None
+        self._zygote = ZygoteClient(asyncio.get_running_loop(), self.python)
+        return self._zygote

@@ -1,0 +1,122 @@
+"""What the service says to the workers and what it hears from them. Plain data; no Qiskit, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """One device as configured.
+
+    `driver` names an entry point of the group ``sojourn.drivers``; `options` go to it unchanged.
+    `python` is the interpreter of its workers (None: the server's own). A `lazy` device has no worker
+    until its first job or description.
+    """
+
+    name: str
+    driver: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    python: str | None = None
+    lazy: bool = False
+
+
+class WorkerPhase(StrEnum):
+    """Where a device's worker is in its life."""
+
+    ASLEEP = "asleep"  # lazy, not started yet
+    STARTING = "starting"
+    READY = "ready"
+    BUSY = "busy"
+    FAILED = "failed"  # cannot start; `reason` says why; retried with back-off
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    phase: WorkerPhase
+    reason: str | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a device says of itself, in the client's JSON shapes (api-contract §7).
+
+    `configuration` and `properties` are JSON-able; `properties` is None for an ideal device.
+    """
+
+    num_qubits: int
+    configuration: Mapping[str, Any]
+    properties: Mapping[str, Any] | None
+    backend_version: str
+
+
+class JobRefused(Exception):
+    """Preparation found that the job cannot run: a bad payload, a circuit that does not fit, an option
+    that is not honoured. `message` is for the user."""
+
+    def __init__(self, message: str, code: int = 1204) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class DeviceUnavailable(Exception):
+    """The device has no worker that could answer; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that passed preparation. `estimated_seconds` is device time; `executions` = circuits x shots."""
+
+    estimated_seconds: float
+    num_circuits: int
+    num_qubits: int
+    executions: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One attempt of one job. `params` is the client's own JSON text, untouched."""
+
+    run_id: str
+    program_id: str
+    params: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """`result` is the text that the client decodes. `quantum_seconds` is time on the device."""
+
+    result: bytes
+    quantum_seconds: float
+    logs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The program raised: the user's error. `reason` is one line, `detail` ends with a traceback."""
+
+    reason: str
+    code: int
+    detail: str = ""
+    logs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The worker died under the job, for example ``SIGSEGV``."""
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The run was killed because somebody asked for it."""
+
+
+RunOutcome = Completed | Failed | Crashed | Stopped

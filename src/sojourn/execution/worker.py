@@ -1,0 +1,218 @@
+"""The worker process: loads machines when told to and answers prepare and run frames, one at a time.
+
+Owns the worker's loop; may not know about queues, jobs' states or other workers. Started as a fork of the
+zygote, or as ``python -m sojourn.execution.worker --fd N --parent PID``. A preparer is the same program
+that was told of several devices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import importlib
+import os
+import platform
+import socket
+import sys
+import traceback
+from typing import Protocol, assert_never
+
+import sojourn
+from sojourn.execution import protocol
+from sojourn.execution.frames import MAX_PAYLOAD, Channel, FrameError
+from sojourn.execution.process_setup import call_itself, die_with, expendable, flush_output, orderly_signals
+from sojourn.execution.protocol import shorten
+from sojourn.execution.types import (
+    Completed,
+    Description,
+    DeviceSpec,
+    Failed,
+    JobRefused,
+    Prepared,
+)
+
+INTERNAL_ERROR = 9999
+"""Code of a failure that is the service's and not the user's."""
+
+
+class AnyMachine(Protocol):
+    """What the worker needs of a machine; see `sojourn.execution.machine`."""
+
+    def describe(self) -> Description: ...
+
+    def prepare(self, program_id: str, params: bytes) -> Prepared: ...
+
+    def run(self, program_id: str, params: bytes) -> Completed | Failed: ...
+
+
+class MachineClass(Protocol):
+    def load(self, spec: DeviceSpec) -> AnyMachine: ...
+
+
+class _LoadError(Exception):
+    """The machine could not be loaded; the arguments are one line and a traceback."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def one_line(error: BaseException) -> str:
+    """The error as a reason: its kind and its words, on one line of at most 2,000 characters."""
+    return shorten(" ".join(f"{type(error).__name__}: {error}".split()), 2000)
+
+
+def find(path: str) -> MachineClass:
+    """The object at ``module:name``. Raises ImportError, AttributeError or ValueError."""
+    module, _, name = path.partition(":")
+    if not name:
+        raise ValueError(f"{path!r} is not of the form module:Class")
+    found: MachineClass = getattr(importlib.import_module(module), name)
+    return found
+
+
+class Worker:
+    """The loop of one worker process."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._specs: dict[str, DeviceSpec] = {}
+        self._machine_path = protocol.DEFAULT_MACHINE
+        self._machines: dict[str, AnyMachine] = {}
+
+    def serve(self) -> None:
+        """Answer until the server closes the connection."""
+        self._say(
+            protocol.Hello(protocol.PROTOCOL, os.getpid(), sojourn.__version__, platform.python_version())
+        )
+        while (frame := self._channel.receive()) is not None:
+            message = protocol.from_server(frame.header)
+            match message:
+                case protocol.Start():
+                    self._specs = {spec.name: spec for spec in message.devices}
+                    self._machine_path = message.machine
+                case protocol.Load():
+                    self._load(message)
+                case protocol.Prepare():
+                    self._prepare(message, frame.payload)
+                case protocol.Run():
+                    self._run(message, frame.payload)
+                case _:
+                    assert_never(message)
+
+    def _say(self, message: protocol.FromWorker, payload: bytes = b"") -> None:
+        flush_output()
+        self._channel.send(protocol.encode(message), payload)
+
+    def _machine(self, device: str) -> AnyMachine:
+        """The device's machine, loaded on first need. Raises `_LoadError`."""
+        machine = self._machines.get(device)
+        if machine is not None:
+            return machine
+        spec = self._specs.get(device)
+        if spec is None:
+            raise _LoadError(f"this worker was not told of a device {device!r}")
+        self._say(protocol.Loading(device))
+        try:
+            machine = find(self._machine_path).load(spec)
+        except Exception as error:
+            ours = type(error).__module__.startswith("sojourn.")  # written for the reader: needs no label
+            reason = " ".join(str(error).split()) if ours else one_line(error)
+            raise _LoadError(reason, traceback.format_exc()) from error
+        self._machines[device] = machine
+        return machine
+
+    def _load(self, message: protocol.Load) -> None:
+        try:
+            machine = self._machine(message.device)
+            try:
+                payload = protocol.encode_description(machine.describe()) if message.describe else b""
+            except Exception as error:
+                raise _LoadError(one_line(error), traceback.format_exc()) from error
+        except _LoadError as error:
+            self._say(protocol.LoadFailed(message.device, error.reason, shorten(error.detail)))
+        else:
+            self._say(protocol.Loaded(message.device), payload)
+
+    def _prepare(self, message: protocol.Prepare, params: bytes) -> None:
+        try:
+            known = message.device in self._machines
+            machine = self._machine(message.device)
+            if not known:  # the preparation's time counts from here
+                self._say(protocol.Loaded(message.device))
+            prepared = machine.prepare(message.program_id, params)
+        except JobRefused as refused:
+            self._say(protocol.RefusedReply(message.id, shorten(refused.message), refused.code))
+        except Exception as error:
+            # To the server's log: nobody else sees it.
+            sys.stderr.write(error.detail if isinstance(error, _LoadError) else traceback.format_exc())
+            reason = error.reason if isinstance(error, _LoadError) else one_line(error)
+            self._say(protocol.UnavailableReply(message.id, reason))
+        else:
+            self._say(protocol.PreparedReply(message.id, prepared))
+
+    def _run(self, message: protocol.Run, params: bytes) -> None:
+        outcome: Completed | Failed
+        try:
+            outcome = self._machine(message.device).run(message.program_id, params)
+        except Exception as error:  # a run answers for the user's errors itself: this one is ours
+            outcome = Failed(f"Internal error: {one_line(error)}", INTERNAL_ERROR, traceback.format_exc())
+        if isinstance(outcome, Completed) and len(outcome.result) > MAX_PAYLOAD:
+            outcome = Failed(
+                f"The result has {len(outcome.result)} bytes; the limit is {MAX_PAYLOAD}. "
+                "Ask for fewer shots or split the job.",
+                INTERNAL_ERROR,
+                logs=outcome.logs,
+            )
+        if isinstance(outcome, Completed):
+            self._say(
+                protocol.CompletedReply(message.id, outcome.quantum_seconds, shorten(outcome.logs)),
+                outcome.result,
+            )
+        else:
+            self._say(
+                protocol.FailedReply(
+                    message.id,
+                    shorten(outcome.reason, 8000),
+                    outcome.code,
+                    shorten(outcome.detail),
+                    shorten(outcome.logs),
+                )
+            )
+
+
+def serve(sock: socket.socket) -> int:
+    """Serve on a connected socket until the server closes it; the process's exit code."""
+    faulthandler.enable()
+    try:
+        Worker(Channel(sock)).serve()
+    except (BrokenPipeError, ConnectionResetError, FrameError):
+        return 0  # the server went away in the middle of a word
+    except SystemExit as stop:  # a driver's own exit: the server reports it as the crash that it is
+        return stop.code if isinstance(stop.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        return 70
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sojourn.execution.worker")
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--name", default="worker")
+    arguments = parser.parse_args()
+    die_with(arguments.parent)
+    orderly_signals()
+    call_itself(arguments.name)
+    expendable()
+    sock = socket.socket(fileno=arguments.fd)
+    sock.set_inheritable(False)
+    status = serve(sock)
+    flush_output()
+    os._exit(status)  # libraries' exit handlers have nothing to say here
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""A fleet of real worker processes with the test machines, on the event loop that the server uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sojourn.execution.fleet import Fleet
+from sojourn.execution.types import DeviceSpec
+
+HERE = Path(__file__).parent
+ECHO = "machines:EchoMachine"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return ("asyncio", {"use_uvloop": True})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _machines_are_importable_in_workers() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        path = os.environ.get("PYTHONPATH")
+        patch.setenv("PYTHONPATH", f"{HERE}{os.pathsep}{path}" if path else str(HERE))
+        yield
+
+
+@pytest.fixture(scope="module")
+async def fleet() -> AsyncIterator[Fleet]:
+    """Two devices, `a` and `b`, and one preparer."""
+    fleet = Fleet([DeviceSpec("a", "echo"), DeviceSpec("b", "echo")], machine=ECHO)
+    await fleet.start()
+    await fleet.description("a")
+    await fleet.description("b")
+    yield fleet
+    await fleet.stop()

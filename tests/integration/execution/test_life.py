@@ -1,0 +1,321 @@
+"""How workers come up, fail to, and go: what the server says of them meanwhile, and that nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from sojourn.execution.fleet import Fleet
+from sojourn.execution.types import (
+    Completed,
+    Crashed,
+    DeviceSpec,
+    DeviceUnavailable,
+    RunRequest,
+    WorkerPhase,
+    WorkerState,
+)
+
+pytestmark = pytest.mark.anyio
+ECHO = "machines:EchoMachine"
+HERE = Path(__file__).parent
+
+
+class Watch:
+    """Every state that was reported, and a way to wait for one."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, WorkerState]] = []
+        self._changed = asyncio.Event()
+
+    def __call__(self, device: str, state: WorkerState) -> None:
+        self.seen.append((device, state))
+        self._changed.set()
+
+    def phases(self, device: str = "a") -> list[WorkerPhase]:
+        return [state.phase for name, state in self.seen if name == device]
+
+    async def for_phases(self, *phases: WorkerPhase) -> None:
+        """Wait until these were reported for `a`, in this order, perhaps with others between."""
+        while True:
+            left = list(phases)
+            for phase in self.phases():
+                if left and phase is left[0]:
+                    left.pop(0)
+            if not left:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+
+@asynccontextmanager
+async def fleet_of(*specs: DeviceSpec, **options: Any) -> AsyncIterator[tuple[Fleet, Watch]]:
+    watch = Watch()
+    fleet = Fleet(specs, on_state=watch, **{"machine": ECHO, **options})
+    await fleet.start()
+    try:
+        yield fleet, watch
+    finally:
+        await fleet.stop()
+
+
+def open_files() -> list[str]:
+    """What the descriptors of this process lead to, without the one that lists them."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(str(entry.readlink()))
+    return sorted(found)
+
+
+def descendants() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+async def test_start_answers_before_any_worker_is_up() -> None:
+    async with fleet_of(DeviceSpec("a", "echo")) as (fleet, watch):
+        assert fleet.state("a") == WorkerState(WorkerPhase.STARTING)
+        description = await fleet.description("a")
+        assert description.num_qubits == 2
+        state = fleet.state("a")
+        assert state.phase is WorkerPhase.READY
+        assert state.pid == description.configuration["pid"]
+        assert watch.phases() == [WorkerPhase.READY]
+
+
+async def test_options_of_the_device_reach_the_driver() -> None:
+    options = {"backend": "FakeTorino", "nested": {"list": [1, 2.5, None, True]}}
+    async with fleet_of(DeviceSpec("a", "echo", options)) as (fleet, _):
+        assert (await fleet.description("a")).configuration["options"] == options
+
+
+async def test_every_change_is_reported_in_order() -> None:
+    async with fleet_of(DeviceSpec("a", "echo")) as (fleet, watch):
+        await fleet.run("a", RunRequest("1", "noop", b""))
+        await fleet.run("a", RunRequest("2", "segfault", b""))
+        await fleet.run("a", RunRequest("3", "noop", b""))
+        ready, busy, starting = WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.STARTING
+        assert watch.phases() == [ready, busy, ready, busy, starting, ready, busy, ready]
+
+
+async def test_a_machine_that_cannot_load_says_why_and_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "there"
+    spec = DeviceSpec("a", "echo", {"load": "until", "path": str(path)})
+    async with fleet_of(spec, DeviceSpec("b", "echo")) as (fleet, watch):
+        with pytest.raises(DeviceUnavailable, match="device a has no worker: RuntimeError: not yet"):
+            await fleet.description("a")
+        assert fleet.state("a") == WorkerState(WorkerPhase.FAILED, "RuntimeError: not yet")
+        with pytest.raises(DeviceUnavailable, match="not yet"):
+            await fleet.run("a", RunRequest("1", "noop", b""))
+        with pytest.raises(DeviceUnavailable, match="not yet"):
+            await fleet.prepare("a", "sampler", b"")
+        assert (await fleet.description("b")).num_qubits == 2
+        path.touch()
+        await watch.for_phases(WorkerPhase.FAILED, WorkerPhase.READY)
+        assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
+
+
+async def test_a_first_crash_while_loading_is_forgiven(tmp_path: Path) -> None:
+    spec = DeviceSpec("a", "echo", {"load": "crash-once", "path": str(tmp_path / "there")})
+    async with fleet_of(spec) as (fleet, watch):
+        await fleet.description("a")
+        assert watch.phases() == [WorkerPhase.READY]
+
+
+@pytest.mark.parametrize(
+    ("load", "reason"),
+    [
+        ("segfault", r"the worker ended \(SIGSEGV\) while loading"),
+        ("exit", r"the worker ended \(exit 3\) while loading"),
+        ("raise", r"RuntimeError: the dilution fridge is warm"),
+    ],
+)
+async def test_a_load_that_always_fails_is_reported_with_its_reason(load: str, reason: str) -> None:
+    async with fleet_of(DeviceSpec("a", "echo", {"load": load})) as (fleet, _):
+        with pytest.raises(DeviceUnavailable, match=reason):
+            await fleet.description("a")
+
+
+async def test_a_load_that_hangs_is_given_up() -> None:
+    async with fleet_of(DeviceSpec("a", "echo", {"load": "hang"}), load_limit=2.0) as (fleet, _):
+        with pytest.raises(DeviceUnavailable, match=r"did not load within 2 s"):
+            await fleet.description("a")
+
+
+async def test_a_machine_class_that_does_not_exist_is_named() -> None:
+    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:Nothing") as (fleet, _):
+        with pytest.raises(DeviceUnavailable, match="Nothing"):
+            await fleet.description("a")
+
+
+async def test_a_lazy_device_sleeps_until_its_first_job() -> None:
+    async with fleet_of(DeviceSpec("a", "echo", lazy=True)) as (fleet, watch):
+        assert fleet.state("a").phase is WorkerPhase.ASLEEP
+        assert descendants() == []
+        assert isinstance(await fleet.run("a", RunRequest("1", "noop", b"")), Completed)
+        assert watch.phases()[:2] == [WorkerPhase.STARTING, WorkerPhase.READY]
+
+
+async def test_a_lazy_device_can_prepare_without_a_worker_of_its_own() -> None:
+    async with fleet_of(DeviceSpec("a", "echo", lazy=True)) as (fleet, _):
+        assert (await fleet.prepare("a", "sampler", b"")).executions == 4096
+        assert fleet.state("a").phase is WorkerPhase.ASLEEP
+
+
+async def test_an_idle_worker_that_dies_is_replaced() -> None:
+    async with fleet_of(DeviceSpec("a", "echo")) as (fleet, watch):
+        await fleet.description("a")
+        os.kill(fleet.state("a").pid or 0, signal.SIGKILL)
+        await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.READY)
+        assert isinstance(await fleet.run("a", RunRequest("1", "noop", b"")), Completed)
+
+
+async def test_a_worker_that_writes_garbage_is_replaced() -> None:
+    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:GarbageMachine") as (fleet, _):
+        outcome = await fleet.run("a", RunRequest("1", "garbage", b""))
+        assert isinstance(outcome, Crashed)
+        assert "broke the protocol" in outcome.how
+        assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
+
+
+async def test_a_dead_zygote_is_replaced_and_its_workers_with_it() -> None:
+    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (fleet, _):
+        for _ in range(3):  # the third time workers are started without one
+            for device in ("a", "b"):
+                assert isinstance(await fleet.run(device, RunRequest("1", "noop", b"")), Completed)
+            worker = psutil.Process(fleet.state("a").pid)
+            zygote = worker.parent()
+            assert zygote is not None
+            if zygote.pid == os.getpid():
+                break
+            job = asyncio.create_task(fleet.run("a", RunRequest("2", "hang", b"")))
+            await fleet.run("b", RunRequest("3", "noop", b""))
+            zygote.kill()
+            assert await job == Crashed("SIGKILL")
+        assert zygote.pid == os.getpid()
+
+
+async def test_without_fork_workers_are_started_one_by_one() -> None:
+    async with fleet_of(DeviceSpec("a", "echo"), fork=False) as (fleet, _):
+        await fleet.description("a")
+        parent = psutil.Process(fleet.state("a").pid).parent()
+        assert parent is not None
+        assert parent.pid == os.getpid()
+        assert await fleet.run("a", RunRequest("1", "segfault", b"")) == Crashed("SIGSEGV")
+        assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
+    assert descendants() == []
+
+
+@pytest.mark.parametrize("fork", [True, False])
+async def test_an_interpreter_that_does_not_exist_is_named(fork: bool) -> None:
+    async with fleet_of(DeviceSpec("a", "echo", python="/nonexistent/python"), fork=fork) as (fleet, _):
+        with pytest.raises(DeviceUnavailable, match=r"cannot start a worker with /nonexistent/python"):
+            await fleet.description("a")
+
+
+async def test_an_interpreter_without_sojourn_says_so(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    async with fleet_of(DeviceSpec("a", "echo", python=str(python))) as (fleet, _):
+        with pytest.raises(DeviceUnavailable, match="No module named"):
+            await fleet.description("a")
+
+
+async def test_devices_of_two_interpreters_live_side_by_side(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo", python=str(python))) as (fleet, _):
+        await asyncio.gather(fleet.description("a"), fleet.description("b"))
+        parents = {psutil.Process(fleet.state(name).pid).ppid() for name in ("a", "b")}
+        assert len(parents) == 2
+        assert (await fleet.prepare("b", "sampler", b"")).warnings[0] == "b"
+
+
+async def test_nothing_is_left_after_stop() -> None:
+    async with fleet_of(DeviceSpec("a", "echo")) as (fleet, _):
+        await fleet.description("a")  # the event loop itself keeps a descriptor from its first stream on
+    before = open_files()
+    assert descendants() == []
+    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (fleet, _):
+        await fleet.prepare("a", "sampler", b"")
+        await fleet.run("a", RunRequest("1", "segfault", b""))
+        busy = asyncio.create_task(fleet.run("b", RunRequest("2", "hang", b"")))
+        await fleet.run("a", RunRequest("3", "noop", b""))
+        assert len(descendants()) == 4  # zygote, two workers, a preparer
+        await fleet.stop()
+        with pytest.raises(DeviceUnavailable, match="stopping"):
+            await busy
+        with pytest.raises(DeviceUnavailable, match="stopping"):
+            await fleet.run("a", RunRequest("4", "noop", b""))
+        with pytest.raises(DeviceUnavailable, match="stopping"):
+            await fleet.prepare("a", "sampler", b"")
+        assert descendants() == []
+    assert open_files() == before
+
+
+async def test_stopping_right_after_starting_leaves_nothing() -> None:
+    async with fleet_of(DeviceSpec("a", "echo")):
+        pass
+    assert descendants() == []
+
+
+SERVER = """
+import asyncio, json, sys
+from sojourn.execution.fleet import Fleet
+from sojourn.execution.types import DeviceSpec, RunRequest
+
+async def main(fork):
+    specs = [DeviceSpec("a", "echo"), DeviceSpec("b", "echo")]
+    fleet = Fleet(specs, machine="machines:EchoMachine", fork=fork)
+    await fleet.start()
+    await fleet.description("a"), await fleet.description("b")
+    await fleet.prepare("a", "sampler", b"")
+    busy = asyncio.create_task(fleet.run("b", RunRequest("1", "hang", b"")))
+    await fleet.run("a", RunRequest("2", "noop", b""))
+    print(json.dumps([fleet.state("a").pid, fleet.state("b").pid]), flush=True)
+    await busy
+
+asyncio.run(main(sys.argv[1] == "fork"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells children of their parent's death")
+@pytest.mark.parametrize("way", ["fork", "direct"])
+def test_nothing_survives_a_sigkill_of_the_server(way: str) -> None:
+    """Also the same code on asyncio's own event loop, without uvloop."""
+    server = subprocess.Popen([sys.executable, "-c", SERVER, way], stdout=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        words = next(line for line in server.stdout if line.startswith(b"["))  # the log goes there as well
+        assert len(json.loads(words)) == 2
+        family = psutil.Process(server.pid).children(recursive=True)
+        assert len(family) == (4 if way == "fork" else 3)
+    finally:
+        server.kill()
+        server.communicate()
+    gone, alive = psutil.wait_procs(family, timeout=10)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert gone or alive
+
+
+def test_the_server_side_does_not_import_qiskit() -> None:
+    code = (
+        "import sys, sojourn.execution.fleet, sojourn.execution.types; "
+        "heavy = {'qiskit', 'numpy', 'scipy', 'qiskit_aer', 'qiskit_ibm_runtime'}; "
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

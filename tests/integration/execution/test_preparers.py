@@ -1,0 +1,147 @@
+"""Preparations: in order, refused in words, and a crash or a hang costs only the guilty one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sojourn.execution.fleet import Fleet
+from sojourn.execution.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared
+
+pytestmark = pytest.mark.anyio
+ECHO = "machines:EchoMachine"
+
+
+@pytest.fixture(scope="module")
+async def impatient() -> AsyncIterator[Fleet]:
+    """One device, one preparer, 1.5 s for a preparation."""
+    fleet = Fleet([DeviceSpec("a", "echo")], machine=ECHO, prepare_limit=1.5)
+    await fleet.start()
+    await fleet.prepare("a", "sampler", b"")
+    yield fleet
+    await fleet.stop()
+
+
+def pid(prepared: Prepared) -> int:
+    return int(prepared.warnings[1])
+
+
+async def test_a_preparation_answers_with_its_estimate(fleet: Fleet) -> None:
+    prepared = await fleet.prepare("a", "sampler", b"x" * (20 << 20))
+    assert (prepared.estimated_seconds, prepared.num_circuits, prepared.num_qubits) == (0.5, 1, 2)
+
+
+async def test_one_preparer_serves_all_devices(fleet: Fleet) -> None:
+    both = [await fleet.prepare(device, "sampler", b"") for device in ("a", "b")]
+    assert [prepared.warnings[0] for prepared in both] == ["a", "b"]
+    assert pid(both[0]) == pid(both[1])
+    assert pid(both[0]) not in (fleet.state("a").pid, fleet.state("b").pid)
+
+
+async def test_a_refusal_keeps_its_words_and_number(fleet: Fleet) -> None:
+    with pytest.raises(JobRefused, match="too wide") as refused:
+        await fleet.prepare("a", "refuse", b"")
+    assert refused.value.code == 1234
+
+
+async def test_a_preparation_that_raises_is_not_the_jobs_fault(fleet: Fleet) -> None:
+    with pytest.raises(DeviceUnavailable, match="device a cannot prepare: RuntimeError: broken"):
+        await fleet.prepare("a", "raise", b"")
+
+
+async def test_a_crash_refuses_the_guilty_job_and_repeats_the_others(fleet: Fleet, tmp_path: Path) -> None:
+    before = pid(await fleet.prepare("a", "sampler", b""))
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    # The gate is opened when all are on their way: some at the preparer already, some still in the queue.
+    jobs = [asyncio.create_task(fleet.prepare("a", "gate-segfault", os.fsencode(gate)))]
+    jobs += [asyncio.create_task(fleet.prepare("a", "sampler", b"")) for _ in range(20)]
+    await asyncio.sleep(0)
+    writer = await asyncio.to_thread(gate.open, "wb")
+    writer.close()
+    guilty, *others = await asyncio.gather(*jobs, return_exceptions=True)
+    assert isinstance(guilty, JobRefused)
+    assert "crashed the decoder (SIGSEGV)" in guilty.message
+    assert {pid(other) for other in others if isinstance(other, Prepared)} != {before}
+    assert all(isinstance(other, Prepared) for other in others)
+
+
+async def test_a_kill_from_outside_is_forgiven_once(fleet: Fleet, tmp_path: Path) -> None:
+    worker = pid(await fleet.prepare("a", "sampler", b""))
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    job = asyncio.create_task(fleet.prepare("a", "gate", os.fsencode(gate)))
+    await asyncio.sleep(0)
+    writer = await asyncio.to_thread(gate.open, "wb")  # it is in work
+    dying = psutil.Process(worker)
+    os.kill(worker, signal.SIGKILL)
+    await asyncio.to_thread(dying.wait)
+    writer.close()
+    writer = await asyncio.to_thread(gate.open, "wb")  # it is in work again
+    writer.close()
+    assert pid(await job) != worker
+
+
+async def test_a_preparation_that_hangs_is_refused_with_the_limit(impatient: Fleet) -> None:
+    hanging = asyncio.create_task(impatient.prepare("a", "hang", b""))
+    waiting = asyncio.create_task(impatient.prepare("a", "sampler", b""))
+    with pytest.raises(JobRefused, match=r"more than 1\.5 s"):
+        await hanging
+    assert isinstance(await waiting, Prepared)
+
+
+async def test_a_device_that_crashes_the_preparer_while_loading_is_not_the_jobs_fault(tmp_path: Path) -> None:
+    specs = [DeviceSpec("a", "echo", {"load": "segfault"}, lazy=True), DeviceSpec("b", "echo", lazy=True)]
+    fleet = Fleet(specs, machine=ECHO)
+    await fleet.start()
+    try:
+        bad, good = await asyncio.gather(
+            fleet.prepare("a", "sampler", b""), fleet.prepare("b", "sampler", b""), return_exceptions=True
+        )
+        assert isinstance(bad, DeviceUnavailable)
+        assert "loading device a crashed (SIGSEGV)" in str(bad)
+        assert isinstance(good, Prepared)
+    finally:
+        await fleet.stop()
+
+
+async def test_a_caller_that_gave_up_holds_nobody_up(fleet: Fleet) -> None:
+    jobs = [asyncio.create_task(fleet.prepare("a", "sampler", b"")) for _ in range(30)]
+    await asyncio.sleep(0)
+    for job in jobs[::2]:
+        job.cancel()
+    answers = await asyncio.gather(*jobs, return_exceptions=True)
+    assert all(isinstance(answer, Prepared) for answer in answers[1::2])
+
+
+async def test_two_preparers_work_at_the_same_time(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    fleet = Fleet([DeviceSpec("a", "echo")], machine=ECHO, preparers=2)
+    await fleet.start()
+    try:
+        stuck = asyncio.create_task(fleet.prepare("a", "gate", os.fsencode(gate)))
+        await asyncio.sleep(0)
+        writer = await asyncio.to_thread(gate.open, "wb")
+        others = await asyncio.gather(*(fleet.prepare("a", "sampler", b"") for _ in range(20)))
+        assert len({pid(other) for other in others}) >= 1
+        writer.close()
+        assert pid(await stuck) not in {pid(other) for other in others}
+    finally:
+        await fleet.stop()
+
+
+async def test_a_device_that_cannot_load_is_unavailable_for_preparation() -> None:
+    fleet = Fleet([DeviceSpec("a", "echo", {"load": "raise"}, lazy=True)], machine=ECHO)
+    await fleet.start()
+    try:
+        with pytest.raises(DeviceUnavailable, match="the dilution fridge is warm"):
+            await fleet.prepare("a", "sampler", b"")
+    finally:
+        await fleet.stop()

@@ -1,0 +1,141 @@
+"""Options are honoured or refused, never dropped; the documentation lists them as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qiskit.circuit import QuantumCircuit
+from qiskit_ibm_runtime.options import EstimatorOptions, SamplerOptions
+
+from sojourn.execution.machine import Machine
+from sojourn.execution.options import OPTIONS, STATUS_TEXT, Limits, names, read
+from sojourn.execution.types import JobRefused
+from tests.unit.execution_programs.conftest import body
+
+DOCS = Path(__file__).parents[3] / "docs" / "options.md"
+CLASSES = {"sampler": SamplerOptions, "estimator": EstimatorOptions}
+
+
+def client_options(thing: Any, prefix: str = "") -> Iterator[str]:
+    for field in dataclasses.fields(thing):
+        if field.name.startswith("_"):
+            continue
+        value = getattr(thing, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from client_options(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name
+
+
+@pytest.mark.parametrize("program", ["sampler", "estimator"])
+def test_every_option_that_the_client_knows_is_in_the_table(program: str) -> None:
+    assert set(client_options(CLASSES[program]())) == set(names(program))
+
+
+def rows(text: str) -> list[list[str]]:
+    found = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| `")
+    ]
+    return [row for row in found if len(row) == 4]
+
+
+def test_the_documentation_lists_the_options_as_they_are() -> None:
+    expected = [
+        [f"`{o.name}`", ", ".join(o.programs), STATUS_TEXT[o.status], o.allowed.replace("|", "or")]
+        for o in OPTIONS
+    ]
+    assert rows(DOCS.read_text(encoding="utf-8")) == expected
+
+
+@pytest.mark.parametrize("program", ["sampler", "estimator"])
+def test_what_the_client_sends_without_any_setting_is_accepted(program: str) -> None:
+    sent = CLASSES[program]._get_program_inputs(dataclasses.asdict(CLASSES[program]()))
+    read(program, json.loads(json.dumps(sent["options"])), Limits())
+
+
+@pytest.mark.parametrize(
+    ("program", "set_to"),
+    [
+        ("estimator", {"resilience_level": 1}),
+        ("estimator", {"resilience_level": 2}),
+        ("estimator", {"resilience": {"measure_mitigation": True}}),
+        ("estimator", {"resilience": {"zne_mitigation": True, "zne": {"noise_factors": [1, 3, 5]}}}),
+        ("estimator", {"resilience": {"pec_mitigation": True}}),
+        ("estimator", {"twirling": {"enable_gates": True}}),
+        ("sampler", {"twirling": {"enable_measure": True}}),
+        ("sampler", {"dynamical_decoupling": {"enable": True, "sequence_type": "XY4"}}),
+        ("sampler", {"execution": {"meas_type": "kerneled"}}),
+        ("sampler", {"execution": {"init_qubits": False}}),
+        ("sampler", {"execution": {"rep_delay": 1.0}}),
+        ("sampler", {"simulator": {"basis_gates": ["cx"]}}),
+        ("sampler", {"simulator": {"coupling_map": [[0, 1]]}}),
+        ("sampler", {"experimental": {"fast": True}}),
+        ("sampler", {"default_shots": 0}),
+        ("estimator", {"default_shots": 0}),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_its_full_name(
+    torino: Machine, program: str, set_to: dict[str, Any]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = CLASSES[program](**set_to)
+    sent = CLASSES[program]._get_program_inputs(dataclasses.asdict(options))
+    pub: list[Any] = (
+        [QuantumCircuit(1), {"Z": 1.0}, None, None] if program == "estimator" else [QuantumCircuit(1, 1)]
+    )
+    name, value = "", set_to
+    while isinstance(value, dict):
+        name, value = f"{name}.{next(iter(value))}", value[next(iter(value))]
+    with pytest.raises(JobRefused) as caught:
+        torino.prepare(program, body([pub], **sent))
+    assert f"options{name} = {value!r}" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("program", "set_to"),
+    [
+        (
+            "sampler",
+            {"default_shots": 10, "simulator": {"seed_simulator": 3}, "execution": {"init_qubits": True}},
+        ),
+        ("sampler", {"execution": {"meas_type": "classified", "rep_delay": 0.0003}}),
+        ("sampler", {"dynamical_decoupling": {"enable": False, "sequence_type": "XX"}}),
+        ("sampler", {"twirling": {"enable_gates": False, "strategy": "all", "num_randomizations": 8}}),
+        ("sampler", {"max_execution_time": 100, "environment": {"job_tags": ["a"], "log_level": "DEBUG"}}),
+        ("estimator", {"default_precision": 0.1, "seed_estimator": 5, "resilience_level": 0}),
+        ("estimator", {"resilience": {"zne_mitigation": False, "zne": {"noise_factors": [1, 3]}}}),
+        ("estimator", {"resilience": {"layer_noise_model": None}}),
+    ],
+)
+def test_what_is_honoured_is_accepted(torino: Machine, program: str, set_to: dict[str, Any]) -> None:
+    sent = CLASSES[program]._get_program_inputs(dataclasses.asdict(CLASSES[program](**set_to)))
+    pub: list[Any] = (
+        [QuantumCircuit(1), {"Z": 1.0}, None, None] if program == "estimator" else [QuantumCircuit(1, 1)]
+    )
+    torino.prepare(program, body([pub], **sent))
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(JobRefused, match=r"options\.default_shot = 5 .* did you mean default_shots"):
+        read("sampler", {"default_shot": 5}, Limits())
+    with pytest.raises(JobRefused, match=r"options\.twirling\.enabled_gates = False"):
+        read("sampler", {"twirling": {"enabled_gates": False}}, Limits())
+    with pytest.raises(JobRefused, match=r"options\.seed_estimator"):
+        read("sampler", {"seed_estimator": 1}, Limits())
+
+
+def test_a_seed_is_taken_from_where_the_client_puts_it() -> None:
+    assert read("sampler", {"simulator": {"seed_simulator": 4}}, Limits()).seed == 4
+    assert read("estimator", {"simulator": {"seed_simulator": 4}, "seed_estimator": 5}, Limits()).seed == 5
+    for bad in (-1, 2**63, 1.5, "1", True):
+        with pytest.raises(JobRefused, match="seed_simulator"):
+            read("sampler", {"simulator": {"seed_simulator": bad}}, Limits())

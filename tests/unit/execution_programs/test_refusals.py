@@ -1,0 +1,348 @@
+"""What cannot run is refused before it runs, and the message helps."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import pickle
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit, QuantumRegister
+from qiskit_ibm_runtime import RuntimeEncoder
+
+from sojourn.execution import codec
+from sojourn.execution.machine import Machine
+from sojourn.execution.types import Failed, JobRefused
+from tests.unit.execution_programs.conftest import body, estimator_body, sampler_body
+
+
+def circuit(qubits: int = 1) -> QuantumCircuit:
+    made = QuantumCircuit(qubits)
+    made.measure_all()
+    return made
+
+
+def encoded(value: Any) -> Any:
+    return json.loads(json.dumps(value, cls=RuntimeEncoder))
+
+
+def packed(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content)).decode()
+
+
+def npy(array: np.ndarray, **kwargs: Any) -> str:
+    stream = io.BytesIO()
+    np.save(stream, array, **kwargs)
+    return packed(stream.getvalue())
+
+
+def refusal(machine: Machine, program: str, params: bytes) -> str:
+    """The message of the refusal; running the same job fails with the same words and does not raise."""
+    with pytest.raises(JobRefused) as caught:
+        machine.prepare(program, params)
+    outcome = machine.run(program, params)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == caught.value.message
+    assert "Traceback" in outcome.detail
+    return caught.value.message
+
+
+def one_parameter() -> QuantumCircuit:
+    made = QuantumCircuit(1)
+    made.rz(Parameter("t"), 0)
+    made.measure_all()
+    return made
+
+
+@pytest.mark.parametrize("program", ["executor", "noise-learner", "calibrate", "circuit-runner", ""])
+def test_programs_that_are_not_run_here_are_named(aer: Machine, program: str) -> None:
+    message = refusal(aer, program, b"{}")
+    assert repr(program) in message
+    assert "sampler and estimator" in message
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b"[]", "must be an object"),
+        (b'{"version": 2}', "params.pubs is missing"),
+        (b'{"pubs": []}', "params.pubs is empty"),
+        (b'{"pubs": {}}', "params.pubs must be an array"),
+        (b'{"pubs": [7]}', "pubs[0] must be an array"),
+        (b'{"pubs": [[]]}', "pubs[0] has 0 parts"),
+        (b'{"pubs": [[1,2,3,4]]}', "pubs[0] has 4 parts"),
+        (b'{"pubs": [[1]]}', "must be of type QuantumCircuit, not int"),
+        (b'{"pubs": [["OPENQASM 2.0;"]]}', "must be OpenQASM 3"),
+        (b'{"pubs": [["OPENQASM 3.0; nonsense"]]}', "OpenQASM 3 text cannot be read"),
+        (b'{"pubs": [[1]], "version": 1}', "version 2"),
+        (b'{"pubs": [[1]], "circuits": []}', "params.circuits is not a member"),
+        (b'{"pubs": [[1]], "options": []}', "params.options must be an object"),
+        (b'{"pubs": [[1]], "shots": 0}', "params.shots is 0"),
+        (b'{"pubs": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"options": ' + b'{"a":' * 100_000, "nested too deeply"),
+    ],
+)
+def test_malformed_payloads(aer: Machine, params: bytes, words: str) -> None:
+    assert words in refusal(aer, "sampler", params)
+
+
+def test_ten_megabytes_of_garbage(aer: Machine) -> None:
+    garbage = base64.b64encode(np.random.default_rng(0).bytes(10 * 2**20)).decode()
+    for text in (garbage, garbage[:-1], packed(np.random.default_rng(0).bytes(2**20))):
+        value = {"__type__": "QuantumCircuit", "__value__": text}
+        assert "pubs[0]: the circuit" in refusal(aer, "sampler", body([[value]]))
+
+
+def test_truncated_qpy_of_any_length(aer: Machine) -> None:
+    whole = zlib.decompress(base64.b64decode(encoded(circuit(2))["__value__"]))
+    for length in range(0, len(whole) - 1, 7):
+        value = {"__type__": "QuantumCircuit", "__value__": packed(whole[:length])}
+        with pytest.raises(JobRefused, match="QPY"):
+            aer.prepare("sampler", body([[value]]))
+
+
+def test_a_circuit_that_claims_billions_of_qubits_is_refused_by_its_header(aer: Machine) -> None:
+    whole = bytearray(zlib.decompress(base64.b64decode(encoded(circuit(2))["__value__"])))
+    place = bytes(whole).index(b"\x00\x00\x00\x02")
+    whole[place : place + 4] = b"\xff\xff\xff\xff"
+    value = {"__type__": "QuantumCircuit", "__value__": packed(bytes(whole))}
+    assert "claims 4294967295 qubits" in refusal(aer, "sampler", body([[value]]))
+
+
+def test_old_and_future_qpy_versions_are_named(aer: Machine) -> None:
+    whole = bytearray(zlib.decompress(base64.b64decode(encoded(circuit(2))["__value__"])))
+    for version in (3, 200):
+        whole[6] = version
+        value = {"__type__": "QuantumCircuit", "__value__": packed(bytes(whole))}
+        assert f"QPY version {version}" in refusal(aer, "sampler", body([[value]]))
+
+
+def test_a_zip_bomb_is_refused_before_it_unfolds(aer: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = packed(b"\x00" * (8 * 2**20))
+    monkeypatch.setattr(codec.Budget.__init__, "__defaults__", (2**20,))
+    value = {"__type__": "QuantumCircuit", "__value__": bomb}
+    assert "inflate to more than" in refusal(aer, "sampler", body([[value]]))
+    values = {"__type__": "ndarray", "__value__": bomb}
+    assert "inflate to more than" in refusal(aer, "sampler", body([[encoded(one_parameter()), values]]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("settings", {}),
+        ("_json", {}),
+        ("Parameter", "AAAA"),
+        ("NoiseModel", {}),
+        ("spmatrix", "AAAA"),
+        ("no such type", 1),
+    ],
+)
+def test_types_that_construct_objects_are_refused_by_name(aer: Machine, kind: str, value: Any) -> None:
+    thing = {"__type__": kind, "__module__": "os", "__class__": "system", "__value__": value}
+    assert repr(kind) in refusal(aer, "sampler", body([[thing]]))
+    assert repr(kind) in refusal(aer, "sampler", body([[encoded(one_parameter()), thing]]))
+    assert repr(kind) in refusal(aer, "estimator", body([[encoded(QuantumCircuit(1)), thing]]))
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+def test_pickles_are_never_loaded(aer: Machine) -> None:
+    array = np.empty(1, dtype=object)
+    array[0] = _Bomb()
+    texts = [npy(array, allow_pickle=True), packed(pickle.dumps(_Bomb()))]
+    for text in texts:
+        values = {"__type__": "ndarray", "__value__": text}
+        message = refusal(aer, "sampler", body([[encoded(one_parameter()), values]]))
+        assert "parameter values" in message
+
+
+def test_an_array_that_claims_more_than_it_holds(aer: Machine) -> None:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    values = {"__type__": "ndarray", "__value__": packed(stream.getvalue() + b"\x00" * 16)}
+    assert "holds 16 bytes" in refusal(aer, "sampler", body([[encoded(one_parameter()), values]]))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (None, "has 1 parameters, no values"),
+        ([], "has 1 parameters, no values"),
+        (np.array([np.nan]), "finite"),
+        (np.array([np.inf]), "finite"),
+        (np.array([1j]), "real numbers"),
+        (np.array(["a"]), "not accepted"),
+        (np.zeros((0, 1)), "no points"),
+        ([["a"]], "regular array"),
+        ([[1.0], [2.0, 3.0]], "regular array"),
+        ({"u": [1.0]}, "parameters are ['t']"),
+        ("text", "array of numbers"),
+        (True, "array of numbers"),
+    ],
+)
+def test_bad_parameter_values(aer: Machine, values: Any, words: str) -> None:
+    assert words in refusal(aer, "sampler", body([[one_parameter(), values]]))
+
+
+def test_the_wrong_number_of_parameters_is_said_with_both_numbers(aer: Machine) -> None:
+    two = QuantumCircuit(1, 1)
+    two.rz(Parameter("a"), 0)
+    two.rz(Parameter("b"), 0)
+    two.measure(0, 0)
+    message = refusal(aer, "sampler", body([[two, np.zeros((4, 3))]]))
+    assert "2 parameters" in message
+    assert "(4, 3)" in message
+    assert "no values" not in refusal(aer, "sampler", body([[circuit(), np.zeros((4, 3))]]))
+
+
+@pytest.mark.parametrize("shots", [0, -5, 1.5, "10", True, 10**9, 100_001])
+def test_bad_numbers_of_shots(torino: Machine, shots: Any) -> None:
+    message = refusal(torino, "sampler", body([[circuit(), None, shots]]))
+    assert "shots" in message
+    assert str(shots) in message
+
+
+@pytest.mark.parametrize("precision", [0, -0.1, "x", True, 1e-6, 1e-12])
+def test_bad_precisions(aer: Machine, precision: Any) -> None:
+    message = refusal(aer, "estimator", body([[QuantumCircuit(1), {"Z": 1.0}, None, precision]]))
+    assert "precision" in message
+
+
+@pytest.mark.parametrize(
+    ("observables", "words"),
+    [
+        ({}, "without terms"),
+        ([], "no observables"),
+        ({"A": 1.0}, "not a Pauli label"),
+        ({"": 1.0}, "not a Pauli label"),
+        ({"Z": "1"}, "real number"),
+        ({"Z": True}, "real number"),
+        ({"Z": {"__type__": "complex", "__value__": [1.0, 0.5]}}, "must be real"),
+        ([{"Z": 1.0}, {"ZZ": 1.0}], "different lengths"),
+        ([[{"Z": 1.0}], {"Z": 1.0}], "regular array"),
+        (7, "Pauli labels"),
+    ],
+)
+def test_bad_observables(aer: Machine, observables: Any, words: str) -> None:
+    assert words in refusal(aer, "estimator", body([[QuantumCircuit(1), observables, None, None]]))
+
+
+def test_shapes_that_do_not_broadcast_are_said(aer: Machine) -> None:
+    pub = [one_parameter(), [{"Z": 1.0}] * 3, np.zeros((2, 1)), None]
+    message = refusal(aer, "estimator", body([pub]))
+    assert "(2,)" in message
+    assert "(3,)" in message
+
+
+def test_instructions_that_the_device_does_not_have_are_named_with_their_qubits(torino: Machine) -> None:
+    made = QuantumCircuit(6, 1)
+    made.cx(0, 5)
+    made.measure(0, 0)
+    message = refusal(torino, "sampler", sampler_body([made]))
+    assert "cx on qubits (0, 5) is not an instruction of ibm_torino" in message
+    assert "transpile the circuit for the device" in message
+
+
+def test_a_gate_on_qubits_that_are_not_coupled_is_named(torino: Machine) -> None:
+    made = QuantumCircuit(133)
+    made.cz(0, 5)
+    assert "cz on qubits (0, 5)" in refusal(torino, "estimator", estimator_body([(made, "Z" * 133)]))
+
+
+def test_control_flow_is_walked(torino: Machine) -> None:
+    made = QuantumCircuit(4, 1)
+    made.measure(3, 0)
+    with made.if_test((made.clbits[0], 1)), made.for_loop(range(2)):
+        made.h(2)
+    assert "h on qubits (2,)" in refusal(torino, "sampler", sampler_body([made]))
+
+
+def test_a_device_without_control_flow_says_so() -> None:
+    from sojourn.execution.types import DeviceSpec
+
+    machine = Machine.load(DeviceSpec("lima", "fake", {"backend": "FakeLimaV2"}))
+    made = QuantumCircuit(2, 1)
+    made.measure(0, 0)
+    with made.if_test((made.clbits[0], 1)):
+        made.x(1)
+    assert "if_else on qubits" in refusal(machine, "sampler", sampler_body([made]))
+
+
+def test_a_circuit_that_is_too_wide_is_said_with_both_numbers(torino: Machine) -> None:
+    message = refusal(torino, "sampler", sampler_body([circuit(200)]))
+    assert "200 qubits" in message
+    assert "ibm_torino has 133" in message
+
+
+def test_registers_that_cannot_be_fields_of_a_result(aer: Machine) -> None:
+    for register in (
+        ClassicalRegister(0, "empty"),
+        ClassicalRegister(1, "two words"),
+        ClassicalRegister(1, "class"),
+    ):
+        made = QuantumCircuit(QuantumRegister(1), register)
+        assert repr(register.name) in refusal(aer, "sampler", sampler_body([made]))
+
+
+def test_a_delay_whose_unit_qpy_lost_is_refused(torino: Machine) -> None:
+    made = QuantumCircuit(1, 1)
+    made.delay(100, 0, unit="ns")
+    made.measure(0, 0)
+    assert "give delays in dt" in refusal(torino, "sampler", sampler_body([made]))
+
+
+@pytest.mark.parametrize("turns", [10**7, 2**62])
+def test_a_loop_that_would_fill_the_memory_is_refused(aer: Machine, turns: int) -> None:
+    made = QuantumCircuit(1, 1)
+    with made.for_loop(range(turns)):
+        made.x(0)
+    made.measure(0, 0)
+    assert "when its loops are written out" in refusal(aer, "sampler", sampler_body([made]))
+
+
+def test_angles_outside_of_what_the_device_does() -> None:
+    from sojourn.execution.types import DeviceSpec
+
+    machine = Machine.load(DeviceSpec("frac", "fake", {"backend": "FakeFractionalBackend"}))
+    fixed, free = QuantumCircuit(5, 1), QuantumCircuit(5, 1)
+    fixed.rzz(2.0, 0, 1)
+    free.rzz(2 * Parameter("t"), 0, 1)
+    for made in (fixed, free):
+        made.measure(0, 0)
+    assert "rzz(2) on qubits (0, 1)" in refusal(machine, "sampler", body([[fixed, None, None]]))
+    machine.prepare("sampler", body([[free, np.array([[0.1], [0.7]]), None]]))
+    assert "rzz(2.2)" in refusal(machine, "sampler", body([[free, np.array([[0.1], [1.1]]), None]]))
+
+
+def test_more_executions_than_any_device_takes(aer: Machine) -> None:
+    message = refusal(aer, "sampler", body([[one_parameter(), np.zeros((200, 1)), 1_000_000]]))
+    assert "200000000 executions" in message
+
+
+def test_a_result_that_would_be_too_large(aer: Machine) -> None:
+    wide = circuit(12)
+    wide.add_register(ClassicalRegister(80, "more"))
+    wide.rz(Parameter("t"), 0)
+    message = refusal(aer, "sampler", body([[wide, np.zeros((99, 1)), 1_000_000]]))
+    assert "result would be more than" in message
+
+
+def test_what_fails_on_the_device_fails_with_a_traceback(aer: Machine) -> None:
+    ones = QuantumCircuit(1, 1)
+    ones.rz(1 / Parameter("t"), 0)
+    ones.measure(0, 0)
+    outcome = aer.run("sampler", body([[ones, np.array([0.0]), None]]))
+    assert isinstance(outcome, Failed)
+    assert "Traceback" in outcome.detail
+    assert "\n" not in outcome.reason
