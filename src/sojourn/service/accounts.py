@@ -1,0 +1,189 @@
+"""Who may use the service: projects, users and API keys, in memory and written through to the store.
+
+API keys are 256 random bits, so a plain SHA-256 keeps them; a slow hash at every request would only help
+an attacker to keep the server busy.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound
+from sojourn.service.ids import new_api_key, new_id, sha256
+from sojourn.service.views import NewKey, Principal, ProjectView, UserView
+from sojourn.store import Store
+from sojourn.store import tables as t
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+
+@dataclass(slots=True)
+class _User:
+    id: str
+    name: str
+    operator: bool
+    created: float
+    revoked: float | None = None
+    projects: list[str] = field(default_factory=list)  # ids, oldest membership first
+
+
+class Accounts:
+    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+        self._store = store
+        self._now = now
+        self._users: dict[str, _User] = {}
+        self._projects: dict[str, ProjectView] = {}
+        self._keys: dict[str, str] = {}  # hash -> user id
+        self.signing_key = b""
+        self._account = ""
+
+    async def load(self) -> None:
+        def work(c: Connection) -> dict[str, list[Any]]:
+            return {
+                "meta": list(c.execute(select(t.meta))),
+                "projects": list(c.execute(select(t.projects))),
+                "users": list(c.execute(select(t.users))),
+                "memberships": list(c.execute(select(t.memberships).order_by(t.memberships.c.created_at))),
+                "keys": list(c.execute(select(t.api_keys))),
+            }
+
+        rows = await self._store.read(work)
+        meta = {row.key: row.value for row in rows["meta"]}
+        if "signing_key" not in meta:
+            meta = {"signing_key": secrets.token_bytes(32), "account": secrets.token_hex(16).encode()}
+            new = [{"key": k, "value": v} for k, v in meta.items()]
+            await self._store.write(lambda c: c.execute(insert(t.meta), new) and None)
+        self.signing_key = meta["signing_key"]
+        self._account = meta["account"].decode()
+        self._projects = {r.id: ProjectView(r.id, r.name, r.crn) for r in rows["projects"]}
+        self._users = {
+            r.id: _User(r.id, r.name, r.operator, r.created_at, r.revoked_at) for r in rows["users"]
+        }
+        for row in rows["memberships"]:
+            self._users[row.user_id].projects.append(row.project_id)
+        self._keys = {r.hash: r.user_id for r in rows["keys"]}
+
+    # who calls
+
+    def by_key(self, api_key: str) -> str | None:
+        """The user of a key that is in force."""
+        user = self._users.get(self._keys.get(sha256(api_key.encode()), ""))
+        return user.id if user is not None and user.revoked is None else None
+
+    def principal(self, user_id: str, crn: str | None) -> Principal:
+        """The caller in the project that the CRN names; without one in the user's first project."""
+        user = self._users.get(user_id)
+        if user is None or user.revoked is not None:
+            raise NotAuthenticated("These credentials are not valid (any more). Ask an operator for a key.")
+        projects = [self._projects[p] for p in user.projects]
+        for project in projects:
+            if crn is None or project.crn == crn:
+                return Principal(user.id, user.name, project.id, project.name, user.operator)
+        named = ", ".join(f"{p.name} ({p.crn})" for p in projects) or "none"
+        raise Forbidden(f"User {user.name} is not in the instance {crn!r}. Instances of this user: {named}.")
+
+    def projects_of(self, user_id: str) -> list[ProjectView]:
+        user = self._users.get(user_id)
+        return [self._projects[p] for p in user.projects] if user is not None else []
+
+    def user_name(self, user_id: str) -> str:
+        user = self._users.get(user_id)
+        return user.name if user is not None else user_id
+
+    def project_name(self, project_id: str) -> str:
+        project = self._projects.get(project_id)
+        return project.name if project is not None else project_id
+
+    def users(self) -> list[UserView]:
+        return [
+            UserView(
+                u.name,
+                tuple(self._projects[p].name for p in u.projects),
+                u.operator,
+                u.revoked is not None,
+                u.created,
+            )
+            for u in sorted(self._users.values(), key=lambda u: u.created)
+        ]
+
+    # changes
+
+    async def add(self, name: str, project_name: str, *, operator: bool = False) -> NewKey:
+        """A user in a project, with a new API key. A user who exists joins the project with a further key."""
+        for what, value in (("user", name), ("project", project_name)):
+            if not NAME.fullmatch(value):
+                raise BadRequest(
+                    f"{value!r} is no {what} name: 1 to 64 letters, digits and . _ @ -, beginning with a "
+                    "letter or digit."
+                )
+        now = self._now()
+        project = next((p for p in self._projects.values() if p.name == project_name), None)
+        user = next((u for u in self._users.values() if u.name == name), None)
+        new_project, new_user = project is None, user is None
+        if project is None:
+            guid = str(uuid.uuid4())
+            crn = f"crn:v1:bluemix:public:quantum-computing:us-east:a/{self._account}:{guid}::"
+            project = ProjectView(guid, project_name, crn)
+        if user is None:
+            user = _User(new_id("u"), name, operator, now)
+        elif user.revoked is not None:
+            raise Conflict(f"User {name} has been revoked. Choose another name.")
+        elif project.id in user.projects:
+            raise Conflict(f"User {name} is in project {project_name} already, and has a key for it.")
+        key = new_api_key()
+        project_row = {"id": project.id, "name": project.name, "crn": project.crn, "created_at": now}
+        user_row = {"id": user.id, "name": name, "operator": operator, "created_at": now}
+        joined = {"user_id": user.id, "project_id": project.id, "created_at": now}
+        digest = sha256(key.encode())
+        key_row = {"hash": digest, "user_id": user.id, "created_at": now}
+
+        def work(c: Connection) -> None:
+            if new_project:
+                c.execute(insert(t.projects), project_row)
+            if new_user:
+                c.execute(insert(t.users), user_row)
+            c.execute(insert(t.memberships), joined)
+            c.execute(insert(t.api_keys), key_row)
+
+        # in memory first: the next call must see it, and the order of writes is the order of calls
+        self._projects[project.id] = project
+        self._users[user.id] = user
+        user.projects.append(project.id)
+        self._keys[digest] = user.id
+        await self._store.write(work)
+        return NewKey(name, project.name, project.crn, key)
+
+    async def new_key(self, name: str) -> str:
+        """A further key for a user who exists."""
+        user = self._named(name)
+        key = new_api_key()
+        digest = sha256(key.encode())
+        row = {"hash": digest, "user_id": user.id, "created_at": self._now()}
+        self._keys[digest] = user.id
+        await self._store.write(lambda c: c.execute(insert(t.api_keys), row) and None)
+        return key
+
+    async def revoke(self, name: str) -> None:
+        """Every key and token of the user ends now; the user's jobs stay. Twice is no error."""
+        user = self._named(name)
+        if user.revoked is None:
+            user.revoked = self._now()
+            change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=user.revoked)
+            await self._store.write(lambda c: c.execute(change) and None)
+
+    def has(self, name: str) -> bool:
+        return any(u.name == name for u in self._users.values())
+
+    def _named(self, name: str) -> _User:
+        for user in self._users.values():
+            if user.name == name:
+                return user
+        known = ", ".join(sorted(u.name for u in self._users.values()))
+        raise NotFound(f"There is no user {name!r}. Users: {known}.", code=1004)

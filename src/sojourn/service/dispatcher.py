@@ -1,0 +1,235 @@
+"""One device's shell: feeds events to the lane, commits what comes out, then acts (architecture.md, idea 3).
+
+Owns the device's timer and its run in progress. Takes no policy decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from sojourn.core import Lane
+from sojourn.core import events as ev
+from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
+from sojourn.execution.fleet import Fleet
+from sojourn.execution.types import (
+    Completed,
+    Crashed,
+    DeviceUnavailable,
+    Failed,
+    RunOutcome,
+    RunRequest,
+    Stopped,
+    WorkerPhase,
+    WorkerState,
+)
+from sojourn.service.clock import Clock, Handle
+from sojourn.service.errors import BadRequest, Conflict
+from sojourn.service.ids import sha256
+from sojourn.service.records import Records
+from sojourn.store import JobMeta, Store, Unit
+
+log = structlog.get_logger("sojourn.dispatcher")
+
+OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
+
+
+class Dispatcher:
+    """`on_charge` hears of every committed charge, `on_fatal` of a commit that failed: then memory is ahead
+    of the store and the process must end."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        *,
+        store: Store,
+        clock: Clock,
+        fleet: Fleet,
+        records: Records,
+        on_charge: Callable[[str, Charge], None],
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self.lane = lane
+        self.device = lane.device
+        self._store = store
+        self._clock = clock
+        self._fleet = fleet
+        self._records = records
+        self._on_charge = on_charge
+        self._on_fatal = on_fatal
+        self._timer: Handle | None = None
+        self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
+
+    # events in
+
+    def feed(
+        self,
+        *events: ev.Event,
+        metas: Mapping[str, JobMeta] | None = None,
+        blobs: Mapping[str, bytes] | None = None,
+    ) -> asyncio.Future[None]:
+        """Hand events that belong together to the lane; the future is done when they are committed.
+
+        Raises a Refusal when the lane does not admit one of them; nothing of that one has happened then.
+        """
+        effects: list[Effect] = []
+        refused: Rejected | None = None
+        now = self._clock.now()
+        for event in events:
+            for effect in self.lane.handle(event, now):
+                if isinstance(effect, Rejected):
+                    refused = effect
+                else:
+                    effects.append(effect)
+            if refused is not None:
+                break
+        self._arm()
+        done = self._commit(effects, dict(metas or {}), {} if refused else dict(blobs or {}))
+        if refused is not None:
+            kind = Conflict if refused.code == Conflict.code else BadRequest
+            raise kind(refused.message, code=refused.code)
+        return done
+
+    def _commit(
+        self, effects: list[Effect], metas: dict[str, JobMeta], blobs: dict[str, bytes]
+    ) -> asyncio.Future[None]:
+        if not effects:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+        unit = Unit(self.device, effects, metas, blobs)
+        committed = self._store.commit(unit, lambda _: self._committed(effects, metas))
+        committed.add_done_callback(self._check)
+        return committed
+
+    def _check(self, committed: asyncio.Future[None]) -> None:
+        if not committed.cancelled() and (error := committed.exception()) is not None:
+            self._on_fatal(error)
+
+    # effects out, after the commit
+
+    def _committed(self, effects: Iterable[Effect], metas: dict[str, JobMeta]) -> None:
+        self._records.apply(self.device, effects, metas)
+        for effect in effects:
+            match effect:
+                case Start(job_id, attempt):
+                    self._start(job_id, attempt)
+                case Stop(job_id, attempt):
+                    self._fleet.kill(self.device, _run_id(job_id, attempt))
+                case Charge():
+                    self._on_charge(self.device, effect)
+                case JobChanged(job=job) if job.state.final:
+                    log.info("job.ended", device=self.device, job=job.id, state=job.state, why=job.reason)
+                    self._forget_inputs(job.id)
+
+    def _forget_inputs(self, job_id: str) -> None:
+        """R56; the store does it again for all such jobs at the next start."""
+        record = self._records.job(job_id)
+        if record is not None and record.meta.private:
+            if record.meta.params_hash is not None:
+                self._records.blobs.drop(record.meta.params_hash)
+            record.meta.params_hash = None
+            self._store.forget_params(job_id)
+
+    def _start(self, job_id: str, attempt: int) -> None:
+        key = (job_id, attempt)
+        if key not in self._runs:
+            task = asyncio.get_running_loop().create_task(self._run(job_id, attempt))
+            self._runs[key] = task
+            task.add_done_callback(lambda t: self._run_done(key, t))
+
+    def _run_done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
+        self._runs.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_fatal(error)
+
+    async def _run(self, job_id: str, attempt: int) -> None:
+        record = self._records.live_jobs.get(job_id)
+        if record is None:  # it has ended between the commit and now: only free the device
+            self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
+            return
+        digest = record.meta.params_hash or ""
+        params = self._records.blobs.get(digest) or await self._store.blob(digest) or b""
+        request = RunRequest(_run_id(job_id, attempt), record.job.program, params)
+        try:
+            outcome = await self._fleet.run(self.device, request)
+        except DeviceUnavailable as error:
+            self.feed(ev.DeviceLost(str(error)), ev.RunEnded(job_id, attempt, ev.Outcome.LOST, str(error)))
+            return
+        self._ended(job_id, attempt, outcome, record.meta)
+
+    def _ended(self, job_id: str, attempt: int, outcome: RunOutcome, meta: JobMeta) -> None:
+        kept: dict[str, bytes] = {}
+        meta = replace(meta)  # nobody may see the result before the commit
+        match outcome:
+            case Completed(result=result, logs=logs):
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
+                meta.result_hash = _keep(kept, result)
+                meta.logs_hash = _keep(kept, logs.encode())
+            case Failed(reason=reason, code=code, detail=detail, logs=logs):
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, reason, code)
+                meta.result_hash = _keep(kept, (detail or reason).encode())
+                meta.logs_hash = _keep(kept, logs.encode())
+            case Crashed(how=how):
+                why = f"The device's worker process died while the job ran ({how})."
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.CRASHED, why)
+            case Stopped():
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED, "The run was stopped.")
+        if job_id not in self.lane.book.jobs:  # R53: the result lost the race
+            self.feed(event)
+            return
+        for digest, data in kept.items():
+            self._records.blobs.put(digest, data)
+        self.feed(event, metas={job_id: meta}, blobs=kept)
+
+    # the device's state and time
+
+    def worker_changed(self, state: WorkerState) -> None:
+        """The fleet reports; only what the lane needs to know reaches it."""
+        operational = state.phase in OPERATIONAL
+        if operational and not self.lane.ready:
+            self.feed(ev.DeviceReady())
+        elif not operational and self.lane.ready:
+            self.feed(ev.DeviceLost(state.reason or f"its worker is {state.phase}"))
+
+    def tick(self) -> None:
+        self.feed(ev.Tick())
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.lane.next_deadline()
+        if deadline is not None:
+            self._timer = self._clock.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        deadline = self.lane.next_deadline()
+        if deadline is not None and deadline <= self._clock.now():
+            self.tick()
+        else:
+            self._arm()
+
+    async def stop(self) -> None:
+        """No more timers; runs in progress are left to the fleet, which kills them, and to recovery."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in list(self._runs.values()):
+            task.cancel()
+        await asyncio.gather(*self._runs.values(), return_exceptions=True)
+
+
+def _run_id(job_id: str, attempt: int) -> str:
+    return f"{job_id}.{attempt}"
+
+
+def _keep(kept: dict[str, bytes], data: bytes) -> str | None:
+    if not data:
+        return None
+    digest = sha256(data)
+    kept[digest] = data
+    return digest

@@ -1,0 +1,68 @@
+"""What a caller did wrong, as data: the HTTP layer turns a `Refusal` into a 4xx, nothing else does.
+
+Owns the refusals and their numbers; may not know about HTTP frameworks. A refusal always says what was
+wrong, the limit where there is one, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """A request that is answered with a 4xx.
+
+    `status` is the HTTP status, `code` the service's own number (the client shows it as "Error code"),
+    `message` one or two sentences for the user.
+    """
+
+    status = 400
+    code = 1200
+
+    def __init__(self, message: str, *, code: int | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        if status is not None:
+            self.status = status
+
+
+class BadRequest(Refusal):
+    """The request cannot be understood or breaks a limit."""
+
+    status, code = 400, 1200
+
+
+class NotAuthenticated(Refusal):
+    """No credentials, or credentials that grant nothing."""
+
+    status, code = 401, 1001
+
+
+class Forbidden(Refusal):
+    """Known caller, but not allowed to do this."""
+
+    status, code = 403, 1002
+
+
+class NotFound(Refusal):
+    """No such thing, or not the caller's: the answer is the same, so that ids cannot be probed."""
+
+    status, code = 404, 1291
+
+
+class Conflict(Refusal):
+    """The thing is in a state in which this cannot be done."""
+
+    status, code = 409, 1214
+
+
+class SessionClosed(Refusal):
+    """R35: the session takes no more jobs."""
+
+    status, code = 400, 1217
+
+
+class TooLarge(Refusal):
+    """The body is over the limit."""
+
+    status, code = 413, 1215

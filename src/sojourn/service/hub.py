@@ -1,0 +1,146 @@
+"""What the parts of the service share: the store, the records, the devices' dispatchers. No behaviour of
+its own but looking things up for a caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sojourn.config import Settings
+from sojourn.core.fairshare import Usage
+from sojourn.core.model import JobState
+from sojourn.execution.fleet import Fleet
+from sojourn.execution.types import Description, DeviceSpec
+from sojourn.service.accounts import Accounts
+from sojourn.service.clock import Clock
+from sojourn.service.devices import is_mock
+from sojourn.service.dispatcher import Dispatcher
+from sojourn.service.errors import NotFound
+from sojourn.service.records import JobRecord, Records, SessionRecord
+from sojourn.service.views import JobView, Principal, SessionView
+from sojourn.store import Store
+
+
+@dataclass(slots=True)
+class Hub:
+    settings: Settings
+    store: Store
+    clock: Clock
+    accounts: Accounts
+    records: Records
+    fleet: Fleet
+    specs: dict[str, DeviceSpec]
+    models: dict[str, str]  # companion -> the device that it looks like
+    usage: Usage
+    descriptions: dict[str, Description] = field(default_factory=dict)
+    dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
+    next_seq: int = 1
+
+    def take_seq(self) -> int:
+        """The next number in the order of acceptance."""
+        seq = self.next_seq
+        self.next_seq += 1
+        return seq
+
+    def dispatcher(self, device: str | None) -> Dispatcher:
+        """The dispatcher of a configured device. Raises NotFound with the names that there are."""
+        found = self.dispatchers.get(device or "")
+        if found is None or found.device not in self.specs:
+            names = ", ".join(name for name in self.specs if not is_mock(name))
+            raise NotFound(f"There is no backend {device!r}. Backends: {names}.", code=1205)
+        return found
+
+    async def job_record(self, who: Principal, job_id: str) -> JobRecord:
+        """The caller's job, or NotFound; operators see every job."""
+        record = self.records.job(job_id)
+        if record is None:
+            stored = await self.store.job(job_id)
+            record = JobRecord(stored.device, stored.job, stored.meta) if stored else None
+        if record is None or not _may_see(who, record.job.user, record.job.project):
+            raise NotFound(f"Job {job_id} was not found in this instance.")
+        return record
+
+    async def session_record(self, who: Principal, session_id: str) -> SessionRecord:
+        """The caller's session, or NotFound; operators see every session."""
+        record = self.records.session(session_id)
+        if record is None:
+            stored = await self.store.session(session_id)
+            record = SessionRecord(stored.device, stored.session, list(stored.timestamps)) if stored else None
+        if record is None or not _may_see(who, record.session.user, record.session.project):
+            raise NotFound(f"Session {session_id} was not found in this instance.", code=1216)
+        return record
+
+    def job_view(self, record: JobRecord, position: int | None = None) -> JobView:
+        job, meta = record.job, record.meta
+        return JobView(
+            id=job.id,
+            device=record.device,
+            user=self.accounts.user_name(job.user),
+            project=self.accounts.project_name(job.project),
+            program_id=job.program,
+            state=job.state.value,
+            created=job.accepted_at,
+            session_id=job.session_id,
+            reason=job.reason,
+            reason_code=job.reason_code,
+            tags=meta.tags,
+            private=meta.private,
+            cost=meta.cost,
+            limit=job.limit,
+            log_level=meta.log_level,
+            estimated_seconds=meta.estimated_seconds,
+            queued=job.queued_at,
+            started=job.started_at,
+            finished=job.ended_at,
+            quantum_seconds=job.charged,
+            num_circuits=meta.num_circuits,
+            num_qubits=meta.num_qubits,
+            executions=meta.executions,
+            attempt=job.attempt,
+            position=position,
+            caller=meta.caller,
+            warnings=meta.warnings,
+        )
+
+    def position(self, record: JobRecord) -> int | None:
+        """How many jobs are before it on its device; None unless it is queued."""
+        if record.job.state is not JobState.QUEUED:
+            return None
+        lane = self.dispatchers[record.device].lane
+        try:
+            ahead = lane.order().index(record.job.id)
+        except ValueError:  # it has just started; the commit is under way
+            return 0
+        return ahead + (lane.running is not None)
+
+    def session_view(self, record: SessionRecord) -> SessionView:
+        session, now = record.session, self.clock.now()
+        longest = session.max_time
+        if longest is None:  # D2
+            longest = self.dispatchers[record.device].lane.profile.max_time
+        return SessionView(
+            id=session.id,
+            device=record.device,
+            mode=session.mode.value,
+            user=self.accounts.user_name(session.user),
+            project=self.accounts.project_name(session.project),
+            state=session.state.value,
+            accepting_jobs=session.accepting,
+            created=session.created_at,
+            max_time=longest,
+            interactive_ttl=session.ttl,
+            active_ttl=max(0.0, session.ends_at - now)
+            if session.ends_at is not None
+            else (0.0 if session.started_at is not None or session.closed_at is not None else longest),
+            started=session.started_at,
+            activated=session.activated_at,
+            closed=session.closed_at,
+            last_job_started=session.last_job_started,
+            last_job_completed=session.last_job_completed,
+            elapsed=session.elapsed(now),
+            reason=session.reason,
+            timestamps=tuple(record.steps),
+        )
+
+
+def _may_see(who: Principal, user: str, project: str) -> bool:
+    return who.operator or (who.user_id == user and who.project_id == project)

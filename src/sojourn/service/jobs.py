@@ -1,0 +1,329 @@
+"""Jobs as their users meet them: submit, look, wait, cancel, delete. Policy is the lane's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from sojourn.core import Mode, codes
+from sojourn.core import events as ev
+from sojourn.core.model import JobState
+from sojourn.execution.types import DeviceUnavailable, JobRefused, Prepared
+from sojourn.service import ids
+from sojourn.service.calls import Call
+from sojourn.service.devices import is_mock
+from sojourn.service.dispatcher import Dispatcher
+from sojourn.service.errors import BadRequest, Conflict, NotFound, SessionClosed
+from sojourn.service.hub import Hub
+from sojourn.service.polls import Polls
+from sojourn.service.records import JobRecord
+from sojourn.service.submit import Body, Earlier, RecentSubmits, check_tags, parse
+from sojourn.service.views import JobFilter, JobPage, JobView, Principal, StoryLine
+from sojourn.store import JobMeta
+from sojourn.store.store import JobQuery, StoredJob
+
+log = structlog.get_logger("sojourn.jobs")
+MAX_KEY = 200
+
+
+class Jobs:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._polls = Polls(hub.settings.policy.poll_hold)
+        self._recent = RecentSubmits(hub.settings.policy.submit_retry_window)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # submit
+
+    async def submit(
+        self, who: Principal, body: bytes, *, call: Call, idempotency_key: str | None = None
+    ) -> JobView:
+        """Check, prepare, commit; the job is acknowledged when this returns.
+
+        A refused job leaves nothing behind. A repeated submit (R54) gets the job of the first one.
+        """
+        if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
+            raise BadRequest(f"An Idempotency-Key has 1 to {MAX_KEY} characters.")
+        digest = self._recent.digest(who.project_id, body)
+        if idempotency_key is not None:
+            known = await self._by_key(who, idempotency_key, digest)
+            if known is not None:
+                return known
+            digest = ids.sha256(f"{digest} {idempotency_key}".encode())
+        earlier = self._recent.repeats(who.user_id, digest, call)
+        if idempotency_key is not None:
+            earlier = self._recent.of(who.user_id, digest)
+        if earlier is not None:
+            job_id = await asyncio.shield(earlier.job)
+            log.info("submit.repeated", job=job_id, user=who.user)
+            return self._hub.job_view(await self._hub.job_record(who, job_id))
+        entry = self._recent.begin(who.user_id, digest, call)
+        # The submit goes on when its connection is lost: a client that repeats it joins this one.
+        task = asyncio.ensure_future(self._submit(who, body, call, digest, idempotency_key))
+        task.add_done_callback(lambda t: self._remember(who.user_id, digest, entry, t))
+        return await asyncio.shield(task)
+
+    def _remember(self, user: str, digest: str, entry: Earlier, task: asyncio.Task[JobView]) -> None:
+        if task.cancelled():
+            stopping = Conflict("The service is stopping. Submit the job again.")
+            self._recent.failed(user, digest, entry, stopping)
+        elif (error := task.exception()) is not None:
+            self._recent.failed(user, digest, entry, error)
+        else:
+            self._recent.succeeded(entry, task.result().id)
+
+    async def _by_key(self, who: Principal, key: str, digest: str) -> JobView | None:
+        stored = await self._hub.store.job_by_key(who.user_id, key)
+        if stored is None:
+            return None
+        if stored.meta.submit_digest != ids.sha256(f"{digest} {key}".encode()):
+            raise Conflict(
+                f"Idempotency-Key {key!r} was used for job {stored.job.id} with another body. Use a new key."
+            )
+        return self._hub.job_view(await self._hub.job_record(who, stored.job.id))
+
+    async def _submit(
+        self, who: Principal, data: bytes, call: Call, digest: str, idempotency_key: str | None
+    ) -> JobView:
+        body = parse(data)
+        desk = await self._desk_for(who, body)
+        job_id = ids.new_id("d")
+        session_id = job_id if body.start_session else body.session_id
+        params = bytes(body.params)
+        meta = JobMeta(
+            private=bool(body.private),
+            cost=body.cost,
+            log_level=body.log_level,
+            caller=call.application,
+            tags=tuple(body.tags or ()),
+            params_hash=ids.sha256(params),
+            submit_digest=digest,
+            idempotency_key=idempotency_key,
+        )
+        blobs = {meta.params_hash or "": params}
+        self._hub.records.blobs.put(meta.params_hash or "", params)
+        preparing = asyncio.ensure_future(self._hub.fleet.prepare(desk.device, body.program_id, params))
+        hold = self._hub.settings.policy.admission_hold
+        await asyncio.wait({preparing}, timeout=hold)
+        events: list[ev.Event] = []
+        if body.start_session:
+            seconds = float(body.session_time) if body.session_time else None
+            events.append(ev.SessionOpened(job_id, who.user_id, who.project_id, Mode.DEDICATED, seconds))
+        events.append(
+            ev.JobAccepted(
+                job_id,
+                self._hub.take_seq(),
+                who.user_id,
+                who.project_id,
+                body.program_id,
+                session_id,
+                float(body.cost) if body.cost is not None else None,
+            )
+        )
+        prepared = preparing.done()
+        if prepared:
+            _note(meta, _outcome(desk.device, preparing))
+            events.append(ev.JobPrepared(job_id))
+        await desk.feed(*events, metas={job_id: meta}, blobs=blobs)
+        record = self._hub.records.job(job_id)
+        assert record is not None, "a committed job is on record"
+        self._polls.submitted(record, who.user_id)
+        if not prepared:
+            self._spawn(self._prepare_later(desk, record, preparing))
+        return self._hub.job_view(record)
+
+    async def _desk_for(self, who: Principal, body: Body) -> Dispatcher:
+        """The device that the job is for, when its session agrees (R5, R35)."""
+        if body.session_id is None:
+            if body.backend is None:
+                raise BadRequest("The job names no backend. Say which one, for example with backend=….")
+            return self._hub.dispatcher(body.backend)
+        if body.start_session:
+            raise BadRequest("A job cannot join a session and start another one: leave out one of the two.")
+        record = await self._hub.session_record(who, body.session_id)
+        session = record.session
+        if body.backend is not None and body.backend != record.device:
+            raise BadRequest(
+                f"Session {session.id} is on {record.device}; a job for {body.backend} cannot be in it (R5).",
+                code=1218,
+            )
+        if not session.accepting:
+            raise SessionClosed(
+                f"Session {session.id} takes no more jobs. {session.reason or 'It was closed.'} "
+                "A session cannot be reopened; open a new one."
+            )
+        return self._hub.dispatcher(record.device)
+
+    async def _prepare_later(
+        self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared]
+    ) -> None:
+        """The preparation of a job that has been acknowledged already."""
+        job_id = record.job.id
+        meta = replace(record.meta)
+        try:
+            _note(meta, await preparing)
+        except JobRefused as error:
+            await desk.feed(ev.JobUnfit(job_id, error.message, error.code))
+        except DeviceUnavailable as error:
+            await desk.feed(
+                ev.JobUnfit(job_id, f"{desk.device} cannot take jobs: {error}", codes.SYSTEM_FAILURE)
+            )
+        else:
+            await desk.feed(ev.JobPrepared(job_id), metas={job_id: meta})
+
+    async def recover(self, desk: Dispatcher, stored: StoredJob) -> None:
+        """An acknowledged job that had not been prepared when the service stopped (R55)."""
+        record = self._hub.records.job(stored.job.id)
+        if record is not None:
+            params = await self._hub.store.blob(stored.meta.params_hash or "") or b""
+            preparing = asyncio.ensure_future(
+                self._hub.fleet.prepare(desk.device, stored.job.program, params)
+            )
+            self._spawn(self._prepare_later(desk, record, preparing))
+
+    def restore_recent(self, stored: StoredJob) -> None:
+        self._recent.restore(
+            stored.job.user, stored.meta.submit_digest, stored.job.id, stored.job.accepted_at
+        )
+
+    # look
+
+    async def job(self, who: Principal, job_id: str) -> JobView:
+        record = await self._named(who, job_id)
+        return self._hub.job_view(record, self._hub.position(record))
+
+    async def poll(self, who: Principal, job_id: str) -> JobView:
+        """As `job`, but answered only when there is news for this caller (held polls)."""
+        record = await self._named(who, job_id)
+        if not record.job.state.final:
+            lane = self._hub.dispatchers[record.device].lane
+            await self._polls.news(record, who.user_id, lambda: lane.next_in_line() == job_id)
+        return self._hub.job_view(record)
+
+    async def params(self, who: Principal, job_id: str) -> bytes:
+        """The inputs, byte for byte as they were sent."""
+        record = await self._named(who, job_id)
+        if record.meta.private:
+            raise NotFound(f"Job {job_id} is private: its inputs are not given back (R56).")
+        return await self._blob(record.meta.params_hash)
+
+    async def result(self, who: Principal, job_id: str) -> bytes:
+        """The result's text; of a failed job the error's; empty when there is none (yet)."""
+        record = await self._named(who, job_id)
+        if record.meta.private and record.job.state.final:
+            data = await self._hub.store.take_result(job_id)
+            if record.meta.result_hash is not None:
+                self._hub.records.blobs.drop(record.meta.result_hash)
+                record.meta.result_hash = None
+            return data or b""
+        if record.meta.result_hash is None:
+            return (record.job.reason or "").encode() if record.job.state is JobState.FAILED else b""
+        return await self._blob(record.meta.result_hash)
+
+    async def logs(self, who: Principal, job_id: str) -> str:
+        record = await self._named(who, job_id)
+        return (await self._blob(record.meta.logs_hash)).decode("utf-8", "replace")
+
+    async def jobs(self, who: Principal, wanted: JobFilter) -> JobPage:
+        """The caller's jobs in this instance; an operator's view has everybody's."""
+        mocks = tuple(n for n in self._hub.specs if is_mock(n)) if not wanted.include_mocks else ()
+        query = JobQuery(
+            user=None if who.operator else who.user_id,
+            project=None if who.operator else who.project_id,
+            device=wanted.device,
+            not_devices=mocks if wanted.device is None else (),
+            pending=wanted.pending,
+            program=wanted.program_id,
+            tags=wanted.tags,
+            session_id=wanted.session_id,
+            after=wanted.created_after,
+            before=wanted.created_before,
+        )
+        found, count = await self._hub.store.jobs(
+            query, limit=wanted.limit, offset=wanted.offset, ascending=wanted.ascending
+        )
+        views = [self._hub.job_view(JobRecord(s.device, s.job, s.meta)) for s in found]
+        for view in views:
+            self._recent.named(view.id)
+        return JobPage(views, count)
+
+    async def story(self, who: Principal, job_id: str) -> list[StoryLine]:
+        await self._named(who, job_id)
+        rows = await self._hub.store.story(job_id)
+        return [StoryLine(r.at, r.cause, r.before, r.after, r.reason) for r in rows]
+
+    # change
+
+    async def cancel_job(self, who: Principal, job_id: str) -> None:
+        """R53: any state before the end; afterwards Conflict."""
+        record = await self._named(who, job_id)
+        if record.job.state.final:
+            raise Conflict(f"Job {job_id} is {record.job.state} already; it cannot be cancelled.")
+        by = "the user" if record.job.user == who.user_id else "an operator"
+        await self._hub.dispatchers[record.device].feed(ev.JobCancelled(job_id, by))
+
+    async def delete_job(self, who: Principal, job_id: str) -> None:
+        record = await self._named(who, job_id)
+        if not record.job.state.final:
+            raise Conflict(f"Job {job_id} is {record.job.state}; cancel it or wait, then delete it.")
+        await self._hub.store.delete_job(job_id)
+        self._hub.records.forget_job(job_id)
+
+    async def set_tags(self, who: Principal, job_id: str, tags: Sequence[str]) -> None:
+        record = await self._named(who, job_id)
+        record.meta.tags = check_tags(list(tags))
+        await self._hub.store.set_tags(job_id, record.meta.tags)
+
+    # within
+
+    async def _named(self, who: Principal, job_id: str) -> JobRecord:
+        record = await self._hub.job_record(who, job_id)
+        self._recent.named(job_id)
+        return record
+
+    async def _blob(self, digest: str | None) -> bytes:
+        if digest is None:
+            return b""
+        return self._hub.records.blobs.get(digest) or await self._hub.store.blob(digest) or b""
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("preparation.broken", exc_info=error)
+
+    def release_polls(self) -> None:
+        """Answer every held poll now: the service is about to stop."""
+        self._polls.release()
+
+    async def stop(self) -> None:
+        self.release_polls()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _outcome(device: str, preparing: asyncio.Future[Prepared]) -> Prepared:
+    """What preparation found; a refusal becomes the answer to the submit."""
+    try:
+        return preparing.result()
+    except JobRefused as error:
+        raise BadRequest(error.message, code=error.code) from None
+    except DeviceUnavailable as error:
+        raise Conflict(f"{device} cannot take jobs: {error}", code=codes.SYSTEM_FAILURE) from None
+
+
+def _note(meta: JobMeta, prepared: Prepared) -> None:
+    meta.estimated_seconds = prepared.estimated_seconds
+    meta.num_circuits = prepared.num_circuits
+    meta.num_qubits = prepared.num_qubits
+    meta.executions = prepared.executions
+    meta.warnings = prepared.warnings

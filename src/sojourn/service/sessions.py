@@ -1,0 +1,47 @@
+"""Sessions and batches as their users meet them. The rules are the lane's."""
+
+from __future__ import annotations
+
+from sojourn.core import Mode
+from sojourn.core import events as ev
+from sojourn.service import ids
+from sojourn.service.errors import BadRequest
+from sojourn.service.hub import Hub
+from sojourn.service.records import SessionRecord
+from sojourn.service.views import Principal, SessionView
+
+
+class Sessions:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def open_session(
+        self, who: Principal, *, device: str, mode: str, max_time: float | None
+    ) -> SessionView:
+        """`max_time` in seconds; None leaves it to R19."""
+        if mode not in (Mode.DEDICATED, Mode.BATCH):
+            raise BadRequest(f"mode is {mode!r}; it must be 'dedicated' (a session) or 'batch'.")
+        desk = self._hub.dispatcher(device)
+        session_id = ids.new_id("s")
+        await desk.feed(ev.SessionOpened(session_id, who.user_id, who.project_id, Mode(mode), max_time))
+        return await self.session(who, session_id)
+
+    async def session(self, who: Principal, session_id: str) -> SessionView:
+        return self._hub.session_view(await self._hub.session_record(who, session_id))
+
+    async def sessions(self, who: Principal, limit: int) -> list[SessionView]:
+        """Newest first: the caller's in this instance; for an operator everybody's."""
+        user, project = (None, None) if who.operator else (who.user_id, who.project_id)
+        found = await self._hub.store.sessions(user, project, limit)
+        return [self._hub.session_view(SessionRecord(s.device, s.session, list(s.timestamps))) for s in found]
+
+    async def drain_session(self, who: Principal, session_id: str) -> None:
+        """R38a. Of a session that has ended already it is no error."""
+        record = await self._hub.session_record(who, session_id)
+        await self._hub.dispatchers[record.device].feed(ev.SessionDrained(session_id))
+
+    async def close_session(self, who: Principal, session_id: str) -> None:
+        """R33, R38."""
+        record = await self._hub.session_record(who, session_id)
+        by = "the user" if record.session.user == who.user_id else "an operator"
+        await self._hub.dispatchers[record.device].feed(ev.SessionClosed(session_id, by))

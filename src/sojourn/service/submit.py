@@ -1,0 +1,164 @@
+"""From the bytes of a submit to a checked request, and whether it repeats an earlier one (R54).
+
+Owns the shape of a submit and the memory of recent ones. Commits nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from sojourn.core.profile import SESSION_PROGRAMS
+from sojourn.service.calls import Call, Origin
+from sojourn.service.devices import CALIBRATION
+from sojourn.service.errors import BadRequest
+
+MAX_TAGS = 8
+MAX_TAG_LENGTH = 86
+MAX_COST = 7 * 24 * 3600
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON body of POST /jobs (api-contract §3.2). `params` stays as it was sent."""
+
+    program_id: str
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+    backend: str | None = None
+    runtime: str | None = None
+    log_level: str | None = None
+    session_id: str | None = None
+    tags: list[str] | None = None
+    cost: int | None = None
+    start_session: bool | None = None
+    session_time: int | None = None
+    private: bool | None = None
+    calibration_id: str | None = None
+    hub: str | None = None
+    group: str | None = None
+    project: str | None = None
+    instance: str | None = None
+
+
+_DECODER = msgspec.json.Decoder(Body)
+
+
+def parse(data: bytes) -> Body:
+    """Raises BadRequest naming the field."""
+    try:
+        body = _DECODER.decode(data)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The job cannot be read: {error}. See the fields of POST /jobs.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The body is not valid JSON: {error}.", code=1201) from None
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply to be a job.", code=1201) from None
+    if body.program_id not in SESSION_PROGRAMS:
+        known = ", ".join(sorted(SESSION_PROGRAMS))
+        raise BadRequest(f"There is no program {body.program_id[:100]!r}. Programs: {known}.", code=1202)
+    if not bytes(body.params).lstrip().startswith(b"{"):
+        raise BadRequest("params must be a JSON object with the inputs of the program.")
+    if body.cost is not None and not 0 < body.cost <= MAX_COST:
+        raise BadRequest(
+            f"max_execution_time (cost) is {body.cost} s; it must be between 1 and {MAX_COST} s.", code=1219
+        )
+    if body.runtime:
+        raise BadRequest(
+            f"A runtime image ({body.runtime[:100]!r}) cannot be chosen on this service; leave options "
+            "environment.image unset."
+        )
+    if body.calibration_id is not None and body.calibration_id != CALIBRATION:
+        raise BadRequest(
+            f"There is no calibration {body.calibration_id[:100]!r} of this device. It has: {CALIBRATION!r}."
+        )
+    body.tags = list(check_tags(body.tags or []))
+    return body
+
+
+def check_tags(tags: Any) -> tuple[str, ...]:
+    """Each tag once, in the order given. Raises BadRequest with the limits."""
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise BadRequest("tags must be a list of texts.")
+    unique = tuple(dict.fromkeys(tags))
+    if len(unique) > MAX_TAGS:
+        raise BadRequest(f"A job has at most {MAX_TAGS} tags; {len(unique)} were given.")
+    for tag in unique:
+        if not 0 < len(tag) <= MAX_TAG_LENGTH:
+            raise BadRequest(f"A tag has 1 to {MAX_TAG_LENGTH} characters; {tag[:20]!r}… has {len(tag)}.")
+    return unique
+
+
+@dataclass(slots=True)
+class Earlier:
+    """A submit that has been received: where it came in, and the job that came of it, once there is one."""
+
+    origin: Origin
+    job: asyncio.Future[str]
+    seen: bool = False  # a later request of its owner has named the job
+
+
+class RecentSubmits:
+    """Remembers submits for `window` seconds by user and content."""
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._recent: OrderedDict[tuple[str, str], Earlier] = OrderedDict()
+        self._by_job: dict[str, Earlier] = {}
+
+    @staticmethod
+    def digest(crn: str, body: bytes) -> str:
+        """Equal for the same bytes sent to the same instance."""
+        return hashlib.sha256(crn.encode() + b"\0" + body).hexdigest()
+
+    def repeats(self, user: str, digest: str, call: Call) -> Earlier | None:
+        """The submit that this one repeats, if it does."""
+        earlier = self._recent.get((user, digest))
+        if earlier is None or call.received - earlier.origin.received > self._window:
+            return None
+        return None if earlier.seen or call.shows_receipt_of(earlier.origin) else earlier
+
+    def of(self, user: str, digest: str) -> Earlier | None:
+        """The submit with this content, whatever is known about its reply."""
+        return self._recent.get((user, digest))
+
+    def begin(self, user: str, digest: str, call: Call) -> Earlier:
+        """A new submit; tell it the job's id or why there is none."""
+        self._expire(call.received)
+        entry = Earlier(call.origin, asyncio.get_running_loop().create_future())
+        self._recent[user, digest] = entry
+        self._recent.move_to_end((user, digest))
+        return entry
+
+    def succeeded(self, entry: Earlier, job_id: str) -> None:
+        entry.job.set_result(job_id)
+        self._by_job[job_id] = entry
+
+    def failed(self, user: str, digest: str, entry: Earlier, error: BaseException) -> None:
+        if self._recent.get((user, digest)) is entry:
+            del self._recent[user, digest]
+        entry.job.set_exception(error)
+        entry.job.exception()  # nobody may be waiting for it
+
+    def restore(self, user: str, digest: str, job_id: str, accepted: float) -> None:
+        """A submit of before a restart: what its connection told is gone."""
+        entry = Earlier(Origin("", 0, accepted), asyncio.get_running_loop().create_future())
+        self._recent[user, digest] = entry
+        self.succeeded(entry, job_id)
+
+    def named(self, job_id: str) -> None:
+        """The job's owner asked about it: the reply has arrived."""
+        if (entry := self._by_job.get(job_id)) is not None:
+            entry.seen = True
+
+    def _expire(self, now: float) -> None:
+        while self._recent:
+            key, entry = next(iter(self._recent.items()))
+            if now - entry.origin.received <= self._window:
+                return
+            del self._recent[key]
+            if entry.job.done() and not entry.job.cancelled() and entry.job.exception() is None:
+                self._by_job.pop(entry.job.result(), None)

@@ -1,0 +1,170 @@
+"""What the service shows to the outside: immutable, committed facts. No HTTP and no SQL in here.
+
+Times are seconds since the epoch (UTC), durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, in which project. `operator` may administrate the service."""
+
+    user_id: str
+    user: str
+    project_id: str
+    project: str
+    operator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectView:
+    id: str
+    name: str
+    crn: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    name: str
+    projects: tuple[str, ...]
+    operator: bool
+    revoked: bool
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """The only time that the API key is shown."""
+
+    name: str
+    project: str
+    instance: str  # the CRN
+    api_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A device now. `operational`: jobs can start; `queue_length` counts accepted and queued jobs."""
+
+    name: str
+    driver: str
+    num_qubits: int | None
+    operational: bool
+    message: str  # "active", or why it is not
+    queue_length: int
+    running: str | None  # job id
+    active_session: str | None
+    mock: bool
+    backend_version: str
+    phase: str  # of its worker
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as committed. `state` is one of accepted, queued, running, completed, failed, cancelled."""
+
+    id: str
+    device: str
+    user: str
+    project: str
+    program_id: str
+    state: str
+    created: float
+    session_id: str | None = None
+    reason: str | None = None
+    reason_code: int | None = None
+    tags: tuple[str, ...] = ()
+    private: bool = False
+    cost: int | None = None  # the job's own limit in seconds, as sent
+    limit: float = 0.0  # the limit that holds, seconds
+    runtime: str | None = None
+    log_level: str | None = None
+    estimated_seconds: float | None = None
+    queued: float | None = None
+    started: float | None = None
+    finished: float | None = None
+    quantum_seconds: float = 0.0  # charged
+    num_circuits: int | None = None
+    num_qubits: int | None = None
+    executions: int | None = None
+    attempt: int = 0
+    position: int | None = None  # jobs before it on the device; None unless it waits
+    caller: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def final(self) -> bool:
+        return self.state in ("completed", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """All given conditions must hold; `tags` must all be on the job."""
+
+    limit: int = 10
+    offset: int = 0
+    device: str | None = None
+    pending: bool | None = None
+    program_id: str | None = None
+    tags: tuple[str, ...] = ()
+    session_id: str | None = None
+    created_after: float | None = None
+    created_before: float | None = None
+    ascending: bool = False
+    include_mocks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    jobs: Sequence[JobView]
+    count: int  # all that match, whatever limit and offset
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session as committed. `state`: open, active, inactive, pending_closed, closed."""
+
+    id: str
+    device: str
+    mode: str  # dedicated | batch
+    user: str
+    project: str
+    state: str
+    accepting_jobs: bool
+    created: float
+    max_time: float
+    interactive_ttl: float
+    active_ttl: float  # seconds that are left of max_time; all of it before the start
+    started: float | None = None
+    activated: float | None = None
+    closed: float | None = None
+    last_job_started: float | None = None
+    last_job_completed: float | None = None
+    elapsed: float = 0.0  # usage by the profile's rule
+    reason: str | None = None  # why it ended
+    timestamps: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UsageView:
+    limit_seconds: float | None
+    consumed_seconds: float
+    limit_reached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoryLine:
+    """One transition of a job or session (architecture.md, idea 5)."""
+
+    at: float
+    event: str
+    before: str | None
+    after: str
+    reason: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,95 @@
+"""A real service with a real store and real workers, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Settings
+from sojourn.service.calls import Call
+from sojourn.service.clock import VirtualClock
+from sojourn.service.service import Service
+from sojourn.service.views import JobView, Principal
+
+
+class House:
+    """The service and two users, with the few words that the tests need."""
+
+    def __init__(self, service: Service, clock: VirtualClock) -> None:
+        self.service = service
+        self.clock = clock
+
+    async def user(self, name: str) -> Principal:
+        key = await self.service.add_user(name, f"{name}s")
+        user_id = self.service.accounts.by_key(key.api_key)
+        assert user_id is not None
+        return self.service.accounts.principal(user_id, None)
+
+    def call(self, **more: Any) -> Call:
+        return Call(received=self.clock.now(), **more)
+
+    async def submit(self, who: Principal, body: bytes, **more: Any) -> JobView:
+        key = more.pop("idempotency_key", uuid.uuid4().hex)  # these tests mean every submit
+        return await self.service.submit(who, body, call=self.call(), idempotency_key=key, **more)
+
+    async def ended(self, who: Principal, job_id: str) -> JobView:
+        """Wait for the real worker to be done with it."""
+        record = await self.service.hub.job_record(who, job_id)
+        while not record.job.state.final:
+            waiter = asyncio.get_running_loop().create_future()
+            record.waiters.add(waiter)
+            await waiter
+        return await self.service.job(who, job_id)
+
+    async def running(self, who: Principal, job_id: str) -> None:
+        record = await self.service.hub.job_record(who, job_id)
+        while record.job.state != "running":
+            waiter = asyncio.get_running_loop().create_future()
+            record.waiters.add(waiter)
+            await waiter
+
+    async def settled(self) -> None:
+        """Everything that was decided is committed."""
+        await self.service.hub.store.write(lambda _: None)
+
+
+def settings(data: Path, *devices: DeviceSettings, **policy: Any) -> Settings:
+    return Settings(
+        server=ServerSettings(data=data),
+        policy=PolicySettings(**policy),
+        devices=devices or (DeviceSettings(name="mock", driver="mock", options={"qubits": 5}),),
+    )
+
+
+SLOW = DeviceSettings(name="slow", driver="mock", options={"qubits": 5, "seconds": 3600.0})
+QUICK = DeviceSettings(name="mock", driver="mock", options={"qubits": 5})
+
+Body = Callable[[House], Awaitable[None]]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Callable[..., None]:
+    """Run a test's coroutine in a running service; several bodies are separated by restarts."""
+
+    def run(*bodies: Body, devices: tuple[DeviceSettings, ...] = (QUICK, SLOW), **policy: Any) -> None:
+        clock = VirtualClock()
+
+        async def one(body: Body) -> None:
+            fatal: list[BaseException] = []
+            service = Service(settings(tmp_path, *devices, **policy), clock=clock, on_fatal=fatal.append)
+            await service.start()
+            try:
+                await body(House(service, clock))
+            finally:
+                await service.stop()
+            assert fatal == []
+
+        for body in bodies:
+            asyncio.run(one(body))
+
+    return run

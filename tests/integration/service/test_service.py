@@ -1,0 +1,353 @@
+"""What the service promises, with the real store and real workers, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sojourn.service.calls import ConnectionBook
+from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
+from sojourn.service.views import JobFilter
+from tests.integration.service.conftest import House
+from tests.programs import job_body
+
+Houses = Callable[..., None]
+
+
+def test_a_job_runs_and_its_result_comes_back(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body(tags=["x"], cost=60))
+        done = await h.ended(ann, job.id)
+        assert done.state == "completed"
+        assert (done.tags, done.cost, done.num_circuits) == (("x",), 60, 1)
+        assert b"PrimitiveResult" in await h.service.result(ann, job.id)
+        assert [line.after for line in await h.service.story(ann, job.id)] == [
+            "accepted",
+            "queued",
+            "running",
+            "completed",
+        ]
+
+    house(body)
+
+
+def test_a_refused_job_leaves_nothing_behind(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        for bad in (
+            b"",
+            b"{",
+            b"[]",
+            b"\xff\xfe",
+            job_body(cost=-1),
+            job_body(params={"pubs": 3}),
+            job_body(x=1),
+        ):
+            with pytest.raises(BadRequest) as refusal:
+                await h.submit(ann, bad)
+            assert refusal.value.message
+        with pytest.raises(NotFound, match="nowhere"):
+            await h.submit(ann, job_body("nowhere"))
+        assert (await h.service.jobs(ann, JobFilter())).count == 0
+
+    house(body)
+
+
+def test_another_users_job_and_session_do_not_exist(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        job = await h.submit(ann, job_body())
+        session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        for call in (h.service.job, h.service.poll, h.service.result, h.service.params, h.service.cancel_job):
+            with pytest.raises(NotFound):
+                await call(bob, job.id)
+        for call in (h.service.session, h.service.close_session, h.service.drain_session):
+            with pytest.raises(NotFound):
+                await call(bob, session.id)
+        with pytest.raises(NotFound):
+            await h.submit(bob, job_body(session_id=session.id))
+
+    house(body)
+
+
+def test_a_session_keeps_the_device_until_its_ttl_is_over(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        first = await h.submit(ann, job_body(session_id=session.id))
+        await h.ended(ann, first.id)
+        other = await h.submit(bob, job_body())
+        h.clock.advance(299)
+        await h.settled()
+        assert (await h.service.job(bob, other.id)).state == "queued"
+        second = await h.submit(ann, job_body(session_id=session.id))
+        await h.ended(ann, second.id)
+        h.clock.advance(300)
+        assert (await h.ended(bob, other.id)).state == "completed"
+        assert (await h.service.session(ann, session.id)).state == "inactive"
+
+    house(body)
+
+
+def test_a_closed_session_refuses_and_says_why(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        session = await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
+        await h.service.close_session(ann, session.id)
+        await h.service.close_session(ann, session.id)
+        with pytest.raises(SessionClosed, match="closed by the user") as refusal:
+            await h.submit(ann, job_body(session_id=session.id))
+        assert refusal.value.code == 1217
+
+    house(body)
+
+
+def test_a_session_of_another_device_is_refused(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
+        with pytest.raises(BadRequest, match="slow"):
+            await h.submit(ann, job_body("mock", session_id=session.id))
+
+    house(body)
+
+
+def test_cancelling_a_running_job_frees_the_device(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        one = await h.submit(ann, job_body("slow"))
+        two = await h.submit(ann, job_body("slow"))
+        await h.running(ann, one.id)
+        await h.service.cancel_job(ann, one.id)
+        assert (await h.service.job(ann, one.id)).state == "cancelled"
+        with pytest.raises(Conflict):
+            await h.service.cancel_job(ann, one.id)
+        await h.running(ann, two.id)
+
+    house(body)
+
+
+def test_r52_a_job_that_runs_too_long_is_cancelled_with_1305(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body("slow", cost=60))
+        await h.running(ann, job.id)
+        h.clock.advance(60)
+        done = await h.ended(ann, job.id)
+        assert (done.state, done.reason_code, done.quantum_seconds) == ("cancelled", 1305, 60.0)
+
+    house(body)
+
+
+def test_usage_reaches_the_other_devices(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        used = await h.submit(ann, job_body("slow", cost=500))
+        await h.running(ann, used.id)
+        h.clock.advance(500)
+        await h.ended(ann, used.id)
+        assert h.service.usage(ann).consumed_seconds == 500.0
+        assert h.service.usage(bob).consumed_seconds == 0.0
+        lane = h.service.hub.dispatchers["mock"].lane
+        assert lane.queues.fair.usage.of(ann.project_id) == 500.0
+
+    house(body)
+
+
+def test_r54_a_submit_whose_reply_was_lost_makes_no_second_job(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        book = ConnectionBook(clock=h.clock.now)
+
+        async def send(connection: str) -> str:
+            number = book.request_started(connection)
+            call = h.call(connection=connection, number=number, book=book)
+            return (await h.service.submit(ann, job_body(), call=call)).id
+
+        first = book.opened("host:1")
+        lost = await send(first)
+        book.closed(first, clean=False)
+        h.clock.advance(1)
+        again = book.opened("host:2")
+        assert await send(again) == lost
+        assert (await h.service.jobs(ann, JobFilter())).count == 1
+
+    house(body)
+
+
+def test_r54_the_same_run_twice_on_purpose_makes_two_jobs(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        book = ConnectionBook(clock=h.clock.now)
+        connection = book.opened("host:1")
+        made = set()
+        for _ in range(5):
+            number = book.request_started(connection)
+            call = h.call(connection=connection, number=number, book=book)
+            made.add((await h.service.submit(ann, job_body(), call=call)).id)
+            book.reply_done(connection, number, 200)
+        assert len(made) == 5
+
+    house(body)
+
+
+def test_r54_a_repetition_joins_a_submit_that_is_still_under_way(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        book = ConnectionBook(clock=h.clock.now)
+        one, two = book.opened("host:1"), book.opened("host:2")
+        number = book.request_started(one)
+        task = asyncio.ensure_future(
+            h.service.submit(ann, job_body(), call=h.call(connection=one, number=number, book=book))
+        )
+        await asyncio.sleep(0)
+        task.cancel()  # its connection is lost
+        book.closed(one)
+        number = book.request_started(two)
+        await h.service.submit(ann, job_body(), call=h.call(connection=two, number=number, book=book))
+        assert (await h.service.jobs(ann, JobFilter())).count == 1
+
+    house(body)
+
+
+def test_r54_a_repetition_is_recognised_after_a_restart(house: Houses) -> None:
+    made: list[Any] = []
+
+    async def before(h: House) -> None:
+        ann = await h.user("ann")
+        call = h.call(connection="gone", number=1, book=ConnectionBook(clock=h.clock.now))
+        made.append((ann, (await h.service.submit(ann, job_body(), call=call)).id))
+
+    async def after(h: House) -> None:
+        ann, job_id = made[0]
+        h.clock.advance(2)
+        book = ConnectionBook(clock=h.clock.now)
+        connection = book.opened("host:1")
+        number = book.request_started(connection)
+        call = h.call(connection=connection, number=number, book=book)
+        assert (await h.service.submit(ann, job_body(), call=call)).id == job_id
+
+    house(before, after)
+
+
+def test_r54_an_idempotency_key_is_exact(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        one = await h.submit(ann, job_body(), idempotency_key="k1")
+        await h.ended(ann, one.id)
+        h.clock.advance(10_000)
+        assert (await h.submit(ann, job_body(), idempotency_key="k1")).id == one.id
+        assert (await h.submit(ann, job_body(), idempotency_key="k2")).id != one.id
+        with pytest.raises(Conflict, match="k1"):
+            await h.submit(ann, job_body(tags=["other"]), idempotency_key="k1")
+
+    house(body)
+
+
+def test_r55_what_was_acknowledged_survives_a_restart(house: Houses) -> None:
+    made: dict[str, Any] = {}
+
+    async def before(h: House) -> None:
+        ann = made["ann"] = await h.user("ann")
+        made["session"] = await h.service.open_session(ann, device="slow", mode="batch", max_time=5000)
+        made["jobs"] = [
+            (await h.submit(ann, job_body("slow", session_id=made["session"].id, tags=["t"]))).id
+            for _ in range(3)
+        ]
+        await h.running(ann, made["jobs"][0])
+
+    async def after(h: House) -> None:
+        ann = made["ann"]
+        views = [await h.service.job(ann, job) for job in made["jobs"]]
+        assert [v.tags for v in views] == [("t",)] * 3
+        await h.running(ann, made["jobs"][0])
+        assert (await h.service.job(ann, made["jobs"][0])).attempt == 2
+        session = await h.service.session(ann, made["session"].id)
+        assert (session.state, session.max_time) == ("active", 5000)
+        h.clock.advance(5000)
+        await h.settled()
+        assert (await h.service.session(ann, session.id)).state == "pending_closed"
+        assert [(await h.service.job(ann, j)).state for j in made["jobs"]] == ["running", "failed", "failed"]
+
+    house(before, after)
+
+
+def test_r55_a_device_that_is_no_longer_configured_keeps_its_jobs(house: Houses, tmp_path: Path) -> None:
+    from tests.integration.service.conftest import QUICK, SLOW
+
+    made: dict[str, Any] = {}
+
+    async def before(h: House) -> None:
+        made["ann"] = await h.user("ann")
+        made["job"] = (await h.submit(made["ann"], job_body("slow"))).id
+
+    async def without(h: House) -> None:
+        assert (await h.service.job(made["ann"], made["job"])).state in ("queued", "running")
+        with pytest.raises(NotFound):
+            await h.submit(made["ann"], job_body("slow"))
+
+    async def again(h: House) -> None:
+        await h.running(made["ann"], made["job"])
+
+    house(before, devices=(QUICK, SLOW))
+    house(without, devices=(QUICK,))
+    house(again, devices=(QUICK, SLOW))
+
+
+def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body(private=True))
+        await h.ended(ann, job.id)
+        with pytest.raises(NotFound, match="private"):
+            await h.service.params(ann, job.id)
+        results = await asyncio.gather(*(h.service.result(ann, job.id) for _ in range(4)))
+        assert sorted(len(r) > 0 for r in results) == [False, False, False, True]
+        stored = await h.service.hub.store.job(job.id)
+        assert stored is not None
+        assert (stored.meta.params_hash, stored.meta.result_hash) == (None, None)
+
+    house(body)
+
+
+def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(house: Houses, tmp_path: Path) -> None:
+    async def body(h: House) -> None:
+        for name in ("operator", "local"):
+            path = tmp_path / f"{name}.key"
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            user_id = h.service.accounts.by_key(path.read_text().strip())
+            assert user_id is not None
+            assert h.service.accounts.principal(user_id, None).user == name
+
+    house(body, body)
+
+
+def test_a_revoked_user_is_nobody_at_once(house: Houses) -> None:
+    async def body(h: House) -> None:
+        key = await h.service.add_user("eve", "evil")
+        user_id = h.service.accounts.by_key(key.api_key)
+        assert user_id is not None
+        await h.service.revoke_user("eve")
+        assert h.service.accounts.by_key(key.api_key) is None
+        with pytest.raises(NotAuthenticated):
+            h.service.accounts.principal(user_id, None)
+
+    house(body)
+
+
+def test_deleting_a_job_forgets_it_and_its_bytes(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body())
+        await h.ended(ann, job.id)
+        await h.service.delete_job(ann, job.id)
+        with pytest.raises(NotFound):
+            await h.service.job(ann, job.id)
+
+    house(body)
