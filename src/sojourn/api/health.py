@@ -1,0 +1,25 @@
+"""`/healthz` and `/readyz`: alive, and ready with what is not. For supervisors; needs no credentials."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute, Route
+
+from sojourn.api.endpoint import Api, Endpoint, Request
+from sojourn.api.wire import Reply, json_reply
+
+
+async def healthz(request: Request) -> Reply:
+    return json_reply({"alive": True, **request.service.alive()})
+
+
+async def readyz(request: Request) -> Reply:
+    """200 when the store is reachable and every device's worker is up, else 503 with what is missing."""
+    found = request.service.ready()
+    return json_reply(found, 200 if found.get("ready") else 503)
+
+
+def routes(api: Api) -> list[BaseRoute]:
+    return [
+        Route("/healthz", Endpoint(api, {"GET": healthz}, authenticated=False)),
+        Route("/readyz", Endpoint(api, {"GET": readyz}, authenticated=False)),
+    ]

@@ -1,0 +1,98 @@
+"""The client's session and batch endpoints: from HTTP to the service and back. Decides nothing itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sojourn.api.endpoint import Request
+from sojourn.api.ibm.shapes import session_object
+from sojourn.api.query import duration, field, json_object, shown
+from sojourn.api.wire import NO_CONTENT, Reply, json_reply
+from sojourn.service.errors import BadRequest, Conflict
+
+MODES = ("dedicated", "batch")
+_SMALL_BODY = 1_000_000
+_EXAMPLE = '{"mode": "dedicated", "backend": "…", "max_ttl": 600},'
+
+
+async def create(request: Request) -> Reply:
+    body = json_object(await request.body(_SMALL_BODY), f"the session, {_EXAMPLE}")
+    mode = field(body, "mode", str, "'dedicated' or 'batch'", check=MODES.__contains__) or "dedicated"
+    device = _device(body)
+    max_time = None
+    given = next(
+        (name for name in ("max_ttl", "max_session_ttl", "max_time") if body.get(name) is not None), None
+    )
+    if given is not None:
+        max_time = duration(body[given], given, _limit(request, device))
+    session = await request.service.open_session(request.who, device=device, mode=mode, max_time=max_time)
+    return json_reply(session_object(session, crn(request)))
+
+
+def _device(body: dict[str, Any]) -> str:
+    first = field(body, "backend", str, "the name of a device")
+    second = field(body, "backend_name", str, "the name of a device")
+    if first and second and first != second:
+        raise BadRequest(
+            f"Fields 'backend' and 'backend_name' are {shown(first)} and {shown(second)}; "
+            "a session has one device."
+        )
+    device = first or second
+    if not device:
+        raise BadRequest(
+            "Field 'backend' is missing; name the device of the session. GET /backends lists them."
+        )
+    return device
+
+
+def _limit(request: Request, device: str) -> float:
+    """The longest session on `device`, for messages; the service is what refuses (R20)."""
+    settings = request.api.settings
+    own = next((d.max_time for d in settings.devices if d.name == device), None)
+    return settings.policy.max_time if own is None else own
+
+
+def crn(request: Request) -> str | None:
+    """The CRN of the project in which the caller acts."""
+    mine = request.service.accounts.projects_of(request.who.user_id)
+    return next((project.crn for project in mine if project.id == request.who.project_id), None)
+
+
+async def details(request: Request) -> Reply:
+    session = await request.service.session(request.who, request.path["session_id"])
+    return json_reply(session_object(session, crn(request)))
+
+
+async def sessions(request: Request) -> Reply:
+    limit = min(request.query.integer("limit", 10, low=1), 200)
+    found = await request.service.sessions(request.who, limit)
+    own = crn(request)
+    return json_reply({"sessions": [session_object(session, own) for session in found], "limit": limit})
+
+
+async def update(request: Request) -> Reply:
+    """`accepting_jobs: false` drains (R38a). A session that stopped accepting never accepts again (R35)."""
+    session_id = request.path["session_id"]
+    body = json_object(await request.body(_SMALL_BODY), 'the change, {"accepting_jobs": false},')
+    accepting = body.get("accepting_jobs")
+    if not isinstance(accepting, bool):
+        raise BadRequest(
+            f"Field 'accepting_jobs' is {shown(accepting)}; it must be false (take no more jobs, finish "
+            "those there are) or true. Nothing else of a session can be changed."
+        )
+    if not accepting:
+        await request.service.drain_session(request.who, session_id)
+        return NO_CONTENT
+    session = await request.service.session(request.who, session_id)
+    if not session.accepting_jobs:
+        raise Conflict(
+            f"Session {session_id} is {session.state} and takes no more jobs; it cannot be reopened. "
+            "Open a new session."
+        )
+    return NO_CONTENT
+
+
+async def close(request: Request) -> Reply:
+    """The hard close (R33); closing twice is no error (R38)."""
+    await request.service.close_session(request.who, request.path["session_id"])
+    return NO_CONTENT

@@ -1,0 +1,257 @@
+"""Our own API as a FastAPI application, for `/sojourn/v1`. Asks the service; decides who may ask what."""
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import sojourn
+from sojourn.api.endpoint import Api, Gone, bug_reply, method_reply, missing_reply, write
+from sojourn.api.endpoint import Request as RawRequest
+from sojourn.api.own import models
+from sojourn.api.query import shown
+from sojourn.api.wire import Reply, error_body, refusal_reply
+from sojourn.service.errors import Forbidden, Refusal
+from sojourn.service.views import JobFilter, Principal
+
+PREFIX = "/sojourn/v1"
+_SMALL_BODY = 1_000_000
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": models.ErrorBody, "description": "What was wrong, and what to do"},
+}
+
+Name = Annotated[str, Path(max_length=64)]
+Id = Annotated[str, Path(max_length=128)]
+
+
+def create_own(api: Api) -> FastAPI:
+    """The application; its OpenAPI is at `openapi.json`."""
+    app = FastAPI(
+        title="Sojourn",
+        version=sojourn.__version__,
+        summary="A self-hosted quantum compute service: its own API",
+        docs_url=None,  # these pages load scripts from elsewhere; a server in a closed network has none
+        redoc_url=None,
+        responses=_ERRORS,
+    )
+    service = api.service
+
+    async def caller(request: Request) -> Principal:
+        return api.gate.principal(dict(request.headers.raw))
+
+    async def operator(who: Annotated[Principal, Depends(caller)]) -> Principal:
+        if not who.operator:
+            raise Forbidden(f"User {who.user!r} is no operator. Use an operator's API key for this.")
+        return who
+
+    Caller = Annotated[Principal, Depends(caller)]  # noqa: N806
+    Operator = Annotated[Principal, Depends(operator)]  # noqa: N806
+
+    @app.get("/version")
+    async def version() -> models.Version:
+        return models.Version(name="sojourn", version=sojourn.__version__, python=platform.python_version())
+
+    @app.get("/me")
+    async def me(who: Caller) -> models.Me:
+        crn = next((p.crn for p in service.accounts.projects_of(who.user_id) if p.id == who.project_id), "")
+        return models.Me(user=who.user, project=who.project, instance=crn, operator=who.operator)
+
+    @app.get("/instances")
+    async def instances(who: Caller) -> models.Instances:
+        mine = service.accounts.projects_of(who.user_id)
+        return models.Instances(instances=[models.Instance(id=p.id, name=p.name, crn=p.crn) for p in mine])
+
+    @app.get("/usage")
+    async def usage(who: Caller) -> models.Usage:
+        used = service.usage(who)
+        return models.Usage(
+            consumed_seconds=used.consumed_seconds,
+            limit_seconds=used.limit_seconds,
+            limit_reached=used.limit_reached,
+        )
+
+    @app.get("/users")
+    async def users(_: Operator) -> models.Users:
+        return models.Users(users=[models.User.of(view) for view in service.users()])
+
+    @app.post("/users", status_code=201)
+    async def add_user(_: Operator, new: models.NewUser) -> models.Key:
+        key = await service.add_user(new.name, new.project, operator=new.operator)
+        return models.Key(name=key.name, project=key.project, instance=key.instance, api_key=key.api_key)
+
+    @app.post("/users/{name}/revoke")
+    @app.delete("/users/{name}")
+    async def revoke(_: Operator, name: Name) -> models.Revoked:
+        await service.revoke_user(name)
+        return models.Revoked(name=name)
+
+    @app.get("/devices")
+    async def devices(_: Caller) -> models.Devices:
+        return models.Devices(devices=[models.Device.of(view) for view in service.devices()])
+
+    @app.get("/devices/{name}")
+    async def device(_: Caller, name: Name) -> models.Device:
+        return models.Device.of(service.device(name))
+
+    @app.get("/jobs")
+    async def jobs(
+        who: Caller,
+        limit: Annotated[int, Query(ge=1, le=200)] = 20,
+        offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
+        device: str | None = None,
+        pending: bool | None = None,
+        program: str | None = None,
+        session: str | None = None,
+        tag: Annotated[list[str] | None, Query()] = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        sort: Literal["ASC", "DESC"] = "DESC",
+    ) -> models.Jobs:
+        wanted = JobFilter(
+            limit=limit,
+            offset=offset,
+            device=device,
+            pending=pending,
+            program_id=program,
+            tags=tuple(tag or ()),
+            session_id=session,
+            created_after=_epoch(created_after),
+            created_before=_epoch(created_before),
+            ascending=sort == "ASC",
+            include_mocks=True,
+        )
+        page = await service.jobs(who, wanted)
+        found = [models.Job.of(view) for view in page.jobs]
+        return models.Jobs(jobs=found, count=page.count, limit=limit, offset=offset)
+
+    @app.get("/jobs/{job_id}")
+    async def job(who: Caller, job_id: Id) -> models.Job:
+        return models.Job.of(await service.job(who, job_id))
+
+    @app.get("/jobs/{job_id}/story")
+    async def story(who: Caller, job_id: Id) -> models.Story:
+        lines = await service.story(who, job_id)
+        return models.Story(id=job_id, story=[models.Line.of(line) for line in lines])
+
+    @app.post("/jobs/{job_id}/cancel")
+    async def cancel(who: Caller, job_id: Id) -> models.Job:
+        await service.cancel_job(who, job_id)
+        return models.Job.of(await service.job(who, job_id))
+
+    @app.get("/sessions")
+    async def sessions(who: Caller, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> models.Sessions:
+        found = await service.sessions(who, limit)
+        return models.Sessions(sessions=[models.Session.of(view) for view in found])
+
+    @app.get("/sessions/{session_id}")
+    async def session(who: Caller, session_id: Id) -> models.Session:
+        return models.Session.of(await service.session(who, session_id))
+
+    @app.post("/sessions/{session_id}/close")
+    async def close(who: Caller, session_id: Id) -> models.Session:
+        await service.close_session(who, session_id)
+        return models.Session.of(await service.session(who, session_id))
+
+    @app.post("/sessions/{session_id}/drain")
+    async def drain(who: Caller, session_id: Id) -> models.Session:
+        await service.drain_session(who, session_id)
+        return models.Session.of(await service.session(who, session_id))
+
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _bug)
+    return app
+
+
+class SmallBodies:
+    """ASGI middleware: reads a body of up to `limit` bytes before the application does, else 413."""
+
+    def __init__(self, app: ASGIApp, api: Api, limit: int = _SMALL_BODY) -> None:
+        self._app = app
+        self._api = api
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await RawRequest(self._api, scope, receive).body(self._limit)
+        except Gone:
+            return
+        except Refusal as refusal:
+            await write(send, refusal_reply(refusal))
+            return
+        unread = True
+
+        async def replay() -> Message:
+            nonlocal unread
+            if unread:
+                unread = False
+                return {"type": "http.request", "body": body, "more_body": False}
+            return await receive()
+
+        await self._app(scope, replay, send)
+
+
+def _epoch(at: datetime | None) -> float | None:
+    if at is None:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _as_response(reply: Reply) -> JSONResponse:
+    response = JSONResponse(None, reply.status)
+    response.body = reply.body
+    response.headers["content-length"] = str(len(reply.body))
+    for name, value in reply.headers:
+        response.headers[name.decode()] = value.decode()
+    return response
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    return _as_response(refusal_reply(error))
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    """All faults at once: each with its place, the value received and what is allowed."""
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse(error_body(1200, " ".join(_sentences(error.errors()))), 400)
+
+
+def _sentences(faults: Sequence[Any]) -> list[str]:
+    found = []
+    for fault in faults:
+        where, *rest = fault["loc"]
+        place = {"query": "Query parameter", "path": "Path parameter", "body": "Field"}.get(
+            str(where), str(where)
+        )
+        name = ".".join(str(part) for part in rest)
+        if fault["type"] == "json_invalid":
+            found.append(f"The body is not valid JSON: {fault.get('ctx', {}).get('error', fault['msg'])}.")
+        elif fault["type"] == "missing":
+            found.append(f"{place} {name!r} is missing." if name else "The body is missing; send JSON.")
+        else:
+            found.append(f"{place} {name!r} is {shown(fault.get('input'))}: {fault['msg']}.")
+    return found
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _as_response(missing_reply(request.scope))
+    if error.status_code == 405:
+        return _as_response(method_reply(request.scope, (error.headers or {}).get("Allow", "other methods")))
+    return JSONResponse(error_body(1200, str(error.detail)), error.status_code)
+
+
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    return _as_response(bug_reply(request.scope, error))

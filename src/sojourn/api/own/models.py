@@ -1,0 +1,273 @@
+"""The shapes of our own API, as documented in docs/api.md. Pydantic models made from the service's views."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sojourn.api.wire import iso
+from sojourn.service.views import DeviceView, JobView, SessionView, StoryLine, UserView
+
+Time = str
+
+
+class ErrorEntry(BaseModel):
+    code: int
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, the limit, the value received and what to do."""
+
+    error: ErrorEntry
+    errors: list[ErrorEntry]
+
+
+class Version(BaseModel):
+    name: str
+    version: str
+    python: str
+
+
+class Me(BaseModel):
+    user: str
+    project: str
+    instance: str
+    operator: bool
+
+
+class Instance(BaseModel):
+    id: str
+    name: str
+    crn: str
+
+
+class Instances(BaseModel):
+    instances: list[Instance]
+
+
+class User(BaseModel):
+    name: str
+    projects: list[str]
+    operator: bool
+    revoked: bool
+    created: Time | None
+
+    @classmethod
+    def of(cls, view: UserView) -> User:
+        return cls(
+            name=view.name,
+            projects=list(view.projects),
+            operator=view.operator,
+            revoked=view.revoked,
+            created=iso(view.created),
+        )
+
+
+class Users(BaseModel):
+    users: list[User]
+
+
+class NewUser(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(min_length=1, max_length=64, description="Unique on the server.")
+    project: str = Field(min_length=1, max_length=64, description="Made when it does not exist.")
+    operator: bool = Field(default=False, description="May manage users and see every project.")
+
+
+class Key(BaseModel):
+    """The only time that the API key is shown."""
+
+    name: str
+    project: str
+    instance: str
+    api_key: str
+
+
+class Revoked(BaseModel):
+    name: str
+    revoked: bool = True
+
+
+class Device(BaseModel):
+    name: str
+    driver: str
+    num_qubits: int | None
+    operational: bool
+    message: str
+    queue_length: int
+    running: str | None
+    active_session: str | None
+    mock: bool
+    backend_version: str
+    phase: str
+    reason: str | None
+
+    @classmethod
+    def of(cls, view: DeviceView) -> Device:
+        return cls(**{name: getattr(view, name) for name in cls.model_fields})
+
+
+class Devices(BaseModel):
+    devices: list[Device]
+
+
+JobState = Literal["accepted", "queued", "running", "completed", "failed", "cancelled"]
+SessionState = Literal["open", "active", "inactive", "pending_closed", "closed"]
+
+
+class Job(BaseModel):
+    id: str
+    device: str
+    user: str
+    project: str
+    program: str
+    state: JobState
+    created: Time | None
+    queued: Time | None
+    started: Time | None
+    finished: Time | None
+    session: str | None
+    reason: str | None
+    reason_code: int | None
+    tags: list[str]
+    private: bool
+    limit_seconds: float
+    estimated_seconds: float | None
+    quantum_seconds: float
+    num_circuits: int | None
+    num_qubits: int | None
+    executions: int | None
+    attempt: int
+    position: int | None
+    caller: str | None
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, view: JobView) -> Job:
+        return cls.model_validate(
+            {
+                "id": view.id,
+                "device": view.device,
+                "user": view.user,
+                "project": view.project,
+                "program": view.program_id,
+                "state": view.state,
+                "created": iso(view.created),
+                "queued": iso(view.queued),
+                "started": iso(view.started),
+                "finished": iso(view.finished),
+                "session": view.session_id,
+                "reason": view.reason,
+                "reason_code": view.reason_code,
+                "tags": list(view.tags),
+                "private": view.private,
+                "limit_seconds": view.limit,
+                "estimated_seconds": view.estimated_seconds,
+                "quantum_seconds": view.quantum_seconds,
+                "num_circuits": view.num_circuits,
+                "num_qubits": view.num_qubits,
+                "executions": view.executions,
+                "attempt": view.attempt,
+                "position": view.position,
+                "caller": view.caller,
+                "warnings": list(view.warnings),
+            }
+        )
+
+
+class Jobs(BaseModel):
+    jobs: list[Job]
+    count: int
+    limit: int
+    offset: int
+
+
+class Line(BaseModel):
+    at: Time | None
+    event: str
+    before: str | None
+    after: str
+    reason: str | None
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, line: StoryLine) -> Line:
+        return cls(
+            at=iso(line.at),
+            event=line.event,
+            before=line.before,
+            after=line.after,
+            reason=line.reason,
+            data=dict(line.data),
+        )
+
+
+class Story(BaseModel):
+    id: str
+    story: list[Line]
+
+
+class Stamp(BaseModel):
+    status: str
+    timestamp: Time | None
+
+
+class Session(BaseModel):
+    id: str
+    device: str
+    mode: Literal["dedicated", "batch"]
+    user: str
+    project: str
+    state: SessionState
+    accepting_jobs: bool
+    created: Time | None
+    started: Time | None
+    activated: Time | None
+    closed: Time | None
+    last_job_started: Time | None
+    last_job_completed: Time | None
+    max_time: float
+    interactive_ttl: float
+    active_ttl: float
+    elapsed: float
+    reason: str | None
+    timestamps: list[Stamp]
+
+    @classmethod
+    def of(cls, view: SessionView) -> Session:
+        return cls.model_validate(
+            {
+                "id": view.id,
+                "device": view.device,
+                "mode": view.mode,
+                "user": view.user,
+                "project": view.project,
+                "state": view.state,
+                "accepting_jobs": view.accepting_jobs,
+                "created": iso(view.created),
+                "started": iso(view.started),
+                "activated": iso(view.activated),
+                "closed": iso(view.closed),
+                "last_job_started": iso(view.last_job_started),
+                "last_job_completed": iso(view.last_job_completed),
+                "max_time": view.max_time,
+                "interactive_ttl": view.interactive_ttl,
+                "active_ttl": view.active_ttl,
+                "elapsed": view.elapsed,
+                "reason": view.reason,
+                "timestamps": [Stamp(status=status, timestamp=iso(at)) for status, at in view.timestamps],
+            }
+        )
+
+
+class Sessions(BaseModel):
+    sessions: list[Session]
+
+
+class Usage(BaseModel):
+    consumed_seconds: float
+    limit_seconds: float | None
+    limit_reached: bool

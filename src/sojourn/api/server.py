@@ -1,0 +1,224 @@
+"""Runs a service behind HTTP: binds, starts, tells where it listens, stops. No request is answered here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from sojourn.api.app import create_app
+from sojourn.api.connections import recording_protocol
+from sojourn.service.calls import ConnectionBook
+
+if TYPE_CHECKING:
+    from sojourn.config import Settings
+    from sojourn.service.service import Service
+
+KEEP_ALIVE = 620
+"""Seconds that an idle connection is kept. Longer than the ttl of a session: a client whose next submit meets
+a connection that is just being closed does not repeat it, and its program would fail."""
+
+GRACE = 3
+"""Seconds that a stop waits for requests in flight."""
+
+_BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling, which would end the process before the service has stopped."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. OSError when the address or the data directory cannot be had.
+
+    When it answers, one line with the URL is written to standard output and `server.json` to the data
+    directory, and `ready` is called with the URL.
+    """
+    import uvloop
+
+    _log_to_stderr()
+    _allow_many_connections()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings, ready=ready or _announce))
+
+
+async def run(
+    settings: Settings, *, ready: Callable[[str], None] | None = None, stop: asyncio.Event | None = None
+) -> None:
+    """Serve on the running loop until `stop` is set, or until a signal when `stop` is None."""
+    from sojourn.service.service import Service
+
+    data = settings.server.data
+    with _alone(data), _listen(settings.server.host, settings.server.port) as listener:
+        url = _url(settings.server.host, listener)
+        broken = asyncio.Event()
+        service = Service(settings, on_fatal=lambda _: broken.set())
+        await service.start()
+        try:
+            book = ConnectionBook()
+            server = _Server(
+                uvicorn.Config(
+                    create_app(service, settings, book),
+                    http=recording_protocol(book),
+                    ws="none",
+                    lifespan="off",
+                    loop="none",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    proxy_headers=False,
+                    timeout_keep_alive=KEEP_ALIVE,
+                    timeout_graceful_shutdown=GRACE,
+                    backlog=_BACKLOG,
+                )
+            )
+            with _stopping(server, service, stop, broken), _noted(data, url):
+                serving = asyncio.create_task(server.serve(sockets=[listener]))
+                listening = asyncio.create_task(server.listening.wait())
+                await asyncio.wait((serving, listening), return_when=asyncio.FIRST_COMPLETED)
+                if ready is not None and server.started:
+                    ready(url)
+                listening.cancel()
+                await serving
+        finally:
+            await service.stop()
+    if service.fatal is not None:
+        raise RuntimeError("the service had to stop; starting it again recovers its jobs") from service.fatal
+
+
+def _announce(url: str) -> None:
+    sys.stdout.write(f"Sojourn is listening on {url}\n")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _stopping(server: uvicorn.Server, service: Service, *events: asyncio.Event | None) -> Iterator[None]:
+    """Turns any of the events into an orderly stop, and a signal when one of the events is None.
+
+    A second signal stops without waiting.
+    """
+
+    def end() -> None:
+        if server.should_exit:
+            server.force_exit = True
+        server.should_exit = True
+        service.release_polls()
+
+    async def end_at(event: asyncio.Event) -> None:
+        await event.wait()
+        end()
+
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT) if None in events else ()
+    for number in signals:
+        loop.add_signal_handler(number, end)
+    waiting = [loop.create_task(end_at(event)) for event in events if event is not None]
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+        for task in waiting:
+            task.cancel()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.set_inheritable(False)
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            error.errno,
+            f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}); "
+            "choose another with --host and --port, or 0 for a free port",
+        ) from None
+    return listener
+
+
+@contextlib.contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Holds the data directory for this process: two servers on one queue would run its jobs twice.
+
+    The lock is the kernel's, so it ends with the process however that ends.
+    """
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (data / "server.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"another server uses the data folder {data}; stop it, or choose another folder with --data",
+            ) from None
+        yield
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+@contextlib.contextmanager
+def _noted(data: Path, url: str) -> Iterator[None]:
+    """`server.json` in the data directory, for as long as the server runs."""
+    path = data / "server.json"
+    partial = data / f".server.json.{os.getpid()}"
+    partial.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", encoding="utf-8")
+    partial.replace(path)
+    try:
+        yield
+    finally:
+        # Only our own: another server may have taken the directory over meanwhile.
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid():
+                path.unlink()
+
+
+def _log_to_stderr() -> None:
+    """Standard output is for the one line that says where the server listens."""
+    import structlog
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _allow_many_connections() -> None:
+    """Each waiting client is an open file; a lecture hall would meet the usual soft limit of 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,74 @@
+"""How answers leave: replies, the error body, times. Owns no routes and asks the service nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from sojourn.service.errors import Refusal
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. `headers` are further ones, lower-case names."""
+
+    body: bytes = b""
+    status: int = 200
+    media: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def json_reply(value: Any, status: int = 200) -> Reply:
+    return Reply(encode(value), status)
+
+
+def text_reply(text: str | bytes) -> Reply:
+    return Reply(text.encode() if isinstance(text, str) else text, media=TEXT)
+
+
+NO_CONTENT = Reply(status=204)
+
+
+def error_body(code: int, message: str, **more: Any) -> dict[str, Any]:
+    """The one shape of an error: `error` is what Python clients read, `errors` what the others do."""
+    entry = {"code": code, "message": message}
+    return {"error": entry, "errors": [entry], **more}
+
+
+def error_reply(
+    status: int, code: int, message: str, *, headers: tuple[tuple[bytes, bytes], ...] = (), **more: Any
+) -> Reply:
+    return Reply(encode(error_body(code, message, **more)), status, JSON, headers)
+
+
+def refusal_reply(refusal: Refusal) -> Reply:
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if refusal.status == 401:
+        headers = ((b"www-authenticate", b'Bearer realm="sojourn"'),)
+    return error_reply(refusal.status, refusal.code, refusal.message, headers=headers)
+
+
+def iso(at: float | None) -> str | None:
+    """Seconds since the epoch as ISO 8601 in UTC with microseconds, the clients' form; None stays None."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def tidy(seconds: float) -> int | float:
+    """A whole number of seconds as an int, which strictly typed clients ask for; others stay as they are."""
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if value is not None}

@@ -1,0 +1,104 @@
+"""Our own API against a real server: what docs/api.md promises."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+import sojourn
+from tests.integration.api.api_harness import Live, User, complaint, submit, wait
+
+
+def test_version_needs_no_key(live: Live) -> None:
+    found = httpx.get(f"{live.url}/sojourn/v1/version").json()
+    assert (found["name"], found["version"]) == ("sojourn", sojourn.__version__)
+
+
+def test_me_and_my_instances(live: Live, ada: User) -> None:
+    with ada.http("/sojourn/v1") as http:
+        me = http.get("/me").json()
+        assert me == {"user": "ada", "project": "chem", "instance": ada.crn, "operator": False}
+        assert [i["crn"] for i in http.get("/instances").json()["instances"]] == [ada.crn]
+    for scheme in ("Bearer", "apikey"):
+        headers = {"authorization": f"{scheme} {ada.key}"}
+        assert httpx.get(f"{live.url}/sojourn/v1/me", headers=headers).json()["user"] == "ada"
+    complaint(httpx.get(f"{live.url}/sojourn/v1/me"), 401)
+
+
+def test_only_an_operator_manages_users(live: Live, ada: User) -> None:
+    with ada.http("/sojourn/v1") as http:
+        complaint(http.get("/users"), 403)
+        complaint(http.post("/users", json={"name": "x", "project": "y"}), 403)
+        complaint(http.post("/users/ada/revoke"), 403)
+    with live.operator() as operator:
+        users = {user["name"]: user for user in operator.get("/users").json()["users"]}
+        assert users["ada"]["projects"] == ["chem"]
+        complaint(operator.post("/users/nobody-of-that-name/revoke"), 404)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"name": 3, "project": "p"}',
+        b'{"name": "", "project": "p"}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_bad_new_user_is_a_400(live: Live, body: bytes) -> None:
+    with live.operator() as operator:
+        complaint(operator.post("/users", content=body, headers={"content-type": "application/json"}), 400)
+
+
+def test_a_large_body_is_a_413(live: Live) -> None:
+    with live.operator() as operator:
+        complaint(operator.post("/users", content=b"x" * 1_100_000), 413)
+
+
+def test_devices(ada: User) -> None:
+    with ada.http("/sojourn/v1") as http:
+        devices = {device["name"]: device for device in http.get("/devices").json()["devices"]}
+        assert {"bench", "slow"} <= set(devices)
+        assert http.get("/devices/bench").json()["driver"] == "mock"
+        complaint(http.get("/devices/nope"), 404)
+
+
+def test_a_job_its_story_and_who_sees_it(live: Live, ada: User, bob: User, sampler_params: str) -> None:
+    with ada.http() as http:
+        job_id = submit(http, sampler_params, tags=["story"])
+        wait(http, job_id)
+    with ada.http("/sojourn/v1") as http:
+        assert http.get(f"/jobs/{job_id}").json()["state"] == "completed"
+        lines = http.get(f"/jobs/{job_id}/story").json()["story"]
+        assert lines[-1]["after"] == "completed"
+        assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
+        complaint(http.post(f"/jobs/{job_id}/cancel"), 409)
+        found = http.get("/jobs", params={"tag": "story", "pending": False, "device": "bench"}).json()
+        assert (found["count"], found["jobs"][0]["id"]) == (1, job_id)
+        assert "limit" in complaint(http.get("/jobs?limit=1000"), 400)
+        complaint(http.get("/jobs?pending=maybe"), 400)
+    with bob.http("/sojourn/v1") as http:
+        complaint(http.get(f"/jobs/{job_id}"), 404)
+    with live.operator() as operator:
+        assert operator.get(f"/jobs/{job_id}").json()["user"] == "ada"
+
+
+def test_sessions(ada: User) -> None:
+    with ada.http() as http:
+        session_id = http.post("/sessions", json={"mode": "batch", "backend": "bench"}).json()["id"]
+    with ada.http("/sojourn/v1") as http:
+        assert http.get(f"/sessions/{session_id}").json()["state"] == "open"
+        assert http.get("/sessions?limit=1").json()["sessions"][0]["id"] == session_id
+        assert http.post(f"/sessions/{session_id}/close").json()["state"] == "closed"
+        complaint(http.get("/sessions/nope"), 404)
+        assert http.get("/usage").json()["limit_reached"] is False
+
+
+def test_wrong_methods_and_the_schema(ada: User) -> None:
+    with ada.http("/sojourn/v1") as http:
+        complaint(http.put("/devices"), 405)
+        schema = http.get("/openapi.json").json()
+        assert "/jobs/{job_id}/story" in schema["paths"]

@@ -1,0 +1,127 @@
+"""What goes over the wire in the client's dialect."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sojourn.api.ibm.backends import device_object, wants_objects
+from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, session_object
+from sojourn.api.wire import iso
+from sojourn.service.views import DeviceView, JobView, SessionView
+
+AT = 1735787045.25
+
+
+def job(**changes: object) -> JobView:
+    values: dict[str, object] = {
+        "id": "j1",
+        "device": "ibm_torino",
+        "user": "ada",
+        "project": "chem",
+        "program_id": "sampler",
+        "state": "queued",
+        "created": AT,
+        "limit": 9999.5,
+    }
+    return JobView(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ("accepted", "Queued"),
+        ("queued", "Queued"),
+        ("running", "Running"),
+        ("completed", "Completed"),
+        ("failed", "Failed"),
+        ("cancelled", "Cancelled"),
+    ],
+)
+def test_r51_the_state_has_the_word_that_clients_know(state: str, word: str) -> None:
+    found = job_object(job(state=state))
+    assert found["state"]["status"] == word
+    assert found["status"] == word
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_r52_ran_too_long_is_cancelled_with_code_1305(state: str) -> None:
+    found = job_object(job(state=state, reason="Ran 11 s; the limit was 10 s.", reason_code=1305))
+    assert found["state"] == {
+        "status": "Cancelled",
+        "reason": "Ran 11 s; the limit was 10 s.",
+        "reason_code": 1305,
+    }
+    assert found["status"] == "Cancelled - Ran too long"
+
+
+def test_a_job_has_every_field_that_a_strict_client_insists_on() -> None:
+    found = json.loads(job_bytes(job()))
+    assert found["program"] == {"id": "sampler"}
+    assert found["created"] == "2025-01-02T03:04:05.250000Z"
+    assert found["cost"] == 10_000
+    assert "reason" not in found["state"]
+    assert json.loads(job_bytes(job(cost=300)))["cost"] == 300
+
+
+def test_params_come_back_byte_for_byte() -> None:
+    params = '{ "b":1.0e0,  "a":[NaN0x], "ü":"\\u00fc" }'.replace("NaN0x", "1E5").encode()
+    text = job_bytes(job(), params)
+    assert params in text
+    assert json.loads(text)["params"] == json.loads(params)
+
+
+def test_usage_is_pending_until_the_job_is_final() -> None:
+    running = job_metrics(job(state="running", started=AT))
+    assert running["usage"]["status"] == "pending"
+    done = job_metrics(job(state="completed", started=AT, finished=AT + 2, quantum_seconds=1.5))
+    assert done["usage"]["status"] != "pending"
+    assert done["usage"]["qpu_charge_time_seconds"] == done["usage"]["quantum_seconds"] == 1.5
+    assert done["timestamps"]["running"] == iso(AT)
+
+
+def session(**changes: object) -> SessionView:
+    values: dict[str, object] = {
+        "id": "s1",
+        "device": "ibm_torino",
+        "mode": "batch",
+        "user": "ada",
+        "project": "chem",
+        "state": "open",
+        "accepting_jobs": True,
+        "created": AT,
+        "max_time": 600.0,
+        "interactive_ttl": 300.0,
+        "active_ttl": 599.9,
+        "timestamps": (("open", AT),),
+    }
+    return SessionView(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_the_times_of_a_session_are_integers_as_strict_clients_want_them() -> None:
+    text = json.dumps(session_object(session()))
+    found = json.loads(text)
+    assert (found["max_ttl"], found["interactive_ttl"], found["active_ttl"]) == (600, 300, 599)
+    assert all(isinstance(found[name], int) for name in ("max_ttl", "interactive_ttl", "active_ttl"))
+    assert found["timestamps"] == [{"status": "open", "timestamp": "2025-01-02T03:04:05.250000Z"}]
+    assert found["started_at"] is None
+    assert found["backend_name"] == "ibm_torino"
+
+
+@pytest.mark.parametrize(
+    ("version", "objects"),
+    [(None, False), ("2024-01-01", False), ("2025-01-01", True), ("2025-05-01", True), ("2026-04-15", True)],
+)
+def test_the_list_of_devices_has_the_shape_that_the_client_can_read(
+    version: str | None, objects: bool
+) -> None:
+    assert wants_objects(version) is objects
+
+
+def test_a_mock_device_is_marked_so_that_the_client_hides_it() -> None:
+    view = DeviceView("mock_torino", "mock", 127, True, "active", 3, None, None, True, "1", "ready")
+    found = device_object(view)
+    assert found["class"] == "mock"
+    assert found["status"]["name"] == "online"
+    assert found["queue_length"] == 3
