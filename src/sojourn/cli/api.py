@@ -1,0 +1,83 @@
+"""Owns the conversation with a server's own API (docs/api.md): one call, one answer or a CliError."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sojourn.cli.errors import CliError
+
+if TYPE_CHECKING:
+    from sojourn.cli.connection import Where
+
+BASE = "/sojourn/v1"
+_TIMEOUT = 30.0
+
+
+class Api:
+    """The own API of one server, as one caller."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url
+        self._key = key
+
+    @classmethod
+    def of(cls, where: Where) -> Api:
+        """As the operator, unless a key was given."""
+        return cls(where.find_url(), where.find_key("operator"))
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON of GET `path`; a query value that is None is left out."""
+        return self._ask("GET", path, query=query)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        return self._ask("POST", path, body=body)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        import httpx
+
+        try:
+            # No proxies: the own API is asked directly, whatever the environment says about the outside.
+            with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+                reply = client.request(
+                    method,
+                    f"{self.url}{BASE}{path}",
+                    params={k: v for k, v in (query or {}).items() if v is not None},
+                    json=body,
+                    headers={"Authorization": f"Bearer {self._key}"},
+                )
+        except httpx.TimeoutException:
+            raise CliError(f"the server at {self.url} did not answer within {_TIMEOUT:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise CliError(
+                f"no server answers at {self.url} ({error}). Start it with `sojourn serve`, "
+                "or name another one with --url or SOJOURN_URL"
+            ) from None
+        if reply.is_success:
+            try:
+                return reply.json()
+            except ValueError:
+                raise CliError(f"what answers at {self.url} is not a Sojourn server") from None
+        raise CliError(_complaint(reply.status_code, reply.text, self.url))
+
+
+def _complaint(status: int, text: str, url: str) -> str:
+    import json
+
+    try:
+        message = str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = text.strip()[:200] or "no message"
+    hint = ""
+    if status == 401:
+        hint = ". The key is wrong, was revoked, or belongs to another server: see --token and --data"
+    elif status == 403:
+        hint = ". An operator's key is needed; it lies in the server's data folder as operator.key"
+    return f"{message.rstrip('.')}{hint} ({url} answered {status})"

@@ -1,0 +1,112 @@
+"""Owns `sojourn jobs …`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from sojourn.cli import show
+from sojourn.cli.api import Api
+from sojourn.cli.options import Config, Data, Json, Token, Url, where
+
+app = typer.Typer(help="Look at jobs, and cancel them.")
+_Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
+
+
+@app.callback(invoke_without_command=True)
+def jobs(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="How many, newest first.")] = 20,
+    device: Annotated[str | None, typer.Option("--device", "-d", help="Only of this device.")] = None,
+    session: Annotated[str | None, typer.Option("--session", help="Only of this session.")] = None,
+    pending: Annotated[
+        bool | None, typer.Option("--pending/--final", help="Only those that have not ended, or that have.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """List the jobs, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    wanted = None if pending is None else str(pending).lower()
+    answer = Api.of(where(url, token, config, data)).get(
+        "/jobs", limit=limit, device=device, session=session, pending=wanted
+    )
+    if json:
+        show.as_json(answer)
+        return
+    now = datetime.now(UTC)
+    show.table(show.JOB_COLUMNS, [show.job_row(job, now) for job in answer["jobs"]], empty="no jobs")
+    if answer["count"] > len(answer["jobs"]):
+        show.note(f"{len(answer['jobs'])} of {answer['count']}; --limit shows more")
+
+
+@app.command("show")
+def show_(
+    job_id: _Id,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Show one job and everything that happened to it."""
+    api = Api.of(where(url, token, config, data))
+    path = f"/jobs/{quote(job_id, safe='')}"
+    job = api.get(path)
+    story = api.get(f"{path}/story")["story"]
+    if json:
+        show.as_json({**job, "story": story})
+        return
+    now = datetime.now(UTC)
+    show.facts(
+        [
+            ("job", job["id"]),
+            ("state", job["state"]),
+            ("reason", job["reason"]),
+            ("code", job["reason_code"]),
+            ("jobs before it", job["position"]),
+            ("program", job["program"]),
+            ("device", job["device"]),
+            ("session", job["session"]),
+            ("user", f"{job['user']} ({job['project']})"),
+            ("tags", ", ".join(job["tags"])),
+            ("waited", show.between(job["created"], job["started"] or job["finished"], now)),
+            ("ran", show.between(job["started"], job["finished"], now)),
+            ("charged", show.duration(job["quantum_seconds"]) if job["quantum_seconds"] else None),
+            ("limit", show.duration(job["limit_seconds"])),
+            ("circuits", job["num_circuits"]),
+            ("qubits", job["num_qubits"]),
+            ("executions", job["executions"]),
+            ("attempt", job["attempt"] if job["attempt"] > 1 else None),
+            ("warnings", "; ".join(job["warnings"])),
+        ]
+    )
+    for step in story:
+        because = f"  {step['reason']}" if step["reason"] else ""
+        show.line(
+            f"  {step['at']}  {step['event']}: {step['before'] or 'nothing'} → {step['after']}{because}"
+        )
+
+
+@app.command("cancel")
+def cancel(
+    job_id: _Id,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Cancel a job in any state before its end."""
+    job = Api.of(where(url, token, config, data)).post(f"/jobs/{quote(job_id, safe='')}/cancel")
+    if json:
+        show.as_json(job)
+    else:
+        show.line(f"{job_id} is {job['state']}")

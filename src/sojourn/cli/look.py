@@ -1,0 +1,108 @@
+"""Owns `sojourn devices` and `sojourn sessions …`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from sojourn.cli import show
+from sojourn.cli.api import Api
+from sojourn.cli.options import Config, Data, Json, Token, Url, where
+
+sessions_app = typer.Typer(help="Look at sessions and batches, and end them.")
+_Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the session.")]
+
+
+def devices(
+    url: Url = None, token: Token = None, config: Config = None, data: Data = None, json: Json = False
+) -> None:
+    """List the devices: what they are, who has them, who waits."""
+    answer = Api.of(where(url, token, config, data)).get("/devices")
+    if json:
+        show.as_json(answer)
+        return
+    rows = [show.device_row(device) for device in answer["devices"]]
+    show.table(show.DEVICE_COLUMNS, rows, empty="no devices")
+    for device in answer["devices"]:
+        if not device["operational"]:
+            show.line(f"{device['name']}: {device['reason'] or device['message']}")
+
+
+@sessions_app.callback(invoke_without_command=True)
+def sessions(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="How many, newest first.")] = 20,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """List the sessions, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    answer = Api.of(where(url, token, config, data)).get("/sessions", limit=limit)
+    if json:
+        show.as_json(answer)
+        return
+    now = datetime.now(UTC)
+    rows = [show.session_row(session, now) for session in answer["sessions"]]
+    show.table(show.SESSION_COLUMNS, rows, empty="no sessions yet")
+
+
+@sessions_app.command("show")
+def show_(
+    session_id: _Id,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Show one session."""
+    session = Api.of(where(url, token, config, data)).get(f"/sessions/{quote(session_id, safe='')}")
+    if json:
+        show.as_json(session)
+        return
+    show.facts(
+        [
+            ("session", session["id"]),
+            ("state", session["state"]),
+            ("reason", session["reason"]),
+            ("mode", session["mode"]),
+            ("device", session["device"]),
+            ("user", f"{session['user']} ({session['project']})"),
+            ("accepts jobs", session["accepting_jobs"]),
+            ("used", show.duration(session["elapsed"])),
+            ("max time", show.duration(session["max_time"])),
+            ("left", show.duration(session["active_ttl"])),
+            ("held between jobs", show.duration(session["interactive_ttl"])),
+            ("created", session["created"]),
+            ("last job started", session["last_job_started"]),
+            ("last job completed", session["last_job_completed"]),
+        ]
+    )
+    for stamp in session["timestamps"]:
+        show.line(f"  {stamp['timestamp']}  {stamp['status']}")
+
+
+@sessions_app.command("close")
+def close(
+    session_id: _Id,
+    drain: Annotated[bool, typer.Option("--drain", help="Let the jobs that it has finish first.")] = False,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """End a session now: its queued jobs fail, the running one finishes."""
+    verb = "drain" if drain else "close"
+    session = Api.of(where(url, token, config, data)).post(f"/sessions/{quote(session_id, safe='')}/{verb}")
+    if json:
+        show.as_json(session)
+    else:
+        show.line(f"{session_id} is {session['state']}")

@@ -1,0 +1,63 @@
+"""Owns the shape of `sojourn …`: which commands there are and how they end; not what they do."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from sojourn.cli import demo, env, jobs, look, serve, users
+from sojourn.cli.errors import CliError
+
+app = typer.Typer(
+    name="sojourn",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A self-hosted quantum compute service: sessions, batches and a fair queue for Qiskit programs.",
+)
+app.command("serve")(serve.serve)
+app.command("env")(env.env)
+app.add_typer(users.app, name="users")
+app.command("devices")(look.devices)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(look.sessions_app, name="sessions")
+app.command("demo")(demo.demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from sojourn import __version__
+
+        typer.echo(f"sojourn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command. Ends the process: 0 done, 1 it could not be done, 2 it was called in a wrong way."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character of ours gets a question mark, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except CliError as error:
+        sys.stderr.write(f"sojourn: {error}\n")
+        sys.exit(1)
+    except BrokenPipeError:
+        # `sojourn jobs | head` is no fault; a closed stream keeps the interpreter quiet at exit.
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(0)

@@ -1,0 +1,165 @@
+"""Owns how answers look in a terminal: tables that fit 80 columns, ages, durations. Asks nobody anything."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+STATE_STYLES = {
+    "accepted": "cyan",
+    "queued": "cyan",
+    "running": "bold green",
+    "completed": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "open": "cyan",
+    "active": "bold green",
+    "inactive": "yellow",
+    "pending_closed": "yellow",
+    "closed": "dim",
+    "ready": "green",
+    "busy": "bold green",
+    "starting": "cyan",
+}
+
+
+def as_json(value: object) -> None:
+    """The server's own answer, indented."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def line(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """For the human, not for the pipe."""
+    sys.stderr.write(text + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Columns whose name ends with `>` are right-aligned; the first one is never cut; states get a colour."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = [[_plain(cell) for cell in row] for row in rows]
+    if not lines:
+        note(empty)
+        return
+    made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    for index, name in enumerate(columns):
+        made.add_column(
+            name.rstrip(">"),
+            justify="right" if name.endswith(">") else "left",
+            no_wrap=True,
+            overflow="fold" if index == 0 else "ellipsis",
+            min_width=max(len(row[0]) for row in lines) if index == 0 else None,
+        )
+    for row in lines:
+        made.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in row))
+    Console(highlight=False).print(made)
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Name and value, one a line; what is None or empty is left out."""
+    shown = [(name, _plain(value)) for name, value in pairs if value not in (None, "", [], ())]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        line(f"{name:<{width}}  {value}")
+
+
+def _plain(cell: object) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return str(cell)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of the own API: ISO 8601, UTC."""
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
+
+
+def duration(seconds: float | None) -> str | None:
+    """At most seven characters: `85ms`, `3.2s`, `47s`, `3m 05s`, `2h 05m`, `3d 04h`."""
+    if seconds is None:
+        return None
+    seconds = max(seconds, 0.0)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600:02d}h"
+
+
+def between(start: str | None, end: str | None, now: datetime) -> str | None:
+    """Time from `start` to `end`, or to now while it lasts; None before the start."""
+    begin = moment(start)
+    if begin is None:
+        return None
+    return duration(((moment(end) or now) - begin).total_seconds())
+
+
+def short(identity: str | None) -> str | None:
+    """The end of an id, which tells two of them apart."""
+    return identity if identity is None or len(identity) <= 8 else f"…{identity[-7:]}"
+
+
+def job_row(job: Mapping[str, Any], now: datetime) -> list[object]:
+    return [
+        job["id"],
+        job["state"],
+        job["device"],
+        job["user"],
+        short(job["session"]),
+        between(job["created"], None, now),
+        # A job that ended without a start has waited until its end.
+        between(job["created"], job["started"] or job["finished"], now),
+        between(job["started"], job["finished"], now),
+    ]
+
+
+JOB_COLUMNS = ("job", "state", "device", "user", "session", "age>", "waited>", "run>")
+
+
+def session_row(session: Mapping[str, Any], now: datetime) -> list[object]:
+    return [
+        session["id"],
+        session["state"],
+        session["mode"],
+        session["device"],
+        session["user"],
+        between(session["created"], None, now),
+        duration(session["elapsed"]),
+        duration(session["active_ttl"]) if session["state"] != "closed" else None,
+    ]
+
+
+SESSION_COLUMNS = ("session", "state", "mode", "device", "user", "age>", "used>", "left>")
+
+
+def device_row(device: Mapping[str, Any]) -> list[object]:
+    return [
+        device["name"],
+        device["phase"],
+        device["num_qubits"],
+        device["driver"],
+        device["queue_length"],
+        short(device["running"]),
+        short(device["active_session"]),
+    ]
+
+
+DEVICE_COLUMNS = ("device", "worker", "qubits>", "driver", "queue>", "running", "session")

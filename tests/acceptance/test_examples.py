@@ -1,0 +1,96 @@
+"""The files in examples/ run unchanged, over HTTP, in a process of their own.
+
+`EXAMPLES_PYTHON` names the interpreter: `make examples` gives one of an environment without Sojourn.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sojourn.embedded import Embedded
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PYTHON = os.environ.get("EXAMPLES_PYTHON", sys.executable)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Embedded]:
+    device = {"name": "ibm_torino", "driver": "fake", "options": {"backend": "FakeTorino"}}
+    with Embedded(devices=[device]) as running:
+        yield running
+
+
+def run(server: Embedded, name: str, tmp_path: Path) -> str:
+    """What the program printed; it must end well and warn of nothing."""
+    clean = {
+        k: v for k, v in os.environ.items() if not k.startswith(("QISKIT_", "SOJOURN_", "IAM_", "GLOBAL_"))
+    }
+    done = subprocess.run(
+        [PYTHON, str(EXAMPLES / name)],
+        capture_output=True,
+        text=True,
+        # A home of its own: no saved account of whoever runs the tests.
+        # The client announces its next primitives as a deprecation; nothing else may be warned of.
+        env={**clean, **server.env(), "HOME": str(tmp_path), "PYTHONWARNINGS": "ignore::DeprecationWarning"},
+        cwd=tmp_path,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    return done.stdout
+
+
+def jobs_of(server: Embedded, session: str) -> list[str]:
+    return [job["state"] for job in server.get("/jobs", session=session, limit=200)["jobs"]]
+
+
+def found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text, flags=re.MULTILINE)
+    assert match, f"no {pattern!r} in\n{text}"
+    return match[1]
+
+
+def test_every_example_is_tested_and_imports_nothing_of_sojourn() -> None:
+    files = {path.name for path in EXAMPLES.glob("*.py")}
+    assert files == {"job_mode.py", "session.py", "batch.py", "from_id_after_lost_kernel.py"}
+    for name in files:
+        assert "sojourn" not in (EXAMPLES / name).read_text(encoding="utf-8").lower()
+
+
+def test_job_mode(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "job_mode.py", tmp_path)
+    assert float(found(r"agree in ([\d.]+)%", text)) > 80
+    job = found(r"^job (\S+)", text)
+    assert server.get(f"/jobs/{job}")["session"] is None
+
+
+def test_session(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "session.py", tmp_path)
+    assert len(re.findall(r"^energy ", text, flags=re.MULTILINE)) >= 20
+    assert float(found(r"^found ([-+.\d]+)", text)) < -1.6
+    session = found(r"^session (\S+)", text)
+    assert set(jobs_of(server, session)) == {"completed"}
+    assert server.get(f"/sessions/{session}")["state"] == "closed"
+
+
+def test_batch(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "batch.py", tmp_path)
+    assert len(re.findall(r"all equal", text)) == 5
+    batch = found(r"^batch (\S+)", text)
+    assert jobs_of(server, batch) == ["completed"] * 5
+    assert server.get(f"/sessions/{batch}")["mode"] == "batch"
+
+
+def test_from_id_after_a_lost_kernel(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "from_id_after_lost_kernel.py", tmp_path)
+    session = found(r"^session (\S+)", text)
+    assert jobs_of(server, session) == ["completed"] * 2
+    assert "closed: Closed" in text

@@ -1,0 +1,71 @@
+"""Tables are readable in 80 columns and say the same as the JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sojourn.cli import show
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+
+JOB: dict[str, Any] = {
+    "id": "j0123456789abcdefghi",
+    "state": "running",
+    "device": "ibm_torino",
+    "user": "ada",
+    "session": "s0123456789abcdefghi",
+    "created": "2026-11-22T11:58:00.000Z",
+    "started": "2026-11-22T11:59:30.500Z",
+    "finished": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, None),
+        (-1, "0ms"),
+        (0.0854, "85ms"),
+        (0.9994, "999ms"),
+        (0.9999, "1.0s"),
+        (9.94, "9.9s"),
+        (9.96, "10s"),
+        (59.6, "1m 00s"),
+        (185, "3m 05s"),
+        (3599.7, "1h 00m"),
+        (7500, "2h 05m"),
+        (86400 * 3 + 3600 * 4, "3d 04h"),
+    ],
+)
+def test_a_duration_is_short_and_never_a_wrong_carry(seconds: float | None, text: str | None) -> None:
+    assert show.duration(seconds) == text
+
+
+def test_a_running_job_waited_until_its_start_and_runs_until_now() -> None:
+    assert show.job_row(JOB, NOW)[-3:] == ["2m 00s", "1m 30s", "30s"]
+
+
+def test_a_job_that_never_started_waited_until_its_end() -> None:
+    job = JOB | {"state": "cancelled", "started": None, "finished": "2026-11-22T11:58:10.000Z"}
+    assert show.job_row(job, NOW)[-2:] == ["10s", None]
+
+
+def test_the_table_of_jobs_fits_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show.table(show.JOB_COLUMNS, [show.job_row(JOB, NOW)], empty="none")
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert JOB["id"] in lines[1]
+    assert "running" in lines[1]
+    assert "ibm_torino" in lines[1]
+
+
+def test_an_empty_list_says_so_beside_the_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    show.table(("a",), [], empty="no jobs")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "no jobs\n")

@@ -1,0 +1,219 @@
+"""The configuration keeps its promises: layers, limits, and messages that name the key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sojourn.config import ConfigError, DeviceSettings, Settings, load
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.upper().startswith("SOJOURN_"):
+            monkeypatch.delenv(name)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "sojourn.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def fault(path: Path | None = None, overrides: dict[str, object] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path, overrides)
+    return str(caught.value)
+
+
+ISSUE = """
+[server]
+host = "127.0.0.1"
+port = 8420
+data = "./sojourn-data"          # SQLite database and blobs
+[policy]
+profile = "seed"
+interactive_ttl = 300            # seconds; also batch_ttl, max_time, unused_expiry
+poll_hold = 2.0                  # longest time a waiting status poll is held, 0 = never
+[[devices]]
+name = "ibm_torino"
+driver = "fake"
+options = { backend = "FakeTorino" }
+[[devices]]
+name = "bench"
+driver = "mock"
+options = { seconds = 0.0, qubits = 127 }
+"""
+
+
+def test_without_a_configuration_there_are_two_fakes_and_an_ideal_simulator() -> None:
+    settings = load()
+    assert [(d.name, d.driver, d.options) for d in settings.devices] == [
+        ("ibm_torino", "fake", {"backend": "FakeTorino"}),
+        ("ibm_fez", "fake", {"backend": "FakeFez"}),
+        ("aer", "aer", {"qubits": 30}),
+    ]
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8420)
+    assert settings.policy.interactive_ttl == 300
+    assert settings.policy.max_time == 8 * 3600
+    assert settings.policy.unused_expiry == 30 * 60
+    assert settings.policy.poll_hold == 2.0
+
+
+def test_the_file_of_the_issue_is_taken(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, ISSUE))
+    assert settings.server.data == tmp_path / "sojourn-data"
+    assert [d.name for d in settings.devices] == ["ibm_torino", "bench"]
+    assert settings.devices[1].options == {"seconds": 0.0, "qubits": 127}
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "[server]\nport = 1\nhost = 'h'\nmax_body_mb = 3\n")
+    monkeypatch.setenv("SOJOURN_SERVER__PORT", "2")
+    monkeypatch.setenv("SOJOURN_SERVER__HOST", "i")
+    settings = load(path, {"server": {"port": 3, "host": None}})
+    assert (settings.server.port, settings.server.host, settings.server.max_body_mb) == (3, "i", 3)
+
+
+def test_devices_come_from_a_variable_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOJOURN_DEVICES", '[{"name": "m", "driver": "mock", "options": {"qubits": 5}}]')
+    assert load().devices == (DeviceSettings(name="m", driver="mock", options={"qubits": 5}),)
+
+
+def test_variables_of_the_command_line_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SOJOURN_URL", "SOJOURN_TOKEN", "SOJOURN_CONFIG"):
+        monkeypatch.setenv(name, "x")
+    # What a container platform sets for a service that is called sojourn.
+    monkeypatch.setenv("SOJOURN_PORT", "tcp://10.0.0.1:8420")
+    assert load().server.port == 8420
+
+
+def test_a_relative_data_folder_is_relative_to_the_file_and_without_one_to_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    deeper = tmp_path / "etc"
+    deeper.mkdir()
+    assert load(write(deeper, "[server]\ndata = 'd'\n")).server.data == deeper / "d"
+    assert load(None, {"server": {"data": Path("d")}}).server.data == tmp_path / "d"
+    assert load(write(deeper, "[server]\ndata = '/d'\n")).server.data == Path("/d")
+
+
+def test_a_device_may_have_its_own_times() -> None:
+    settings = Settings(
+        devices=(
+            DeviceSettings(name="a", driver="mock", interactive_ttl=0.0, max_time=60.0),
+            DeviceSettings(name="b", driver="mock"),
+        )
+    )
+    assert (settings.policy_of("a").interactive_ttl, settings.policy_of("a").max_time) == (0.0, 60.0)
+    assert settings.policy_of("b") == settings.policy
+    with pytest.raises(KeyError):
+        settings.policy_of("c")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[server]\nprt = 1", ["server.prt", "did you mean 'port'?", "Allowed: host, port, data"]),
+        ("[serve]\nport = 1", ["serve: unknown key", "did you mean 'server'?", "server, policy, devices"]),
+        ("[policy]\nttl = 1", ["policy.ttl: unknown key", "interactive_ttl"]),
+        ("[policy]\nprofile = 'ibm2025'", ["policy.profile = 'ibm2025'", "allowed is 'seed'"]),
+        ("[policy]\npoll_hold = -1", ["policy.poll_hold = -1", "at least 0"]),
+        ("[policy]\nmax_time = 0", ["policy.max_time = 0", "more than 0"]),
+        ("[policy]\nmax_time = inf", ["policy.max_time = inf", "a number is needed"]),
+        ("[policy]\nbatch_ttl = true", ["policy.batch_ttl = True", "a number is needed"]),
+        ("[policy]\nbatch_ttl = 'long'", ["policy.batch_ttl = 'long'", "a number is needed"]),
+        ("[server]\nport = 65536", ["server.port = 65536", "at most 65535"]),
+        ("[server]\nport = 1.5", ["server.port = 1.5", "a whole number is needed"]),
+        ("[server]\ndata = ''", ["server.data = ''", "the path is empty"]),
+        ("server = 1", ["server = 1", "[server]"]),
+        ("[devices]\nname = 'x'", ["devices", "[[devices]]"]),
+        ("devices = []", ["devices: there is none"]),
+        ("[[devices]]\nname = 'a'", ["devices[0].driver: this key must be set"]),
+        ("[[devices]]\nname = 'Ibm X'\ndriver = 'fake'", ["devices[0].name = 'Ibm X'", "a-z"]),
+        (
+            "[[devices]]\nname = 'a'\ndriver = 'fak'",
+            ["devices[0] (a).driver = 'fak'", "did you mean 'fake'?"],
+        ),
+        ("[[devices]]\nname = 'a'\ndriver = 'aer'\ninteractive_tll = 1", ["did you mean 'interactive_ttl'?"]),
+        (
+            "[[devices]]\nname = 'a'\ndriver = 'aer'\nbatch_ttl = -1",
+            ["devices[0].batch_ttl = -1", "at least 0"],
+        ),
+        (
+            "[[devices]]\nname = 'a'\ndriver = 'aer'\n[[devices]]\nname = 'a'\ndriver = 'mock'",
+            ["two devices are called 'a'"],
+        ),
+        (
+            "[[devices]]\nname = 'a'\ndriver = 'iqm'\npython = '/nowhere/python'",
+            ["python = '/nowhere/python'", "no such program"],
+        ),
+        ("[server\n", ["not valid TOML", "line 1"]),
+    ],
+)
+def test_a_fault_names_the_key_the_value_and_what_is_allowed(
+    tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    message = fault(write(tmp_path, text))
+    for part in expected:
+        assert part in message
+
+
+def test_every_fault_is_told_not_only_the_first(tmp_path: Path) -> None:
+    message = fault(write(tmp_path, "[server]\nport = -1\n[policy]\npoll_hold = -1\n"))
+    assert "server.port = -1" in message
+    assert "policy.poll_hold = -1" in message
+
+
+def test_a_fault_of_a_variable_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOJOURN_POLICY__POLL_HOLD", "soon")
+    message = fault()
+    assert "policy.poll_hold = 'soon'" in message
+    assert "SOJOURN_POLICY__POLL_HOLD" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SOJOURN_SERVER__PROT", "1", "did you mean 'port'?"),
+        ("SOJOURN_SEVER__PORT", "1", "did you mean 'server'?"),
+        ("SOJOURN_DEVICES__0__NAME", "x", "SOJOURN_DEVICES takes a JSON list"),
+        ("SOJOURN_DEVICES", "[", "a list of tables is needed"),
+    ],
+)
+def test_a_variable_that_is_no_setting_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    message = fault()
+    assert name in message
+    assert expected in message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path / "none.toml") in fault(tmp_path / "none.toml")
+
+
+def test_a_driver_of_another_interpreter_is_left_to_that_interpreter(tmp_path: Path) -> None:
+    text = f"[[devices]]\nname = 'a'\ndriver = 'elsewhere'\npython = {sys.executable!r}\n"
+    assert load(write(tmp_path, text)).devices[0].driver == "elsewhere"
+
+
+def test_reading_the_configuration_imports_no_driver_and_no_qiskit() -> None:
+    code = (
+        "import sys; from sojourn.config import load; load(); "
+        "print([m for m in sys.modules if m.split('.')[0] in ('qiskit', 'numpy') or 'sojourn.devices' in m])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )

@@ -1,0 +1,96 @@
+"""Nothing may be configurable or callable without documentation, and nothing documented that is not there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sojourn.cli.main import app
+from sojourn.config import reference
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """(command line, its flags) of every command."""
+    import typer
+
+    def walk(command: object, path: str) -> Iterator[tuple[str, list[str]]]:
+        flags = [
+            option
+            for parameter in command.params  # type: ignore[attr-defined]
+            for option in (*parameter.opts, *parameter.secondary_opts)
+            if option.startswith("--")
+            and option not in ("--help", "--install-completion", "--show-completion")
+        ]
+        yield path, flags
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{path} {name}")
+
+    yield from walk(typer.main.get_command(app), "sojourn")
+
+
+@pytest.mark.parametrize(("key", "default", "text"), reference(), ids=lambda value: str(value)[:40])
+def test_every_setting_is_documented_with_its_default(key: str, default: str, text: str) -> None:
+    section, name = key.split(".")
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    part = re.split(r"^##+ ", page, flags=re.MULTILINE)
+    (table,) = [p for p in part if p.startswith((f"`[{section}]`", f"`[[{section}]]`"))]
+    rows = [line for line in table.splitlines() if line.startswith(f"| `{name}` |")]
+    assert len(rows) == 1, f"{key} needs one row in the table of [{section}] in docs/configuration.md"
+    assert text, f"{key} needs a description"
+    if default not in ("", "None", "{}"):
+        shown = rows[0].split("|")[2].strip().strip('`"').removeprefix("./")
+        number = shown.replace(" ", "")
+        assert shown == default or float(number) == float(default), (
+            f"{key}: the page says {shown}, it is {default}"
+        )
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    keys = {key for key, _, _ in reference()}
+    for part in re.split(r"^##+ ", page, flags=re.MULTILINE)[1:]:
+        heading = re.match(r"`\[+(\w+)\]+`", part)
+        if heading:
+            for name in re.findall(r"^\| `(\w+)` \|", part, flags=re.MULTILINE):
+                assert f"{heading[1]}.{name}" in keys
+
+
+def test_the_examples_on_the_page_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sojourn.config import load
+
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        tomllib.loads(block)
+        path = tmp_path / "sojourn.toml"
+        path.write_text(block, encoding="utf-8")
+        load(path)
+
+
+@pytest.mark.parametrize(("command", "flags"), list(commands()), ids=[name for name, _ in commands()])
+def test_every_command_and_flag_is_documented(command: str, flags: list[str]) -> None:
+    page = (DOCS / "cli.md").read_text(encoding="utf-8")
+    parts = re.split(r"^##+ ", page, flags=re.MULTILINE)
+    own = [p for p in parts if p.startswith(f"`{command}`") or p.startswith(f"`{command} ")]
+    assert own, f"docs/cli.md has no heading for `{command}`"
+    shared = next(p for p in parts if p.startswith("Flags that most commands share"))
+    for flag in flags:
+        documented = f"`{flag}" in own[0] or f"{flag}" in own[0].splitlines()[0] or f"`{flag}" in shared
+        assert documented, f"{flag} of `{command}` is not in docs/cli.md"
+
+
+def test_every_decision_is_listed_and_every_page_is_in_the_menu() -> None:
+    index = (DOCS / "decisions" / "index.md").read_text(encoding="utf-8")
+    menu = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (DOCS / "decisions").glob("[0-9]*.md"):
+        assert page.name in index, f"docs/decisions/index.md does not list {page.name}"
+    for page in DOCS.rglob("*.md"):
+        if page.name != "template.md":
+            assert str(page.relative_to(DOCS)) in menu, f"mkdocs.yml does not list {page.relative_to(DOCS)}"
