@@ -21,9 +21,11 @@ class Due(IntEnum):
     """The kinds of deadline; at the same instant they fire in this order."""
 
     RUN_LIMIT = 0
-    MAX_TIME = 1
-    TTL = 2
-    UNUSED = 3
+    WINDOW_END = 1
+    MAX_TIME = 2
+    TTL = 3
+    UNUSED = 4
+    WINDOW_START = 5
 
 
 class Deadlines:

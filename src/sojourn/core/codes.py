@@ -12,6 +12,14 @@ OVER_LIMIT = 1219
 """R20: a time that was asked for exceeds a limit."""
 ROOT_GONE = 1220
 """R40, R41: the session's first job was cancelled, or failed before its data was prepared."""
+WINDOW_OVER = 1222
+"""R44: the reservation ended before the job could start."""
+BOOKING = 1223
+"""R47: this reservation cannot be made."""
+DEVICE_DRAINING = 1224
+"""The device takes no new work."""
+NO_SESSIONS = 1352
+"""An open-plan instance may not open sessions (profile ibm2026)."""
 CACHE_EXPIRED = 1221
 """R34: the cached data of the session's first job is gone."""
 SYSTEM_FAILURE = 8100

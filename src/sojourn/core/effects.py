@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sojourn.core.model import Job, JobState, Session, SessionState
+from sojourn.core.calendar import Reservation
+from sojourn.core.model import Halt, Job, JobState, Session, SessionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class ChargeKind(StrEnum):
     JOB = "job"
     HELD = "held"
     SYSTEM = "system"
+    RESERVATION = "reservation"  # a dedicated window's idle time
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,23 @@ class Charge:
     @property
     def seconds(self) -> float:
         return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationChanged:
+    """`reservation` is a copy; `state` is booked, open, ended or cancelled."""
+
+    reservation: Reservation
+    state: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChanged:
+    """What an operator wants of the device has changed; None is online."""
+
+    halt: Halt | None
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +100,4 @@ class Rejected:
     message: str
 
 
-Effect = JobChanged | SessionChanged | Charge | Start | Stop | Rejected
+Effect = JobChanged | SessionChanged | ReservationChanged | DeviceChanged | Charge | Start | Stop | Rejected

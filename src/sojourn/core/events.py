@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sojourn.core.model import JobKind, Mode
+from sojourn.core.calendar import AfterWindow, WindowMode
+from sojourn.core.model import HaltMode, JobKind, Mode
+from sojourn.core.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,50 @@ class DeviceLost:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceHalted:
+    """An operator pauses, drains or maintains the device."""
+
+    mode: HaltMode
+    by: str
+    message: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceResumed:
+    """An operator puts the device online again."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationBooked:
+    """Somebody who may books `[start, end)` for the users of a project (R47)."""
+
+    reservation_id: str
+    project: str
+    user: str
+    start: float
+    end: float
+    mode: WindowMode = WindowMode.DEDICATED
+    after_window: AfterWindow = AfterWindow.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationCancelled:
+    """Before its start it is as if it had never been; an open one ends now (R44)."""
+
+    reservation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharesChanged:
+    """New weights, accounts and allocations (R48, R50)."""
+
+    shares: Shares
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported:
     """Device seconds charged on another lane of the pool (R48)."""
 
@@ -131,6 +177,11 @@ Event = (
     | SessionClosed
     | DeviceReady
     | DeviceLost
+    | DeviceHalted
+    | DeviceResumed
+    | ReservationBooked
+    | ReservationCancelled
+    | SharesChanged
     | UsageReported
     | Tick
 )

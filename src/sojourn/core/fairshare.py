@@ -1,106 +1,310 @@
-"""The fair-share queue of one lane: least-used project first, oldest job inside it (R48, equal weights).
+"""The fair-share queue of one lane: a tree account - project - user, least used/weight first (R48).
 
-Owns who waits and what each project has used in the window; may not know about sessions. The share tree
-with weights and users grows here.
+Owns who waits and what everybody has used; may not know about sessions. Adding, removing, charging and
+picking cost O(log n): every node keeps its waiting children in a heap whose stale entries are dropped when
+they come up.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+from typing import Literal, NamedTuple
+
+from sojourn.core.shares import EVEN, Shares
+
+Level = Literal["root", "account", "project", "user"]
+
+NANO = 1_000_000_000
+
+RESCALE_AT = 2.0**200
+"""Decayed usage is kept in units that grow with time; they are scaled back long before they overflow."""
 
 
-class Usage:
-    """Device seconds of each account inside a sliding window of `window` seconds.
+class Waiting(NamedTuple):
+    """A job in the queue. `limit` is the longest that it may run, in seconds."""
 
-    A charge counts from its end until it is `window` old. Reading is exact at the `now` that is given;
-    `now` must not go backwards.
+    seq: int
+    job_id: str
+    project: str
+    user: str
+    limit: float
+
+
+class Node:
+    """One account, project or user. `used` is in the queue's own unit, see `FairShareQueue.used`.
+
+    With a hard window the unit is whole nanoseconds, so that sums are exact whatever comes and goes.
     """
 
-    def __init__(self, window: float) -> None:
-        self.window = window
-        self._charges: deque[tuple[float, str, float]] = deque()
-        self._totals: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
+    __slots__ = ("blocked", "children", "heap", "jobs", "key", "level", "name", "parent", "used", "weight")
 
-    def add(self, account: str, seconds: float, at: float) -> None:
-        entry = (at, account, seconds)
-        if self._charges and at < self._charges[-1][0]:  # a report from another lane may be a little late
-            later = []
-            while self._charges and self._charges[-1][0] > at:
-                later.append(self._charges.pop())
-            self._charges.append(entry)
-            self._charges.extend(reversed(later))
-        else:
-            self._charges.append(entry)
-        self._totals[account] = self._totals.get(account, 0.0) + seconds
-        self._counts[account] = self._counts.get(account, 0) + 1
+    def __init__(self, level: Level, name: str, parent: Node | None, weight: float) -> None:
+        self.level: Level = level
+        self.name = name
+        self.parent = parent
+        self.weight = weight
+        self.used: float = 0
+        self.blocked = False
+        self.children: dict[str, Node] = {}
+        self.heap: list[tuple[bool, float, int, str]] = []  # of children: (weight is 0, share, oldest, name)
+        self.jobs: list[tuple[int, str]] = []  # everybody below who waits, oldest first
+        self.key: tuple[bool, float, int, str] | None = None  # as it stands in the parent's heap
 
-    def expire(self, now: float) -> None:
-        while self._charges and self._charges[0][0] <= now - self.window:
-            _, account, seconds = self._charges.popleft()
-            self._counts[account] -= 1
-            if self._counts[account]:
-                self._totals[account] -= seconds
-            else:  # an empty window is exactly zero, whatever rounding left behind
-                del self._counts[account], self._totals[account]
-
-    def of(self, account: str) -> float:
-        return self._totals.get(account, 0.0)
+    @property
+    def share(self) -> float:
+        """What decides: used/weight; of a node without weight what it used."""
+        return self.used / self.weight if self.weight > 0 else self.used
 
 
 class FairShareQueue:
-    """Waiting jobs by project. `pick` chooses, the caller removes what it starts."""
+    """Waiting jobs and the usage that orders them.
 
-    def __init__(self, window: float) -> None:
-        self.usage = Usage(window)
-        self._heaps: dict[str, list[tuple[int, str]]] = {}
-        self._waiting: dict[str, tuple[str, int]] = {}
+    `window` is how long a charge counts, in seconds from its end. With a `half_life` a charge fades instead
+    of ending. `now` must not go backwards.
+    """
+
+    def __init__(self, window: float, half_life: float | None = None, shares: Shares = EVEN) -> None:
+        self.window = window
+        self.half_life = half_life
+        self.shares = shares
+        self.waiting: dict[str, Waiting] = {}
+        self._root = Node("root", "", None, 1.0)
+        self._projects: dict[str, Node] = {}
+        self._users: dict[tuple[str, str], Node] = {}
+        self._charges: deque[tuple[float, Node, int]] = deque()
+        self._limited: dict[str, Node] = {}  # projects with an allocation
+        self._epoch = 0.0
+        self._now = 0.0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def __contains__(self, job_id: str) -> bool:
-        return job_id in self._waiting
+        return job_id in self.waiting
 
-    def add(self, job_id: str, project: str, seq: int) -> None:
-        self._waiting[job_id] = (project, seq)
-        heappush(self._heaps.setdefault(project, []), (seq, job_id))
+    # who waits
+
+    def add(self, job: Waiting) -> None:
+        self.waiting[job.job_id] = job
+        entry = (job.seq, job.job_id)
+        node: Node | None = self._user(job.project, job.user)
+        while node is not None:
+            heappush(node.jobs, entry)
+            self._refresh(node)
+            node = node.parent
 
     def remove(self, job_id: str) -> None:
-        del self._waiting[job_id]  # its heap entry is dropped when it comes up
+        job = self.waiting.pop(job_id)
+        node: Node | None = self._users[job.project, job.user]
+        while node is not None:
+            self._refresh(node)
+            node = node.parent
+
+    # what was used
+
+    def charge(self, project: str, user: str, seconds: float, at: float) -> None:
+        """Device seconds that ended at `at`, perhaps on another device of the pool."""
+        self._now = max(self._now, at)
+        leaf = self._user(project, user)
+        if self.half_life is not None:
+            self._spend(leaf, seconds * self._unit(at))
+        else:
+            amount = round(seconds * NANO)
+            self._remember((at, leaf, amount))
+            self._spend(leaf, amount)
+
+    def _remember(self, charge: tuple[float, Node, int]) -> None:
+        later = []
+        while self._charges and self._charges[-1][0] > charge[0]:  # another lane's report is a little late
+            later.append(self._charges.pop())
+        self._charges.append(charge)
+        self._charges.extend(reversed(later))
+
+    def expire(self, now: float) -> None:
+        """Forget the charges that have left the window."""
+        self._now = max(self._now, now)
+        while self._charges and self._charges[0][0] <= now - self.window:
+            _, leaf, amount = self._charges.popleft()
+            self._spend(leaf, -amount)
+        if self.half_life is not None:
+            for project in self._limited.values():  # usage fades without an event
+                self._spend(project, 0)
+
+    def used(self, project: str, user: str | None = None) -> float:
+        """Device seconds of a project, or of a user in it, that count now."""
+        node = self._projects.get(project) if user is None else self._users.get((project, user))
+        return self._seconds(node) if node is not None else 0.0
+
+    def _spend(self, leaf: Node, amount: float) -> None:
+        node: Node | None = leaf
+        while node is not None:
+            node.used += amount
+            if node.level == "project" and node.name in self._limited:
+                self._check_allocation(node)
+            self._refresh(node)
+            node = node.parent
+
+    def _seconds(self, node: Node) -> float:
+        return node.used / (self._unit(self._now) if self.half_life is not None else NANO)
+
+    def _unit(self, at: float) -> float:
+        """R48's half-life: everybody's usage fades alike, so a charge made later simply counts for more."""
+        assert self.half_life is not None
+        if self._epoch == 0.0:
+            self._epoch = at
+        unit: float = 2.0 ** ((at - self._epoch) / self.half_life)
+        if unit > RESCALE_AT:
+            for node in self._nodes():
+                node.used /= unit
+                self._refresh(node)
+            self._epoch = at
+            unit = 1.0
+        return unit
+
+    # choosing
 
     def pick(self, now: float) -> str | None:
-        """The job that starts next, or None. Ties between projects go to the oldest waiting job."""
-        self.usage.expire(now)
-        best: tuple[float, int, str] | None = None
-        for project in list(self._heaps):
-            head = self._head(project)
-            if head is not None:
-                candidate = (self.usage.of(project), head[0], head[1])
-                if best is None or candidate < best:
-                    best = candidate
-        return best[2] if best else None
+        """The job that starts next, or None."""
+        self.expire(now)
+        return self._descend(self._root)
+
+    def first(self, fits: Callable[[Waiting], bool], now: float, project: str | None = None) -> str | None:
+        """The next job that fits, perhaps of one project only; those before it are passed over (R46, R47)."""
+        self.expire(now)
+        node = self._root if project is None else self._projects.get(project)
+        head = self._descend(node) if node is not None else None
+        if head is None or fits(self.waiting[head]):
+            return head
+        return next((job.job_id for job in self._candidates(project, now) if fits(job)), None)
+
+    def _candidates(self, project: str | None, now: float) -> Iterator[Waiting]:
+        for job_id in self.order(now):
+            job = self.waiting[job_id]
+            if project is None or job.project == project:
+                yield job
 
     def order(self, now: float) -> Iterator[str]:
-        """All waiting jobs as they would start if nothing were charged meanwhile."""
-        self.usage.expire(now)
-        by_project: dict[str, list[tuple[int, str]]] = {}
-        for job_id, (project, seq) in self._waiting.items():
-            by_project.setdefault(project, []).append((seq, job_id))
-        for entries in by_project.values():
-            entries.sort()
-        for project in sorted(by_project, key=lambda p: (self.usage.of(p), by_project[p][0])):
-            for _, job_id in by_project[project]:
-                yield job_id
+        """All who may start, in the order of `pick` as things stand: nothing is charged meanwhile."""
+        self.expire(now)
+        copy = FairShareQueue(self.window, self.half_life, self.shares)
+        copy._epoch, copy._now = self._epoch, self._now
+        for (project, user), leaf in self._users.items():
+            twin: Node | None = copy._user(project, user)
+            original: Node | None = leaf
+            while twin is not None and original is not None:
+                twin.used, twin.blocked = original.used, original.blocked
+                twin, original = twin.parent, original.parent
+        for job in sorted(self.waiting.values()):
+            copy.add(job)
+        while (job_id := copy._descend(copy._root)) is not None:
+            yield job_id
+            copy.remove(job_id)
 
-    def _head(self, project: str) -> tuple[int, str] | None:
-        heap = self._heaps[project]
+    def blocked(self, project: str) -> bool:
+        """R50: the project's allocation is used up; its jobs wait until usage leaves the window."""
+        node = self._projects.get(project)
+        return node is not None and node.blocked
+
+    def shares_of(self, project: str, user: str) -> dict[Level, tuple[str, float, float]]:
+        """(name, seconds used, weight) at each level of the path, for explaining."""
+        node: Node | None = self._user(project, user)
+        found: dict[Level, tuple[str, float, float]] = {}
+        while node is not None and node.level != "root":
+            found[node.level] = (node.name, self._seconds(node), node.weight)
+            node = node.parent
+        return found
+
+    def _descend(self, node: Node) -> str | None:
+        while node.level != "user":
+            if (child := self._top(node)) is None:
+                return None
+            node = child
+        return self._oldest(node)[1]
+
+    def _top(self, node: Node) -> Node | None:
+        heap = node.heap
         while heap:
-            seq, job_id = heap[0]
-            if self._waiting.get(job_id) == (project, seq):
-                return heap[0]
+            child = node.children[heap[0][3]]
+            if child.key == heap[0]:
+                return child
             heappop(heap)
-        del self._heaps[project]
         return None
+
+    def _oldest(self, node: Node) -> tuple[int, str]:
+        """(-1, "") when nobody waits below."""
+        jobs = node.jobs
+        while jobs:
+            if jobs[0][1] in self.waiting:
+                return jobs[0]
+            heappop(jobs)
+        return (-1, "")
+
+    def _refresh(self, node: Node) -> None:
+        """Put the node where it belongs in its parent's heap."""
+        parent = node.parent
+        if parent is None:
+            return
+        oldest = self._oldest(node)[0]
+        # a node all of whose children are blocked does not compete
+        if oldest < 0 or node.blocked or (node.level != "user" and self._top(node) is None):
+            node.key = None
+            return
+        key = (node.weight <= 0, node.share, oldest, node.name)
+        if key != node.key:
+            node.key = key
+            heappush(parent.heap, key)
+            if len(parent.heap) > 64 and len(parent.heap) > 4 * len(parent.children):
+                parent.heap = [c.key for c in parent.children.values() if c.key is not None]
+                heapify(parent.heap)
+
+    # the tree
+
+    def set_shares(self, shares: Shares) -> None:
+        """New weights, accounts and allocations, at once; usage and queue stay."""
+        charges, waiting = list(self._charges), list(self.waiting.values())
+        used = {path: leaf.used for path, leaf in self._users.items()}
+        paths = {id(leaf): path for path, leaf in self._users.items()}
+        self.shares = shares
+        self.waiting = {}
+        self._root = Node("root", "", None, 1.0)
+        self._projects, self._users, self._limited = {}, {}, {}
+        for (project, user), amount in used.items():
+            self._spend(self._user(project, user), amount)
+        self._charges = deque((at, self._user(*paths[id(leaf)]), s) for at, leaf, s in charges)
+        for job in sorted(waiting):
+            self.add(job)
+
+    def _user(self, project: str, user: str) -> Node:
+        found = self._users.get((project, user))
+        if found is None:
+            above = self._project(project)
+            weight = self.shares.user_weight(project, user)
+            found = self._users[project, user] = above.children[user] = Node("user", user, above, weight)
+        return found
+
+    def _project(self, project: str) -> Node:
+        found = self._projects.get(project)
+        if found is None:
+            share = self.shares.project(project)
+            account = self._root.children.get(share.account)
+            if account is None:
+                weight = self.shares.account_weight(share.account)
+                account = Node("account", share.account, self._root, weight)
+                self._root.children[share.account] = account
+            found = self._projects[project] = Node("project", project, account, share.weight)
+            account.children[project] = found
+            if share.allocation is not None:
+                self._limited[project] = found
+                self._check_allocation(found)
+        return found
+
+    def _check_allocation(self, node: Node) -> None:
+        allocation = self.shares.project(node.name).allocation
+        node.blocked = allocation is not None and self._seconds(node) >= allocation
+
+    def _nodes(self) -> list[Node]:
+        """Leaves first."""
+        accounts = self._root.children.values()
+        return [*self._users.values(), *self._projects.values(), *accounts, self._root]

@@ -1,7 +1,7 @@
 """One device: `Lane.handle(event, now)` returns the effects. All policy decisions are taken in here.
 
-Pure and single-threaded. Sessions' own steps are in `sessions.py`; this module dispatches events, runs the
-device and selects (R1-R15, R51-R55).
+Pure and single-threaded. This module dispatches events, runs the device and selects (R1-R15, R51-R55);
+`sessions`, `windows`, `queues` and `admission` know their own parts.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sojourn.core import codes
+from sojourn.core import admission, codes
 from sojourn.core import events as ev
 from sojourn.core.book import Book, Due
-from sojourn.core.effects import ChargeKind, Effect, Rejected, Start, Stop
-from sojourn.core.model import Job, JobKind, JobState, Session, SessionState
-from sojourn.core.profile import SESSION_PROGRAMS, Profile
+from sojourn.core.calendar import Calendar, Reservation, WindowMode
+from sojourn.core.effects import ChargeKind, DeviceChanged, Effect, Rejected, Start, Stop
+from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, SessionState
+from sojourn.core.profile import Profile
 from sojourn.core.queues import Queues
 from sojourn.core.sessions import Sessions
+from sojourn.core.shares import EVEN, Shares
+from sojourn.core.windows import Windows
 from sojourn.core.words import at_time, seconds
 
 
@@ -27,12 +31,9 @@ class Run:
 
     job_id: str
     attempt: int
+    kind: JobKind
+    session_id: str | None
     limit_at: float | None
-
-
-class _NotAdmissible(Exception):
-    def __init__(self, code: int, message: str) -> None:
-        self.effect = Rejected(code, message)
 
 
 class Lane:
@@ -42,17 +43,21 @@ class Lane:
     never goes backwards: an earlier time counts as the latest one.
     """
 
-    def __init__(self, device: str, profile: Profile) -> None:
+    def __init__(self, device: str, profile: Profile, shares: Shares = EVEN) -> None:
         self.device = device
         self.profile = profile
         self.now = 0.0
         self.run: Run | None = None
         self.ready = False
         self.lost_because = "the device has not come up yet"
-        self.queues = Queues(profile.fair_share_window)
+        self.halt: Halt | None = None
         self.book = Book()
+        self.calendar = Calendar()
+        self.fair = FairShareQueue(profile.fair_share_window, profile.half_life, shares)
+        self.queues = Queues(self.fair, self.calendar, self.book.jobs)
         self._sessions = Sessions(self.book, self.queues, profile)
-        self._handlers: dict[type, Callable[[Any, float], None]] = {
+        self._windows = Windows(self.book, self.queues, self._sessions, profile)
+        self._handlers: dict[type, Callable[[Any, float], Rejected | None]] = {
             ev.JobAccepted: self._accepted,
             ev.JobPrepared: self._prepared,
             ev.JobUnfit: self._unfit,
@@ -63,6 +68,11 @@ class Lane:
             ev.SessionClosed: self._closed,
             ev.DeviceReady: self._ready,
             ev.DeviceLost: self._lost,
+            ev.DeviceHalted: self._halted,
+            ev.DeviceResumed: self._resumed,
+            ev.ReservationBooked: self._windows.book,
+            ev.ReservationCancelled: self._unbooked,
+            ev.SharesChanged: self._shares,
             ev.UsageReported: self._usage,
             ev.Tick: self._tick,
         }
@@ -70,14 +80,17 @@ class Lane:
     # the machine
 
     def handle(self, event: ev.Event, now: float) -> list[Effect]:
-        """Take one event. Deadlines before `now` fire first, each at its own time (R55)."""
+        """Take one event. Deadlines before `now` fire first, each at its own time (R55).
+
+        An event that is not admissible changes nothing and is answered with `Rejected`.
+        """
         self.now = now = max(now, self.now)
         self._fire(now, inclusive=False)
-        try:
-            self._handlers[type(event)](event, now)
-        except _NotAdmissible as refusal:
-            self.book.effects.append(refusal.effect)
+        rejected = self._handlers[type(event)](event, now)
+        if rejected is not None:
+            self.book.effects.append(rejected)
         self._select(now)
+        self._settle(now)
         return self.book.take(now)
 
     def next_deadline(self) -> float | None:
@@ -88,24 +101,34 @@ class Lane:
             self.book.deadlines.pop()
         return None
 
-    def restore(self, jobs: Iterable[Job], sessions: Iterable[Session]) -> list[ev.RunEnded]:
+    def restore(
+        self,
+        jobs: Iterable[Job],
+        sessions: Iterable[Any],
+        windows: Iterable[Reservation] = (),
+        halt: Halt | None = None,
+    ) -> list[ev.RunEnded]:
         """Take over what was committed before a restart (R55).
 
         Returns the events to feed next: the run that was lost, if one was under way. Its own limit no
-        longer counts, the run is gone; session deadlines are absolute and fire when they are overdue.
+        longer counts, the run is gone; all other deadlines are absolute and fire when they are overdue.
         """
         lost: list[ev.RunEnded] = []
+        self.halt = halt
+        for window in windows:
+            self.calendar.add(window)
+            self._windows.remind(window)
         for session in sessions:
             self.book.sessions[session.id] = session
             self.book.remind_all(session)
             if session.state is SessionState.ACTIVE:
-                self.queues.active = session.id
+                self.queues.active = session
         for job in sorted(jobs, key=lambda job: job.seq):
             self.book.restore_job(job)
             if job.state is JobState.QUEUED:
                 self.queues.add(job)
             elif job.state is JobState.RUNNING:
-                self.run = Run(job.id, job.attempt, None)
+                self.run = Run(job.id, job.attempt, job.kind, job.session_id, None)
                 lost.append(ev.RunEnded(job.id, job.attempt, ev.Outcome.LOST))
         return lost
 
@@ -116,11 +139,17 @@ class Lane:
         return list(self.queues.order(self.now))
 
     def next_in_line(self) -> str | None:
-        return self.queues.next(self.now)
+        return self._next(self.now)
+
+    def warnings(self, what: str, length: float | None, project: str) -> tuple[str, ...]:
+        """What to tell the owner of a new job or session of `length` seconds (R44, R50)."""
+        longest = self.profile.max_time if length is None else length
+        found = admission.warnings(what, longest, project, self.calendar, self.fair, self.now)
+        return tuple(found)
 
     @property
     def active(self) -> str | None:
-        return self.queues.active
+        return self.queues.active.id if self.queues.active is not None else None
 
     @property
     def running(self) -> str | None:
@@ -134,9 +163,10 @@ class Lane:
 
     # events: jobs
 
-    def _accepted(self, event: ev.JobAccepted, now: float) -> None:
-        session = self._admit(event) if event.session_id else None
-        limit = event.own_limit if event.own_limit is not None else self.profile.limit_of(event.program)
+    def _accepted(self, event: ev.JobAccepted, now: float) -> Rejected | None:
+        refused = admission.job(event, self.book.sessions, self.profile, self.device, self.halt)
+        if refused is not None:
+            return refused
         job = Job(
             id=event.job_id,
             seq=event.seq,
@@ -144,42 +174,15 @@ class Lane:
             project=event.project,
             program=event.program,
             accepted_at=now,
-            limit=limit,
+            limit=self.profile.run_limit(event.program, event.own_limit),
             own_limit=event.own_limit,
             session_id=event.session_id,
             kind=event.kind,
         )
         self.book.add_job(job, now, "accepted")
-        if session is not None:
-            self._sessions.joined(session, job)
-
-    def _admit(self, event: ev.JobAccepted) -> Session:
-        session = self.book.sessions.get(event.session_id or "")
-        if session is None:
-            raise _NotAdmissible(
-                codes.SESSION_CLOSED,
-                f"Session {event.session_id} is not open on {self.device}. Open a new session.",
-            )
-        if not session.accepting:
-            raise _NotAdmissible(
-                codes.SESSION_CLOSED,
-                f"Session {session.id} takes no more jobs: {session.reason or 'it was closed'}. "
-                "A session cannot be reopened; open a new one.",
-            )
-        if event.program not in SESSION_PROGRAMS:
-            raise _NotAdmissible(
-                codes.NOT_IN_SESSION,
-                f"Program {event.program!r} cannot run in a session; these can: "
-                f"{', '.join(sorted(SESSION_PROGRAMS))}. Submit it without a session.",
-            )
-        longest = session.max_time if session.max_time is not None else self.profile.max_time
-        if event.own_limit is not None and event.own_limit > longest:
-            raise _NotAdmissible(
-                codes.OVER_LIMIT,
-                f"The job's max_execution_time is {seconds(event.own_limit)} but session {session.id} lasts "
-                f"at most {seconds(longest)} (max_time). Ask for less, or open a longer session.",
-            )
-        return session
+        if event.session_id is not None:
+            self._sessions.joined(self.book.sessions[event.session_id], job)
+        return None
 
     def _prepared(self, event: ev.JobPrepared, now: float) -> None:
         job = self.book.jobs.get(event.job_id)
@@ -195,16 +198,17 @@ class Lane:
             self._end(job, JobState.FAILED, now, "unfit", event.reason, event.code)
             self._sessions.lost_first(job, f"failed before its data was prepared: {event.reason}", now)
 
-    def _cancelled(self, event: ev.JobCancelled, now: float) -> None:
+    def _cancelled(self, event: ev.JobCancelled, now: float) -> Rejected | None:
         job = self.book.jobs.get(event.job_id)
         if job is None:
-            raise _NotAdmissible(codes.ALREADY_FINAL, f"Job {event.job_id} has already ended.")
+            return Rejected(codes.ALREADY_FINAL, f"Job {event.job_id} has already ended.")
         running = job.state is JobState.RUNNING
         self._end(job, JobState.CANCELLED, now, "cancelled", f"Cancelled by {event.by}.", None)
         if running:
             self.book.effects.append(Stop(job.id, job.attempt))
         if self.profile.root_cancel_ends_session:
             self._sessions.lost_first(job, "was cancelled", now)
+        return None
 
     # events: the device
 
@@ -213,9 +217,8 @@ class Lane:
             return  # told twice
         self.run = None
         job = self.book.jobs.get(event.job_id)
-        if job is None:  # R53: the result lost the race against a cancel or a limit
-            self._sessions.resume_clock(now)
-            return
+        if job is None:
+            return  # R53: the result lost the race against a cancel or a limit
         match event.outcome:
             case ev.Outcome.COMPLETED:
                 self._end(job, JobState.COMPLETED, now, "completed", event.reason, event.code)
@@ -226,7 +229,6 @@ class Lane:
                 self._again_or_fail(job, now, event, job.crashes <= self.profile.crash_reruns)
             case ev.Outcome.LOST | ev.Outcome.STOPPED:
                 self._again_or_fail(job, now, event, self.profile.rerun_lost)
-        self._sessions.resume_clock(now)
 
     def _again_or_fail(self, job: Job, now: float, event: ev.RunEnded, again: bool) -> None:
         """R55: nothing is charged for a run that the system lost."""
@@ -246,20 +248,28 @@ class Lane:
         self.ready = False
         self.lost_because = event.reason
 
+    def _halted(self, event: ev.DeviceHalted, now: float) -> None:
+        self.halt = Halt(event.mode, event.by, event.message, now, event.until)
+        self.book.effects.append(DeviceChanged(self.halt, now))
+
+    def _resumed(self, _: ev.DeviceResumed, now: float) -> None:
+        if self.halt is not None:
+            self.halt = None
+            self.book.effects.append(DeviceChanged(None, now))
+
     def _usage(self, event: ev.UsageReported, _: float) -> None:
-        self.queues.fair.usage.add(event.project, event.seconds, event.at)
+        self.fair.charge(event.project, event.user, event.seconds, event.at)
 
-    # events: sessions
+    def _shares(self, event: ev.SharesChanged, _: float) -> None:
+        self.fair.set_shares(event.shares)
 
-    def _opened(self, event: ev.SessionOpened, now: float) -> None:
-        longest = self.profile.max_time
-        if event.max_time is not None and not 0 < event.max_time <= longest:
-            raise _NotAdmissible(
-                codes.OVER_LIMIT,
-                f"max_time is {seconds(event.max_time)}; on {self.device} a session lasts more than 0 s and "
-                f"at most {seconds(longest)}. Ask for a time in that range.",
-            )
-        self._sessions.open(event, now)
+    # events: sessions and reservations
+
+    def _opened(self, event: ev.SessionOpened, now: float) -> Rejected | None:
+        refused = admission.session(event.max_time, self.profile, self.device, self.halt)
+        if refused is None:
+            self._sessions.open(event, now)
+        return refused
 
     def _drained(self, event: ev.SessionDrained, now: float) -> None:
         session = self.book.sessions.get(event.session_id)
@@ -270,7 +280,14 @@ class Lane:
         session = self.book.sessions.get(event.session_id)
         if session is None or session.state is SessionState.PENDING_CLOSED:
             return  # R38
-        self._sessions.end(session, now, f"closed by {event.by}", "closed")
+        self._sessions.end(session, now, f"closed by {event.by}", "closed", outcome=self.profile.hard_close)
+
+    def _unbooked(self, event: ev.ReservationCancelled, now: float) -> Rejected | None:
+        window = self.calendar.get(event.reservation_id)
+        if window is None:
+            return Rejected(codes.UNKNOWN, f"Reservation {event.reservation_id} is not booked (any more).")
+        self._windows.cancel(window, now)
+        return None
 
     # time
 
@@ -280,28 +297,42 @@ class Lane:
     def _fire(self, until: float, *, inclusive: bool) -> None:
         """R22 is inclusive: an event at the very instant of a deadline goes before it, a Tick fires it."""
         while (at := self.next_deadline()) is not None and (at < until or (inclusive and at == until)):
-            _, due, entity = self.book.deadlines.peek() or (0.0, Due.TTL, "")
+            top = self.book.deadlines.peek()
+            assert top is not None
             self.book.deadlines.pop()
-            match due:
-                case Due.RUN_LIMIT:
-                    self._ran_too_long(self.book.jobs[entity], at)
-                case Due.MAX_TIME:
-                    session = self.book.sessions[entity]
-                    why = f"its max_time of {seconds(session.max_time or 0)} was over"
-                    self._sessions.end(session, at, why, "max_time")
-                case Due.TTL:
-                    self._sessions.ttl_over(self.book.sessions[entity], at)
-                case Due.UNUSED:
-                    why = f"it was not used within {seconds(self.profile.unused_expiry)}"
-                    self._sessions.end(self.book.sessions[entity], at, why, "unused")
+            self._due(top[1], top[2], at)
+            self._settle(at)
+
+    def _due(self, due: Due, entity: str, at: float) -> None:
+        match due:
+            case Due.RUN_LIMIT:
+                self._ran_too_long(self.book.jobs[entity], at)
+            case Due.MAX_TIME:
+                session = self.book.sessions[entity]
+                why = f"its max_time of {seconds(session.max_time or 0)} was over"
+                self._sessions.end(session, at, why, "max_time")
+            case Due.TTL:
+                self._sessions.ttl_over(self.book.sessions[entity], at)
+            case Due.UNUSED:
+                why = f"it was not used within {seconds(self.profile.unused_expiry)}"
+                self._sessions.end(self.book.sessions[entity], at, why, "unused")
+            case Due.WINDOW_START | Due.WINDOW_END:
+                window = self.calendar.get(entity)
+                assert window is not None
+                if due is Due.WINDOW_START:
+                    self._windows.opened(window, at)
+                else:
+                    self._windows.end(window, at)
 
     def _stands(self, at: float, due: Due, entity: str) -> bool:
+        """Whether a reminder still means what its entity says."""
         if due is Due.RUN_LIMIT:
+            run = self.run
             return (
-                entity in self.book.jobs
-                and self.run is not None
-                and (self.run.job_id == entity and self.run.limit_at == at)
+                run is not None and run.job_id == entity and run.limit_at == at and entity in self.book.jobs
             )
+        if due in (Due.WINDOW_START, Due.WINDOW_END):
+            return self.calendar.get(entity) is not None
         session = self.book.sessions.get(entity)
         if session is None:
             return False
@@ -314,10 +345,40 @@ class Lane:
         self._end(job, JobState.CANCELLED, at, "limit", why, codes.RAN_TOO_LONG)
         self.book.effects.append(Stop(job.id, job.attempt))
 
+    def _settle(self, now: float) -> None:
+        """D1, R45: clocks run only for a session that could use the device; idle windows are accounted."""
+        if self._overruled(now):
+            self._sessions.suspend_clock(now)
+        else:
+            self._sessions.resume_clock(now)
+        self._windows.account(now, idle=self.run is None and self.ready and not self._stopped)
+
+    def _overruled(self, now: float) -> bool:
+        """Whether somebody with precedence keeps the active session from the device."""
+        active = self.queues.active
+        if active is None:
+            return False
+        if self.run is not None and self.run.session_id != active.id:
+            return True
+        window = self.calendar.open_at(now)
+        return window is not None and window.mode is WindowMode.DEDICATED and window.project != active.project
+
     # running and ending jobs
 
+    @property
+    def _stopped(self) -> bool:
+        return self.halt is not None and self.halt.mode is not HaltMode.DRAINING
+
+    def _next(self, now: float) -> str | None:
+        active = self.queues.active
+        interactive = active is not None and active.mode is Mode.DEDICATED
+        return self.queues.next(now, system=self.profile.system_in_dedicated or not interactive)
+
     def _select(self, now: float) -> None:
-        while self.ready and self.run is None and (job_id := self.queues.next(now)) is not None:
+        while self.ready and not self._stopped and self.run is None:
+            job_id = self._next(now)
+            if job_id is None:
+                return
             job = self.book.jobs[job_id]
             self.queues.discard(job)
             if job.detached and job.cache_expires_at is not None and now > job.cache_expires_at:
@@ -333,11 +394,9 @@ class Lane:
         job.started_at = now
         job.attempt += 1
         self.book.move_job(job, JobState.RUNNING, now, "selected")
-        if job.kind is JobKind.SYSTEM:
-            self._sessions.suspend_clock(now)
-        else:
-            self._sessions.started(job, now)
-        self.run = Run(job.id, job.attempt, now + job.limit)
+        self._sessions.started(job, now)
+        session_id = None if job.detached else job.session_id
+        self.run = Run(job.id, job.attempt, job.kind, session_id, now + job.limit)
         self.book.deadlines.push(now + job.limit, Due.RUN_LIMIT, job.id)
         self.book.effects.append(Start(job.id, job.attempt))
 
@@ -360,11 +419,13 @@ class Lane:
         if was is JobState.RUNNING and not free and job.started_at is not None:
             job.charged = max(0.0, now - job.started_at)
         self.book.move_job(job, to, now, cause)
-        if was is JobState.RUNNING and job.charged:
-            kind = ChargeKind.SYSTEM if job.kind is JobKind.SYSTEM else ChargeKind.JOB
-            self.book.charge(
-                kind, job.user, job.project, now - job.charged, now, job_id=job.id, session_id=job.session_id
-            )
-            if job.kind is JobKind.USER:
-                self.queues.fair.usage.add(job.project, job.charged, now)
+        if job.charged:
+            self._charge(job, now)
         self._sessions.job_ended(job, was, now)
+
+    def _charge(self, job: Job, now: float) -> None:
+        kind = ChargeKind.SYSTEM if job.kind is JobKind.SYSTEM else ChargeKind.JOB
+        start = now - job.charged
+        self.book.charge(kind, job.user, job.project, start, now, job_id=job.id, session_id=job.session_id)
+        if job.kind is JobKind.USER:
+            self.fair.charge(job.project, job.user, job.charged, now)

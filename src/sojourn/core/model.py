@@ -36,10 +36,12 @@ class JobKind(StrEnum):
 
 class SessionState(StrEnum):
     """`open` until the root job starts; `active` holds the device; `inactive` has lost it for now (R23);
-    `pending_closed` has ended while its last job still runs (R36)."""
+    `pending_inactive` loses it when its running job ends (R44); `pending_closed` has ended while its last
+    job still runs (R36)."""
 
     OPEN = "open"
     ACTIVE = "active"
+    PENDING_INACTIVE = "pending_inactive"
     INACTIVE = "inactive"
     PENDING_CLOSED = "pending_closed"
     CLOSED = "closed"
@@ -50,6 +52,29 @@ class Mode(StrEnum):
 
     DEDICATED = "dedicated"
     BATCH = "batch"
+
+
+class HaltMode(StrEnum):
+    """What an operator can want of a device that is not simply online.
+
+    `paused` and `maintenance`: the queue keeps, nothing starts. `draining`: what is there runs, nothing
+    new comes in.
+    """
+
+    PAUSED = "paused"
+    DRAINING = "draining"
+    MAINTENANCE = "maintenance"
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """`until` is when the operator expects the end; nothing happens by itself then."""
+
+    mode: HaltMode
+    by: str
+    message: str
+    since: float
+    until: float | None = None
 
 
 @dataclass(slots=True)
@@ -91,7 +116,8 @@ class Session:
     `max_time` is what the user asked for until the root starts, then what holds (R19). `first` is the first
     accepted job: it stands for the root until a job has started (R40). The deadlines (`ends_at`, `ttl_at`,
     `unused_at`) are absolute; `ttl_left` is what remains of a suspended ttl clock (D1). `hold_since` is
-    the beginning of the present idle hold.
+    the beginning of the present idle hold, `running_since` that of the running job. `window` is the
+    reservation in which it last became active (R44).
     """
 
     id: str
@@ -113,18 +139,17 @@ class Session:
     ttl_left: float | None = None
     unused_at: float | None = None
     hold_since: float | None = None
+    running_since: float | None = None
+    window: str | None = None
     cache_expires_at: float | None = None
     last_job_started: float | None = None
     last_job_completed: float | None = None
-    active_seconds: float = 0.0  # of finished active spells
-    job_seconds: float = 0.0  # charged to its jobs
+    job_seconds: float = 0.0  # charged for its jobs
+    held_seconds: float = 0.0  # charged for its holds
     reason: str | None = None  # why it ended
 
-    def elapsed(self, now: float) -> float:
-        """Wall-clock seconds in which the session has been active."""
-        spell = now - self.activated_at if self.activated_at is not None and self.holds_clock else 0.0
-        return self.active_seconds + max(0.0, spell)
-
-    @property
-    def holds_clock(self) -> bool:
-        return self.state in (SessionState.ACTIVE, SessionState.PENDING_CLOSED)
+    def usage(self, now: float) -> float:
+        """Device seconds up to now: its ledger rows, and what is under way (R49)."""
+        held = now - self.hold_since if self.hold_since is not None else 0.0
+        running = now - self.running_since if self.running_since is not None else 0.0
+        return self.job_seconds + self.held_seconds + max(0.0, held) + max(0.0, running)

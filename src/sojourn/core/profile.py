@@ -1,6 +1,7 @@
 """The numbers and switches of a policy, as data. Code never asks for a profile by name.
 
-`seed` is the contract's own table; further profiles differ from it only in these fields.
+`seed` is the contract's own table; further profiles differ from it only in these fields, and a site can
+define its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from sojourn.core.model import Mode
+from sojourn.core.model import JobState, Mode
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -22,36 +23,77 @@ SESSION_PROGRAMS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One policy.
+    """One policy. Times are in seconds.
 
-    Seconds everywhere. `interactive_ttl` and `batch_ttl`: R21. `max_time`: the system limit of a session
-    (R19, R20). `unused_expiry`: R26. `program_limits` and `job_limit`: what a job may run when it does
-    not say (R19, R52). `crash_reruns`: how often a job is run again after its worker died under it.
-    `fair_share_window`: R48. `cache_grace`: how long the root's data outlives `max_time` (R42).
+    Sessions. `interactive_ttl`, `batch_ttl`: R21. `max_time`: the system limit (R19, R20);
+    `default_max_time`: what a session lasts that does not say, None for the root's limit (R19).
+    `unused_expiry`: R26. `cache_grace`: how long the root's data outlives `max_time` (R42).
+    `root_cancel_ends_session`: R40. `hard_close`: what a hard close makes of queued jobs (R33).
+    `charge_holds`: the modes whose idle holds are charged (R49). `open_plan_sessions`: whether projects on
+    the open plan may have sessions.
+
+    Jobs. `program_limits`, `job_limit`: what a job may run when it does not say (R19); `job_cap`: the longest
+    that any job may run (R52). `crash_reruns`: how often a job is run again after its worker died.
+    `rerun_lost`: R55. `system_in_dedicated`: whether a system job may run while an interactive session is
+    active (R11).
+
+    Queue. `fair_share_window` and `half_life`: R48. `reservation_minimum`: the shortest booking;
+    `reservation_allowance`: seconds that a project may have booked ahead, None for no limit (R47).
     """
 
     name: str = "seed"
     interactive_ttl: float = 300.0
     batch_ttl: float = 300.0
     max_time: float = 8 * HOUR
+    default_max_time: float | None = None
     unused_expiry: float = 1800.0
+    cache_grace: float = HOUR
+    root_cancel_ends_session: bool = True
+    hard_close: JobState = JobState.FAILED
+    charge_holds: frozenset[Mode] = frozenset(Mode)
+    open_plan_sessions: bool = True
     program_limits: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType({"sampler": 10_000.0, "estimator": 18_000.0})
     )
     job_limit: float = 10_000.0
+    job_cap: float = 3 * HOUR
     crash_reruns: int = 1
-    rerun_lost: bool = True  # R55: simulators run a lost job again; hardware fails it
-    root_cancel_ends_session: bool = True  # R40
+    rerun_lost: bool = True
+    system_in_dedicated: bool = True
     fair_share_window: float = 28 * DAY
-    cache_grace: float = HOUR
+    half_life: float | None = None
+    reservation_minimum: float = 900.0
+    reservation_allowance: float | None = None
 
     def ttl(self, mode: Mode) -> float:
         return self.batch_ttl if mode is Mode.BATCH else self.interactive_ttl
 
     def limit_of(self, program: str) -> float:
-        """What a job of `program` may run when it does not say (R19)."""
+        """The program's own limit (R19)."""
         return self.program_limits.get(program, self.job_limit)
 
+    def run_limit(self, program: str, own: float | None) -> float:
+        """The limit that holds for a run (R52)."""
+        return min(own if own is not None else self.limit_of(program), self.job_cap)
 
-PROFILES: Mapping[str, Profile] = MappingProxyType({"seed": Profile()})
+    def session_time(self, program: str, own: float | None) -> float:
+        """R19: how long a session lasts that did not say, whose root is this job."""
+        if self.default_max_time is not None:
+            return min(self.max_time, self.default_max_time)
+        return min(self.max_time, own if own is not None else self.limit_of(program))
+
+
+SEED = Profile()
+IBM2026 = Profile(
+    name="ibm2026",
+    interactive_ttl=60.0,
+    batch_ttl=1.0,
+    default_max_time=8 * HOUR,
+    root_cancel_ends_session=False,
+    hard_close=JobState.CANCELLED,
+    system_in_dedicated=False,
+    charge_holds=frozenset({Mode.DEDICATED}),
+    open_plan_sessions=False,
+)
+PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (SEED, IBM2026)})
 """The built-in profiles by name."""

@@ -1,36 +1,45 @@
-"""The three places where a queued job of one lane waits, and who is next (R9). No states, no clocks.
+"""Where the queued jobs of one lane wait, and who is next (R9). No states, no clocks.
 
-System jobs first, then the active session's own queue, then fair share. A reservation's holder will stand
-between the first two.
+Three places: system jobs, the active session's own queue, and fair share. Reservations do not have a queue of
+their own, they change who of the three may go (R44-R47).
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.model import Job, JobKind
+from sojourn.core.calendar import Calendar, Reservation, WindowMode
+from sojourn.core.fairshare import FairShareQueue, Waiting
+from sojourn.core.model import Job, JobKind, Session
+
+Fits = Callable[[Job], bool]
 
 
 class Queues:
-    def __init__(self, fair_share_window: float) -> None:
-        self.fair = FairShareQueue(fair_share_window)
+    """`jobs` is the lane's book of live jobs, which this module only reads."""
+
+    def __init__(self, fair: FairShareQueue, calendar: Calendar, jobs: dict[str, Job]) -> None:
+        self.fair = fair
+        self.calendar = calendar
+        self.active: Session | None = None  # the session that has the device (R15)
+        self._jobs = jobs
         self._system: list[tuple[int, str]] = []
         self._session: list[tuple[int, str]] = []
-        self.active: str | None = None  # the session that holds the device (R15)
 
     def __len__(self) -> int:
         return len(self._system) + len(self._session) + len(self.fair)
+
+    # coming and going
 
     def add(self, job: Job) -> None:
         """R3, R4, R27: a session's job skips the fair-share queue only while its session is active."""
         if job.kind is JobKind.SYSTEM:
             insort(self._system, (job.seq, job.id))
-        elif self._belongs_to_active(job):
+        elif self.active is not None and job.session_id == self.active.id and not job.detached:
             insort(self._session, (job.seq, job.id))
         else:
-            self.fair.add(job.id, job.project, job.seq)
+            self.fair.add(Waiting(job.seq, job.id, job.project, job.user, job.limit))
 
     def discard(self, job: Job) -> None:
         """Take the job out of whichever queue it stands in, if any."""
@@ -42,40 +51,91 @@ class Queues:
         elif entry in self._system:
             self._system.remove(entry)
 
-    def activate(self, session_id: str, waiting: list[Job]) -> None:
+    def activate(self, session: Session, waiting: list[Job]) -> None:
         """R31: the session's other queued jobs leave the fair-share queue."""
-        self.active = session_id
+        self.active = session
         for job in waiting:
             self.fair.remove(job.id)
             insort(self._session, (job.seq, job.id))
 
     def deactivate(self) -> None:
-        """The device is unlocked. The session's queue must be empty (R23) or failed (R33) by now."""
-        if self._session:
-            raise RuntimeError(f"session {self.active} leaves queued jobs behind: {self._session}")
+        """The device is unlocked. Jobs that the session leaves behind wait like others."""
         self.active = None
+        left, self._session = self._session, []
+        for _, job_id in left:
+            self.add(self._jobs[job_id])
+
+    # who waits
 
     @property
     def session_waits(self) -> bool:
         return bool(self._session)
 
-    def next(self, now: float) -> str | None:
-        """R9. None also when the active session holds the idle device (R2)."""
-        if self._system:
+    @property
+    def system_jobs(self) -> list[str]:
+        return [job_id for _, job_id in self._system]
+
+    @property
+    def session_jobs(self) -> list[str]:
+        return [job_id for _, job_id in self._session]
+
+    # who is next
+
+    def next(self, now: float, *, system: bool = True) -> str | None:
+        """R9, with the windows of R44-R47. None also when the idle device is held for somebody.
+
+        `system` is whether system jobs may go now.
+        """
+        if self._system and system:
             return self._system[0][1]
-        if self._session:
-            return self._session[0][1]
-        if self.active is not None:
+        window = self.calendar.open_at(now)
+        if window is not None and (job_id := self._of_holder(window, now)) is not None:
+            return job_id
+        if window is not None and window.mode is WindowMode.DEDICATED and not self._holds(window):
             return None
-        return self.fair.pick(now)
+        if self.active is not None:
+            return next((i for _, i in self._session if self.fits(self._jobs[i], now)), None)
+        return self.fair.first(lambda job: self._fits(job.project, job.limit, now), now)
+
+    def _of_holder(self, window: Reservation, now: float) -> str | None:
+        """R9 (2), R47: what the window's holder wants to run, unless its own session has the device."""
+        if self._holds(window):
+            return None
+
+        def wanted(job: Waiting) -> bool:
+            in_time = (
+                window.mode is WindowMode.DEDICATED or self._jobs[job.job_id].accepted_at >= window.start
+            )
+            return in_time and self._fits(job.project, job.limit, now)
+
+        return self.fair.first(wanted, now, project=window.project)
+
+    def _holds(self, window: Reservation) -> bool:
+        return self.active is not None and self.active.project == window.project
+
+    def fits(self, job: Job, now: float) -> bool:
+        """R46: the job cannot run into a dedicated window of somebody else."""
+        return job.kind is JobKind.SYSTEM or self._fits(job.project, job.limit, now)
+
+    def _fits(self, project: str, limit: float, now: float) -> bool:
+        window = self.calendar.next_dedicated(now, project)
+        return window is None or now + limit <= window.start
 
     def order(self, now: float) -> Iterator[str]:
-        """Everyone who waits, in the order of R9 as things stand."""
+        """Everyone who waits, in the order of R9 as things stand; nothing is charged meanwhile."""
         for _, job_id in self._system:
             yield job_id
+        window = self.calendar.open_at(now)
+        ahead: list[str] = []
+        rest = list(self.fair.order(now))
+        if window is not None and not self._holds(window):
+            ahead = [i for i in rest if self._jobs[i].project == window.project and self._in_time(i, window)]
+        yield from ahead
         for _, job_id in self._session:
             yield job_id
-        yield from self.fair.order(now)
+        first = set(ahead)
+        yield from (i for i in rest if i not in first)
+        yield from (i for i in self.fair.waiting if self.fair.blocked(self.fair.waiting[i].project))
 
-    def _belongs_to_active(self, job: Job) -> bool:
-        return self.active is not None and job.session_id == self.active and not job.detached
+    def _in_time(self, job_id: str, window: Reservation) -> bool:
+        return window.mode is WindowMode.DEDICATED or self._jobs[job_id].accepted_at >= window.start

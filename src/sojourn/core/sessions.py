@@ -51,13 +51,9 @@ class Sessions:
             self._begin(session, job, now)
         if session.state is SessionState.ACTIVE:
             self._end_hold(session, now)
-            self._book.touch(session, "job started")
         else:
-            others = [j for j in self._book.members(session.id) if j.state is JobState.QUEUED]
-            self._queues.activate(session.id, others)
-            session.activated_at = now
-            self._book.move_session(session, SessionState.ACTIVE, now, "job started")
-        session.last_job_started = now
+            self._activate(session, now)
+        session.last_job_started = session.running_since = now
         session.ttl_left = None
         self._book.set_ttl(session, None)
         self._book.touch(session, "job started")
@@ -67,10 +63,21 @@ class Sessions:
         session.root = root.id
         session.started_at = now
         if session.max_time is None:
-            own = root.own_limit if root.own_limit is not None else self._profile.limit_of(root.program)
-            session.max_time = min(self._profile.max_time, own)
+            session.max_time = self._profile.session_time(root.program, root.own_limit)
         self._book.set_end(session, now + session.max_time)
         session.cache_expires_at = now + session.max_time + self._profile.cache_grace  # R42
+
+    def _activate(self, session: Session, now: float) -> None:
+        """R28, R31. R15: a session that a reservation's holder has overtaken gives the device up (D11)."""
+        if self._queues.active is not None:
+            self._deactivate(self._queues.active, now, "overtaken")
+        others = [j for j in self._book.members(session.id) if j.state is JobState.QUEUED]
+        self._queues.activate(session, others)
+        window = self._queues.calendar.open_at(now)
+        inside = window is not None and window.project == session.project
+        session.window = window.id if window is not None and inside else None
+        session.activated_at = now
+        self._book.move_session(session, SessionState.ACTIVE, now, "job started")
 
     def job_ended(self, job: Job, was: JobState, now: float) -> None:
         """One of its jobs has reached a final state, from the state `was`."""
@@ -79,12 +86,16 @@ class Sessions:
             return
         if was is JobState.RUNNING:
             session.job_seconds += job.charged
+            session.running_since = None
             session.last_job_completed = now
             if session.state is SessionState.PENDING_CLOSED:
                 self._close(session, now, "last job ended")
                 return
-            session.hold_since = now
-            self._book.set_ttl(session, now + session.ttl)  # R22, R25
+            if session.state is SessionState.PENDING_INACTIVE:
+                self._book.move_session(session, SessionState.INACTIVE, now, "job ended")
+            else:
+                session.hold_since = now
+                self._book.set_ttl(session, now + session.ttl)  # R22, R25
         elif self._idles_without_clock(session):
             self._book.set_ttl(session, now)  # its ttl ran out while this job was waiting
         self._book.touch(session, "job ended")
@@ -95,9 +106,12 @@ class Sessions:
         session = self._session_of(job)
         if session is None:
             return
+        session.running_since = None
         if session.state is SessionState.PENDING_CLOSED:  # R36: it may finish, as a plain job
             self._book.detach_job(job, now, "session ended", session.cache_expires_at)
             self._close(session, now, "last job left")
+        elif session.state is SessionState.PENDING_INACTIVE:
+            self._book.move_session(session, SessionState.INACTIVE, now, "job requeued")
         else:
             self._book.set_ttl(session, now + session.ttl)
             self._book.touch(session, "job requeued")
@@ -112,24 +126,26 @@ class Sessions:
     # the ttl clock
 
     def suspend_clock(self, now: float) -> None:
-        """D1: a system job takes the device."""
-        session = self._active()
-        if session is None:
+        """D1, R45: somebody with precedence has the device. Again is no error."""
+        session = self._queues.active
+        if session is None or session.running_since is not None:
             return
-        self._end_hold(session, now)
+        if session.hold_since is not None:
+            self._end_hold(session, now)
+            self._book.touch(session, "clock suspended")
         if session.ttl_at is not None:
             session.ttl_left = max(0.0, session.ttl_at - now)
             self._book.set_ttl(session, None)
-        self._book.touch(session, "system job started")
+            self._book.touch(session, "clock suspended")
 
     def resume_clock(self, now: float) -> None:
-        """D1: the device is free again; nothing happens if no clock was suspended."""
-        session = self._active()
+        """The device is the session's again; nothing happens if no clock was suspended."""
+        session = self._queues.active
         if session is not None and session.ttl_left is not None:
             self._book.set_ttl(session, now + session.ttl_left)
             session.ttl_left = None
             session.hold_since = now
-            self._book.touch(session, "system job ended")
+            self._book.touch(session, "clock resumed")
 
     def ttl_over(self, session: Session, at: float) -> None:
         """R23, R24: deactivate, unless a job is queued and only waits for the device to come back."""
@@ -137,12 +153,33 @@ class Sessions:
         if self._queues.session_waits:
             self._book.touch(session, "ttl over")
             return
-        self._end_hold(session, at)
-        self._end_spell(session, at)
+        self._deactivate(session, at, "ttl over")
+
+    def _deactivate(self, session: Session, now: float, cause: str) -> None:
+        """The session loses the device, at once or when its running job ends."""
+        self._end_hold(session, now)
+        session.ttl_left = None
+        self._book.set_ttl(session, None)
         self._queues.deactivate()
-        self._book.move_session(session, SessionState.INACTIVE, at, "ttl over")
+        running = session.running_since is not None
+        state = SessionState.PENDING_INACTIVE if running else SessionState.INACTIVE
+        self._book.move_session(session, state, now, cause)
 
     # ending
+
+    def window_over(self, window: str, now: float, why: str | None) -> None:
+        """R44: sessions that became active inside the window lose the device; queued jobs fail with `why`,
+        or wait like others when `why` is None."""
+        for session in [s for s in self._book.sessions.values() if s.window == window]:
+            session.window = None
+            if why is not None:
+                for job in self._book.members(session.id):
+                    if job.state is JobState.QUEUED:
+                        self._fail(job, JobState.FAILED, why, codes.WINDOW_OVER, now, "window over")
+            if session.state is SessionState.ACTIVE:
+                self._deactivate(session, now, "window over")
+            self._book.touch(session, "window over")
+            self._finish_drain(session, now)
 
     def drain(self, session: Session, now: float) -> None:
         """R38a."""
@@ -162,36 +199,36 @@ class Sessions:
         cause: str,
         *,
         code: int = codes.SESSION_CLOSED,
+        outcome: JobState = JobState.FAILED,
         spare_accepted: bool = True,
     ) -> None:
-        """R32-R36. Queued jobs fail; accepted ones become plain jobs (R34) unless not spared (R40)."""
+        """R32-R36. Queued jobs get `outcome`; accepted ones become plain (R34) unless not spared (R40)."""
         session.accepting = False
         session.reason = f"Session {session.id} ended at {at_time(now)}: {why}."
-        running = False
         for job in self._book.members(session.id):
-            if job.state is JobState.RUNNING:
-                running = True
-            elif job.state is JobState.ACCEPTED and spare_accepted:
+            if job.state is JobState.ACCEPTED and spare_accepted:
                 self._book.detach_job(job, now, cause, session.cache_expires_at)
-            else:
-                if job.state is JobState.QUEUED:
-                    self._queues.discard(job)
-                job.reason, job.reason_code = session.reason, code
-                self._book.move_job(job, JobState.FAILED, now, cause)
+            elif job.state is not JobState.RUNNING:
+                self._fail(job, outcome, session.reason, code, now, cause)
         self._end_hold(session, now)
         session.ttl_left = None
         self._book.set_ttl(session, None)
         self._book.set_end(session, None)
         self._book.set_unused(session, None)
-        if self._queues.active == session.id:
+        if self._queues.active is session:
             self._queues.deactivate()
-        if running:
+        if session.running_since is not None:
             self._book.move_session(session, SessionState.PENDING_CLOSED, now, cause)
         else:
             self._close(session, now, cause)
 
+    def _fail(self, job: Job, outcome: JobState, reason: str, code: int, now: float, cause: str) -> None:
+        """A job of a session that will not start any more."""
+        self._queues.discard(job)
+        job.reason, job.reason_code = reason, code
+        self._book.move_job(job, outcome, now, cause)
+
     def _close(self, session: Session, now: float, cause: str) -> None:
-        self._end_spell(session, now)
         session.closed_at = now
         self._book.move_session(session, SessionState.CLOSED, now, cause)
 
@@ -199,32 +236,25 @@ class Sessions:
 
     def _end_hold(self, session: Session, now: float) -> None:
         """R49: idle time in which the device was held is a ledger row of its own."""
-        if session.hold_since is None:
+        since, session.hold_since = session.hold_since, None
+        if since is None or session.mode not in self._profile.charge_holds:
             return
         row = self._book.charge(
-            ChargeKind.HELD, session.user, session.project, session.hold_since, now, session_id=session.id
+            ChargeKind.HELD, session.user, session.project, since, now, session_id=session.id
         )
         if row is not None:
-            self._queues.fair.usage.add(session.project, row.seconds, now)
-        session.hold_since = None
-
-    def _end_spell(self, session: Session, now: float) -> None:
-        session.active_seconds = session.elapsed(now)
+            session.held_seconds += row.seconds
+            self._queues.fair.charge(session.project, session.user, row.seconds, now)
 
     # who
 
     def _session_of(self, job: Job) -> Session | None:
         return None if job.detached or job.session_id is None else self._book.sessions.get(job.session_id)
 
-    def _active(self) -> Session | None:
-        return self._book.sessions[self._queues.active] if self._queues.active else None
-
     def _idles_without_clock(self, session: Session) -> bool:
         return (
             session.state is SessionState.ACTIVE
             and session.ttl_at is None
             and session.ttl_left is None
-            and not any(
-                j.state in (JobState.QUEUED, JobState.RUNNING) for j in self._book.members(session.id)
-            )
+            and all(j.state is JobState.ACCEPTED for j in self._book.members(session.id))
         )

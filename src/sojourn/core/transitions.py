@@ -24,13 +24,14 @@ JOB: Mapping[J, frozenset[J]] = MappingProxyType(
 SESSION: Mapping[S, frozenset[S]] = MappingProxyType(
     {
         S.OPEN: frozenset({S.ACTIVE, S.CLOSED}),
-        S.ACTIVE: frozenset({S.INACTIVE, S.PENDING_CLOSED, S.CLOSED}),
+        S.ACTIVE: frozenset({S.INACTIVE, S.PENDING_INACTIVE, S.PENDING_CLOSED, S.CLOSED}),
+        S.PENDING_INACTIVE: frozenset({S.INACTIVE, S.PENDING_CLOSED, S.CLOSED}),
         S.INACTIVE: frozenset({S.ACTIVE, S.CLOSED}),
         S.PENDING_CLOSED: frozenset({S.CLOSED}),
         S.CLOSED: frozenset(),
     }
 )
-"""R23, R28, R32, R35, R36: from each state, where a session may go."""
+"""R23, R28, R32, R35, R36, R44: from each state, where a session may go."""
 
 
 class IllegalTransition(RuntimeError):

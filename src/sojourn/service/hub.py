@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sojourn.config import Settings
-from sojourn.core.fairshare import Usage
+from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import JobState
 from sojourn.execution.fleet import Fleet
 from sojourn.execution.types import Description, DeviceSpec
@@ -30,7 +30,7 @@ class Hub:
     fleet: Fleet
     specs: dict[str, DeviceSpec]
     models: dict[str, str]  # companion -> the device that it looks like
-    usage: Usage
+    usage: FairShareQueue  # of all devices; nobody waits in it
     descriptions: dict[str, Description] = field(default_factory=dict)
     dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
     next_seq: int = 1
@@ -136,7 +136,7 @@ class Hub:
             closed=session.closed_at,
             last_job_started=session.last_job_started,
             last_job_completed=session.last_job_completed,
-            elapsed=session.elapsed(now),
+            elapsed=session.usage(now),
             reason=session.reason,
             timestamps=tuple(record.steps),
         )

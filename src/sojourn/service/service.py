@@ -16,7 +16,7 @@ from sojourn.config import Settings
 from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind
-from sojourn.core.fairshare import Usage
+from sojourn.core.fairshare import FairShareQueue
 from sojourn.execution.fleet import Fleet
 from sojourn.execution.types import Description, DeviceUnavailable, WorkerPhase, WorkerState
 from sojourn.service.accounts import Accounts
@@ -77,15 +77,15 @@ class Service:
         )
         window = profile_of(self.settings, "").fair_share_window
         hub = self._hub = Hub(
-            self.settings,
-            store,
-            self.clock,
-            accounts,
-            Records(),
-            fleet,
-            devices,
-            models(devices),
-            Usage(window),
+            settings=self.settings,
+            store=store,
+            clock=self.clock,
+            accounts=accounts,
+            records=Records(),
+            fleet=fleet,
+            specs=devices,
+            models=models(devices),
+            usage=FairShareQueue(window),
         )
         self.accounts = accounts
         jobs, sessions = self._jobs, self._sessions = Jobs(hub), Sessions(hub)
@@ -135,6 +135,7 @@ class Service:
 
     async def _recover(self, hub: Hub) -> None:
         jobs, sessions = await hub.store.live()
+        windows, halts = await hub.store.windows_and_halts()
         now = self.clock.now()
         hub.next_seq = await hub.store.last_seq() + 1
         # a device that is not configured any more keeps its queue: its users can still look and cancel
@@ -144,8 +145,8 @@ class Service:
         steps: list[asyncio.Future[None]] = []
         for name in names:
             lane = Lane(name, profile_of(self.settings, name))
-            for _, project, seconds, at in charges:
-                lane.queues.fair.usage.add(project, seconds, at)
+            for user, project, seconds, at in charges:
+                lane.fair.charge(project, user, seconds, at)
             desk = hub.dispatchers[name] = Dispatcher(
                 lane,
                 store=hub.store,
@@ -164,7 +165,12 @@ class Service:
                     name, kept.session, list(kept.timestamps)
                 )
             # the lane changes its entities, the records show committed ones: each has its own
-            lost = lane.restore([copy(s.job) for s in own_jobs], [copy(s.session) for s in own_sessions])
+            lost = lane.restore(
+                [copy(s.job) for s in own_jobs],
+                [copy(s.session) for s in own_sessions],
+                [window for device, window in windows if device == name],
+                halts.get(name),
+            )
             if name in hub.specs:
                 steps.append(desk.feed(ev.Tick()))  # what is overdue fires first
             for event in lost:
@@ -172,8 +178,8 @@ class Service:
                 steps.append(desk.feed(event))
         for step in steps:  # nobody sees a state of before the restart
             await step
-        for _, project, seconds, at in charges:
-            hub.usage.add(project, seconds, at)
+        for user, project, seconds, at in charges:
+            hub.usage.charge(project, user, seconds, at)
         for stored in jobs:
             if stored.device in hub.specs and stored.job.state == "accepted":
                 await self._jobs.recover(hub.dispatchers[stored.device], stored)
@@ -199,7 +205,7 @@ class Service:
         """Usage reaches the other lanes as an event (R48)."""
         if self._hub is None or charge.kind is ChargeKind.SYSTEM:
             return
-        self._hub.usage.add(charge.project, charge.seconds, charge.end)
+        self._hub.usage.charge(charge.project, charge.user, charge.seconds, charge.end)
         report = ev.UsageReported(charge.user, charge.project, charge.seconds, charge.end)
         for name, desk in self._hub.dispatchers.items():
             if name != device:
@@ -276,7 +282,7 @@ class Service:
     def usage(self, who: Principal) -> UsageView:
         hub = self.hub
         hub.usage.expire(self.clock.now())
-        return UsageView(limit_seconds=None, consumed_seconds=hub.usage.of(who.project_id))
+        return UsageView(limit_seconds=None, consumed_seconds=hub.usage.used(who.project_id))
 
     def alive(self) -> dict[str, Any]:
         return {"alive": True}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sojourn.core.model import Job, JobKind, JobState, Mode, Session, SessionState
+from sojourn.core.calendar import AfterWindow, Reservation, WindowMode
+from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, Session, SessionState
 from sojourn.store.unit import JobMeta
 
 
@@ -79,7 +80,26 @@ def session_of(row: Any) -> Session:
         cache_expires_at=row.cache_expires_at,
         last_job_started=row.last_job_started,
         last_job_completed=row.last_job_completed,
-        active_seconds=row.active_seconds,
+        running_since=row.running_since,
+        window=row.window_id,
         job_seconds=row.job_seconds,
+        held_seconds=row.held_seconds,
         reason=row.reason,
     )
+
+
+def reservation_of(row: Any) -> Reservation:
+    return Reservation(
+        id=row.id,
+        project=row.project_id,
+        user=row.user_id,
+        start=row.starts_at,
+        end=row.ends_at,
+        mode=WindowMode(row.mode),
+        after_window=AfterWindow(row.after_window),
+        idle_since=row.idle_since,
+    )
+
+
+def halt_of(row: Any) -> Halt:
+    return Halt(HaltMode(row.mode), row.by, row.message, row.since, row.until)

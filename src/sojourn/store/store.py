@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from sojourn.core.model import Job, JobState, Session, SessionState
+from sojourn.core.calendar import Reservation
+from sojourn.core.model import Halt, Job, JobState, Session, SessionState
 from sojourn.store import tables as t
 from sojourn.store.engine import sqlite_engine
 from sojourn.store.migrate import upgrade
-from sojourn.store.rows import job_of, meta_of, session_of
+from sojourn.store.rows import halt_of, job_of, meta_of, reservation_of, session_of
 from sojourn.store.unit import JobMeta, Unit
 from sojourn.store.writer import Writer
 
@@ -120,6 +121,18 @@ class Store:
                 select(t.sessions).where(t.sessions.c.state != SessionState.CLOSED.value)
             ).all()
             return found, [_with_steps(connection, row) for row in sessions]
+
+        return await self.read(work)
+
+    async def windows_and_halts(self) -> tuple[list[tuple[str, Reservation]], dict[str, Halt]]:
+        """(device, reservation) of each that has not ended, and the devices that are not online."""
+
+        def work(connection: Connection) -> tuple[list[tuple[str, Reservation]], dict[str, Halt]]:
+            c = t.reservations.c
+            query = select(t.reservations).where(c.state.in_(("booked", "open"))).order_by(c.starts_at)
+            windows = [(row.device, reservation_of(row)) for row in connection.execute(query)]
+            halts = {row.device: halt_of(row) for row in connection.execute(select(t.device_states))}
+            return windows, halts
 
         return await self.read(work)
 

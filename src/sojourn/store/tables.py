@@ -47,7 +47,20 @@ projects = Table(
     Column("name", String(100), nullable=False, unique=True),
     Column("crn", String(300), nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
+    Column("account", String(100), nullable=False, server_default="default"),
+    Column("weight", Float, nullable=False, server_default="1"),
+    Column("allocation", Float),  # device seconds in the window; none: no limit (R50)
+    Column("plan", String(20), nullable=False, server_default="premium"),
+    Column("limits", Text, nullable=False, server_default="{}"),  # JSON, R50
 )
+
+share_accounts = Table(
+    "share_accounts",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("weight", Float, nullable=False),
+)
+"""The top of the share tree (R48); an account that is not here has weight 1."""
 
 users = Table(
     "users",
@@ -65,6 +78,8 @@ memberships = Table(
     Column("user_id", ForeignKey("users.id"), primary_key=True),
     Column("project_id", ForeignKey("projects.id"), primary_key=True),
     Column("created_at", Float, nullable=False),
+    Column("weight", Float, nullable=False, server_default="1"),
+    Column("admin", Boolean, nullable=False, server_default="0"),  # may book for the project (R47)
 )
 
 api_keys = Table(
@@ -185,8 +200,10 @@ sessions = Table(
     Column("cache_expires_at", Float),
     Column("last_job_started", Float),
     Column("last_job_completed", Float),
-    Column("active_seconds", Float, nullable=False),
+    Column("running_since", Float),
+    Column("window_id", String(40)),
     Column("job_seconds", Float, nullable=False),
+    Column("held_seconds", Float, nullable=False),
     Column("reason", Text),
     Index(
         "uq_sessions_one_active",
@@ -203,6 +220,47 @@ sessions = Table(
     ),
     Index("ix_sessions_owner", "user_id", "project_id", "created_at"),
 )
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("device", String(100), nullable=False),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("user_id", ForeignKey("users.id"), nullable=False),
+    Column("starts_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Column("mode", String(20), nullable=False),
+    Column("after_window", String(20), nullable=False),
+    Column("idle_since", Float),
+    Column("state", String(20), nullable=False),  # booked, open, ended, cancelled
+    Column("changed_at", Float, nullable=False),
+    Index("ix_reservations_device", "device", "starts_at"),
+)
+
+device_states = Table(
+    "device_states",
+    metadata,
+    Column("device", String(100), primary_key=True),
+    Column("mode", String(20), nullable=False),
+    Column("by", String(100), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("until", Float),
+)
+"""Devices that an operator has paused, drained or taken into maintenance; those online have no row."""
+
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("device", String(100), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("job_id", String(40)),
+    Column("configuration_hash", String(64), nullable=False),
+    Column("properties_hash", String(64)),
+)
+"""Every calibration of every device, oldest with the lowest number; the bytes are blobs."""
 
 ledger = Table(
     "ledger",

@@ -10,11 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, bindparam, delete, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sojourn.core.effects import Charge, Effect, JobChanged, SessionChanged
-from sojourn.core.model import Job, JobState, Session, SessionState
+from sojourn.core.effects import (
+    Charge,
+    DeviceChanged,
+    Effect,
+    JobChanged,
+    ReservationChanged,
+    SessionChanged,
+)
+from sojourn.core.model import Halt, Job, JobState, Session, SessionState
 from sojourn.store import tables as t
 
 LEARNT = (
@@ -90,6 +97,7 @@ class Unit:
         put_blobs(connection, self.blobs)
         self._write_sessions(connection)
         self._write_jobs(connection)
+        self._write_device(connection)
         self._write_ledger(connection)
         self._write_story(connection)
 
@@ -131,6 +139,19 @@ class Unit:
                 connection.execute(insert(t.sessions), row | {"device": self.device})
             else:
                 connection.execute(_UPDATE_SESSION, row | {"b_id": session.id})
+
+    def _write_device(self, connection: Connection) -> None:
+        """Reservations and what operators want of the device: rare, so written one by one."""
+        for effect in self.effects:
+            if isinstance(effect, ReservationChanged):
+                row = reservation_row(effect) | {"device": self.device}
+                same = t.reservations.c.id == row["id"]
+                if not connection.execute(update(t.reservations).where(same).values(row)).rowcount:
+                    connection.execute(insert(t.reservations), row)
+            elif isinstance(effect, DeviceChanged):
+                connection.execute(delete(t.device_states).where(t.device_states.c.device == self.device))
+                if effect.halt is not None:
+                    connection.execute(insert(t.device_states), halt_row(self.device, effect.halt))
 
     def _write_ledger(self, connection: Connection) -> None:
         rows = [
@@ -213,6 +234,33 @@ def job_row(job: Job) -> dict[str, Any]:
     }
 
 
+def reservation_row(effect: ReservationChanged) -> dict[str, Any]:
+    window = effect.reservation
+    return {
+        "id": window.id,
+        "project_id": window.project,
+        "user_id": window.user,
+        "starts_at": window.start,
+        "ends_at": window.end,
+        "mode": window.mode.value,
+        "after_window": window.after_window.value,
+        "idle_since": window.idle_since,
+        "state": effect.state,
+        "changed_at": effect.at,
+    }
+
+
+def halt_row(device: str, halt: Halt) -> dict[str, Any]:
+    return {
+        "device": device,
+        "mode": halt.mode.value,
+        "by": halt.by,
+        "message": halt.message,
+        "since": halt.since,
+        "until": halt.until,
+    }
+
+
 _SAME_NAME = (
     "id",
     "state",
@@ -231,8 +279,9 @@ _SAME_NAME = (
     "cache_expires_at",
     "last_job_started",
     "last_job_completed",
-    "active_seconds",
+    "running_since",
     "job_seconds",
+    "held_seconds",
     "reason",
 )
 
@@ -245,6 +294,7 @@ def session_row(session: Session) -> dict[str, Any]:
     row["project_id"] = session.project
     row["first_job"] = session.first
     row["root_job"] = session.root
+    row["window_id"] = session.window
     return row
 
 
@@ -254,6 +304,7 @@ _SESSION_COLUMNS = [
     *(c for c in _SAME_NAME if c not in ("id", "created_at", "ttl")),
     "first_job",
     "root_job",
+    "window_id",
 ]
 _UPDATE_JOB = (
     update(t.jobs).where(t.jobs.c.id == bindparam("b_id")).values({c: bindparam(c) for c in _JOB_COLUMNS})

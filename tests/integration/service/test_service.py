@@ -155,7 +155,7 @@ def test_usage_reaches_the_other_devices(house: Houses) -> None:
         assert h.service.usage(ann).consumed_seconds == 500.0
         assert h.service.usage(bob).consumed_seconds == 0.0
         lane = h.service.hub.dispatchers["mock"].lane
-        assert lane.queues.fair.usage.of(ann.project_id) == 500.0
+        assert lane.fair.used(ann.project_id) == 500.0
 
     house(body)
 

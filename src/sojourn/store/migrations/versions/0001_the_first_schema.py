@@ -15,6 +15,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_blobs")),
     )
     op.create_table(
+        "calibrations",
+        sa.Column("device", sa.String(length=100), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("job_id", sa.String(length=40), nullable=True),
+        sa.Column("configuration_hash", sa.String(length=64), nullable=False),
+        sa.Column("properties_hash", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("device", "number", name=op.f("pk_calibrations")),
+    )
+    op.create_table(
+        "device_states",
+        sa.Column("device", sa.String(length=100), nullable=False),
+        sa.Column("mode", sa.String(length=20), nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.Column("until", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("device", name=op.f("pk_device_states")),
+    )
+    op.create_table(
         "ledger",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),
@@ -43,9 +63,20 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("crn", sa.String(length=300), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("account", sa.String(length=100), server_default="default", nullable=False),
+        sa.Column("weight", sa.Float(), server_default="1", nullable=False),
+        sa.Column("allocation", sa.Float(), nullable=True),
+        sa.Column("plan", sa.String(length=20), server_default="premium", nullable=False),
+        sa.Column("limits", sa.Text(), server_default="{}", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("crn", name=op.f("uq_projects_crn")),
         sa.UniqueConstraint("name", name=op.f("uq_projects_name")),
+    )
+    op.create_table(
+        "share_accounts",
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("weight", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_share_accounts")),
     )
     op.create_table(
         "story",
@@ -157,10 +188,32 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=40), nullable=False),
         sa.Column("project_id", sa.String(length=40), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("weight", sa.Float(), server_default="1", nullable=False),
+        sa.Column("admin", sa.Boolean(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_memberships_project_id")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_memberships_user_id")),
         sa.PrimaryKeyConstraint("user_id", "project_id", name=op.f("pk_memberships")),
     )
+    op.create_table(
+        "reservations",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("device", sa.String(length=100), nullable=False),
+        sa.Column("project_id", sa.String(length=40), nullable=False),
+        sa.Column("user_id", sa.String(length=40), nullable=False),
+        sa.Column("starts_at", sa.Float(), nullable=False),
+        sa.Column("ends_at", sa.Float(), nullable=False),
+        sa.Column("mode", sa.String(length=20), nullable=False),
+        sa.Column("after_window", sa.String(length=20), nullable=False),
+        sa.Column("idle_since", sa.Float(), nullable=True),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("changed_at", sa.Float(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_reservations_project_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_reservations_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reservations")),
+    )
+    with op.batch_alter_table("reservations", schema=None) as batch_op:
+        batch_op.create_index("ix_reservations_device", ["device", "starts_at"], unique=False)
+
     op.create_table(
         "sessions",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -186,8 +239,10 @@ def upgrade() -> None:
         sa.Column("cache_expires_at", sa.Float(), nullable=True),
         sa.Column("last_job_started", sa.Float(), nullable=True),
         sa.Column("last_job_completed", sa.Float(), nullable=True),
-        sa.Column("active_seconds", sa.Float(), nullable=False),
+        sa.Column("running_since", sa.Float(), nullable=True),
+        sa.Column("window_id", sa.String(length=40), nullable=True),
         sa.Column("job_seconds", sa.Float(), nullable=False),
+        sa.Column("held_seconds", sa.Float(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_sessions_project_id")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sessions_user_id")),

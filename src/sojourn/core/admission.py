@@ -1,0 +1,117 @@
+"""What a lane says to a new job or session: a refusal with its reason, or warnings. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sojourn.core import codes
+from sojourn.core.calendar import Calendar
+from sojourn.core.effects import Rejected
+from sojourn.core.events import JobAccepted
+from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.model import Halt, HaltMode, JobKind, Session
+from sojourn.core.profile import SESSION_PROGRAMS, Profile
+from sojourn.core.words import at_time, seconds
+
+
+def draining(device: str, halt: Halt | None) -> Rejected | None:
+    if halt is None or halt.mode is not HaltMode.DRAINING:
+        return None
+    why = halt.message or "no reason was given"
+    return Rejected(
+        codes.DEVICE_DRAINING,
+        f"{device} is being drained by {halt.by} and takes no new work: {why}. "
+        "Use another device, or try later.",
+    )
+
+
+def job(
+    event: JobAccepted, sessions: Mapping[str, Session], profile: Profile, device: str, halt: Halt | None
+) -> Rejected | None:
+    """R5, R6, R20, R35, R52."""
+    if event.kind is JobKind.SYSTEM:
+        return None
+    session = sessions.get(event.session_id) if event.session_id is not None else None
+    if event.session_id is not None:
+        refused = _in_session(event, session, profile, device)
+        if refused is not None:
+            return refused
+    elif (refused := draining(device, halt)) is not None:
+        return refused
+    if event.own_limit is not None and event.own_limit > profile.job_cap:
+        return Rejected(
+            codes.OVER_LIMIT,
+            f"The job's max_execution_time is {seconds(event.own_limit)}; no job runs longer than "
+            f"{seconds(profile.job_cap)} here. Ask for less, or split the job.",
+        )
+    return None
+
+
+def _in_session(
+    event: JobAccepted, session: Session | None, profile: Profile, device: str
+) -> Rejected | None:
+    if session is None:
+        return Rejected(
+            codes.SESSION_CLOSED,
+            f"Session {event.session_id} is not open on {device}. Open a new session.",
+        )
+    if not session.accepting:
+        return Rejected(
+            codes.SESSION_CLOSED,
+            f"Session {session.id} takes no more jobs: {session.reason or 'it was closed'}. "
+            "A session cannot be reopened; open a new one.",
+        )
+    if event.program not in SESSION_PROGRAMS:
+        return Rejected(
+            codes.NOT_IN_SESSION,
+            f"Program {event.program!r} cannot run in a session; these can: "
+            f"{', '.join(sorted(SESSION_PROGRAMS))}. Submit it without a session.",
+        )
+    longest = session.max_time if session.max_time is not None else profile.max_time
+    if event.own_limit is not None and event.own_limit > longest:
+        return Rejected(
+            codes.OVER_LIMIT,
+            f"The job's max_execution_time is {seconds(event.own_limit)} but session {session.id} lasts "
+            f"at most {seconds(longest)} (max_time). Ask for less, or open a longer session.",
+        )
+    return None
+
+
+def session(max_time: float | None, profile: Profile, device: str, halt: Halt | None) -> Rejected | None:
+    """R20."""
+    if (refused := draining(device, halt)) is not None:
+        return refused
+    if max_time is not None and not 0 < max_time <= profile.max_time:
+        return Rejected(
+            codes.OVER_LIMIT,
+            f"max_time is {seconds(max_time)}; on {device} a session lasts more than 0 s and at most "
+            f"{seconds(profile.max_time)}. Ask for a time in that range.",
+        )
+    return None
+
+
+def warnings(
+    what: str, length: float, project: str, calendar: Calendar, fair: FairShareQueue, now: float
+) -> Iterator[str]:
+    """R44, R50: what the user should know about `length` seconds of work, said at once."""
+    window = calendar.open_at(now)
+    if window is not None and window.project == project and now + length > window.end:
+        yield (
+            f"This {what} may take {seconds(length)}, but your reservation {window.id} ends at "
+            f"{at_time(window.end)}; jobs of a session that have not started by then "
+            + ("fail." if window.after_window == "fail" else "wait in the queue.")
+        )
+    elif window is not None and window.project != project and window.mode == "dedicated":
+        yield f"Reservation {window.id} has the device until {at_time(window.end)}."
+    ahead = calendar.next_dedicated(now, project)
+    if ahead is not None and now + length > ahead.start:
+        yield (
+            f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
+            f"a {what} of {seconds(length)} does not fit before it."
+        )
+    if fair.blocked(project):
+        allocation = fair.shares.project(project).allocation
+        yield (
+            f"Your project has used up its allocation of {seconds(allocation or 0.0)}: the {what} is queued "
+            "and starts when usage has left the window, or an operator grants more."
+        )

@@ -1,0 +1,95 @@
+"""Reservations of one device: who has it when (R43-R47). Pure arithmetic on windows; no states of jobs."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class WindowMode(StrEnum):
+    """R47. `dedicated`: nothing else runs. `priority`: the holder's jobs submitted in the window go first."""
+
+    DEDICATED = "dedicated"
+    PRIORITY = "priority"
+
+
+class AfterWindow(StrEnum):
+    """R44: what becomes of the queued jobs of a session that became active inside the window."""
+
+    FAIL = "fail"
+    REQUEUE = "requeue"
+
+
+@dataclass(slots=True)
+class Reservation:
+    """`[start, end)` in seconds since the epoch, for the users of `project`.
+
+    `idle_since` is since when the device has stood idle for the holder in an open dedicated window.
+    """
+
+    id: str
+    project: str
+    user: str  # who booked
+    start: float
+    end: float
+    mode: WindowMode = WindowMode.DEDICATED
+    after_window: AfterWindow = AfterWindow.FAIL
+    idle_since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+    def open_at(self, at: float) -> bool:
+        return self.start <= at < self.end
+
+
+class Calendar:
+    """Reservations that have not ended, by start; none overlap."""
+
+    def __init__(self) -> None:
+        self._windows: list[Reservation] = []
+
+    def __iter__(self) -> Iterator[Reservation]:
+        return iter(self._windows)
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def get(self, reservation_id: str) -> Reservation | None:
+        return next((w for w in self._windows if w.id == reservation_id), None)
+
+    def overlapping(self, start: float, end: float) -> Reservation | None:
+        """The first booked window that shares time with `[start, end)`."""
+        return next((w for w in self._windows if w.start < end and start < w.end), None)
+
+    def add(self, window: Reservation) -> None:
+        """ValueError when it overlaps another one."""
+        if self.overlapping(window.start, window.end) is not None:
+            raise ValueError(f"reservation {window.id} overlaps another one")
+        self._windows.insert(bisect_right(self._windows, window.start, key=lambda w: w.start), window)
+
+    def remove(self, reservation_id: str) -> None:
+        self._windows = [w for w in self._windows if w.id != reservation_id]
+
+    def open_at(self, now: float) -> Reservation | None:
+        """The window that is open."""
+        first = self._windows[0] if self._windows else None
+        return first if first is not None and first.open_at(now) else None
+
+    def next_dedicated(self, now: float, project: str | None = None) -> Reservation | None:
+        """The next dedicated window that begins after `now` and is not `project`'s own."""
+        return next(
+            (
+                w
+                for w in self._windows
+                if w.start > now and w.mode is WindowMode.DEDICATED and w.project != project
+            ),
+            None,
+        )
+
+    def booked(self, project: str) -> float:
+        """Seconds that the project holds in windows that have not ended."""
+        return sum(w.seconds for w in self._windows if w.project == project)
