@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sojourn.cli import demo, env, jobs, look, serve, users
+from sojourn.cli import demo, env, jobs, look, serve, users, why
 from sojourn.cli.errors import CliError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(users.app, name="users")
 app.command("devices")(look.devices)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(look.sessions_app, name="sessions")
+app.command("why")(why.why)
 app.command("demo")(demo.demo)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
 
 from sojourn.core import Mode, codes
 from sojourn.core import events as ev
+from sojourn.core.explain import explain
 from sojourn.core.model import JobState
 from sojourn.execution.types import DeviceUnavailable, JobRefused, Prepared
 from sojourn.service import ids
@@ -22,7 +23,15 @@ from sojourn.service.hub import Hub
 from sojourn.service.polls import Polls
 from sojourn.service.records import JobRecord
 from sojourn.service.submit import Body, Earlier, RecentSubmits, check_tags, parse
-from sojourn.service.views import JobFilter, JobPage, JobView, Principal, StoryLine
+from sojourn.service.views import (
+    JobFilter,
+    JobPage,
+    JobView,
+    Principal,
+    ReasonView,
+    StoryLine,
+    WhyView,
+)
 from sojourn.store import JobMeta
 from sojourn.store.store import JobQuery, StoredJob
 
@@ -250,6 +259,18 @@ class Jobs:
         for view in views:
             self._recent.named(view.id)
         return JobPage(views, count)
+
+    async def why(self, who: Principal, job_id: str) -> WhyView:
+        """Why the job waits, from the lane that will start it; no reasons when it does not wait."""
+        record = await self._named(who, job_id)
+        lane = self._hub.dispatchers[record.device].lane
+        found = explain(lane, job_id)
+        state = record.job.state.value
+        if found is None:
+            return WhyView(job_id, record.device, state, None, lane.depth)
+        name = self._hub.accounts.project_name
+        reasons = [ReasonView(type(r).__name__, r.sentence(name), asdict(r)) for r in found.reasons]
+        return WhyView(job_id, record.device, state, found.position, found.depth, tuple(reasons))
 
     async def story(self, who: Principal, job_id: str) -> list[StoryLine]:
         await self._named(who, job_id)

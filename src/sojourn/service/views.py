@@ -168,3 +168,24 @@ class StoryLine:
     after: str
     reason: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonView:
+    """One reason why a job waits: its kind, a sentence for people, and the facts behind it."""
+
+    kind: str
+    sentence: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WhyView:
+    """`position` jobs go before it, the running one counts; `depth` wait on the device in all."""
+
+    id: str
+    device: str
+    state: str
+    position: int | None
+    depth: int
+    reasons: tuple[ReasonView, ...] = ()

@@ -351,3 +351,18 @@ def test_deleting_a_job_forgets_it_and_its_bytes(house: Houses) -> None:
             await h.service.job(ann, job.id)
 
     house(body)
+
+
+def test_a_waiting_job_is_told_why_with_names(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        one = await h.submit(ann, job_body("slow"))
+        await h.running(ann, one.id)
+        two = await h.submit(bob, job_body("slow"))
+        found = await h.service.why(bob, two.id)
+        assert (found.position, found.depth) == (1, 1)
+        assert [r.kind for r in found.reasons] == ["Running"]
+        assert found.reasons[0].sentence == f"job {one.id} of project anns is running"
+        assert (await h.service.why(ann, one.id)).reasons == ()
+
+    house(body)

@@ -134,6 +134,10 @@ def create_own(api: Api) -> FastAPI:
     async def job(who: Caller, job_id: Id) -> models.Job:
         return models.Job.of(await service.job(who, job_id))
 
+    @app.get("/jobs/{job_id}/why")
+    async def why(who: Caller, job_id: Id) -> models.Why:
+        return models.Why.of(await service.why(who, job_id))
+
     @app.get("/jobs/{job_id}/story")
     async def story(who: Caller, job_id: Id) -> models.Story:
         lines = await service.story(who, job_id)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.wire import iso
-from sojourn.service.views import DeviceView, JobView, SessionView, StoryLine, UserView
+from sojourn.service.views import DeviceView, JobView, SessionView, StoryLine, UserView, WhyView
 
 Time = str
 
@@ -271,3 +271,34 @@ class Usage(BaseModel):
     consumed_seconds: float
     limit_seconds: float | None
     limit_reached: bool
+
+
+class Reason(BaseModel):
+    """One reason why a job waits. `facts` are the numbers and ids behind the sentence."""
+
+    kind: str
+    sentence: str
+    facts: dict[str, Any]
+
+
+class Why(BaseModel):
+    """`position` jobs go before it, the running one counts; `depth` wait on its device in all."""
+
+    id: str
+    device: str
+    state: str
+    position: int | None
+    depth: int
+    reasons: list[Reason]
+
+    @classmethod
+    def of(cls, view: WhyView) -> Self:
+        reasons = [Reason(kind=r.kind, sentence=r.sentence, facts=dict(r.facts)) for r in view.reasons]
+        return cls(
+            id=view.id,
+            device=view.device,
+            state=view.state,
+            position=view.position,
+            depth=view.depth,
+            reasons=reasons,
+        )

@@ -1,0 +1,36 @@
+"""Owns `sojourn why`: the reasons for which a job waits, as the queue itself gives them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from sojourn.cli import show
+from sojourn.cli.api import Api
+from sojourn.cli.options import Config, Data, Json, Token, Url, where
+
+
+def why(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")],
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Say why a job waits, and how many go before it."""
+    found = Api.of(where(url, token, config, data)).get(f"/jobs/{quote(job_id, safe='')}/why")
+    if json:
+        show.as_json(found)
+        return
+    show.facts([("job", found["id"]), ("state", found["state"]), ("jobs before it", found["position"])])
+    if found["reasons"]:
+        show.line("it waits because")
+    elif found["state"] in ("accepted", "queued"):
+        show.line("nothing keeps it; it starts now")
+    else:
+        show.line(f"it does not wait: it is {found['state']}")
+    for reason in found["reasons"]:
+        show.line(f"- {reason['sentence']}")

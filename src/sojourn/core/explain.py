@@ -1,0 +1,273 @@
+"""Why a job waits: typed reasons, computed from the lane itself, so they are as true as its next decision.
+
+Reads a lane and changes nothing. Position, depth and reasons come from one look at one order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sojourn.core.calendar import WindowMode
+from sojourn.core.lane import Lane
+from sojourn.core.model import HaltMode, Job, JobState
+from sojourn.core.words import at_time, seconds
+
+Name = Callable[[str], str]
+"""From a project's id to its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """R51: accepted, not yet queued."""
+
+    def sentence(self, _: Name) -> str:
+        return "the job is still being checked and prepared"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStopped:
+    """An operator wants nothing to start."""
+
+    mode: HaltMode
+    by: str
+    message: str
+    until: float | None
+
+    def sentence(self, _: Name) -> str:
+        why = f": {self.message}" if self.message else ""
+        until = f" (expected until {at_time(self.until)})" if self.until is not None else ""
+        return f"the device is {_STOPPED[self.mode]} by {self.by}{why}{until}"
+
+
+_STOPPED = {
+    HaltMode.PAUSED: "paused",
+    HaltMode.MAINTENANCE: "in maintenance",
+    HaltMode.DRAINING: "being drained",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDown:
+    """The device could not run a job now."""
+
+    reason: str
+
+    def sentence(self, _: Name) -> str:
+        return f"the device is not available: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationUsed:
+    """R50: its project has nothing left to spend."""
+
+    project: str
+    used: float
+    allocation: float
+
+    def sentence(self, name: Name) -> str:
+        return (
+            f"project {name(self.project)} has used {seconds(round(self.used, 3))} of its allocation of "
+            f"{seconds(self.allocation)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """R45, R47: somebody else's window is open."""
+
+    reservation: str
+    project: str
+    mode: WindowMode
+    until: float
+
+    def sentence(self, name: Name) -> str:
+        what = "has the device" if self.mode is WindowMode.DEDICATED else "goes first"
+        whose = f"reservation {self.reservation} of project {name(self.project)}"
+        return f"{whose} {what} until {at_time(self.until)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DoesNotFit:
+    """R46: it could run into somebody's dedicated window."""
+
+    reservation: str
+    start: float
+    end: float
+    limit: float
+
+    def sentence(self, _: Name) -> str:
+        return (
+            f"with its limit of {seconds(self.limit)} it does not fit before reservation "
+            f"{self.reservation}, from {at_time(self.start)} to {at_time(self.end)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The device is busy; nothing is preempted (R11)."""
+
+    job_id: str
+    project: str
+    session_id: str | None
+
+    def sentence(self, name: Name) -> str:
+        where = f" of session {self.session_id}" if self.session_id else ""
+        return f"job {self.job_id}{where} of project {name(self.project)} is running"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemJobsAhead:
+    """R9 (1)."""
+
+    count: int
+
+    def sentence(self, _: Name) -> str:
+        return f"{_jobs(self.count, 'system job')} ahead"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHolds:
+    """R2: another session has the device; `held_until` is the end of its idle hold as things stand."""
+
+    session_id: str
+    project: str
+    jobs_ahead: int
+    held_until: float | None
+
+    def sentence(self, name: Name) -> str:
+        whose = f"session {self.session_id} of project {name(self.project)}"
+        if self.jobs_ahead:
+            more = "job" if self.jobs_ahead == 1 else "jobs"
+            return f"the active {whose} goes first with {self.jobs_ahead} more {more}"
+        if self.held_until is not None:
+            return f"the active {whose} holds the device until {at_time(self.held_until)} or its next job"
+        return f"the active {whose} has the device"
+
+
+@dataclass(frozen=True, slots=True)
+class JobsAhead:
+    """Others in the same queue go first; counts by project."""
+
+    by_project: tuple[tuple[str, int], ...]
+
+    @property
+    def count(self) -> int:
+        return sum(n for _, n in self.by_project)
+
+    def sentence(self, name: Name) -> str:
+        whose = ", ".join(f"{n} of project {name(project)}" for project, n in self.by_project)
+        return f"{_jobs(self.count, 'job')} ahead in the queue ({whose})"
+
+
+@dataclass(frozen=True, slots=True)
+class OverShare:
+    """R48: its project has used more than it is entitled to among those who wait."""
+
+    project: str
+    ratio: float
+
+    def sentence(self, name: Name) -> str:
+        return f"project {name(self.project)} has used {self.ratio:.1f}x its share"
+
+
+Reason = (
+    Preparing
+    | DeviceStopped
+    | DeviceDown
+    | AllocationUsed
+    | Reserved
+    | DoesNotFit
+    | Running
+    | SystemJobsAhead
+    | SessionHolds
+    | JobsAhead
+    | OverShare
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`position` jobs are before it (the running one counts); `depth` wait on the device in all."""
+
+    job_id: str
+    position: int | None
+    depth: int
+    reasons: tuple[Reason, ...]
+
+
+def explain(lane: Lane, job_id: str) -> Explanation | None:
+    """Why the job waits on this lane, as of the lane's last event; None unless it is accepted or queued."""
+    job = lane.book.jobs.get(job_id)
+    if job is None or job.state is JobState.RUNNING:
+        return None
+    if job.state is JobState.ACCEPTED:
+        return Explanation(job_id, None, lane.depth, (Preparing(), *_of_device(lane)))
+    order = lane.order()
+    ahead = order[: order.index(job_id)]
+    reasons = [*_of_device(lane), *_of_time(lane, job), *_of_queue(lane, job, ahead)]
+    return Explanation(job_id, len(ahead) + (lane.running is not None), lane.depth, tuple(reasons))
+
+
+def _of_device(lane: Lane) -> list[Reason]:
+    found: list[Reason] = []
+    if lane.halt is not None and lane.halt.mode is not HaltMode.DRAINING:
+        found.append(DeviceStopped(lane.halt.mode, lane.halt.by, lane.halt.message, lane.halt.until))
+    if not lane.ready:
+        found.append(DeviceDown(lane.lost_because))
+    return found
+
+
+def _of_time(lane: Lane, job: Job) -> list[Reason]:
+    """Windows and allocations: what keeps the job from starting even when it is its turn."""
+    found: list[Reason] = []
+    if lane.fair.blocked(job.project) and job.id in lane.fair:
+        allocation = lane.fair.shares.project(job.project).allocation
+        found.append(AllocationUsed(job.project, lane.fair.used(job.project), allocation or 0.0))
+    window = lane.calendar.open_at(lane.now)
+    if window is not None and window.project != job.project and window.mode is WindowMode.DEDICATED:
+        found.append(Reserved(window.id, window.project, window.mode, window.end))
+    ahead = lane.calendar.next_dedicated(lane.now, job.project)
+    if ahead is not None and not lane.queues.fits(job, lane.now):
+        found.append(DoesNotFit(ahead.id, ahead.start, ahead.end, job.limit))
+    return found
+
+
+def _of_queue(lane: Lane, job: Job, ahead: list[str]) -> list[Reason]:
+    """Who goes first."""
+    found: list[Reason] = []
+    if lane.run is not None:
+        busy = lane.book.jobs.get(lane.run.job_id)
+        if busy is not None:
+            found.append(Running(busy.id, busy.project, busy.session_id))
+    system = set(lane.queues.system_jobs).intersection(ahead)
+    if system:
+        found.append(SystemJobsAhead(len(system)))
+    mine = set(lane.queues.session_jobs)
+    active = lane.queues.active
+    if active is not None and job.id not in mine:
+        first = [i for i in ahead if i in mine]
+        found.append(SessionHolds(active.id, active.project, len(first), active.ttl_at))
+    taken = system | (mine if job.id not in mine else set())
+    others = Counter(lane.book.jobs[i].project for i in ahead if i not in taken)
+    if others:
+        found.append(JobsAhead(tuple(sorted(others.items()))))
+    if any(project != job.project for project in others) and (ratio := _over_share(lane, job)) > 1.0:
+        found.append(OverShare(job.project, ratio))
+    return found
+
+
+def _over_share(lane: Lane, job: Job) -> float:
+    """The project's part of what the waiting projects have used, over its part of their weights."""
+    waiting = {lane.book.jobs[i].project for i in lane.fair.waiting} | {job.project}
+    weights = {p: lane.fair.shares.project(p).weight for p in waiting}
+    used = {p: lane.fair.used(p) for p in waiting}
+    total, weight = sum(used.values()), sum(weights.values())
+    if total <= 0 or weight <= 0 or weights[job.project] <= 0:
+        return 0.0
+    return (used[job.project] / total) / (weights[job.project] / weight)
+
+
+def _jobs(count: int, what: str) -> str:
+    return f"{count} {what} is" if count == 1 else f"{count} {what}s are"

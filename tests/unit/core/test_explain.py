@@ -1,0 +1,148 @@
+"""Why a job waits: every reason appears when it is true, and position agrees with what starts next."""
+
+from __future__ import annotations
+
+import pytest
+
+from sojourn.core import JobKind
+from sojourn.core import events as ev
+from sojourn.core import explain as ex
+from sojourn.core.calendar import WindowMode
+from sojourn.core.model import HaltMode
+from sojourn.core.shares import ProjectShare, Shares
+from tests.unit.core.world import World
+
+
+def name(project: str) -> str:
+    return project.upper()
+
+
+def why(world: World, job: str) -> list[str]:
+    found = ex.explain(world.lane, job)
+    assert found is not None
+    return [reason.sentence(name) for reason in found.reasons]
+
+
+def test_a_job_behind_others_is_told_who_they_are() -> None:
+    world = World()
+    world.submit("x", "xav")
+    for job in ("a1", "a2", "a3"):
+        world.submit(job, "ann")
+    world.submit("b1", "bob")
+    found = ex.explain(world.lane, "a3")
+    assert found is not None
+    assert (found.position, found.depth) == (3, 4)  # x runs, a1 and a2 go first
+    assert why(world, "a3") == [
+        "job x of project XAV is running",
+        "2 jobs are ahead in the queue (2 of project ANN)",
+    ]
+
+
+def test_a_running_or_ended_job_waits_for_nothing() -> None:
+    world = World()
+    world.submit("a1")
+    assert ex.explain(world.lane, "a1") is None
+    world.finish("a1")
+    assert ex.explain(world.lane, "a1") is None
+
+
+def test_a_job_that_is_being_prepared_says_so() -> None:
+    world = World()
+    world.submit("a1", prepared=False)
+    assert why(world, "a1") == ["the job is still being checked and prepared"]
+
+
+def test_a_held_device_names_the_session_and_the_end_of_the_hold() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("s2", "ann", "S")
+    world.submit("b1", "bob")
+    assert why(world, "b1")[1] == "the active session S of project ANN goes first with 1 more job"
+    world.finish("s1")
+    world.finish("s2")
+    (sentence,) = why(world, "b1")
+    assert "holds the device until" in sentence
+
+
+def test_an_operator_who_pauses_is_named_with_the_message() -> None:
+    world = World()
+    world.do(ev.DeviceHalted(HaltMode.PAUSED, "olga", "new helium", world.now + 60))
+    world.submit("a1")
+    (sentence,) = why(world, "a1")
+    assert sentence.startswith("the device is paused by olga: new helium (expected until ")
+
+
+def test_a_device_that_is_down_says_why() -> None:
+    world = World()
+    world.do(ev.DeviceLost("no worker"))
+    world.submit("a1")
+    assert why(world, "a1") == ["the device is not available: no worker"]
+
+
+def test_somebody_elses_reservation_is_named_before_and_while_it_is_open() -> None:
+    world = World()
+    window = ev.ReservationBooked("R", "bob", "bob", world.now + 1000, world.now + 2000)
+    world.do(window)
+    world.submit("a1", "ann", limit=5000.0)
+    assert "does not fit before reservation R" in why(world, "a1")[0]
+    world.sleep(1000)
+    assert why(world, "a1")[0].startswith("reservation R of project BOB has the device until ")
+    world.sleep(1000)
+    assert world.running == "a1"
+
+
+def test_a_priority_window_puts_the_holders_jobs_ahead() -> None:
+    world = World()
+    mode = WindowMode.PRIORITY
+    world.do(ev.ReservationBooked("R", "bob", "bob", world.now + 10, world.now + 2000, mode))
+    world.submit("x", "xav")
+    world.submit("a1", "ann")
+    world.sleep(10)
+    world.submit("b1", "bob")
+    assert "1 job is ahead in the queue (1 of project BOB)" in why(world, "a1")
+
+
+def test_a_used_up_allocation_is_given_with_its_numbers() -> None:
+    world = World()
+    world.do(ev.SharesChanged(Shares(projects={"ann": ProjectShare(allocation=10.0)})))
+    world.submit("a1", "ann")
+    world.run_for(12, "a1")
+    world.submit("a2", "ann")
+    assert why(world, "a2") == ["project ANN has used 12 s of its allocation of 10 s"]
+
+
+def test_who_has_used_more_than_the_share_is_told_how_much() -> None:
+    world = World()
+    world.submit("a1", "ann")
+    world.run_for(90, "a1")
+    world.submit("b0", "bob")
+    world.run_for(10, "b0")
+    world.submit("x", "xav")
+    world.submit("a2", "ann")
+    world.submit("b1", "bob")
+    assert "project ANN has used 1.8x its share" in why(world, "a2")
+
+
+def test_system_jobs_ahead_are_counted() -> None:
+    world = World()
+    world.submit("x", "xav")
+    world.submit("cal", "system", kind=JobKind.SYSTEM)
+    world.submit("a1")
+    assert "1 system job is ahead" in why(world, "a1")
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_position_counts_down_to_the_start(count: int) -> None:
+    world = World()
+    world.submit("x", "xav")
+    for i in range(count):
+        world.submit(f"a{i}", "ann")
+        world.submit(f"b{i}", "bob")
+    last = world.lane.order()[-1]
+    for expected in range(2 * count, 0, -1):
+        found = ex.explain(world.lane, last)
+        assert found is not None
+        assert found.position == expected
+        world.finish()
+    assert world.running == last
