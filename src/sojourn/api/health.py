@@ -14,7 +14,7 @@ async def healthz(request: Request) -> Reply:
 
 async def readyz(request: Request) -> Reply:
     """200 when the store is reachable and every device's worker is up, else 503 with what is missing."""
-    found = request.service.ready()
+    found = await request.service.ready()
     return json_reply(found, 200 if found.get("ready") else 503)
 
 

@@ -18,7 +18,7 @@ from sojourn.service import ids
 from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
 from sojourn.service.dispatcher import Dispatcher
-from sojourn.service.errors import BadRequest, Conflict, NotFound, SessionClosed
+from sojourn.service.errors import BadRequest, Conflict, NotFound, Refusal, SessionClosed
 from sojourn.service.hub import Hub
 from sojourn.service.polls import Polls
 from sojourn.service.records import JobRecord
@@ -137,7 +137,12 @@ class Jobs:
         if prepared:
             _note(meta, _outcome(desk.device, preparing))
             events.append(ev.JobPrepared(job_id))
-        await desk.feed(*events, metas={job_id: meta}, blobs=blobs)
+        try:
+            await desk.feed(*events, metas={job_id: meta}, blobs=blobs)
+        except Refusal:
+            if body.start_session:  # the session came into being for this job only
+                await desk.feed(ev.SessionClosed(job_id, "the service: its first job was refused"))
+            raise
         record = self._hub.records.job(job_id)
         assert record is not None, "a committed job is on record"
         self._polls.submitted(record, who.user_id)

@@ -248,6 +248,10 @@ class Service:
         except DeviceUnavailable as error:
             raise Conflict(f"{name} is not available: {error}", code=1206) from None
 
+    def longest_session(self, name: str) -> float:
+        """The system limit of a session on this device, in seconds (R20)."""
+        return self.hub.dispatcher(name).lane.profile.max_time
+
     async def described(self) -> None:
         """Wait until every device's first worker has told what the device is, or could not."""
         hub = self.hub
@@ -287,17 +291,22 @@ class Service:
     def alive(self) -> dict[str, Any]:
         return {"alive": True}
 
-    def ready(self) -> dict[str, Any]:
+    async def ready(self) -> dict[str, Any]:
         """Whether jobs can be taken and run: the store answers, every device's worker is up or asleep."""
         if self._hub is None or self.fatal is not None:
             why = repr(self.fatal) if self.fatal is not None else "closed"
             return {"ready": False, "store": why, "devices": {}}
+        try:
+            await self._hub.store.ping()
+            store = "ok"
+        except Exception as error:
+            store = f"not reachable: {error}"
         devices = {}
         for name in self._hub.specs:
             state = self._hub.fleet.state(name)
             devices[name] = {"phase": str(state.phase), "reason": state.reason}
         up = all(self._hub.fleet.state(n).phase in OPERATIONAL for n in self._hub.specs)
-        return {"ready": up, "store": "ok", "devices": devices}
+        return {"ready": up and store == "ok", "store": store, "devices": devices}
 
     @property
     def hub(self) -> Hub:

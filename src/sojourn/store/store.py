@@ -106,6 +106,10 @@ class Store:
         with self._read_engine.connect() as connection:
             return work(connection)
 
+    async def ping(self) -> None:
+        """Raises what keeps the store from answering."""
+        await self.read(lambda c: c.execute(select(t.meta.c.key).limit(1)).first() and None)
+
     # facts of the lanes
 
     def commit(self, unit: Unit, then: Callable[[None], None] | None = None) -> asyncio.Future[None]:

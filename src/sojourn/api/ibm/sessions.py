@@ -24,7 +24,7 @@ async def create(request: Request) -> Reply:
         (name for name in ("max_ttl", "max_session_ttl", "max_time") if body.get(name) is not None), None
     )
     if given is not None:
-        max_time = duration(body[given], given, _limit(request, device))
+        max_time = duration(body[given], given, request.service.longest_session(device))
     session = await request.service.open_session(request.who, device=device, mode=mode, max_time=max_time)
     return json_reply(session_object(session, crn(request)))
 
@@ -43,13 +43,6 @@ def _device(body: dict[str, Any]) -> str:
             "Field 'backend' is missing; name the device of the session. GET /backends lists them."
         )
     return device
-
-
-def _limit(request: Request, device: str) -> float:
-    """The longest session on `device`, for messages; the service is what refuses (R20)."""
-    settings = request.api.settings
-    own = next((d.max_time for d in settings.devices if d.name == device), None)
-    return settings.policy.max_time if own is None else own
 
 
 def crn(request: Request) -> str | None:
