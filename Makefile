@@ -10,7 +10,7 @@ STAMP   := $(VENV)/.stamp
 CLIENT  := $(VENV)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers ci docs examples clean
+.PHONY: help demo test proofs coverage mutants lint types layers ci docs examples clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,18 @@ demo: $(STAMP)-base ## Watch a session keep a device to itself (about a minute)
 
 test: $(STAMP)-test ## Run the tests (TESTS=tests/unit for some of them)
 	$(BIN)/python -m pytest $(TESTS)
+
+proofs: $(STAMP)-test ## The same promises at length: thousands of seeds, a hundred kills (an hour or more)
+	HYPOTHESIS_PROFILE=nightly SOJOURN_CRASH_SEEDS=5000 SOJOURN_KILLS=100 \
+	  $(BIN)/python -m pytest -s tests/proofs tests/acceptance/test_kill.py
+
+coverage: $(STAMP)-test ## Every line and branch of the policy core is tested, or this fails
+	$(BIN)/python -m pytest tests/unit/core tests/proofs --ignore=tests/proofs/crash \
+	  --cov=sojourn.core --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+mutants: $(STAMP)-mutants ## Change the core in every small way and see whether a test notices (hours; MUTANTS='sojourn.core.queues*')
+	$(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/mutmut results
 
 lint: $(STAMP)-dev ## Check style and format
 	$(BIN)/ruff check .
@@ -68,7 +80,7 @@ $(STAMP)-%: $(STAMP)-base
 	@touch $@
 
 # make would delete them as intermediate files.
-.SECONDARY: $(STAMP)-base $(STAMP)-test $(STAMP)-dev $(STAMP)-docs
+.SECONDARY: $(STAMP)-base $(STAMP)-test $(STAMP)-dev $(STAMP)-docs $(STAMP)-mutants
 
 $(CLIENT)/.stamp: $(BIN)/python constraints.txt
 	$(BIN)/python -m venv $(CLIENT)

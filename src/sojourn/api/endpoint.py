@@ -6,6 +6,7 @@ ASGI application for one path with one handler per method.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -52,7 +53,7 @@ class Api:
         self.book = book
         self.gate = Gate(service, settings.server.token_lifetime)
         self.max_body = int(settings.server.max_body_mb * 1_000_000)
-        self.descriptions: dict[str, tuple[Description, bytes, bytes]] = {}
+        self.descriptions: dict[str, tuple[str, Description, bytes, bytes]] = {}
 
 
 class Request:
@@ -125,15 +126,19 @@ Handler = Callable[[Request], Awaitable[Reply]]
 class Endpoint:
     """The ASGI application of one path: a handler per method.
 
-    With `authenticated` the caller is known before the handler runs.
+    With `authenticated` the caller is known before the handler runs, and each request counts `cost` requests
+    of the caller's rate.
     """
 
-    def __init__(self, api: Api, handlers: Mapping[str, Handler], *, authenticated: bool = True) -> None:
+    def __init__(
+        self, api: Api, handlers: Mapping[str, Handler], *, authenticated: bool = True, cost: float = 1.0
+    ) -> None:
         self._api = api
         self._handlers = dict(handlers)
         if "GET" in self._handlers:
             self._handlers.setdefault("HEAD", self._handlers["GET"])
         self._authenticated = authenticated
+        self._cost = cost
         self._allow = ", ".join(sorted(self._handlers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,6 +165,8 @@ class Endpoint:
             book = self._api.book
             if book is not None:
                 _remember(request, book)
+            if (wait := self._api.service.pace(request.who, self._cost)) > 0:
+                await asyncio.sleep(wait)
         return await handler(request)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sojourn.service.errors import Refusal
+from sojourn.service.errors import Refusal, TooMany
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -55,6 +56,8 @@ def refusal_reply(refusal: Refusal) -> Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if refusal.status == 401:
         headers = ((b"www-authenticate", b'Bearer realm="sojourn"'),)
+    if isinstance(refusal, TooMany) and refusal.retry_after is not None:
+        headers = ((b"retry-after", str(math.ceil(refusal.retry_after)).encode()),)
     return error_reply(refusal.status, refusal.code, refusal.message, headers=headers)
 
 

@@ -27,7 +27,9 @@ def devices(
     rows = [show.device_row(device) for device in answer["devices"]]
     show.table(show.DEVICE_COLUMNS, rows, empty="no devices")
     for device in answer["devices"]:
-        if not device["operational"]:
+        if device["state"] != "online":
+            show.line(show.device_state(device))
+        if device["phase"] == "failed":
             show.line(f"{device['name']}: {device['reason'] or device['message']}")
 
 

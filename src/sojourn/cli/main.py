@@ -9,7 +9,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sojourn.cli import demo, env, jobs, look, serve, users, why
+from sojourn.cli import (
+    demo,
+    env,
+    jobs,
+    look,
+    operate,
+    policy,
+    projects,
+    replay,
+    reserve,
+    serve,
+    usage,
+    users,
+    why,
+)
 from sojourn.cli.errors import CliError
 
 app = typer.Typer(
@@ -22,10 +36,24 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("env")(env.env)
 app.add_typer(users.app, name="users")
+app.add_typer(projects.app, name="projects")
+app.command("usage")(usage.usage)
 app.command("devices")(look.devices)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(look.sessions_app, name="sessions")
 app.command("why")(why.why)
+app.command("pause")(operate.pause)
+app.command("drain")(operate.drain)
+app.command("maintain")(operate.maintain)
+app.command("resume")(operate.resume)
+app.command("calibrate")(operate.calibrate)
+app.command("calibrations")(operate.calibrations)
+app.command("reserve")(reserve.reserve)
+app.command("calendar")(reserve.calendar)
+app.add_typer(reserve.app, name="reservations")
+app.command("policy")(policy.policy)
+app.add_typer(replay.app, name="journal")
+app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 
 

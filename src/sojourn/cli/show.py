@@ -18,11 +18,17 @@ STATE_STYLES = {
     "open": "cyan",
     "active": "bold green",
     "inactive": "yellow",
+    "pending_inactive": "yellow",
     "pending_closed": "yellow",
     "closed": "dim",
     "ready": "green",
     "busy": "bold green",
     "starting": "cyan",
+    "paused": "yellow",
+    "draining": "yellow",
+    "maintenance": "yellow",
+    "booked": "cyan",
+    "ended": "dim",
 }
 
 
@@ -150,10 +156,35 @@ def session_row(session: Mapping[str, Any], now: datetime) -> list[object]:
 SESSION_COLUMNS = ("session", "state", "mode", "device", "user", "age>", "used>", "left>")
 
 
+def utc(text: str | None) -> str | None:
+    """`2026-11-22 14:00`, with seconds only when there are any."""
+    at = moment(text)
+    if at is None:
+        return None
+    return at.strftime("%Y-%m-%d %H:%M:%S" if at.second else "%Y-%m-%d %H:%M")
+
+
+def day(text: str | None) -> str | None:
+    """`11-22 14:00`: short enough for a calendar."""
+    at = moment(text)
+    return None if at is None else at.strftime("%m-%d %H:%M")
+
+
+def device_state(device: Mapping[str, Any]) -> str:
+    """`ibm_fez is paused by ada since 2026-11-22 14:00, until about 2026-11-22 16:00: warm-up`."""
+    if device["state"] == "online":
+        return f"{device['name']} is online"
+    until = f", until about {utc(device['state_until'])}" if device["state_until"] else ""
+    why = f": {device['state_message']}" if device["state_message"] else ""
+    doing = {"paused": "paused", "draining": "being drained", "maintenance": "in maintenance"}
+    by, since = device["state_by"], utc(device["state_since"])
+    return f"{device['name']} is {doing[device['state']]} (by {by}, since {since} UTC{until}){why}"
+
+
 def device_row(device: Mapping[str, Any]) -> list[object]:
     return [
         device["name"],
-        device["phase"],
+        device["phase"] if device["state"] == "online" or device["phase"] == "failed" else device["state"],
         device["num_qubits"],
         device["driver"],
         device["queue_length"],
@@ -162,4 +193,4 @@ def device_row(device: Mapping[str, Any]) -> list[object]:
     ]
 
 
-DEVICE_COLUMNS = ("device", "worker", "qubits>", "driver", "queue>", "running", "session")
+DEVICE_COLUMNS = ("device", "state", "qubits>", "driver", "queue>", "running", "session")

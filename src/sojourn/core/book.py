@@ -124,8 +124,7 @@ class Book:
 
     def touch(self, session: Session, cause: str) -> None:
         """Some field has changed: the session is written once at the end of the event."""
-        if session.id in self.sessions:
-            self._touched[session.id] = cause
+        self._touched[session.id] = cause
 
     # deadlines of a session: the field is the truth, the heap only reminds
 
@@ -180,9 +179,6 @@ class Book:
         self._touched.clear()
         taken, self.effects = self.effects, []
         return taken
-
-    def story(self, entity: str) -> tuple[str, ...]:
-        return tuple(self._stories.get(entity, ()))
 
     def _tell(self, entity: str, line: str) -> None:
         self._stories.setdefault(entity, deque(maxlen=STORY_LENGTH)).append(line)

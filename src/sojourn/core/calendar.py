@@ -37,6 +37,7 @@ class Reservation:
     mode: WindowMode = WindowMode.DEDICATED
     after_window: AfterWindow = AfterWindow.FAIL
     idle_since: float | None = None
+    opened: bool = False  # its opening has been told
 
     @property
     def seconds(self) -> float:
@@ -76,8 +77,8 @@ class Calendar:
 
     def open_at(self, now: float) -> Reservation | None:
         """The window that is open."""
-        first = self._windows[0] if self._windows else None
-        return first if first is not None and first.open_at(now) else None
+        # not simply the first: at the instant where two meet, the one that is over may still stand there
+        return next((w for w in self._windows if w.open_at(now)), None)
 
     def next_dedicated(self, now: float, project: str | None = None) -> Reservation | None:
         """The next dedicated window that begins after `now` and is not `project`'s own."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
+from math import log2
 from typing import Literal, NamedTuple
 
 from sojourn.core.shares import EVEN, Shares
@@ -38,7 +39,19 @@ class Node:
     With a hard window the unit is whole nanoseconds, so that sums are exact whatever comes and goes.
     """
 
-    __slots__ = ("blocked", "children", "heap", "jobs", "key", "level", "name", "parent", "used", "weight")
+    __slots__ = (
+        "ages",
+        "blocked",
+        "children",
+        "heap",
+        "jobs",
+        "key",
+        "level",
+        "name",
+        "parent",
+        "used",
+        "weight",
+    )
 
     def __init__(self, level: Level, name: str, parent: Node | None, weight: float) -> None:
         self.level: Level = level
@@ -48,14 +61,12 @@ class Node:
         self.used: float = 0
         self.blocked = False
         self.children: dict[str, Node] = {}
-        self.heap: list[tuple[bool, float, int, str]] = []  # of children: (weight is 0, share, oldest, name)
-        self.jobs: list[tuple[int, str]] = []  # everybody below who waits, oldest first
+        self.heap: list[
+            tuple[bool, float, int, str]
+        ] = []  # of children: (weight is 0, used/weight, oldest, name)
+        self.ages: list[tuple[int, str]] = []  # of children: (oldest, name)
+        self.jobs: list[tuple[int, str]] = []  # of a user: who waits, oldest first
         self.key: tuple[bool, float, int, str] | None = None  # as it stands in the parent's heap
-
-    @property
-    def share(self) -> float:
-        """What decides: used/weight; of a node without weight what it used."""
-        return self.used / self.weight if self.weight > 0 else self.used
 
 
 class FairShareQueue:
@@ -75,6 +86,7 @@ class FairShareQueue:
         self._users: dict[tuple[str, str], Node] = {}
         self._charges: deque[tuple[float, Node, int]] = deque()
         self._limited: dict[str, Node] = {}  # projects with an allocation
+        self._spent: set[str] = set()  # those of them that have used it up
         self._epoch = 0.0
         self._now = 0.0
 
@@ -88,19 +100,13 @@ class FairShareQueue:
 
     def add(self, job: Waiting) -> None:
         self.waiting[job.job_id] = job
-        entry = (job.seq, job.job_id)
-        node: Node | None = self._user(job.project, job.user)
-        while node is not None:
-            heappush(node.jobs, entry)
-            self._refresh(node)
-            node = node.parent
+        leaf = self._user(job.project, job.user)
+        heappush(leaf.jobs, (job.seq, job.job_id))
+        self._refresh_up(leaf)
 
     def remove(self, job_id: str) -> None:
         job = self.waiting.pop(job_id)
-        node: Node | None = self._users[job.project, job.user]
-        while node is not None:
-            self._refresh(node)
-            node = node.parent
+        self._refresh_up(self._users[job.project, job.user])
 
     # what was used
 
@@ -125,7 +131,7 @@ class FairShareQueue:
     def expire(self, now: float) -> None:
         """Forget the charges that have left the window."""
         self._now = max(self._now, now)
-        while self._charges and self._charges[0][0] <= now - self.window:
+        while self._charges and self._charges[0][0] + self.window <= now:
             _, leaf, amount = self._charges.popleft()
             self._spend(leaf, -amount)
         if self.half_life is not None:
@@ -139,11 +145,17 @@ class FairShareQueue:
 
     def _spend(self, leaf: Node, amount: float) -> None:
         node: Node | None = leaf
+        turned = False  # whether a project has come or gone with its allocation
         while node is not None:
             node.used += amount
             if node.level == "project" and node.name in self._limited:
+                before = node.blocked
                 self._check_allocation(node)
-            self._refresh(node)
+                turned = node.blocked != before
+            if turned:
+                self._refresh(node)
+            elif node.key is not None:
+                self._place(node, node.key[2])
             node = node.parent
 
     def _seconds(self, node: Node) -> float:
@@ -174,7 +186,7 @@ class FairShareQueue:
         """The next job that fits, perhaps of one project only; those before it are passed over (R46, R47)."""
         self.expire(now)
         node = self._root if project is None else self._projects.get(project)
-        head = self._descend(node) if node is not None else None
+        head = self._descend(node) if node is not None and not node.blocked else None
         if head is None or fits(self.waiting[head]):
             return head
         return next((job.job_id for job in self._candidates(project, now) if fits(job)), None)
@@ -196,6 +208,7 @@ class FairShareQueue:
             while twin is not None and original is not None:
                 twin.used, twin.blocked = original.used, original.blocked
                 twin, original = twin.parent, original.parent
+        copy._spent = set(self._spent)
         for job in sorted(self.waiting.values()):
             copy.add(job)
         while (job_id := copy._descend(copy._root)) is not None:
@@ -207,21 +220,29 @@ class FairShareQueue:
         node = self._projects.get(project)
         return node is not None and node.blocked
 
-    def shares_of(self, project: str, user: str) -> dict[Level, tuple[str, float, float]]:
-        """(name, seconds used, weight) at each level of the path, for explaining."""
-        node: Node | None = self._user(project, user)
-        found: dict[Level, tuple[str, float, float]] = {}
-        while node is not None and node.level != "root":
-            found[node.level] = (node.name, self._seconds(node), node.weight)
-            node = node.parent
-        return found
+    def release_at(self) -> float | None:
+        """When a project that waits with its allocation used up may go on; may be early, is never late.
+
+        None when nobody waits so, or when only new shares can help.
+        """
+        waiting = [p for p in map(self._projects.__getitem__, self._spent) if self._oldest(p) >= 0]
+        if not waiting:
+            return None
+        if self.half_life is None:
+            return self._charges[0][0] + self.window if self._charges else None
+        times = []
+        for project in waiting:
+            if allocation := self.shares.project(project.name).allocation:
+                fades = self.half_life * log2(self._seconds(project) / allocation)
+                times.append(self._now + fades + 1.0)  # a second, as it must have faded below the limit
+        return min(times, default=None)
 
     def _descend(self, node: Node) -> str | None:
         while node.level != "user":
             if (child := self._top(node)) is None:
                 return None
             node = child
-        return self._oldest(node)[1]
+        return node.jobs[0][1]  # `_top` gives only children with a job, whose oldest is on top
 
     def _top(self, node: Node) -> Node | None:
         heap = node.heap
@@ -232,32 +253,56 @@ class FairShareQueue:
             heappop(heap)
         return None
 
-    def _oldest(self, node: Node) -> tuple[int, str]:
-        """(-1, "") when nobody waits below."""
-        jobs = node.jobs
-        while jobs:
-            if jobs[0][1] in self.waiting:
-                return jobs[0]
-            heappop(jobs)
-        return (-1, "")
+    def _oldest(self, node: Node) -> int:
+        """The number of the oldest job below that may start; -1 when there is none."""
+        if not node.children:
+            jobs = node.jobs
+            while jobs and jobs[0][1] not in self.waiting:
+                heappop(jobs)
+            return jobs[0][0] if jobs else -1
+        ages = node.ages
+        while ages:
+            key = node.children[ages[0][1]].key
+            if key is not None and key[2] == ages[0][0]:
+                return ages[0][0]
+            heappop(ages)
+        return -1
 
-    def _refresh(self, node: Node) -> None:
-        """Put the node where it belongs in its parent's heap."""
-        parent = node.parent
-        if parent is None:
-            return
-        oldest = self._oldest(node)[0]
-        # a node all of whose children are blocked does not compete
-        if oldest < 0 or node.blocked or (node.level != "user" and self._top(node) is None):
-            node.key = None
-            return
-        key = (node.weight <= 0, node.share, oldest, node.name)
-        if key != node.key:
-            node.key = key
-            heappush(parent.heap, key)
-            if len(parent.heap) > 64 and len(parent.heap) > 4 * len(parent.children):
-                parent.heap = [c.key for c in parent.children.values() if c.key is not None]
-                heapify(parent.heap)
+    def _refresh_up(self, leaf: Node) -> None:
+        """After a change of who waits: as far up as it shows."""
+        node: Node | None = leaf
+        while node is not None and self._refresh(node):
+            node = node.parent
+
+    def _refresh(self, node: Node) -> bool:
+        """Put the node where it belongs in its parent's heap. Whether that has changed."""
+        if node.parent is None:
+            return False
+        oldest = self._oldest(node)
+        if oldest >= 0 and not node.blocked:
+            return self._place(node, oldest)
+        was, node.key = node.key, None
+        return was is not None
+
+    def _place(self, node: Node, oldest: int) -> bool:
+        used, weight, parent, before = node.used, node.weight, node.parent, node.key
+        assert parent is not None
+        key = node.key = (weight <= 0, used / weight if weight > 0 else used, oldest, node.name)
+        if key == before:
+            return False
+        heappush(parent.heap, key)
+        if before is None or before[2] != oldest:
+            heappush(parent.ages, (oldest, node.name))
+        if len(parent.heap) > 64 and len(parent.heap) > 4 * len(parent.children):
+            self._sweep(parent)
+        return True
+
+    def _sweep(self, node: Node) -> None:
+        """Drop the stale entries of both heaps, before they outgrow the children."""
+        keys = [child.key for child in node.children.values() if child.key is not None]
+        node.heap, node.ages = keys, [(oldest, name) for _, _, oldest, name in keys]
+        heapify(node.heap)
+        heapify(node.ages)
 
     # the tree
 
@@ -269,7 +314,7 @@ class FairShareQueue:
         self.shares = shares
         self.waiting = {}
         self._root = Node("root", "", None, 1.0)
-        self._projects, self._users, self._limited = {}, {}, {}
+        self._projects, self._users, self._limited, self._spent = {}, {}, {}, set()
         for (project, user), amount in used.items():
             self._spend(self._user(project, user), amount)
         self._charges = deque((at, self._user(*paths[id(leaf)]), s) for at, leaf, s in charges)
@@ -303,6 +348,7 @@ class FairShareQueue:
     def _check_allocation(self, node: Node) -> None:
         allocation = self.shares.project(node.name).allocation
         node.blocked = allocation is not None and self._seconds(node) >= allocation
+        (self._spent.add if node.blocked else self._spent.discard)(node.name)
 
     def _nodes(self) -> list[Node]:
         """Leaves first."""

@@ -89,12 +89,20 @@ class Lane:
         rejected = self._handlers[type(event)](event, now)
         if rejected is not None:
             self.book.effects.append(rejected)
+        self.fair.expire(now)
         self._select(now)
         self._settle(now)
         return self.book.take(now)
 
     def next_deadline(self) -> float | None:
-        """When the lane wants a Tick."""
+        """When the lane wants a Tick: at the next timer, or when an idle device may serve a project again
+        whose allocation was used up (R50)."""
+        due = self._next_due()
+        idle = self.ready and not self._stopped and self.run is None
+        released = self.fair.release_at() if idle else None
+        return min((at for at in (due, released) if at is not None), default=None)
+
+    def _next_due(self) -> float | None:
         while (top := self.book.deadlines.peek()) is not None:
             if self._stands(*top):
                 return top[0]
@@ -227,7 +235,7 @@ class Lane:
             case ev.Outcome.CRASHED:
                 job.crashes += 1
                 self._again_or_fail(job, now, event, job.crashes <= self.profile.crash_reruns)
-            case ev.Outcome.LOST | ev.Outcome.STOPPED:
+            case _:  # lost or stopped
                 self._again_or_fail(job, now, event, self.profile.rerun_lost)
 
     def _again_or_fail(self, job: Job, now: float, event: ev.RunEnded, again: bool) -> None:
@@ -296,7 +304,7 @@ class Lane:
 
     def _fire(self, until: float, *, inclusive: bool) -> None:
         """R22 is inclusive: an event at the very instant of a deadline goes before it, a Tick fires it."""
-        while (at := self.next_deadline()) is not None and (at < until or (inclusive and at == until)):
+        while (at := self._next_due()) is not None and (at < until or (inclusive and at == until)):
             top = self.book.deadlines.peek()
             assert top is not None
             self.book.deadlines.pop()
@@ -316,7 +324,7 @@ class Lane:
             case Due.UNUSED:
                 why = f"it was not used within {seconds(self.profile.unused_expiry)}"
                 self._sessions.end(self.book.sessions[entity], at, why, "unused")
-            case Due.WINDOW_START | Due.WINDOW_END:
+            case _:  # a window's start or end
                 window = self.calendar.get(entity)
                 assert window is not None
                 if due is Due.WINDOW_START:
@@ -347,11 +355,14 @@ class Lane:
 
     def _settle(self, now: float) -> None:
         """D1, R45: clocks run only for a session that could use the device; idle windows are accounted."""
-        if self._overruled(now):
+        overruled = self._overruled(now)
+        if overruled:
             self._sessions.suspend_clock(now)
         else:
             self._sessions.resume_clock(now)
-        self._windows.account(now, idle=self.run is None and self.ready and not self._stopped)
+        able = self.ready and not self._stopped
+        self._sessions.account(now, held=able and not overruled)
+        self._windows.account(now, idle=able and self.run is None)
 
     def _overruled(self, now: float) -> bool:
         """Whether somebody with precedence keeps the active session from the device."""
@@ -426,6 +437,7 @@ class Lane:
     def _charge(self, job: Job, now: float) -> None:
         kind = ChargeKind.SYSTEM if job.kind is JobKind.SYSTEM else ChargeKind.JOB
         start = now - job.charged
-        self.book.charge(kind, job.user, job.project, start, now, job_id=job.id, session_id=job.session_id)
+        session_id = None if job.detached else job.session_id  # D15: a plain job is no usage of its session
+        self.book.charge(kind, job.user, job.project, start, now, job_id=job.id, session_id=session_id)
         if job.kind is JobKind.USER:
             self.fair.charge(job.project, job.user, job.charged, now)

@@ -27,9 +27,6 @@ class Queues:
         self._system: list[tuple[int, str]] = []
         self._session: list[tuple[int, str]] = []
 
-    def __len__(self) -> int:
-        return len(self._system) + len(self._session) + len(self.fair)
-
     # coming and going
 
     def add(self, job: Job) -> None:

@@ -94,8 +94,9 @@ class Sessions:
             if session.state is SessionState.PENDING_INACTIVE:
                 self._book.move_session(session, SessionState.INACTIVE, now, "job ended")
             else:
-                session.hold_since = now
                 self._book.set_ttl(session, now + session.ttl)  # R22, R25
+        elif session.state is SessionState.OPEN and not self._book.has_members(session.id):
+            self._book.set_unused(session, now + self._profile.unused_expiry)  # R26: still not used
         elif self._idles_without_clock(session):
             self._book.set_ttl(session, now)  # its ttl ran out while this job was waiting
         self._book.touch(session, "job ended")
@@ -130,9 +131,6 @@ class Sessions:
         session = self._queues.active
         if session is None or session.running_since is not None:
             return
-        if session.hold_since is not None:
-            self._end_hold(session, now)
-            self._book.touch(session, "clock suspended")
         if session.ttl_at is not None:
             session.ttl_left = max(0.0, session.ttl_at - now)
             self._book.set_ttl(session, None)
@@ -144,8 +142,21 @@ class Sessions:
         if session is not None and session.ttl_left is not None:
             self._book.set_ttl(session, now + session.ttl_left)
             session.ttl_left = None
-            session.hold_since = now
             self._book.touch(session, "clock resumed")
+
+    def account(self, now: float, *, held: bool) -> None:
+        """R49: a hold lasts while the device could run a job of the active session and has none of it.
+
+        Nobody pays for a device that is lost, paused, or somebody else's meanwhile.
+        """
+        session = self._queues.active
+        if session is None or session.running_since is not None or held == (session.hold_since is not None):
+            return
+        if held:
+            session.hold_since = now
+        else:
+            self._end_hold(session, now)
+        self._book.touch(session, "held" if held else "not held")
 
     def ttl_over(self, session: Session, at: float) -> None:
         """R23, R24: deactivate, unless a job is queued and only waits for the device to come back."""

@@ -69,11 +69,12 @@ class Windows:
         return None
 
     def remind(self, window: Reservation) -> None:
-        self._book.deadlines.push(window.start, Due.WINDOW_START, window.id)
+        if not window.opened:  # after a restart, what has been told is not told again (R55)
+            self._book.deadlines.push(window.start, Due.WINDOW_START, window.id)
         self._book.deadlines.push(window.end, Due.WINDOW_END, window.id)
 
     def cancel(self, window: Reservation, now: float) -> None:
-        if window.open_at(now):
+        if window.start <= now:  # also at the very instant of its end
             self.end(window, now, "cancelled")
         else:
             self.calendar.remove(window.id)
@@ -122,4 +123,5 @@ class Windows:
         self._tell(window, "open", now)
 
     def _tell(self, window: Reservation, state: str, at: float) -> None:
+        window.opened = window.opened or state == "open"
         self._book.effects.append(ReservationChanged(copy(window), state, at))

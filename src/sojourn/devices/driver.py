@@ -120,6 +120,22 @@ class Driver(ABC):
         The same `seed` on the same tasks gives the same outcomes. `memory` asks for `Outcome.order`.
         """
 
+    def calibrate(self, at: str, number: int) -> Facts:
+        """Measure the device and say what was found; nothing may hold before `adopt`.
+
+        `at` is the time as ISO 8601 in UTC, `number` counts the device's calibrations. The default measures
+        nothing and finds the device as it is.
+        """
+        del at, number
+        return self.facts()
+
+    def adopt(self, properties: Mapping[str, Any]) -> None:  # noqa: B027 - optional
+        """A calibration with these properties holds: `facts` shows them and jobs run under them.
+
+        Told after every calibration and to every new worker. A driver ignores properties that cannot be its
+        device's, as after a change of its options.
+        """
+
     def begin_job(self) -> None:  # noqa: B027 - optional
         """Called once before a job's tasks are executed."""
 

@@ -1,7 +1,8 @@
 """Owns the driver `fake`: a snapshot of an IBM device with its own noise, from qiskit-ibm-runtime.
 
 Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method` and `threads` as for
-`aer`. The only module that imports qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
+`aer`; `drift` (0 to 1, default 0): how much a calibration changes what is measured, see `drift.py`. The only
+module that imports qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 from qiskit_ibm_runtime import fake_provider
+from qiskit_ibm_runtime.models import BackendProperties
 
 from sojourn.devices import describe
 from sojourn.devices.aer import SEED_LIMIT
+from sojourn.devices.drift import drifted
 from sojourn.devices.driver import Driver, DriverError, Facts, OptionReader, Outcome, Program, Task
 from sojourn.devices.engine import METHODS, AerEngine
 from sojourn.devices.noise import NoiseTable
@@ -47,6 +54,9 @@ class FakeDriver(Driver):
         if method not in METHODS or method == "stabilizer":
             raise reader.bad("method", method, " or ".join(m for m in METHODS if m != "stabilizer"))
         threads = reader.integer("threads", 0, 0, 1024)
+        self._drift = float(reader.take("drift", (int, float), 0.0, "a number from 0 to 1"))
+        if not 0 <= self._drift <= 1:
+            raise reader.bad("drift", self._drift, "a number from 0 to 1")
         reader.finish()
         assert threads is not None
         names = fake_backends()
@@ -71,9 +81,9 @@ class FakeDriver(Driver):
         props["backend_name"] = name
         self._facts = Facts(conf["n_qubits"], conf, props, str(conf["backend_version"]))
         self._target: Target = backend.target
-        self._engine = AerEngine(
-            NoiseTable(backend.properties(), self._target.dt), method=method, threads=threads
-        )
+        self._snapshot = props
+        self._make_engine = partial(AerEngine, method=method, threads=threads)
+        self._engine = self._make_engine(NoiseTable(backend.properties(), self._target.dt))
 
     @property
     def target(self) -> Target:
@@ -82,11 +92,30 @@ class FakeDriver(Driver):
     def facts(self) -> Facts:
         return self._facts
 
+    def calibrate(self, at: str, number: int) -> Facts:
+        seed = crc32(self.name.encode()) if self._seed is None else self._seed
+        found = drifted(self._snapshot, at=at, sigma=self._drift, seed=(seed, number))
+        return replace(self._facts, properties=found)
+
+    def adopt(self, properties: Mapping[str, Any]) -> None:
+        """The noise is made of the properties as they stand; those of another backend are left alone."""
+        if _shape(properties) != _shape(self._snapshot):
+            return
+        self._facts = replace(self._facts, properties=properties)
+        measured = BackendProperties.from_dict(deepcopy(dict(properties)))
+        self._engine = self._make_engine(NoiseTable(measured, self._target.dt))
+
     def compile(self, circuit: QuantumCircuit) -> Program:
         return self._engine.compile(circuit)
 
     def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
         return self._engine.execute(tasks, seed=self._seed if seed is None else seed, memory=memory)
+
+
+def _shape(properties: Mapping[str, Any]) -> Any:
+    """What a calibration cannot change: which backend it is, how many qubits, which gates."""
+    gates = [(gate["gate"], list(gate["qubits"])) for gate in properties["gates"]]
+    return properties["backend_name"], properties["backend_version"], len(properties["qubits"]), gates
 
 
 def _cannot_entangle(properties: Mapping[str, Any]) -> bool:

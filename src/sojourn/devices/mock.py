@@ -1,7 +1,7 @@
 """Owns the driver `mock`: made-up results of the right shape after a given time. Runs no simulator.
 
-Options: `seconds` (time per job, default 0), `qubits` (default 127), `seed`, and `like`: take description and
-target from another driver. `like` is ``"FakeTorino"`` (any fake backend) or
+Options: `seconds` (time per job and calibration, default 0), `qubits` (default 127), `seed`, and `like`: take
+description and target from another driver. `like` is ``"FakeTorino"`` (any fake backend) or
 ``{"driver": ..., "options": {...}}``; `qubits` must then be left out.
 
 So the companion of a device for the client's ``dry_run`` (which sends the job to ``mock_<rest of name>``) is
@@ -79,6 +79,10 @@ class MockDriver(Driver):
 
     def facts(self) -> Facts:
         return self._facts
+
+    def calibrate(self, at: str, number: int) -> Facts:
+        self.begin_job()
+        return super().calibrate(at, number)
 
     def compile(self, circuit: QuantumCircuit) -> Program:
         return Program(num_clbits=circuit.num_clbits, num_parameters=circuit.num_parameters, cost=512)

@@ -107,6 +107,13 @@ class Fleet:
         """What the device says of itself; waits for the first worker. Raises `DeviceUnavailable`."""
         return await self._supervisors[device].description()
 
+    def calibrate(self, device: str, properties: bytes) -> None:
+        """From the next run on the calibration with these properties (JSON text) holds, also for new workers.
+
+        Empty `properties`: what the driver finds by itself.
+        """
+        self._supervisors[device].calibration = properties
+
     async def prepare(self, device: str, program_id: str, params: bytes) -> Prepared:
         """Decode and check a job, and estimate it. Raises `JobRefused`, `DeviceUnavailable`."""
         supervisor = self._supervisors[device]

@@ -9,13 +9,25 @@ from __future__ import annotations
 import time
 import traceback
 from types import ModuleType
+from typing import Any
+
+import msgspec
 
 from sojourn.devices import conformance
 from sojourn.devices.driver import Driver, DriverError, load_driver
-from sojourn.execution import estimator, sampler
+from sojourn.execution import estimator, protocol, sampler
 from sojourn.execution.prepare import Device
 from sojourn.execution.programs import PROGRAMS, Plan, open_payload
-from sojourn.execution.types import Completed, Description, DeviceSpec, Failed, JobRefused, Prepared
+from sojourn.execution.types import (
+    CALIBRATE,
+    Calibration,
+    Completed,
+    Description,
+    DeviceSpec,
+    Failed,
+    JobRefused,
+    Prepared,
+)
 
 RUN_FAILED = 9701  # the code of an error that came up on the device
 
@@ -51,12 +63,18 @@ class Machine:
         facts = self._device.facts
         return Description(facts.num_qubits, facts.configuration, facts.properties, facts.backend_version)
 
+    def adopt(self, properties: bytes) -> None:
+        """Take over the calibration whose properties these are (JSON text), for all jobs from now on."""
+        self._device.adopt(msgspec.json.decode(properties, type=dict[str, Any]))
+
     def prepare(self, program_id: str, params: bytes) -> Prepared:
         """Check a job without running it. Raises `JobRefused` with what is wrong."""
         return self._plan(program_id, params).prepared
 
     def run(self, program_id: str, params: bytes) -> Completed | Failed:
         """Run a job. Whatever is wrong with it comes back as `Failed`."""
+        if program_id == CALIBRATE:
+            return self._calibrate(params)
         try:
             plan = self._plan(program_id, params)
             tasks = plan.tasks(self._device)
@@ -72,6 +90,21 @@ class Machine:
             return Failed("the job needs more memory than the device has", RUN_FAILED, traceback.format_exc())
         except Exception as error:
             reason = f"the program failed on the device: {type(error).__name__}: {error}"
+            return Failed(reason.splitlines()[0], RUN_FAILED, traceback.format_exc())
+
+    def _calibrate(self, params: bytes) -> Completed | Failed:
+        """Measure the device anew. The result is its new description, which holds once it is adopted."""
+        try:
+            wanted = msgspec.json.decode(params, type=Calibration)
+            begun = time.monotonic()
+            facts = self._device.driver.calibrate(wanted.at, wanted.number)
+            seconds = time.monotonic() - begun
+            found = Description(
+                facts.num_qubits, facts.configuration, facts.properties, facts.backend_version
+            )
+            return Completed(protocol.encode_description(found), seconds)
+        except Exception as error:
+            reason = f"the device could not be calibrated: {type(error).__name__}: {error}"
             return Failed(reason.splitlines()[0], RUN_FAILED, traceback.format_exc())
 
     def _plan(self, program_id: str, params: bytes) -> Plan:

@@ -69,6 +69,12 @@ class Device:
         self._observables = Cache(OBSERVABLE_BYTES)
         self._registers = Cache(4 * 2**20)
 
+    def adopt(self, properties: Mapping[str, Any]) -> None:
+        """A calibration holds from now on: what was compiled under the earlier one is forgotten."""
+        self.driver.adopt(properties)
+        self.facts = self.driver.facts()
+        self._programs = Cache(PROGRAM_BYTES)
+
     def circuit(self, text: msgspec.Raw, where: str, budget: Budget) -> Circuit:
         """Decode and check, or recall. Raises `JobRefused`."""
         raw = bytes(text)

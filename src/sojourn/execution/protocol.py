@@ -12,7 +12,7 @@ import msgspec
 
 from sojourn.execution.types import Description, DeviceSpec, Prepared
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
 release of sojourn)."""
 
@@ -40,7 +40,11 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
-    """Server: load this device's machine and, if asked, describe it. Answered by `Loaded` or `LoadFailed`."""
+    """Server: load this device's machine and, if asked, describe it. Answered by `Loaded` or `LoadFailed`.
+
+    The payload is the properties (JSON text) of the calibration in force, or empty: then what the driver
+    finds by itself holds. Said again to a loaded machine, it takes the new calibration over.
+    """
 
     device: str
     describe: bool

@@ -83,6 +83,9 @@ class Supervisor:
         self.spec = spec
         self.state = WorkerState(WorkerPhase.ASLEEP if spec.lazy else WorkerPhase.STARTING)
         self.described: Description | None = None
+        self.calibration = b""
+        """The properties (JSON text) of the calibration in force; empty: what the driver finds by itself."""
+        self._told = b""  # the one that the present worker has
         self._interpreter = interpreter
         self._on_state = on_state
         self._machine = machine
@@ -169,11 +172,16 @@ class Supervisor:
         number = self._runs
         try:
             ticket.process = process
+            if self._told is not self.calibration:
+                await self._tell(process)
             process.output.begin()
             process.send(protocol.Run(number, self.spec.name, request.program_id), request.params)
             self._set(WorkerPhase.BUSY, pid=process.pid)
             reply, payload = await process.receive()
             output = process.output.collect()
+        except LoadRefused as refused:
+            process.kill()
+            return Crashed(f"did not take the calibration over: {refused}")
         except FrameError as error:
             return Failed(f"The job is too large for a worker: {error}", 1215)
         except WorkerGone as gone:
@@ -238,8 +246,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(self._load_limit):
                 await greet(process, (self.spec,), self._machine)
-                process.send(protocol.Load(self.spec.name, describe=True))
-                self.described = await self._loaded(process)
+                await self._tell(process)
         except WorkerGone as gone:
             words = process.output.last_words
             raise WorkerGone(
@@ -252,6 +259,13 @@ class Supervisor:
             await self._discard(process)
             raise LoadRefused(str(error)) from None
         return process
+
+    async def _tell(self, process: WorkerProcess) -> None:
+        """Load the machine, or have the loaded one take the present calibration over."""
+        calibration = self.calibration
+        process.send(protocol.Load(self.spec.name, describe=True), calibration)
+        self.described = await self._loaded(process)
+        self._told = calibration
 
     async def _loaded(self, process: WorkerProcess) -> Description:
         while True:

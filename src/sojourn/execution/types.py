@@ -88,6 +88,18 @@ class RunRequest:
     params: bytes
 
 
+CALIBRATE = "calibrate"
+"""The program of a system job that calibrates; its params are a `Calibration`, its result a description."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The order to calibrate: when (ISO 8601), and which one of the device it is."""
+
+    at: str
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """`result` is the text that the client decodes. `quantum_seconds` is time on the device."""

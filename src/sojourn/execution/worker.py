@@ -40,6 +40,8 @@ class AnyMachine(Protocol):
 
     def describe(self) -> Description: ...
 
+    def adopt(self, properties: bytes) -> None: ...
+
     def prepare(self, program_id: str, params: bytes) -> Prepared: ...
 
     def run(self, program_id: str, params: bytes) -> Completed | Failed: ...
@@ -93,7 +95,7 @@ class Worker:
                     self._specs = {spec.name: spec for spec in message.devices}
                     self._machine_path = message.machine
                 case protocol.Load():
-                    self._load(message)
+                    self._load(message, frame.payload)
                 case protocol.Prepare():
                     self._prepare(message, frame.payload)
                 case protocol.Run():
@@ -123,10 +125,12 @@ class Worker:
         self._machines[device] = machine
         return machine
 
-    def _load(self, message: protocol.Load) -> None:
+    def _load(self, message: protocol.Load, properties: bytes) -> None:
         try:
             machine = self._machine(message.device)
             try:
+                if properties:
+                    machine.adopt(properties)
                 payload = protocol.encode_description(machine.describe()) if message.describe else b""
             except Exception as error:
                 raise _LoadError(one_line(error), traceback.format_exc()) from error

@@ -6,10 +6,11 @@ an attacker to keep the server busy.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,11 @@ from sojourn.service.ids import new_api_key, new_id, sha256
 from sojourn.service.views import NewKey, Principal, ProjectView, UserView
 from sojourn.store import Store
 from sojourn.store import tables as t
+from sojourn.store.projects import MemberRow, ProjectRow, save
+
+SYSTEM_USER = SYSTEM_PROJECT = "system"
+"""The ids that the system's own jobs carry. They are rows for the database's sake: no keys, nobody's names,
+and not in memory, so that nobody is shown them, joins them or speaks for them."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
@@ -34,6 +40,14 @@ class _User:
     projects: list[str] = field(default_factory=list)  # ids, oldest membership first
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A user in a project. `admin`: may make reservations for it (R47)."""
+
+    weight: float = 1.0
+    admin: bool = False
+
+
 class Accounts:
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
         self._store = store
@@ -41,6 +55,8 @@ class Accounts:
         self._users: dict[str, _User] = {}
         self._projects: dict[str, ProjectView] = {}
         self._keys: dict[str, str] = {}  # hash -> user id
+        self._members: dict[tuple[str, str], Membership] = {}  # (project id, user id)
+        self.account_weights: dict[str, float] = {}
         self.signing_key = b""
         self._account = ""
 
@@ -52,6 +68,7 @@ class Accounts:
                 "users": list(c.execute(select(t.users))),
                 "memberships": list(c.execute(select(t.memberships).order_by(t.memberships.c.created_at))),
                 "keys": list(c.execute(select(t.api_keys))),
+                "accounts": list(c.execute(select(t.share_accounts))),
             }
 
         rows = await self._store.read(work)
@@ -62,13 +79,42 @@ class Accounts:
             await self._store.write(lambda c: c.execute(insert(t.meta), new) and None)
         self.signing_key = meta["signing_key"]
         self._account = meta["account"].decode()
-        self._projects = {r.id: ProjectView(r.id, r.name, r.crn) for r in rows["projects"]}
-        self._users = {
-            r.id: _User(r.id, r.name, r.operator, r.created_at, r.revoked_at) for r in rows["users"]
+        self._projects = {
+            r.id: ProjectView(
+                r.id, r.name, r.crn, r.account, r.weight, r.allocation, r.plan, json.loads(r.limits)
+            )
+            for r in rows["projects"]
+            if r.id != SYSTEM_PROJECT
         }
+        self.account_weights = {r.name: r.weight for r in rows["accounts"]}
+        self._users = {
+            r.id: _User(r.id, r.name, r.operator, r.created_at, r.revoked_at)
+            for r in rows["users"]
+            if r.id != SYSTEM_USER
+        }
+        if len(self._users) == len(rows["users"]):
+            await self._add_system()
         for row in rows["memberships"]:
             self._users[row.user_id].projects.append(row.project_id)
+            self._members[row.project_id, row.user_id] = Membership(row.weight, row.admin)
         self._keys = {r.hash: r.user_id for r in rows["keys"]}
+
+    async def _add_system(self) -> None:
+        now = self._now()
+        project = {"id": SYSTEM_PROJECT, "name": "(system)", "crn": "(system)", "created_at": now}
+        user = {
+            "id": SYSTEM_USER,
+            "name": "(system)",
+            "operator": False,
+            "created_at": now,
+            "revoked_at": now,
+        }
+
+        def work(c: Connection) -> None:
+            c.execute(insert(t.projects), project)
+            c.execute(insert(t.users), user)
+
+        await self._store.write(work)
 
     # who calls
 
@@ -85,7 +131,8 @@ class Accounts:
         projects = [self._projects[p] for p in user.projects]
         for project in projects:
             if crn is None or project.crn == crn:
-                return Principal(user.id, user.name, project.id, project.name, user.operator)
+                admin = self._members[project.id, user.id].admin
+                return Principal(user.id, user.name, project.id, project.name, user.operator, admin)
         named = ", ".join(f"{p.name} ({p.crn})" for p in projects) or "none"
         raise Forbidden(f"User {user.name} is not in the instance {crn!r}. Instances of this user: {named}.")
 
@@ -100,6 +147,31 @@ class Accounts:
     def project_name(self, project_id: str) -> str:
         project = self._projects.get(project_id)
         return project.name if project is not None else project_id
+
+    def project(self, project_id: str) -> ProjectView:
+        return self._projects[project_id]
+
+    def projects(self) -> list[ProjectView]:
+        return sorted(self._projects.values(), key=lambda project: project.name)
+
+    def project_named(self, name: str) -> ProjectView:
+        """Raises NotFound with the names that there are."""
+        for project in self._projects.values():
+            if project.name == name:
+                return project
+        known = ", ".join(project.name for project in self.projects())
+        raise NotFound(f"There is no project {name!r}. Projects: {known}.", code=1004)
+
+    def members(self, project_id: str) -> list[tuple[str, str, Membership]]:
+        """(user id, name, membership) of everybody in the project."""
+        return [
+            (user, self.user_name(user), member)
+            for (project, user), member in self._members.items()
+            if project == project_id
+        ]
+
+    def user_id(self, name: str) -> str:
+        return self._named(name).id
 
     def users(self) -> list[UserView]:
         return [
@@ -128,15 +200,14 @@ class Accounts:
         user = next((u for u in self._users.values() if u.name == name), None)
         new_project, new_user = project is None, user is None
         if project is None:
-            guid = str(uuid.uuid4())
-            crn = f"crn:v1:bluemix:public:quantum-computing:us-east:a/{self._account}:{guid}::"
-            project = ProjectView(guid, project_name, crn)
+            project = self._new_project(project_name)
         if user is None:
             user = _User(new_id("u"), name, operator, now)
         elif user.revoked is not None:
             raise Conflict(f"User {name} has been revoked. Choose another name.")
         elif project.id in user.projects:
             raise Conflict(f"User {name} is in project {project_name} already, and has a key for it.")
+        self._members[project.id, user.id] = Membership()
         key = new_api_key()
         project_row = {"id": project.id, "name": project.name, "crn": project.crn, "created_at": now}
         user_row = {"id": user.id, "name": name, "operator": operator, "created_at": now}
@@ -159,6 +230,45 @@ class Accounts:
         self._keys[digest] = user.id
         await self._store.write(work)
         return NewKey(name, project.name, project.crn, key)
+
+    def _new_project(self, name: str) -> ProjectView:
+        guid = str(uuid.uuid4())
+        crn = f"crn:v1:bluemix:public:quantum-computing:us-east:a/{self._account}:{guid}::"
+        return ProjectView(guid, name, crn)
+
+    async def add_project(self, name: str) -> ProjectView:
+        """A project without users yet."""
+        if not NAME.fullmatch(name):
+            raise BadRequest(
+                f"{name!r} is no project name: 1 to 64 letters, digits and . _ @ -, beginning with a letter "
+                "or digit."
+            )
+        if any(project.name == name for project in self._projects.values()):
+            raise Conflict(f"There is a project {name} already. `sojourn projects set` changes it.")
+        project = self._new_project(name)
+        self._projects[project.id] = project
+        row = {"id": project.id, "name": name, "crn": project.crn, "created_at": self._now()}
+        await self._store.write(lambda c: c.execute(insert(t.projects), row) and None)
+        return project
+
+    async def put(
+        self,
+        *,
+        projects: Sequence[ProjectView] = (),
+        members: Mapping[tuple[str, str], Membership] | None = None,
+        accounts: Mapping[str, float] | None = None,
+    ) -> None:
+        """New values for what is there: whole projects, memberships by (project id, user id), weights."""
+        members, accounts = dict(members or {}), dict(accounts or {})
+        self._projects.update({project.id: project for project in projects})
+        self._members.update(members)
+        self.account_weights.update(accounts)
+        rows = [
+            ProjectRow(p.id, p.account, p.weight, p.allocation, p.plan, json.dumps(dict(p.limits)))
+            for p in projects
+        ]
+        joined = [MemberRow(p, u, m.weight, m.admin) for (p, u), m in members.items()]
+        await self._store.write(lambda c: save(c, rows, joined, accounts))
 
     async def new_key(self, name: str) -> str:
         """A further key for a user who exists."""

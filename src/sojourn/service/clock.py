@@ -32,13 +32,16 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, on the running event loop."""
+    """The machine's clock, on the running event loop. `wall` reads it."""
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
 
     def now(self) -> float:
-        return time.time()
+        return self._wall()
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
-        delay = min(max(0.0, when - time.time()), LONGEST_SLEEP)
+        delay = min(max(0.0, when - self._wall()), LONGEST_SLEEP)
         return asyncio.get_running_loop().call_later(delay, callback)
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from sojourn.config import DeviceSettings, PolicySettings, Settings
-from sojourn.core import PROFILES, Profile
+from sojourn.config import PROFILE_NUMBERS, DeviceSettings, PolicySettings, Settings
+from sojourn.core import PROFILES, JobState, Mode, Profile
 from sojourn.execution.types import Description, DeviceSpec
 
 MOCK = "mock"
-
-CALIBRATION = "cal-1"
-"""The id of a device's one calibration. It holds for all times until devices can be calibrated anew."""
 
 
 def specs(devices: Iterable[DeviceSettings]) -> dict[str, DeviceSpec]:
@@ -29,6 +27,11 @@ def specs(devices: Iterable[DeviceSettings]) -> dict[str, DeviceSpec]:
             like = {"driver": spec.driver, "options": dict(spec.options)}
             made[name] = DeviceSpec(name, MOCK, {"like": like}, spec.python, lazy=True)
     return made
+
+
+def schedules(devices: Iterable[DeviceSettings]) -> dict[str, str]:
+    """When each device is calibrated, for those that are."""
+    return {device.name: device.calibrate for device in devices if device.calibrate is not None}
 
 
 def models(devices: Mapping[str, DeviceSpec]) -> dict[str, str]:
@@ -57,14 +60,24 @@ def is_mock(name: str) -> bool:
 
 
 def profile_of(settings: Settings, device: str) -> Profile:
-    """The device's policy: the profile with the numbers of the configuration put in."""
+    """The device's policy: its profile, with the numbers that the configuration sets put in."""
     configured = {d.name for d in settings.devices}
     policy: PolicySettings = settings.policy_of(device) if device in configured else settings.policy
-    profiles: Mapping[str, Profile] = PROFILES
-    return replace(
-        profiles[policy.profile],
-        interactive_ttl=policy.interactive_ttl,
-        batch_ttl=policy.batch_ttl,
-        max_time=policy.max_time,
-        unused_expiry=policy.unused_expiry,
-    )
+    numbers = {key: getattr(policy, key) for key in PROFILE_NUMBERS}
+    set_ = {key: value for key, value in numbers.items() if value is not None}
+    return replace(named_profile(settings, policy.profile), **set_)
+
+
+def named_profile(settings: Settings, name: str) -> Profile:
+    """A built-in profile, or one of the site's own: its base with what it changes."""
+    own = settings.profiles.get(name)
+    if own is None:
+        return PROFILES[name]
+    base, changes = PROFILES[own.base], own.changes()
+    if "hard_close" in changes:
+        changes["hard_close"] = JobState(changes["hard_close"])
+    if "charge_holds" in changes:
+        changes["charge_holds"] = frozenset(Mode(mode) for mode in changes["charge_holds"])
+    if "program_limits" in changes:
+        changes["program_limits"] = MappingProxyType({**base.program_limits, **changes["program_limits"]})
+    return replace(base, name=name, **changes)

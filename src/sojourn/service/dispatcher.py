@@ -6,15 +6,17 @@ Owns the device's timer and its run in progress. Takes no policy decision.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
-from sojourn.core import Lane
+from sojourn.core import Lane, codes
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
+from sojourn.core.model import JobKind
 from sojourn.execution.fleet import Fleet
+from sojourn.execution.protocol import ProtocolError
 from sojourn.execution.types import (
     Completed,
     Crashed,
@@ -26,11 +28,14 @@ from sojourn.execution.types import (
     WorkerPhase,
     WorkerState,
 )
+from sojourn.service.calibrations import Calibrations, Measured
 from sojourn.service.clock import Clock, Handle
 from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import sha256
+from sojourn.service.journal import Journal
 from sojourn.service.records import Records
 from sojourn.store import JobMeta, Store, Unit
+from sojourn.store.journal import JournalRow
 
 log = structlog.get_logger("sojourn.dispatcher")
 
@@ -49,8 +54,10 @@ class Dispatcher:
         clock: Clock,
         fleet: Fleet,
         records: Records,
+        calibrations: Calibrations,
         on_charge: Callable[[str, Charge], None],
         on_fatal: Callable[[BaseException], None],
+        journal: Journal | None = None,
     ) -> None:
         self.lane = lane
         self.device = lane.device
@@ -58,6 +65,8 @@ class Dispatcher:
         self._clock = clock
         self._fleet = fleet
         self._records = records
+        self._calibrations = calibrations
+        self._journal = journal
         self._on_charge = on_charge
         self._on_fatal = on_fatal
         self._timer: Handle | None = None
@@ -70,16 +79,27 @@ class Dispatcher:
         *events: ev.Event,
         metas: Mapping[str, JobMeta] | None = None,
         blobs: Mapping[str, bytes] | None = None,
+        measured: Measured | None = None,
+        at: float | None = None,
+        taken: Callable[[], None] | None = None,
     ) -> asyncio.Future[None]:
         """Hand events that belong together to the lane; the future is done when they are committed.
+
+        `measured` is a calibration that is committed with them. `at` is the time that the caller has read
+        from the clock just now, when the events speak of it. `taken` is called
+        when the lane has admitted them, before anything is written.
 
         Raises a Refusal when the lane does not admit one of them; nothing of that one has happened then.
         """
         effects: list[Effect] = []
         refused: Rejected | None = None
-        now = self._clock.now()
+        now = self._clock.now() if at is None else at
+        rows: list[JournalRow] = []
         for event in events:
-            for effect in self.lane.handle(event, now):
+            answer = self.lane.handle(event, now)
+            if self._journal is not None:
+                rows.append(self._journal.event(event, now, answer))
+            for effect in answer:
                 if isinstance(effect, Rejected):
                     refused = effect
                 else:
@@ -87,23 +107,36 @@ class Dispatcher:
             if refused is not None:
                 break
         self._arm()
-        done = self._commit(effects, dict(metas or {}), {} if refused else dict(blobs or {}))
+        if taken is not None and refused is None:
+            taken()
+        done = self._commit(effects, dict(metas or {}), {} if refused else dict(blobs or {}), measured, rows)
         if refused is not None:
             kind = Conflict if refused.code == Conflict.code else BadRequest
             raise kind(refused.message, code=refused.code)
         return done
 
     def _commit(
-        self, effects: list[Effect], metas: dict[str, JobMeta], blobs: dict[str, bytes]
+        self,
+        effects: list[Effect],
+        metas: dict[str, JobMeta],
+        blobs: dict[str, bytes],
+        measured: Measured | None = None,
+        rows: Sequence[JournalRow] = (),
     ) -> asyncio.Future[None]:
-        if not effects:
+        if not effects and not rows:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             done.set_result(None)
             return done
-        unit = Unit(self.device, effects, metas, blobs)
-        committed = self._store.commit(unit, lambda _: self._committed(effects, metas))
+        also = measured.write if measured is not None else None
+        unit = Unit(self.device, effects, metas, blobs, also, rows)
+        committed = self._store.commit(unit, lambda _: self._committed(effects, metas, measured))
         committed.add_done_callback(self._check)
         return committed
+
+    def record(self, row: JournalRow) -> None:
+        """A row of the journal that belongs to no event."""
+        unit = Unit(self.device, (), journal=[row])
+        self._store.commit(unit).add_done_callback(self._check)
 
     def _check(self, committed: asyncio.Future[None]) -> None:
         if not committed.cancelled() and (error := committed.exception()) is not None:
@@ -111,7 +144,11 @@ class Dispatcher:
 
     # effects out, after the commit
 
-    def _committed(self, effects: Iterable[Effect], metas: dict[str, JobMeta]) -> None:
+    def _committed(
+        self, effects: Iterable[Effect], metas: dict[str, JobMeta], measured: Measured | None = None
+    ) -> None:
+        if measured is not None:  # before the next job starts
+            self._calibrations.take_effect(measured)
         self._records.apply(self.device, effects, metas)
         for effect in effects:
             match effect:
@@ -152,7 +189,10 @@ class Dispatcher:
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
             return
         digest = record.meta.params_hash or ""
-        params = self._records.blobs.get(digest) or await self._store.blob(digest) or b""
+        if record.job.kind is JobKind.SYSTEM:
+            params = self._calibrations.order(self.device)
+        else:
+            params = self._records.blobs.get(digest) or await self._store.blob(digest) or b""
         request = RunRequest(_run_id(job_id, attempt), record.job.program, params)
         try:
             outcome = await self._fleet.run(self.device, request)
@@ -164,7 +204,16 @@ class Dispatcher:
     def _ended(self, job_id: str, attempt: int, outcome: RunOutcome, meta: JobMeta) -> None:
         kept: dict[str, bytes] = {}
         meta = replace(meta)  # nobody may see the result before the commit
+        measured: Measured | None = None
+        job = self.lane.book.jobs.get(job_id)
         match outcome:
+            case Completed(result=result) if job is not None and job.kind is JobKind.SYSTEM:
+                try:
+                    measured = self._calibrations.measured(self.device, job_id, result)
+                    event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
+                except ProtocolError as error:
+                    why = f"The calibration cannot be read: {error}"
+                    event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, why, codes.SYSTEM_FAILURE)
             case Completed(result=result, logs=logs):
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
                 meta.result_hash = _keep(kept, result)
@@ -178,12 +227,12 @@ class Dispatcher:
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.CRASHED, why)
             case Stopped():
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED, "The run was stopped.")
-        if job_id not in self.lane.book.jobs:  # R53: the result lost the race
+        if job is None:  # R53: the result lost the race
             self.feed(event)
             return
         for digest, data in kept.items():
             self._records.blobs.put(digest, data)
-        self.feed(event, metas={job_id: meta}, blobs=kept)
+        self.feed(event, metas={job_id: meta}, blobs=kept, measured=measured)
 
     # the device's state and time
 

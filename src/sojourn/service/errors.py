@@ -66,3 +66,19 @@ class TooLarge(Refusal):
     """The body is over the limit."""
 
     status, code = 413, 1215
+
+
+class TooMany(Refusal):
+    """R50: more than a limit allows at this moment. `retry_after`: seconds after which it may work."""
+
+    status, code = 429, 1429
+
+    def __init__(self, message: str, *, retry_after: float | None = None, code: int | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class Expired(Refusal):
+    """It was there, and has been deleted because of its age."""
+
+    status, code = 410, 1292

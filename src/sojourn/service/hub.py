@@ -11,10 +11,13 @@ from sojourn.core.model import JobState
 from sojourn.execution.fleet import Fleet
 from sojourn.execution.types import Description, DeviceSpec
 from sojourn.service.accounts import Accounts
+from sojourn.service.calibrations import Calibrations
 from sojourn.service.clock import Clock
 from sojourn.service.devices import is_mock
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import NotFound
+from sojourn.service.limits import Limits
+from sojourn.service.projects import Projects
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.views import JobView, Principal, SessionView
 from sojourn.store import Store
@@ -31,9 +34,15 @@ class Hub:
     specs: dict[str, DeviceSpec]
     models: dict[str, str]  # companion -> the device that it looks like
     usage: FairShareQueue  # of all devices; nobody waits in it
+    calibrations: Calibrations
     descriptions: dict[str, Description] = field(default_factory=dict)
     dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
     next_seq: int = 1
+    limits: Limits = field(init=False)
+    projects: Projects = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits, self.projects = Limits(self), Projects(self)
 
     def take_seq(self) -> int:
         """The next number in the order of acceptance."""

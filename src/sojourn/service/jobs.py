@@ -18,7 +18,7 @@ from sojourn.service import ids
 from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
 from sojourn.service.dispatcher import Dispatcher
-from sojourn.service.errors import BadRequest, Conflict, NotFound, Refusal, SessionClosed
+from sojourn.service.errors import BadRequest, Conflict, Expired, NotFound, Refusal, SessionClosed
 from sojourn.service.hub import Hub
 from sojourn.service.polls import Polls
 from sojourn.service.records import JobRecord
@@ -100,7 +100,27 @@ class Jobs:
     ) -> JobView:
         body = parse(data)
         desk = await self._desk_for(who, body)
+        if body.calibration_id is not None:
+            self._hub.calibrations.check_current(desk.device, body.calibration_id)
         job_id = ids.new_id("d")
+        self._hub.limits.job(who, job_id, body, desk.device)
+        try:
+            return await self._admit(who, body, desk, job_id, call, digest, idempotency_key)
+        except BaseException:
+            self._hub.limits.job_refused(job_id)
+            raise
+
+    async def _admit(
+        self,
+        who: Principal,
+        body: Body,
+        desk: Dispatcher,
+        job_id: str,
+        call: Call,
+        digest: str,
+        idempotency_key: str | None,
+    ) -> JobView:
+        """Prepare and commit a job that counts already."""
         session_id = job_id if body.start_session else body.session_id
         params = bytes(body.params)
         meta = JobMeta(
@@ -116,10 +136,13 @@ class Jobs:
         blobs = {meta.params_hash or "": params}
         self._hub.records.blobs.put(meta.params_hash or "", params)
         preparing = asyncio.ensure_future(self._hub.fleet.prepare(desk.device, body.program_id, params))
+        preparing.add_done_callback(_heard)
         hold = self._hub.settings.policy.admission_hold
         await asyncio.wait({preparing}, timeout=hold)
+        own_limit = self._hub.limits.own_limit(who, body, desk.lane.profile)
         events: list[ev.Event] = []
         if body.start_session:
+            self._hub.limits.session(who, job_id, desk.lane.profile)
             seconds = float(body.session_time) if body.session_time else None
             events.append(ev.SessionOpened(job_id, who.user_id, who.project_id, Mode.DEDICATED, seconds))
         events.append(
@@ -130,15 +153,20 @@ class Jobs:
                 who.project_id,
                 body.program_id,
                 session_id,
-                float(body.cost) if body.cost is not None else None,
+                own_limit,
             )
         )
         prepared = preparing.done()
         if prepared:
-            _note(meta, _outcome(desk.device, preparing))
+            _note(meta, self._outcome(who.project_id, desk.device, preparing))
             events.append(ev.JobPrepared(job_id))
+
+        def warn() -> None:
+            longest = desk.lane.profile.run_limit(body.program_id, own_limit)
+            meta.warnings = (*meta.warnings, *desk.lane.warnings("job", longest, who.project_id))
+
         try:
-            await desk.feed(*events, metas={job_id: meta}, blobs=blobs)
+            await desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
         except Refusal:
             if body.start_session:  # the session came into being for this job only
                 await desk.feed(ev.SessionClosed(job_id, "the service: its first job was refused"))
@@ -149,6 +177,17 @@ class Jobs:
         if not prepared:
             self._spawn(self._prepare_later(desk, record, preparing))
         return self._hub.job_view(record)
+
+    def _outcome(self, project: str, device: str, preparing: asyncio.Future[Prepared]) -> Prepared:
+        """What preparation found; a refusal becomes the answer to the submit."""
+        try:
+            prepared = preparing.result()
+            self._hub.limits.prepared(project, prepared)
+        except JobRefused as error:
+            raise BadRequest(error.message, code=error.code) from None
+        except DeviceUnavailable as error:
+            raise Conflict(f"{device} cannot take jobs: {error}", code=codes.SYSTEM_FAILURE) from None
+        return prepared
 
     async def _desk_for(self, who: Principal, body: Body) -> Dispatcher:
         """The device that the job is for, when its session agrees (R5, R35)."""
@@ -179,7 +218,9 @@ class Jobs:
         job_id = record.job.id
         meta = replace(record.meta)
         try:
-            _note(meta, await preparing)
+            prepared = await preparing
+            self._hub.limits.prepared(record.job.project, prepared)
+            _note(meta, prepared)
         except JobRefused as error:
             await desk.feed(ev.JobUnfit(job_id, error.message, error.code))
         except DeviceUnavailable as error:
@@ -223,6 +264,8 @@ class Jobs:
         record = await self._named(who, job_id)
         if record.meta.private:
             raise NotFound(f"Job {job_id} is private: its inputs are not given back (R56).")
+        if record.meta.params_hash is None:
+            raise self._expired(job_id, "inputs")
         return await self._blob(record.meta.params_hash)
 
     async def result(self, who: Principal, job_id: str) -> bytes:
@@ -235,6 +278,8 @@ class Jobs:
                 record.meta.result_hash = None
             return data or b""
         if record.meta.result_hash is None:
+            if record.job.state is JobState.COMPLETED:
+                raise self._expired(job_id, "result")
             return (record.job.reason or "").encode() if record.job.state is JobState.FAILED else b""
         return await self._blob(record.meta.result_hash)
 
@@ -311,6 +356,12 @@ class Jobs:
         self._recent.named(job_id)
         return record
 
+    def _expired(self, job_id: str, what: str) -> Expired:
+        return Expired(
+            f"The {what} of job {job_id} has been deleted: this service keeps the {what} of a job for a "
+            "limited time after its end (settings of [retention]). Run the job again if you need it."
+        )
+
     async def _blob(self, digest: str | None) -> bytes:
         if digest is None:
             return b""
@@ -337,14 +388,10 @@ class Jobs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _outcome(device: str, preparing: asyncio.Future[Prepared]) -> Prepared:
-    """What preparation found; a refusal becomes the answer to the submit."""
-    try:
-        return preparing.result()
-    except JobRefused as error:
-        raise BadRequest(error.message, code=error.code) from None
-    except DeviceUnavailable as error:
-        raise Conflict(f"{device} cannot take jobs: {error}", code=codes.SYSTEM_FAILURE) from None
+def _heard(preparing: asyncio.Future[Prepared]) -> None:
+    """The job may be refused while it is prepared: then nobody asks what was found."""
+    if not preparing.cancelled():
+        preparing.exception()
 
 
 def _note(meta: JobMeta, prepared: Prepared) -> None:
@@ -352,4 +399,4 @@ def _note(meta: JobMeta, prepared: Prepared) -> None:
     meta.num_circuits = prepared.num_circuits
     meta.num_qubits = prepared.num_qubits
     meta.executions = prepared.executions
-    meta.warnings = prepared.warnings
+    meta.warnings = (*prepared.warnings, *meta.warnings)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from sojourn.core.effects import Effect, JobChanged, SessionChanged
 from sojourn.core.model import Job, Session, SessionState
+from sojourn.service.tally import Tally
 from sojourn.store import JobMeta
 
 KEPT_JOBS = 4096
@@ -84,6 +85,8 @@ class Records:
         self.live_jobs: dict[str, JobRecord] = {}
         self.live_sessions: dict[str, SessionRecord] = {}
         self.blobs = Blobs()
+        self.open_jobs = Tally()  # by the keys of `limits`; also submits that are under way (R50)
+        self.open_sessions = Tally()
         self._ended_jobs: OrderedDict[str, JobRecord] = OrderedDict()
         self._ended_sessions: OrderedDict[str, SessionRecord] = OrderedDict()
 
@@ -112,6 +115,7 @@ class Records:
         if meta is not None and meta is not record.meta:
             record.meta.learn(meta)
         if job.state.final:
+            self.open_jobs.leave(job.id)
             self.live_jobs.pop(job.id, None)
             self._ended_jobs[job.id] = record
             while len(self._ended_jobs) > KEPT_JOBS:
@@ -127,6 +131,7 @@ class Records:
         if effect.before != session.state:
             record.steps.append((session.state.value, effect.at))
         if session.state is SessionState.CLOSED:
+            self.open_sessions.leave(session.id)
             self.live_sessions.pop(session.id, None)
             self._ended_sessions[session.id] = record
             while len(self._ended_sessions) > KEPT_SESSIONS:

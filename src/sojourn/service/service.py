@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
@@ -20,16 +20,24 @@ from sojourn.core.fairshare import FairShareQueue
 from sojourn.execution.fleet import Fleet
 from sojourn.execution.types import Description, DeviceUnavailable, WorkerPhase, WorkerState
 from sojourn.service.accounts import Accounts
+from sojourn.service.calibrations import FIRST, Calibrations
 from sojourn.service.clock import Clock, SystemClock
-from sojourn.service.devices import is_mock, models, profile_of, renamed, specs
+from sojourn.service.devices import is_mock, models, profile_of, renamed, schedules, specs
 from sojourn.service.dispatcher import OPERATIONAL, Dispatcher
 from sojourn.service.errors import Conflict
 from sojourn.service.hub import Hub
 from sojourn.service.jobs import Jobs
+from sojourn.service.journal import Journal
+from sojourn.service.operations import Operations, pending_calibration, state_of
 from sojourn.service.records import JobRecord, Records, SessionRecord
+from sojourn.service.reservations import Reservations
+from sojourn.service.retention import Retention
+from sojourn.service.schedule import Schedule
 from sojourn.service.sessions import Sessions
-from sojourn.service.views import DeviceView, NewKey, Principal, UsageView, UserView
+from sojourn.service.usage import Usage
+from sojourn.service.views import DeviceView, NewKey, UserView
 from sojourn.store import Store
+from sojourn.store.calibrations import Calibration, last_attempts
 
 log = structlog.get_logger("sojourn.service")
 
@@ -52,13 +60,18 @@ class Service:
         *,
         clock: Clock | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
+        fleet: Callable[..., Fleet] = Fleet,
+        store: Callable[[Path], Awaitable[Store]] = Store.open,
     ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
+        self._make_fleet = fleet
+        self._open_store = store
         self._on_fatal = on_fatal
         self.fatal: BaseException | None = None
         self._hub: Hub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._heard: dict[str, int | None] = {}  # the worker that has described each device
 
     # life
 
@@ -66,16 +79,24 @@ class Service:
         """Open the store, recover, and let the workers come up in the background."""
         data = self.settings.server.data
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store = await Store.open(data / "sojourn.db")
+        store = await self._open_store(data / "sojourn.db")
         accounts = Accounts(store, self.clock.now)
         await accounts.load()
         devices = specs(self.settings.devices)
-        fleet = Fleet(
+        fleet = self._make_fleet(
             list(devices.values()),
             on_state=self._worker_changed,
             preparers=self.settings.server.preparers,
         )
-        window = profile_of(self.settings, "").fair_share_window
+        companions = models(devices)
+
+        def hold(device: str, properties: bytes) -> None:
+            if device in devices:
+                fleet.calibrate(device, properties)
+
+        calibrations = Calibrations(store, self.clock.now, companions, hold)
+        await calibrations.load()
+        policy = profile_of(self.settings, "")
         hub = self._hub = Hub(
             settings=self.settings,
             store=store,
@@ -84,8 +105,10 @@ class Service:
             records=Records(),
             fleet=fleet,
             specs=devices,
-            models=models(devices),
-            usage=FairShareQueue(window),
+            models=companions,
+            usage=FairShareQueue(policy.fair_share_window, policy.half_life),
+            calibrations=calibrations,
+            descriptions=calibrations.descriptions,
         )
         self.accounts = accounts
         jobs, sessions = self._jobs, self._sessions = Jobs(hub), Sessions(hub)
@@ -96,10 +119,26 @@ class Service:
         self.open_session, self.session = sessions.open_session, sessions.session
         self.sessions, self.drain_session = sessions.sessions, sessions.drain_session
         self.close_session = sessions.close_session
+        operations, reservations = Operations(hub), Reservations(hub)
+        self._operations = operations
+        self.halt_device, self.resume_device = operations.halt_device, operations.resume_device
+        self.calibrate = operations.calibrate
+        self.reserve, self.cancel_reservation = reservations.reserve, reservations.cancel_reservation
+        self.reservation, self.calendar = reservations.reservation, reservations.calendar
+        self._schedule = Schedule(self.clock, schedules(self.settings.devices), self._calibration_due)
+        self._retention = Retention(hub)
+        usage = Usage(hub)
+        self.usage, self.usage_report = usage.window, usage.report
+        self.projects, self.pace = hub.projects, hub.limits.pace
         await self._first_users(data)
+        await hub.projects.configure()
+        hub.usage.set_shares(hub.projects.shares())
         await store.forget_params()
         await self._recover(hub)
+        hub.limits.recount()
+        self._retention.start()
         await fleet.start()
+        await self._start_schedule(hub)
         log.info("service.started", devices=[n for n in devices if not is_mock(n)], data=str(data))
 
     async def stop(self) -> None:
@@ -107,8 +146,10 @@ class Service:
         if self._hub is None:
             return
         hub = self._hub
+        self._schedule.stop()
         for task in self._tasks:
             task.cancel()
+        await self._retention.stop()
         await self._jobs.stop()
         for desk in hub.dispatchers.values():
             await desk.stop()
@@ -139,22 +180,27 @@ class Service:
         now = self.clock.now()
         hub.next_seq = await hub.store.last_seq() + 1
         # a device that is not configured any more keeps its queue: its users can still look and cancel
-        names = [*hub.specs, *sorted({s.device for s in jobs} | {s.device for s in sessions})]
+        left = {s.device for s in jobs} | {s.device for s in sessions} | {d for d, _ in windows} | set(halts)
+        names = [*hub.specs, *sorted(left)]
         names = list(dict.fromkeys(names))
+        shares = hub.projects.shares()
         charges = await hub.store.charges_since(now - hub.usage.window)
         steps: list[asyncio.Future[None]] = []
         for name in names:
-            lane = Lane(name, profile_of(self.settings, name))
+            lane = Lane(name, profile_of(self.settings, name), shares)
             for user, project, seconds, at in charges:
                 lane.fair.charge(project, user, seconds, at)
+            journal = Journal(name) if self.settings.server.journal else None
             desk = hub.dispatchers[name] = Dispatcher(
                 lane,
                 store=hub.store,
                 clock=self.clock,
                 fleet=hub.fleet,
                 records=hub.records,
+                calibrations=hub.calibrations,
                 on_charge=self._charged,
                 on_fatal=self._failed,
+                journal=journal,
             )
             own_jobs = [s for s in jobs if s.device == name]
             own_sessions = [s for s in sessions if s.device == name]
@@ -165,12 +211,11 @@ class Service:
                     name, kept.session, list(kept.timestamps)
                 )
             # the lane changes its entities, the records show committed ones: each has its own
-            lost = lane.restore(
-                [copy(s.job) for s in own_jobs],
-                [copy(s.session) for s in own_sessions],
-                [window for device, window in windows if device == name],
-                halts.get(name),
-            )
+            own_windows = [window for device, window in windows if device == name]
+            own = [copy(s.job) for s in own_jobs], [copy(s.session) for s in own_sessions], own_windows
+            if journal is not None:
+                desk.record(journal.restored(lane, now, *own, halts.get(name), charges))
+            lost = lane.restore(*own, halts.get(name))
             if name in hub.specs:
                 steps.append(desk.feed(ev.Tick()))  # what is overdue fires first
             for event in lost:
@@ -192,14 +237,26 @@ class Service:
         if hub is None or device not in hub.dispatchers:
             return
         hub.dispatchers[device].worker_changed(state)
-        if state.phase is WorkerPhase.READY and device not in hub.descriptions:
-            task = asyncio.get_running_loop().create_task(self._learn(device))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if state.phase is WorkerPhase.READY and self._heard.get(device, -1) != state.pid:
+            self._heard[device] = state.pid
+            self._spawn(self._learn(device))
 
     async def _learn(self, device: str) -> None:
         with suppress(DeviceUnavailable):
-            self.hub.descriptions[device] = await self.hub.fleet.description(device)
+            await self._hear(device)
+
+    async def _hear(self, device: str) -> None:
+        await self.hub.calibrations.hear(device, await self.hub.fleet.description(device))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("service.task", exc_info=error)
 
     def _charged(self, device: str, charge: Charge) -> None:
         """Usage reaches the other lanes as an event (R48)."""
@@ -218,10 +275,30 @@ class Service:
             if self._on_fatal is not None:
                 self._on_fatal(error)
 
+    # calibrations by the clock
+
+    async def _start_schedule(self, hub: Hub) -> None:
+        last = await last_attempts(hub.store)
+        for device in hub.specs:
+            present = hub.calibrations.present(device)
+            if present is not None:
+                last[device] = max(last.get(device, 0.0), present.at)
+        self._schedule.start(last)
+
+    def _calibration_due(self, device: str) -> None:
+        if pending_calibration(self.hub.dispatchers[device]) is None:
+            self._spawn(self._calibrate(device))
+
+    async def _calibrate(self, device: str) -> None:
+        if pending_calibration(self.hub.dispatchers[device]) is None:
+            await self._operations.queue_calibration(device, "the schedule")
+
     # users
 
     async def add_user(self, name: str, project: str, operator: bool = False) -> NewKey:
-        return await self.accounts.add(name, project, operator=operator)
+        key = await self.accounts.add(name, project, operator=operator)
+        await self.hub.projects.joined(name, project)
+        return key
 
     def users(self) -> list[UserView]:
         return self.accounts.users()
@@ -243,10 +320,37 @@ class Service:
         looks_like = hub.models.get(hub.dispatcher(name).device)
         if looks_like is not None:  # a companion need not be woken for this
             return renamed(await self.description(looks_like), name)
-        try:
-            return await hub.fleet.description(name)
-        except DeviceUnavailable as error:
-            raise Conflict(f"{name} is not available: {error}", code=1206) from None
+        if name not in hub.descriptions:
+            try:
+                await self._hear(name)
+            except DeviceUnavailable as error:
+                raise Conflict(f"{name} is not available: {error}", code=1206) from None
+        return hub.descriptions[name]
+
+    async def calibrated(
+        self, name: str, *, calibration_id: str | None = None, at: float | None = None
+    ) -> tuple[str, Description]:
+        """A calibration's id and what the device was under it: the one that is named, else the one that was
+        in force at the time `at`, else the present one. NotFound for one that does not exist."""
+        hub = self.hub
+        device = hub.models.get(hub.dispatcher(name).device, name)
+        present = await self.description(name)
+        if calibration_id is not None:
+            wanted = hub.calibrations.named(device, calibration_id)
+        else:
+            found = hub.calibrations.in_force(device, self.clock.now() if at is None else at)
+            if found is None or (at is None and found != hub.calibrations.present(device)):
+                found = hub.calibrations.present(device)
+            if found is None:
+                return FIRST, present
+            wanted = found
+        if wanted == hub.calibrations.present(device):
+            return wanted.id, present
+        return wanted.id, renamed(await hub.calibrations.description(wanted), name)
+
+    def calibrations(self, name: str) -> list[Calibration]:
+        """The device's calibrations, the newest first."""
+        return list(reversed(self.hub.calibrations.history(self.hub.dispatcher(name).device)))
 
     def longest_session(self, name: str) -> float:
         """The system limit of a session on this device, in seconds (R20)."""
@@ -265,13 +369,19 @@ class Service:
         hub = self.hub
         lane, spec, state = hub.dispatchers[name].lane, hub.specs[name], hub.fleet.state(name)
         known = hub.descriptions.get(hub.models.get(name, name))
-        operational = state.phase is not WorkerPhase.FAILED  # a worker that starts will take jobs
+        up = state.phase is not WorkerPhase.FAILED  # a worker that starts will take jobs
+        wanted, message = state_of(hub.dispatchers[name]), "active"
+        if not up:
+            message = state.reason or str(state.phase)
+        elif wanted.name != "online":
+            message = f"{wanted.name}: {wanted.message}" if wanted.message else wanted.name
+        present = hub.calibrations.present(name)
         return DeviceView(
             name=name,
             driver=spec.driver,
             num_qubits=known.num_qubits if known else None,
-            operational=operational,
-            message="active" if operational else (state.reason or str(state.phase)),
+            operational=up and wanted.name in ("online", "draining"),
+            message=message,
             queue_length=lane.depth,
             running=lane.running,
             active_session=lane.active,
@@ -279,14 +389,13 @@ class Service:
             backend_version=known.backend_version if known else "",
             phase=str(state.phase),
             reason=state.reason,
+            state=wanted,
+            calibration=present.id if present is not None else None,
+            calibrated=present.at if present is not None else None,
+            next_calibration=self._schedule.next.get(name),
         )
 
-    # usage and health
-
-    def usage(self, who: Principal) -> UsageView:
-        hub = self.hub
-        hub.usage.expire(self.clock.now())
-        return UsageView(limit_seconds=None, consumed_seconds=hub.usage.used(who.project_id))
+    # health
 
     def alive(self) -> dict[str, Any]:
         return {"alive": True}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sojourn.core import Mode
 from sojourn.core import events as ev
 from sojourn.service import ids
-from sojourn.service.errors import BadRequest
+from sojourn.service.errors import BadRequest, Refusal
 from sojourn.service.hub import Hub
 from sojourn.service.records import SessionRecord
 from sojourn.service.views import Principal, SessionView
@@ -23,8 +25,16 @@ class Sessions:
             raise BadRequest(f"mode is {mode!r}; it must be 'dedicated' (a session) or 'batch'.")
         desk = self._hub.dispatcher(device)
         session_id = ids.new_id("s")
-        await desk.feed(ev.SessionOpened(session_id, who.user_id, who.project_id, Mode(mode), max_time))
-        return await self.session(who, session_id)
+        self._hub.limits.session(who, session_id, desk.lane.profile)
+        try:
+            opened = ev.SessionOpened(session_id, who.user_id, who.project_id, Mode(mode), max_time)
+            committed = desk.feed(opened)
+        except Refusal:
+            self._hub.limits.session_refused(session_id)
+            raise
+        warnings = desk.lane.warnings("session", max_time, who.project_id)
+        await committed
+        return replace(await self.session(who, session_id), warnings=warnings)
 
     async def session(self, who: Principal, session_id: str) -> SessionView:
         return self._hub.session_view(await self._hub.session_record(who, session_id))

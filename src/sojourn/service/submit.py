@@ -15,7 +15,6 @@ import msgspec
 
 from sojourn.core.profile import SESSION_PROGRAMS
 from sojourn.service.calls import Call, Origin
-from sojourn.service.devices import CALIBRATION
 from sojourn.service.errors import BadRequest
 
 MAX_TAGS = 8
@@ -70,10 +69,6 @@ def parse(data: bytes) -> Body:
         raise BadRequest(
             f"A runtime image ({body.runtime[:100]!r}) cannot be chosen on this service; leave options "
             "environment.image unset."
-        )
-    if body.calibration_id is not None and body.calibration_id != CALIBRATION:
-        raise BadRequest(
-            f"There is no calibration {body.calibration_id[:100]!r} of this device. It has: {CALIBRATION!r}."
         )
     body.tags = list(check_tags(body.tags or []))
     return body

@@ -19,13 +19,21 @@ class Principal:
     project_id: str
     project: str
     operator: bool = False
+    admin: bool = False  # of this project
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectView:
+    """A project as it is kept. `limits` are its own values for keys of `[limits]` (R50)."""
+
     id: str
     name: str
     crn: str
+    account: str = "default"
+    weight: float = 1.0
+    allocation: float | None = None
+    plan: str = "premium"
+    limits: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,20 @@ class NewKey:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceState:
+    """What operators want of a device: `online`, or since when it is not, by whom and why.
+
+    `until` is when they expect the end.
+    """
+
+    name: str = "online"  # or paused, draining, maintenance
+    message: str = ""
+    by: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceView:
     """A device now. `operational`: jobs can start; `queue_length` counts accepted and queued jobs."""
 
@@ -63,6 +85,10 @@ class DeviceView:
     backend_version: str
     phase: str  # of its worker
     reason: str | None = None
+    state: DeviceState = DeviceState()
+    calibration: str | None = None  # the id of the one that holds
+    calibrated: float | None = None
+    next_calibration: float | None = None  # by its schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +175,7 @@ class SessionView:
     elapsed: float = 0.0  # usage by the profile's rule
     reason: str | None = None  # why it ended
     timestamps: tuple[tuple[str, float], ...] = ()
+    warnings: tuple[str, ...] = ()  # only in the answer to its creation (R44, R50)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ def reservation_of(row: Any) -> Reservation:
         mode=WindowMode(row.mode),
         after_window=AfterWindow(row.after_window),
         idle_since=row.idle_since,
+        opened=row.state == "open",
     )
 
 

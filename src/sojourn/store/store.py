@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from sojourn.core.calendar import Reservation
 from sojourn.core.model import Halt, Job, JobState, Session, SessionState
@@ -74,11 +74,11 @@ class Store:
         self._writer: Writer | None = None
 
     @classmethod
-    async def open(cls, path: Path) -> Store:
+    async def open(cls, path: Path, *, writer: Callable[[Engine], Writer] = Writer) -> Store:
         """Open, bring the schema up to date, start the writer."""
         store = cls(path)
         await asyncio.get_running_loop().run_in_executor(store._readers, upgrade, store._write_engine)
-        store._writer = Writer(store._write_engine)
+        store._writer = writer(store._write_engine)
         return store
 
     def close(self) -> None:
@@ -213,7 +213,7 @@ class Store:
                 return None
             data = connection.execute(select(t.blobs.c.data).where(t.blobs.c.hash == found)).scalar()
             connection.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(result_hash=None))
-            _drop_unused(connection, [found])
+            drop_unused(connection, [found])
             return data
 
         return await self.write(work)
@@ -228,7 +228,7 @@ class Store:
             found = connection.execute(select(t.jobs.c.params_hash).where(*private)).scalars().all()
             if found:
                 connection.execute(update(t.jobs).where(*private).values(params_hash=None))
-                _drop_unused(connection, found)
+                drop_unused(connection, found)
 
         return self.write(work)
 
@@ -241,7 +241,7 @@ class Store:
                 return
             connection.execute(delete(t.job_tags).where(t.job_tags.c.job_id == job_id))
             connection.execute(delete(t.jobs).where(t.jobs.c.id == job_id))
-            _drop_unused(connection, [row.params_hash, row.result_hash, row.logs_hash])
+            drop_unused(connection, [row.params_hash, row.result_hash, row.logs_hash])
 
         await self.write(work)
 
@@ -306,8 +306,8 @@ def _with_steps(connection: Connection, row: Any) -> StoredSession:
     return StoredSession(row.device, session_of(row), tuple((s.after, s.at) for s in steps))
 
 
-def _drop_unused(connection: Connection, digests: Sequence[str | None]) -> None:
-    """Delete the bytes that no job names any more."""
+def drop_unused(connection: Connection, digests: Sequence[str | None]) -> None:
+    """Delete the bytes that no job and no calibration names any more."""
     for digest in filter(None, digests):
         c = t.jobs.c
         used = connection.execute(
@@ -315,5 +315,7 @@ def _drop_unused(connection: Connection, digests: Sequence[str | None]) -> None:
             .select_from(t.jobs)
             .where((c.params_hash == digest) | (c.result_hash == digest) | (c.logs_hash == digest))
         ).scalar()
-        if not used:
+        k = t.calibrations.c
+        named = select(k.number).where((k.configuration_hash == digest) | (k.properties_hash == digest))
+        if not used and connection.execute(named.limit(1)).first() is None:
             connection.execute(delete(t.blobs).where(t.blobs.c.hash == digest))

@@ -293,3 +293,16 @@ story = Table(
     Index("ix_story_entity", "entity", "id"),
 )
 """Every transition of every job and session (architecture.md, idea 5)."""
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("device", String(100), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("did", LargeBinary, nullable=False),
+    Column("digest", String(16), nullable=False),
+)
+"""What each lane was fed and what it decided, if that is recorded (docs/decisions/0007)."""

@@ -6,7 +6,7 @@ Owns the mapping from the core's facts to rows. Decides nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.model import Halt, Job, JobState, Session, SessionState
 from sojourn.store import tables as t
+from sojourn.store.journal import JournalRow, put_journal
 
 LEARNT = (
     "warnings",
@@ -85,13 +86,16 @@ class JobMeta:
 class Unit:
     """The facts of one step of one device, and the bytes that belong to them.
 
-    `meta` holds the rest of the row for every job that is new or whose rest changed.
+    `meta` holds the rest of the row for every job that is new or whose rest changed; `also` writes what else
+    belongs to the step, in the same transaction.
     """
 
     device: str
     effects: Sequence[Effect]
     meta: Mapping[str, JobMeta] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
+    also: Callable[[Connection], None] | None = None
+    journal: Sequence[JournalRow] = ()
 
     def write(self, connection: Connection) -> None:
         put_blobs(connection, self.blobs)
@@ -100,6 +104,9 @@ class Unit:
         self._write_device(connection)
         self._write_ledger(connection)
         self._write_story(connection)
+        if self.also is not None:
+            self.also(connection)
+        put_journal(connection, self.journal)
 
     def _write_jobs(self, connection: Connection) -> None:
         last: dict[str, Job] = {}

@@ -58,8 +58,12 @@ class House:
         await self.service.hub.store.write(lambda _: None)
 
 
-def settings(data: Path, *devices: DeviceSettings, **policy: Any) -> Settings:
+def settings(
+    data: Path, *devices: DeviceSettings, sections: dict[str, Any] | None = None, **policy: Any
+) -> Settings:
+    """`sections` are further ones of the configuration, as in the file."""
     return Settings(
+        **(sections or {}),
         server=ServerSettings(data=data),
         policy=PolicySettings(**policy),
         devices=devices or (DeviceSettings(name="mock", driver="mock", options={"qubits": 5}),),
@@ -76,12 +80,18 @@ Body = Callable[[House], Awaitable[None]]
 def house(tmp_path: Path) -> Callable[..., None]:
     """Run a test's coroutine in a running service; several bodies are separated by restarts."""
 
-    def run(*bodies: Body, devices: tuple[DeviceSettings, ...] = (QUICK, SLOW), **policy: Any) -> None:
+    def run(
+        *bodies: Body,
+        devices: tuple[DeviceSettings, ...] = (QUICK, SLOW),
+        sections: dict[str, Any] | None = None,
+        **policy: Any,
+    ) -> None:
         clock = VirtualClock()
 
         async def one(body: Body) -> None:
             fatal: list[BaseException] = []
-            service = Service(settings(tmp_path, *devices, **policy), clock=clock, on_fatal=fatal.append)
+            told = settings(tmp_path, *devices, sections=sections, **policy)
+            service = Service(told, clock=clock, on_fatal=fatal.append)
             await service.start()
             try:
                 await body(House(service, clock))

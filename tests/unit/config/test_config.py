@@ -60,9 +60,8 @@ def test_without_a_configuration_there_are_two_fakes_and_an_ideal_simulator() ->
         ("aer", "aer", {"qubits": 30}),
     ]
     assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8420)
-    assert settings.policy.interactive_ttl == 300
-    assert settings.policy.max_time == 8 * 3600
-    assert settings.policy.unused_expiry == 30 * 60
+    assert settings.policy.profile == "seed"
+    assert settings.policy.interactive_ttl is None  # the profile's
     assert settings.policy.poll_hold == 2.0
 
 
@@ -124,9 +123,12 @@ def test_a_device_may_have_its_own_times() -> None:
     ("text", "expected"),
     [
         ("[server]\nprt = 1", ["server.prt", "did you mean 'port'?", "Allowed: host, port, data"]),
-        ("[serve]\nport = 1", ["serve: unknown key", "did you mean 'server'?", "server, policy, devices"]),
+        (
+            "[serve]\nport = 1",
+            ["serve: unknown key", "did you mean 'server'?", "server, policy, profiles, limits"],
+        ),
         ("[policy]\nttl = 1", ["policy.ttl: unknown key", "interactive_ttl"]),
-        ("[policy]\nprofile = 'ibm2025'", ["policy.profile = 'ibm2025'", "allowed is 'seed'"]),
+        ("[policy]\nprofile = 'ibm2025'", ["policy.profile = 'ibm2025'", "did you mean 'ibm2026'?"]),
         ("[policy]\npoll_hold = -1", ["policy.poll_hold = -1", "at least 0"]),
         ("[policy]\nmax_time = 0", ["policy.max_time = 0", "more than 0"]),
         ("[policy]\nmax_time = inf", ["policy.max_time = inf", "a number is needed"]),

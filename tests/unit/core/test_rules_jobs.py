@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core import JobState, Lane, Profile, codes
+from sojourn.core import JobState, Lane, Profile, SessionState, codes
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind, JobChanged, Rejected, Start
 from sojourn.core.transitions import JOB, SESSION, IllegalTransition
@@ -313,3 +313,18 @@ def test_position_follows_the_order_in_which_jobs_start(world: World) -> None:
 def test_profiles_are_data() -> None:
     assert Profile().limit_of("sampler") == 10_000
     assert Profile().limit_of("estimator") == 18_000
+
+
+def test_an_illegal_step_of_a_session_raises_with_the_story(world: World) -> None:
+    world.open("A")
+    session = world.lane.book.sessions["A"]
+    with pytest.raises(IllegalTransition, match="session A cannot go from open to inactive") as raised:
+        world.lane.book.move_session(session, SessionState.INACTIVE, world.now, "test")
+    assert len(raised.value.story) == 1
+
+
+def test_a_run_that_was_stopped_from_outside_is_run_again_or_fails_as_the_profile_says(world: World) -> None:
+    world.submit("a1")
+    world.finish("a1", ev.Outcome.STOPPED)
+    assert world.running == "a1"
+    assert world.jobs["a1"].attempt == 2

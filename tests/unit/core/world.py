@@ -12,10 +12,13 @@ from sojourn.core.effects import (
     Effect,
     JobChanged,
     Rejected,
+    ReservationChanged,
     SessionChanged,
     Start,
     Stop,
 )
+from sojourn.core.model import HaltMode
+from sojourn.core.shares import Shares
 
 START = 1_000_000.0
 
@@ -31,6 +34,7 @@ class World:
         self.charges: list[Charge] = []
         self.started: list[str] = []
         self.stopped: list[str] = []
+        self.windows: dict[str, list[str]] = {}
         self.steps: list[tuple[str, str, float]] = []
         self._seq = 0
         self.do(ev.DeviceReady())
@@ -50,10 +54,11 @@ class World:
         program: str = "sampler",
         kind: JobKind = JobKind.USER,
         prepared: bool = True,
+        project: str | None = None,
     ) -> Rejected | None:
         """Accept and prepare; returns the refusal, if it is one."""
         self._seq += 1
-        accepted = ev.JobAccepted(name, self._seq, user, user, program, session, limit, kind)
+        accepted = ev.JobAccepted(name, self._seq, user, project or user, program, session, limit, kind)
         refused = [e for e in self.do(accepted) if isinstance(e, Rejected)]
         if refused:
             return refused[0]
@@ -65,10 +70,35 @@ class World:
         self.do(ev.JobPrepared(name))
 
     def open(
-        self, name: str, user: str = "ann", *, mode: Mode = Mode.DEDICATED, max_time: float | None = None
+        self,
+        name: str,
+        user: str = "ann",
+        *,
+        mode: Mode = Mode.DEDICATED,
+        max_time: float | None = None,
+        project: str | None = None,
     ) -> Rejected | None:
-        effects = self.do(ev.SessionOpened(name, user, user, mode, max_time))
+        effects = self.do(ev.SessionOpened(name, user, project or user, mode, max_time))
         return next((e for e in effects if isinstance(e, Rejected)), None)
+
+    def book(self, name: str, project: str, after: float, length: float, **more: Any) -> Rejected | None:
+        """A window that begins `after` seconds from now, dedicated unless `mode` says otherwise."""
+        start = self.now + after
+        booked = ev.ReservationBooked(name, project, f"{project}-admin", start, start + length, **more)
+        return next((e for e in self.do(booked) if isinstance(e, Rejected)), None)
+
+    def halt(self, mode: HaltMode, message: str = "the fridge is warm") -> None:
+        self.do(ev.DeviceHalted(mode, "olga", message))
+
+    def resume(self) -> None:
+        self.do(ev.DeviceResumed("olga"))
+
+    def shares(self, **more: Any) -> None:
+        self.do(ev.SharesChanged(Shares(**more)))
+
+    def used(self, seconds: float, user: str, project: str | None = None) -> None:
+        """Device seconds on another device of the pool, until now."""
+        self.do(ev.UsageReported(user, project or user, seconds, self.now))
 
     def finish(
         self, name: str | None = None, outcome: ev.Outcome = ev.Outcome.COMPLETED, **more: Any
@@ -125,6 +155,8 @@ class World:
                     self.sessions[effect.session.id] = effect.session
                     if effect.before != effect.session.state:
                         self.steps.append((effect.session.id, effect.session.state.value, effect.at))
+                case ReservationChanged():
+                    self.windows.setdefault(effect.reservation.id, []).append(effect.state)
                 case Charge():
                     self.charges.append(effect)
                 case Start():

@@ -12,6 +12,9 @@ PREFIXES = ("/experimental/api/v1", "/api/v1")
 """The client leaves a URL alone only if "experimental" is in it; QRMI and older clients use the plain one."""
 
 # The most frequent paths first: routes are tried in order.
+POLL_COST = 0.1
+"""Of a request: a client that waits asks up to ten times a second, and most of these polls are held."""
+
 _DIALECT: dict[str, dict[str, Handler]] = {
     "/jobs/{job_id}": {"GET": jobs.job, "DELETE": jobs.delete},
     "/jobs": {"POST": jobs.submit, "GET": jobs.jobs},
@@ -47,7 +50,7 @@ _ACCOUNT: dict[str, dict[str, Handler]] = {
 def routes(api: Api) -> list[BaseRoute]:
     found: list[BaseRoute] = []
     for path, handlers in _DIALECT.items():
-        endpoint = Endpoint(api, handlers)
+        endpoint = Endpoint(api, handlers, cost=POLL_COST if path == "/jobs/{job_id}" else 1.0)
         found += [Route(f"{prefix}{path}", endpoint) for prefix in PREFIXES]
     for path, handlers in _ACCOUNT.items():
         found.append(Route(path, Endpoint(api, handlers, authenticated=False)))

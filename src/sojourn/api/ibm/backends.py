@@ -6,10 +6,8 @@ import re
 from typing import Any
 
 from sojourn.api.endpoint import Request
-from sojourn.api.query import shown
 from sojourn.api.wire import Reply, encode, json_reply
 from sojourn.execution.types import Description
-from sojourn.service.devices import CALIBRATION
 from sojourn.service.errors import NotFound
 from sojourn.service.views import DeviceView
 
@@ -36,7 +34,7 @@ def device_object(device: DeviceView) -> dict[str, Any]:
     qubits = device.num_qubits or 0
     found: dict[str, Any] = {
         "name": device.name,
-        "status": {"name": "online" if device.operational else "offline", "reason": device.message},
+        "status": {"name": "online" if device.message == "active" else "offline", "reason": device.message},
         "is_simulator": False,
         "qubits": qubits,
         "physical_qubits": qubits,
@@ -49,29 +47,29 @@ def device_object(device: DeviceView) -> dict[str, Any]:
 
 
 async def configuration(request: Request) -> Reply:
-    name = request.path["name"]
-    _check_calibration(request, name)
-    described = await request.service.description(name)
-    return Reply(_encoded(request, name, described)[0])
+    calibration, described, known = await _calibrated(request, None)
+    return Reply(_encoded(request, calibration, described, known)[0])
 
 
 async def properties(request: Request) -> Reply:
-    """The calibration in force at `updated_before`: there is one, and it holds for all times."""
-    name = request.path["name"]
-    _check_calibration(request, name)
-    request.query.time("updated_before")
-    described = await request.service.description(name)
-    return Reply(_encoded(request, name, described)[1])
+    """Of the calibration that is named, or that was in force at `updated_before`, or of the present one."""
+    calibration, described, known = await _calibrated(request, request.query.time("updated_before"))
+    return Reply(_encoded(request, calibration, described, known)[1])
 
 
 async def status(request: Request) -> Reply:
+    """What the client makes of it: it warns at a submit when `state` is true and `status` not "active", which
+    is so while the device is drained (the submit is then refused); it takes a device with `state` false as
+    not operational, as while it is paused or maintained (jobs are accepted and wait). `least_busy` passes
+    over all of them.
+    """
     device = request.service.device(request.path["name"])
     return json_reply(
         {
             "backend_name": device.name,
             "state": device.operational,
             "status": device.message,
-            "message": device.reason or ("" if device.operational else device.message),
+            "message": device.reason or device.state.message,
             "length_queue": device.queue_length,
             "backend_version": device.backend_version,
         }
@@ -84,24 +82,25 @@ async def defaults(request: Request) -> Reply:
     raise NotFound(f"Device {device.name!r} has no pulse defaults; it takes no pulse programs.")
 
 
-def _check_calibration(request: Request, name: str) -> None:
+async def _calibrated(request: Request, at: float | None) -> tuple[str, Description, bool]:
+    """(id, description, whether it is the present one) of the calibration that is asked for."""
+    name = request.path["name"]
     wanted = request.query.text("calibration_id")
-    request.service.device(name)
-    if wanted is not None and wanted != CALIBRATION:
-        raise NotFound(
-            f"Device {name!r} has no calibration {shown(wanted)}. It has: {CALIBRATION!r}. "
-            "Leave calibration_id out for the one in force."
-        )
+    calibration, described = await request.service.calibrated(name, calibration_id=wanted, at=at)
+    return calibration, described, calibration == request.service.device(name).calibration
 
 
-def _encoded(request: Request, name: str, described: Description) -> tuple[bytes, bytes]:
-    """Configuration and properties as JSON; encoded once per description, they are some 100 kB."""
+def _encoded(request: Request, calibration: str, described: Description, keep: bool) -> tuple[bytes, bytes]:
+    """Configuration and properties as JSON; the present ones are encoded once, they are some 100 kB."""
+    name = request.path["name"]
     kept = request.api.descriptions.get(name)
-    if kept is None or kept[0] is not described:
-        configuration = {**described.configuration, "backend_name": name, "calibration_id": CALIBRATION}
-        measured: dict[str, Any] = {}
-        if described.properties:
-            measured = {**described.properties, "backend_name": name, "calibration_id": CALIBRATION}
-        kept = (described, encode(configuration), encode(measured))
-        request.api.descriptions[name] = kept
-    return kept[1], kept[2]
+    if keep and kept is not None and kept[0] == calibration and kept[1] is described:
+        return kept[2], kept[3]
+    configuration = {**described.configuration, "backend_name": name, "calibration_id": calibration}
+    measured: dict[str, Any] = {}
+    if described.properties:
+        measured = {**described.properties, "backend_name": name, "calibration_id": calibration}
+    texts = encode(configuration), encode(measured)
+    if keep:
+        request.api.descriptions[name] = (calibration, described, *texts)
+    return texts

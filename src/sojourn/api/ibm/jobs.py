@@ -6,7 +6,7 @@ from sojourn.api.endpoint import Request, call_of
 from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, job_status
 from sojourn.api.query import Query, json_object, shown
 from sojourn.api.wire import NO_CONTENT, Reply, json_reply, text_reply, without_none
-from sojourn.service.errors import BadRequest, NotFound
+from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.views import JobFilter
 
 LARGEST_PAGE = 200
@@ -42,6 +42,8 @@ async def job(request: Request) -> Reply:
     if not bare:
         try:
             params = await request.service.params(request.who, job_id)
+        except Expired:
+            pass  # the job is there, its inputs are not any more
         except NotFound:
             if not view.private:
                 raise

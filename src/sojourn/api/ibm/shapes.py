@@ -104,7 +104,9 @@ def job_metrics(job: JobView) -> dict[str, Any]:
 
 def session_object(session: SessionView, crn: str | None = None) -> dict[str, Any]:
     """A session with every field that the client shows. `active_ttl` is rounded down to whole seconds."""
+    more = {"warnings": session.warnings} if session.warnings else {}
     return {
+        **more,
         "id": session.id,
         "backend_name": session.device,
         "mode": session.mode,

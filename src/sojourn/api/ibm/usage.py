@@ -18,7 +18,10 @@ PLAN = "sojourn-plan"
 
 
 async def usage(request: Request) -> Reply:
-    """`usage_limit_seconds` is left out when there is none: the client warns about a limit it can see."""
+    """`usage_limit_seconds` is left out when there is none: the client warns about a limit it can see.
+
+    Consumed is what counts in the fair-share window, so it falls again as time passes.
+    """
     used = request.service.usage(request.who)
     body: dict[str, Any] = {
         "instance_id": crn(request),
@@ -28,6 +31,7 @@ async def usage(request: Request) -> Reply:
     }
     if used.limit_seconds is not None:
         body["usage_limit_seconds"] = tidy(used.limit_seconds)
+        body["usage_allocation_seconds"] = tidy(used.limit_seconds)
         body["usage_remaining_seconds"] = tidy(max(0.0, used.limit_seconds - used.consumed_seconds))
     return json_reply(body)
 

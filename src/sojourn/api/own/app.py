@@ -1,5 +1,6 @@
 """Our own API as a FastAPI application, for `/sojourn/v1`. Asks the service; decides who may ask what."""
 
+import asyncio
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import sojourn
 from sojourn.api.endpoint import Api, Gone, bug_reply, method_reply, missing_reply, write
 from sojourn.api.endpoint import Request as RawRequest
-from sojourn.api.own import models
+from sojourn.api.own import models, projects, usage
+from sojourn.api.own.operations import router
 from sojourn.api.query import shown
 from sojourn.api.wire import Reply, error_body, refusal_reply
 from sojourn.service.errors import Forbidden, Refusal
@@ -43,7 +45,9 @@ def create_own(api: Api) -> FastAPI:
     service = api.service
 
     async def caller(request: Request) -> Principal:
-        return api.gate.principal(dict(request.headers.raw))
+        who = api.gate.principal(dict(request.headers.raw))
+        await asyncio.sleep(service.pace(who))
+        return who
 
     async def operator(who: Annotated[Principal, Depends(caller)]) -> Principal:
         if not who.operator:
@@ -67,15 +71,6 @@ def create_own(api: Api) -> FastAPI:
         mine = service.accounts.projects_of(who.user_id)
         return models.Instances(instances=[models.Instance(id=p.id, name=p.name, crn=p.crn) for p in mine])
 
-    @app.get("/usage")
-    async def usage(who: Caller) -> models.Usage:
-        used = service.usage(who)
-        return models.Usage(
-            consumed_seconds=used.consumed_seconds,
-            limit_seconds=used.limit_seconds,
-            limit_reached=used.limit_reached,
-        )
-
     @app.get("/users")
     async def users(_: Operator) -> models.Users:
         return models.Users(users=[models.User.of(view) for view in service.users()])
@@ -98,6 +93,8 @@ def create_own(api: Api) -> FastAPI:
     @app.get("/devices/{name}")
     async def device(_: Caller, name: Name) -> models.Device:
         return models.Device.of(service.device(name))
+
+    app.include_router(router(service, caller, operator))
 
     @app.get("/jobs")
     async def jobs(
@@ -166,6 +163,9 @@ def create_own(api: Api) -> FastAPI:
     async def drain(who: Caller, session_id: Id) -> models.Session:
         await service.drain_session(who, session_id)
         return models.Session.of(await service.session(who, session_id))
+
+    projects.add_routes(app, service, caller, operator)
+    usage.add_routes(app, service, caller)
 
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

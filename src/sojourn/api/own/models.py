@@ -104,10 +104,29 @@ class Device(BaseModel):
     backend_version: str
     phase: str
     reason: str | None
+    state: Literal["online", "paused", "draining", "maintenance"]
+    state_message: str
+    state_by: str | None
+    state_since: Time | None
+    state_until: Time | None
+    calibration: str | None
+    calibrated: Time | None
+    next_calibration: Time | None
 
     @classmethod
     def of(cls, view: DeviceView) -> Device:
-        return cls(**{name: getattr(view, name) for name in cls.model_fields})
+        state = view.state
+        told = {
+            "state": state.name,
+            "state_message": state.message,
+            "state_by": state.by,
+            "state_since": iso(state.since),
+            "state_until": iso(state.until),
+            "calibrated": iso(view.calibrated),
+            "next_calibration": iso(view.next_calibration),
+        }
+        same = (name for name in cls.model_fields if name not in told)
+        return cls.model_validate(told | {name: getattr(view, name) for name in same})
 
 
 class Devices(BaseModel):
@@ -115,7 +134,7 @@ class Devices(BaseModel):
 
 
 JobState = Literal["accepted", "queued", "running", "completed", "failed", "cancelled"]
-SessionState = Literal["open", "active", "inactive", "pending_closed", "closed"]
+SessionState = Literal["open", "active", "pending_inactive", "inactive", "pending_closed", "closed"]
 
 
 class Job(BaseModel):
@@ -265,12 +284,6 @@ class Session(BaseModel):
 
 class Sessions(BaseModel):
     sessions: list[Session]
-
-
-class Usage(BaseModel):
-    consumed_seconds: float
-    limit_seconds: float | None
-    limit_reached: bool
 
 
 class Reason(BaseModel):

@@ -1,0 +1,157 @@
+"""Projects and accounts in our own API: who is entitled to what (R48, R50). Decides only who may ask."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import Depends, FastAPI, Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from sojourn.service.projects import MemberChange, ProjectChange, ProjectInfo
+from sojourn.service.service import Service
+from sojourn.service.views import Principal
+
+Name = Annotated[str, Path(max_length=64)]
+_NAME = Field(min_length=1, max_length=64)
+_OFTEN_WEIGHT = "Its part against its neighbours'; 0 is only when nobody else waits."
+
+
+class Member(BaseModel):
+    name: str
+    weight: float
+    admin: bool
+    used_seconds: float
+    pending: int
+
+
+class Project(BaseModel):
+    """`limits` are those that hold, `own_limits` names those that are its own; `configured` fields are stated
+    by the configuration and cannot be changed here. `members` are all for its admins and for operators."""
+
+    name: str
+    id: str
+    instance: str
+    account: str
+    account_weight: float
+    weight: float
+    allocation: float | None
+    plan: str
+    limits: dict[str, float]
+    own_limits: list[str]
+    used_seconds: float
+    exhausted: bool
+    pending: int
+    members: list[Member]
+    configured: list[str]
+
+    @classmethod
+    def of(cls, info: ProjectInfo) -> Self:
+        project = info.project
+        return cls(
+            name=project.name,
+            id=project.id,
+            instance=project.crn,
+            account=project.account,
+            account_weight=info.account_weight,
+            weight=project.weight,
+            allocation=project.allocation,
+            plan=project.plan,
+            limits=info.limits.model_dump(exclude={"pending_per_device"}),
+            own_limits=list(info.own_limits),
+            used_seconds=info.used,
+            exhausted=info.exhausted,
+            pending=info.pending,
+            members=[
+                Member(name=m.name, weight=m.weight, admin=m.admin, used_seconds=m.used, pending=m.pending)
+                for m in info.members
+            ],
+            configured=list(info.configured),
+        )
+
+
+class Projects(BaseModel):
+    projects: list[Project]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ChangedMember(_Strict):
+    weight: float | None = Field(default=None, description=_OFTEN_WEIGHT)
+    admin: bool | None = Field(default=None, description="May make reservations for the project.")
+
+
+class ChangedProject(_Strict):
+    """What is left out stays as it is."""
+
+    account: str | None = None
+    weight: float | None = Field(default=None, description=_OFTEN_WEIGHT)
+    allocation: float | None = Field(
+        default=None, description="Device seconds in the fair-share window; null is no limit."
+    )
+    plan: Literal["open", "premium"] | None = None
+    limits: dict[str, float | None] = Field(
+        default_factory=dict, description="Its own values; null is the general one again."
+    )
+    members: dict[str, ChangedMember] = Field(default_factory=dict, description="By the user's name.")
+
+    def change(self) -> ProjectChange:
+        return ProjectChange(
+            account=self.account,
+            weight=self.weight,
+            allocation=self.allocation,
+            unlimited="allocation" in self.model_fields_set and self.allocation is None,
+            plan=self.plan,
+            limits=self.limits,
+            members={name: MemberChange(m.weight, m.admin) for name, m in self.members.items()},
+        )
+
+
+class NewProject(ChangedProject):
+    name: str = _NAME
+
+
+class Account(BaseModel):
+    name: str
+    weight: float
+
+
+class Accounts(BaseModel):
+    accounts: list[Account]
+
+
+class ChangedAccount(_Strict):
+    weight: float = Field(description=_OFTEN_WEIGHT)
+
+
+def add_routes(
+    app: FastAPI, service: Service, caller: Callable[..., Any], operator: Callable[..., Any]
+) -> None:
+    Caller = Annotated[Principal, Depends(caller)]  # noqa: N806
+    Operator = Annotated[Principal, Depends(operator)]  # noqa: N806
+
+    @app.get("/projects")
+    async def projects(who: Caller) -> Projects:
+        return Projects(projects=[Project.of(info) for info in service.projects.projects(who)])
+
+    @app.post("/projects", status_code=201)
+    async def add_project(who: Operator, new: NewProject) -> Project:
+        return Project.of(await service.projects.create(who, new.name, new.change()))
+
+    @app.get("/projects/{name}")
+    async def project(who: Caller, name: Name) -> Project:
+        return Project.of(service.projects.project(who, name))
+
+    @app.patch("/projects/{name}")
+    async def change_project(who: Operator, name: Name, new: ChangedProject) -> Project:
+        return Project.of(await service.projects.change(who, name, new.change()))
+
+    @app.get("/accounts")
+    async def accounts(_: Operator) -> Accounts:
+        found = service.projects.accounts()
+        return Accounts(accounts=[Account(name=name, weight=weight) for name, weight in found.items()])
+
+    @app.put("/accounts/{name}")
+    async def change_account(who: Operator, name: Name, new: ChangedAccount) -> Account:
+        await service.projects.weigh(who, name, new.weight)
+        return Account(name=name, weight=new.weight)

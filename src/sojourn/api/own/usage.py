@@ -1,0 +1,88 @@
+"""Usage in our own API: sums of the ledger (R49). Decides nothing."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import Depends, FastAPI, Query
+from pydantic import BaseModel, Field
+
+from sojourn.api.wire import iso
+from sojourn.service.service import Service
+from sojourn.service.usage import UsageQuery, UsageReport
+from sojourn.service.views import Principal, UsageView
+
+Key = Literal["user", "project", "device", "kind", "session", "job", "day"]
+
+
+class UsageLine(BaseModel):
+    """`keys` has a value for each name in `by`; `entries` are rows of the ledger."""
+
+    keys: dict[str, str | None]
+    seconds: float
+    entries: int
+
+
+class Usage(BaseModel):
+    """The first three are the caller's project in the fair-share window; the rest is what was asked for."""
+
+    consumed_seconds: float
+    limit_seconds: float | None
+    limit_reached: bool
+    start: str | None = Field(serialization_alias="from")
+    end: str | None = Field(serialization_alias="to")
+    by: list[Key]
+    total_seconds: float
+    rows: list[UsageLine]
+
+    @classmethod
+    def of(cls, now: UsageView, report: UsageReport) -> Self:
+        return cls(
+            consumed_seconds=now.consumed_seconds,
+            limit_seconds=now.limit_seconds,
+            limit_reached=now.limit_reached,
+            start=iso(report.start),
+            end=iso(report.end),
+            by=list(report.by),  # type: ignore[arg-type]  # these are keys
+            total_seconds=report.seconds,
+            rows=[
+                UsageLine(
+                    keys=dict(zip(report.by, row.keys, strict=True)), seconds=row.seconds, entries=row.rows
+                )
+                for row in report.rows
+            ],
+        )
+
+
+def add_routes(app: FastAPI, service: Service, caller: Callable[..., Any]) -> None:
+    Caller = Annotated[Principal, Depends(caller)]  # noqa: N806
+
+    @app.get("/usage")
+    async def usage(
+        who: Caller,
+        start: Annotated[datetime | None, Query(alias="from")] = None,
+        end: Annotated[datetime | None, Query(alias="to")] = None,
+        by: Annotated[list[Key] | None, Query()] = None,
+        user: str | None = None,
+        project: str | None = None,
+        device: str | None = None,
+        kind: Literal["job", "held", "system", "reservation"] | None = None,
+        session: str | None = None,
+    ) -> Usage:
+        wanted = UsageQuery(
+            start=_epoch(start),
+            end=_epoch(end),
+            by=tuple(by or ("user",)),
+            user=user,
+            project=project,
+            device=device,
+            kind=kind,
+            session=session,
+        )
+        return Usage.of(service.usage(who), await service.usage_report(who, wanted))
+
+
+def _epoch(at: datetime | None) -> float | None:
+    if at is None:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,61 @@
+"""Owns `sojourn policy`: the table of rules that a configuration gives to each device. Asks no server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from sojourn.cli import show
+from sojourn.cli.options import Config, Data, Json, where
+
+
+def policy(config: Config = None, data: Data = None, json: Json = False) -> None:
+    """Show the rules of each device as `sojourn serve` with the same configuration takes them."""
+    from sojourn.service.devices import profile_of
+
+    settings = where(None, None, config, data).settings()
+    tables = {device.name: facts(profile_of(settings, device.name)) for device in settings.devices}
+    if json:
+        show.as_json({"devices": [{"name": name, "policy": table} for name, table in tables.items()]})
+        return
+    # Devices with the same rules share a column, so that a site with many devices can read it.
+    columns: list[tuple[dict[str, Any], list[str]]] = []
+    for name, table in tables.items():
+        alike = next((names for known, names in columns if known == table), None)
+        if alike is None:
+            columns.append((table, [name]))
+        else:
+            alike.append(name)
+    rows = [
+        [field.replace("_", " "), *(worded(table[field]) for table, _ in columns)] for field in columns[0][0]
+    ]
+    show.table(["rule", *(", ".join(names) for _, names in columns)], rows, empty="no devices")
+
+
+def facts(profile: Any) -> dict[str, Any]:
+    """A profile as JSON: times in seconds, sets as sorted lists."""
+    found: dict[str, Any] = {}
+    for field in fields(profile):
+        value = getattr(profile, field.name)
+        if isinstance(value, frozenset):
+            value = sorted(value)
+        elif isinstance(value, Mapping):
+            value = dict(value)
+        found[field.name] = value
+    return found
+
+
+def worded(value: object) -> str:
+    """One value as people read it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return show.duration(value) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {show.duration(limit)}" for name, limit in value.items())
+    return str(value)

@@ -1,0 +1,242 @@
+"""Owns `sojourn projects …`: who is entitled to how much, by the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from sojourn.cli import show
+from sojourn.cli.api import Api
+from sojourn.cli.errors import CliError
+from sojourn.cli.options import Config, Data, Json, Token, Url, where
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Weights, allocations and limits of projects (changes need the operator's key).",
+)
+
+
+class _Plan(StrEnum):
+    OPEN = "open"
+    PREMIUM = "premium"
+
+
+_Name = Annotated[str, typer.Argument(help="Name of the project.")]
+_Account = Annotated[str | None, typer.Option("--account", help="Account that it belongs to.")]
+_Weight = Annotated[float | None, typer.Option("--weight", help="Its part within the account, 0 or more.")]
+_Allocation = Annotated[
+    str | None,
+    typer.Option("--allocation", help="Device seconds in the fair-share window, or `none` for no limit."),
+]
+_PlanOption = Annotated[_Plan | None, typer.Option("--plan", help="open or premium.")]
+_Limit = Annotated[
+    list[str] | None,
+    typer.Option("--limit", metavar="NAME=VALUE", help="Its own limit; VALUE `default` takes it away."),
+]
+
+
+@app.command("list")
+def list_(
+    url: Url = None, token: Token = None, config: Config = None, data: Data = None, json: Json = False
+) -> None:
+    """List the projects: their weights, what they have used, who waits."""
+    answer = Api.of(where(url, token, config, data)).get("/projects")
+    if json:
+        show.as_json(answer)
+        return
+    rows = [
+        [
+            p["name"],
+            p["account"],
+            f"{p['weight']:g}",
+            show.duration(p["used_seconds"]),
+            show.duration(p["allocation"]),
+            p["plan"],
+            p["pending"],
+        ]
+        for p in answer["projects"]
+    ]
+    columns = ("project", "account", "weight>", "used>", "allocation>", "plan", "pending>")
+    show.table(columns, rows, empty="no projects")
+    for p in answer["projects"]:
+        if p["exhausted"]:
+            show.line(f"{p['name']}: its allocation is used up; its jobs wait")
+
+
+@app.command("show")
+def show_(
+    name: _Name,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Show one project with its users and the limits that hold."""
+    _print(Api.of(where(url, token, config, data)).get(f"/projects/{quote(name, safe='')}"), json)
+
+
+@app.command("add")
+def add(
+    name: _Name,
+    account: _Account = None,
+    weight: _Weight = None,
+    allocation: _Allocation = None,
+    plan: _PlanOption = None,
+    limit: _Limit = None,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Make a project ahead of its first user."""
+    body = {"name": name, **_change(account, weight, allocation, plan, limit)}
+    _print(Api.of(where(url, token, config, data)).post("/projects", body), json)
+
+
+@app.command("set")
+def set_(
+    name: _Name,
+    account: _Account = None,
+    weight: _Weight = None,
+    allocation: _Allocation = None,
+    plan: _PlanOption = None,
+    limit: _Limit = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option("--user", metavar="USER=WEIGHT", help="Weight of a user within the project."),
+    ] = None,
+    admin: Annotated[
+        list[str] | None, typer.Option("--admin", metavar="USER", help="May make reservations for it.")
+    ] = None,
+    no_admin: Annotated[
+        list[str] | None, typer.Option("--no-admin", metavar="USER", help="May do so no more.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Change a project; holds at once, for waiting jobs too."""
+    members: dict[str, dict[str, Any]] = {}
+    for who, value in _pairs("--user", user):
+        members.setdefault(who, {})["weight"] = _number("--user", who, value)
+    for names, may in ((admin, True), (no_admin, False)):
+        for who in names or ():
+            members.setdefault(who, {})["admin"] = may
+    body = _change(account, weight, allocation, plan, limit)
+    if members:
+        body["members"] = members
+    if not body:
+        raise CliError("nothing to change; `sojourn projects set --help` lists what can be")
+    _print(Api.of(where(url, token, config, data)).patch(f"/projects/{quote(name, safe='')}", body), json)
+
+
+@app.command("account")
+def account_(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the account; without it all are listed.")
+    ] = None,
+    weight: Annotated[
+        float | None, typer.Option("--weight", help="Its part of the devices, 0 or more.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """List the accounts above the projects, or set the weight of one."""
+    api = Api.of(where(url, token, config, data))
+    if name is not None and weight is not None:
+        api.put(f"/accounts/{quote(name, safe='')}", {"weight": weight})
+    elif weight is not None:
+        raise CliError("--weight needs the name of an account")
+    found = [a for a in api.get("/accounts")["accounts"] if name in (None, a["name"])]
+    if name is not None and not found:
+        raise CliError(f"there is no account {name!r}; --weight makes it")
+    if json:
+        show.as_json({"accounts": found})
+    else:
+        show.table(("account", "weight>"), [[a["name"], f"{a['weight']:g}"] for a in found], empty="none")
+
+
+def _change(
+    account: str | None,
+    weight: float | None,
+    allocation: str | None,
+    plan: _Plan | None,
+    limits: list[str] | None,
+) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if account is not None:
+        body["account"] = account
+    if weight is not None:
+        body["weight"] = weight
+    if allocation is not None:
+        none = allocation.lower() == "none"
+        body["allocation"] = None if none else _number("--allocation", "", allocation)
+    if plan is not None:
+        body["plan"] = plan.value
+    if limits:
+        body["limits"] = {
+            name: None if value == "default" else _number("--limit", name, value)
+            for name, value in _pairs("--limit", limits)
+        }
+    return body
+
+
+def _pairs(flag: str, texts: list[str] | None) -> Iterable[tuple[str, str]]:
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise CliError(f"{flag} {text!r}: NAME=VALUE is needed")
+        yield name, value
+
+
+def _number(flag: str, name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        which = f" {name}" if name else ""
+        raise CliError(f"{flag}{which}: {value!r} is no number") from None
+
+
+def _print(project: Mapping[str, Any], json: bool) -> None:
+    if json:
+        show.as_json(project)
+        return
+    limits = [
+        f"{name} {value:.15g}{' (its own)' if name in project['own_limits'] else ''}"
+        if value
+        else f"{name} none"
+        for name, value in project["limits"].items()
+    ]
+    show.facts(
+        [
+            ("project", project["name"]),
+            ("instance", project["instance"]),
+            ("account", f"{project['account']} (weight {project['account_weight']:g})"),
+            ("weight", f"{project['weight']:g}"),
+            ("used", show.duration(project["used_seconds"])),
+            ("allocation", show.duration(project["allocation"]) or "no limit"),
+            ("plan", project["plan"]),
+            ("pending jobs", project["pending"]),
+            ("limits", limits[0]),
+            *((" ", limit) for limit in limits[1:]),
+            ("configured", ", ".join(project["configured"])),
+        ]
+    )
+    if project["exhausted"]:
+        show.line("its allocation is used up; its jobs wait")
+    rows = [
+        [m["name"], f"{m['weight']:g}", m["admin"], show.duration(m["used_seconds"]), m["pending"]]
+        for m in project["members"]
+    ]
+    show.table(("user", "weight>", "admin", "used>", "pending>"), rows, empty="no users")

@@ -1,0 +1,97 @@
+"""Owns `sojourn journal export` and `sojourn replay`: the record of a server's queue, and the check of it.
+
+Reads the database file itself, so that a record can be taken of a server that does not start any more.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from sojourn.cli import show
+from sojourn.cli.errors import CliError
+from sojourn.cli.options import Config, Data, Json, where
+
+app = typer.Typer(help="The record of what the queue was fed and what it decided.", no_args_is_help=True)
+
+
+@app.callback()
+def journal() -> None:
+    pass
+
+
+@app.command("export")
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; - is standard output.")],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Write the journal to a file, a JSON object a line. The server may run."""
+    from sojourn.service.journal import export as lines
+    from sojourn.store.journal import count_journal
+
+    database = where(None, None, config, data).settings().server.data / "sojourn.db"
+    if not database.is_file():
+        raise CliError(f"there is no database {database}: name the server's folder with --data or --config")
+    if not count_journal(database):
+        raise CliError(
+            f"nothing is recorded in {database}: set journal = true in [server] and start the server again"
+        )
+    count = 0
+    with _opened(file, "wb") as out:
+        for line in lines(database):
+            out.write(line)
+            count += 1
+    show.note(f"{count} lines written to {file}")
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An exported journal; - is standard input.")],
+    json: Json = False,
+) -> None:
+    """Feed a recorded log to the core and check that it takes the same decisions."""
+    from sojourn.simulate import replay as run
+
+    with _opened(file, "rb") as lines:
+        try:
+            report = run(lines)
+        except ValueError as error:
+            raise CliError(f"{file}: {error}") from None
+    if json:
+        table = asdict(report) | {"devices": sorted(report.devices), "events_per_second": report.rate}
+        show.as_json(table)
+    else:
+        show.line(
+            f"{report.events} events of {len(report.devices)} devices in {report.lives} lives, "
+            f"{report.decisions} decisions, {report.seconds:.2f} s ({report.rate:,.0f} events/s)"
+        )
+    found = report.difference
+    if found is None:
+        show.note("The core takes the same decisions.")
+        return
+    if not json:
+        show.line(f"First difference: line {found.number}, device {found.device}, at {found.at:.6f}")
+        show.line(f"  event: {found.event}")
+        for title, told in (("then", found.then), ("now", found.now)):
+            for sentence in told or ("nothing",):
+                show.line(f"  {title:>5}: {sentence}")
+    raise CliError(f"line {found.number} of {file} is decided differently now")
+
+
+@contextmanager
+def _opened(file: Path, mode: str) -> Iterator[IO[bytes]]:
+    if str(file) == "-":
+        yield sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
+        return
+    try:
+        handle = file.open(mode)
+    except OSError as error:
+        raise CliError(f"{file}: {error.strerror}") from None
+    with handle:
+        yield handle

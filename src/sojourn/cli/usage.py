@@ -1,0 +1,127 @@
+"""Owns `sojourn usage`: sums of the ledger as a table, JSON or CSV."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from sojourn.cli import show
+from sojourn.cli.api import Api
+from sojourn.cli.errors import CliError
+from sojourn.cli.options import Config, Data, Json, Token, Url, where
+
+
+class _By(StrEnum):
+    USER = "user"
+    PROJECT = "project"
+    DEVICE = "device"
+    KIND = "kind"
+    SESSION = "session"
+    JOB = "job"
+    DAY = "day"
+
+
+class _Kind(StrEnum):
+    JOB = "job"
+    HELD = "held"
+    SYSTEM = "system"
+    RESERVATION = "reservation"
+
+
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def usage(
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Begin: 2026-11-01, 2026-11-01T12:00 (UTC), or 7d ago (d, h, m); default 28d."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="End, not included, in the same forms; default now.")
+    ] = None,
+    by: Annotated[
+        list[_By] | None,
+        typer.Option(
+            "--by", help="user (default), project, device, kind, session, job, day; may be repeated."
+        ),
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Only of this user.")] = None,
+    project: Annotated[str | None, typer.Option("--project", "-P", help="Only of this project.")] = None,
+    device: Annotated[str | None, typer.Option("--device", "-d", help="Only of this device.")] = None,
+    kind: Annotated[
+        _Kind | None, typer.Option("--kind", help="Only job, held, system or reservation.")
+    ] = None,
+    session: Annotated[str | None, typer.Option("--session", help="Only of this session.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Say who has used the devices for how long, from the ledger."""
+    now = datetime.now(UTC)
+    answer = Api.of(where(url, token, config, data)).get(
+        "/usage",
+        by=[each.value for each in by or (_By.USER,)],
+        user=user,
+        project=project,
+        device=device,
+        kind=kind.value if kind else None,
+        session=session,
+        **{"from": _moment("--from", since, now), "to": _moment("--to", until, now)},
+    )
+    if json:
+        show.as_json(answer)
+    elif csv:
+        _csv(answer)
+    else:
+        _table(answer)
+
+
+def _table(answer: dict[str, Any]) -> None:
+    by = answer["by"]
+    total = answer["total_seconds"]
+    rows = [
+        [
+            *(row["keys"][key] for key in by),
+            f"{row['seconds']:.3f}",
+            show.duration(row["seconds"]),
+            f"{100 * row['seconds'] / total:.1f}" if total else None,
+        ]
+        for row in answer["rows"]
+    ]
+    show.table((*by, "seconds>", "time>", "%>"), rows, empty="no usage in this period")
+    if rows:
+        show.line(f"{total:.3f} s in all, {answer['from']} to {answer['to']}")
+
+
+def _csv(answer: dict[str, Any]) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*answer["by"], "seconds", "entries"])
+    for row in answer["rows"]:
+        writer.writerow([*(row["keys"][key] or "" for key in answer["by"]), row["seconds"], row["entries"]])
+
+
+def _moment(flag: str, text: str | None, now: datetime) -> str | None:
+    """As ISO 8601 in UTC."""
+    if text is None:
+        return None
+    if ago := re.fullmatch(r"(\d{1,6})([dhm])", text):
+        return (now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])).isoformat()
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise CliError(
+            f"{flag} {text!r}: a date (2026-11-01), a time (2026-11-01T12:00) or a span (7d, 12h) is needed"
+        ) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()

@@ -1,0 +1,186 @@
+"""What one user, project or device may ask for (R50). Counts in constant time; refuses with the number.
+
+The allocation of device seconds is the lanes' (a job over it waits); everything else is here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sojourn.config import LimitsSettings, check_limits
+from sojourn.core import codes
+from sojourn.core.model import JobKind
+from sojourn.core.profile import Profile
+from sojourn.execution.types import JobRefused, Prepared
+from sojourn.service.errors import BadRequest, TooLarge, TooMany
+from sojourn.service.submit import Body
+
+if TYPE_CHECKING:
+    from sojourn.service.hub import Hub
+    from sojourn.service.views import Principal
+
+PATIENCE = 5.0
+"""Seconds for which a request over the rate is held back before it is refused. A program that waits for its
+answers is only slowed down then: today's client raises on a POST that is answered 429."""
+REMEMBERED = 10_000
+"""Callers whose rate is remembered."""
+
+
+class Limits:
+    """`clock` is for the rate only and need not be the policy's."""
+
+    def __init__(self, hub: Hub, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._of: dict[str, LimitsSettings] = {}
+        self._rates: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+
+    def of(self, project: str) -> LimitsSettings:
+        """The limits of a project (id): its own values, else those of the configuration."""
+        found = self._of.get(project)
+        if found is None:
+            own = check_limits(self._hub.accounts.project(project).limits)
+            named = {name: getattr(own, name) for name in own.model_fields_set}
+            found = self._of[project] = self._hub.settings.limits.model_copy(update=named)
+        return found
+
+    def changed(self) -> None:
+        """Some project has other limits now."""
+        self._of.clear()
+
+    def recount(self) -> None:
+        """Take what is on record as what is there: after a start."""
+        records = self._hub.records
+        for record in records.live_jobs.values():
+            job = record.job
+            if job.kind is JobKind.USER:
+                records.open_jobs.enter(job.id, *_keys(job.user, job.project, record.device))
+        for kept in records.live_sessions.values():
+            session = kept.session
+            records.open_sessions.enter(session.id, (session.project, session.user))
+
+    # jobs
+
+    def job(self, who: Principal, job_id: str, body: Body, device: str) -> None:
+        """Refuse a job that is too many or too large, before it is looked at; from now on it counts.
+
+        Whoever is not going on to submit it calls `job_refused`.
+        """
+        limits = self.of(who.project_id)
+        size, largest = len(bytes(body.params)), limits.payload_mb * 1_000_000
+        if largest and size > largest:
+            raise TooLarge(
+                f"The job's inputs are {size / 1e6:.6g} MB; the limit of project {who.project} is "
+                f"{limits.payload_mb:g} MB (payload_mb). Split the work into several jobs."
+            )
+        longest = limits.execution_seconds
+        if longest and body.cost is not None and body.cost > longest:
+            raise BadRequest(
+                f"max_execution_time is {body.cost} s; the limit of project {who.project} is {longest:g} s "
+                "(execution_seconds). Ask for less, or split the job.",
+                code=codes.OVER_LIMIT,
+            )
+        there = self._hub.records.open_jobs
+        keys = _keys(who.user_id, who.project_id, device)
+        most = (limits.pending_per_user, limits.pending_per_project, limits.pending_per_device)
+        whose = (
+            f"User {who.user} has {{}} jobs in project {who.project}",
+            f"Project {who.project} has {{}} jobs",
+            f"Device {device} has {{}} jobs",
+        )
+        names = ("pending_per_user", "pending_per_project", "pending_per_device")
+        for key, limit, text, name in zip(keys, most, whose, names, strict=True):
+            count = there.count(key)
+            if limit and count >= limit:
+                raise BadRequest(
+                    f"{text.format(count)} that have not ended; the limit is {limit} ({name}). "
+                    "Wait until some have ended, or cancel some.",
+                    code=codes.TOO_MANY_PENDING,
+                )
+        there.enter(job_id, *keys)
+
+    def job_refused(self, job_id: str) -> None:
+        """The submit has come to nothing, nor has the session that was to begin with it."""
+        self._hub.records.open_jobs.leave(job_id)
+        self._hub.records.open_sessions.leave(job_id)
+
+    def prepared(self, project: str, prepared: Prepared) -> None:
+        """Refuse a job that is found to be too much work. Raises JobRefused."""
+        limits = self.of(project)
+        for what, count, limit, name in (
+            ("circuits", prepared.num_circuits, limits.circuits, "circuits"),
+            ("executions (circuits x shots)", prepared.executions, limits.executions, "executions"),
+        ):
+            if limit and count is not None and count > limit:
+                raise JobRefused(
+                    f"The job has {count} {what}; the limit of its project is {limit} ({name}). "
+                    "Split it into several jobs.",
+                    codes.OVER_LIMIT,
+                )
+
+    def own_limit(self, who: Principal, body: Body, profile: Profile) -> float | None:
+        """The job's max_execution_time; the project's longest one for a job that could run longer."""
+        if body.cost is not None:
+            return float(body.cost)
+        longest = self.of(who.project_id).execution_seconds
+        return longest if longest and profile.run_limit(body.program_id, None) > longest else None
+
+    # sessions
+
+    def session(self, who: Principal, session_id: str, profile: Profile) -> None:
+        """Refuse a session that may not be; from now on it counts, see `session_refused`."""
+        plan = self._hub.accounts.project(who.project_id).plan
+        if plan == "open" and not profile.open_plan_sessions:
+            raise BadRequest(
+                f"Project {who.project} is on the open plan, which has no sessions here. Run the jobs "
+                "without a session or batch (job mode), or ask an operator for another plan.",
+                code=codes.NO_SESSIONS,
+            )
+        there, limit = self._hub.records.open_sessions, self.of(who.project_id).sessions_per_user
+        key = (who.project_id, who.user_id)
+        if limit and there.count(key) >= limit:
+            raise BadRequest(
+                f"User {who.user} has {there.count(key)} sessions in project {who.project} that have not "
+                f"ended; the limit is {limit} (sessions_per_user). `sojourn sessions` lists them.",
+                code=codes.TOO_MANY_PENDING,
+            )
+        there.enter(session_id, key)
+
+    def session_refused(self, session_id: str) -> None:
+        self._hub.records.open_sessions.leave(session_id)
+
+    # the rate of requests
+
+    def pace(self, who: Principal, cost: float = 1.0) -> float:
+        """Seconds for which this request has to be held back; raises TooMany when that is too long.
+
+        A bucket of `request_burst` requests that fills at `request_rate`; what is taken beyond it is paid
+        back by waiting.
+        """
+        limits = self.of(who.project_id)
+        rate, burst = limits.request_rate, float(limits.request_burst)
+        if not rate:
+            return 0.0
+        key, now = (who.user_id, who.project_id), self._clock()
+        level, then = self._rates.get(key, (burst, now))
+        level = min(burst, level + (now - then) * rate)
+        wait = max(0.0, cost - level) / rate
+        if wait > PATIENCE:
+            raise TooMany(
+                f"User {who.user} sends more than {rate:g} requests per second (request_rate) and has used "
+                f"up the {limits.request_burst} that may come at once (request_burst). Try again in "
+                f"{wait - PATIENCE + 1:.0f} s, and wait for answers before asking again.",
+                retry_after=wait - PATIENCE + 1,
+            )
+        self._rates[key] = (level - cost, now)
+        self._rates.move_to_end(key)
+        if len(self._rates) > REMEMBERED:
+            self._rates.popitem(last=False)
+        return wait
+
+
+def _keys(user: str, project: str, device: str) -> tuple[tuple[str, ...], ...]:
+    return ((project, user), (project,), ("", "", device))

@@ -1,0 +1,311 @@
+"""Who is entitled to what: weights, allocations, plans, limits and admins of projects (R48, R50).
+
+Owns changing them while the service runs. What the configuration states holds: it is written at every start,
+and a command that would change it is refused. The tree itself is the core's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sojourn.config import LimitsSettings, ProjectSettings, check_limits
+from sojourn.core import events as ev
+from sojourn.core.shares import ProjectShare, Shares
+from sojourn.service.accounts import NAME, Membership
+from sojourn.service.errors import BadRequest, Conflict, NotFound
+from sojourn.service.views import Principal, ProjectView
+
+if TYPE_CHECKING:
+    from sojourn.service.hub import Hub
+
+log = structlog.get_logger("sojourn.projects")
+PLANS = ("open", "premium")
+HEAVIEST = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChange:
+    """None leaves as it is."""
+
+    weight: float | None = None
+    admin: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectChange:
+    """None leaves as it is. `unlimited` takes the allocation away; a limit of None, the project's own one."""
+
+    account: str | None = None
+    weight: float | None = None
+    allocation: float | None = None
+    unlimited: bool = False
+    plan: str | None = None
+    limits: Mapping[str, float | None] = field(default_factory=dict)
+    members: Mapping[str, MemberChange] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberInfo:
+    """`used` device seconds in the window, `pending` jobs that have not ended."""
+
+    name: str
+    weight: float
+    admin: bool
+    used: float
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectInfo:
+    """A project with what it has used in the fair-share window.
+
+    `limits` are those that hold, `own_limits` the names of those that are its own. `configured` are the
+    fields that the configuration states. `exhausted`: the allocation is used up (R50).
+    """
+
+    project: ProjectView
+    account_weight: float
+    limits: LimitsSettings
+    own_limits: tuple[str, ...]
+    used: float
+    exhausted: bool
+    pending: int
+    members: tuple[MemberInfo, ...]
+    configured: tuple[str, ...]
+
+
+class Projects:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._stated = {project.name: project for project in hub.settings.projects}
+
+    # the configuration
+
+    async def configure(self) -> None:
+        """Write down what the configuration states; before the lanes are made."""
+        accounts = self._hub.accounts
+        there = {project.name for project in accounts.projects()}
+        for name in self._stated:
+            if name not in there:
+                await accounts.add_project(name)
+        changed = [_as_stated(accounts.project_named(s.name), s) for s in self._stated.values()]
+        members = {
+            (view.id, user): self._member_as_stated(view.name, name, member)
+            for view in changed
+            for user, name, member in accounts.members(view.id)
+        }
+        weights = {account.name: account.weight for account in self._hub.settings.accounts}
+        await accounts.put(projects=changed, members=members, accounts=weights)
+
+    async def joined(self, user: str, project: str) -> None:
+        """A user has come into a project: the configuration may have something to say about it."""
+        view, identity = self._hub.accounts.project_named(project), self._hub.accounts.user_id(user)
+        member = self._member_as_stated(project, user, Membership())
+        if member != Membership():
+            await self._hub.accounts.put(members={(view.id, identity): member})
+            await self.publish()
+
+    def _member_as_stated(self, project: str, user: str, member: Membership) -> Membership:
+        stated = self._stated.get(project)
+        if stated is None:
+            return member
+        if "users" in stated.model_fields_set:
+            member = replace(member, weight=stated.users.get(user, 1.0))
+        if "admins" in stated.model_fields_set:
+            member = replace(member, admin=user in stated.admins)
+        return member
+
+    # the tree
+
+    def shares(self) -> Shares:
+        """Everybody's entitlements, as the lanes take them."""
+        accounts = self._hub.accounts
+        projects = accounts.projects()
+        return Shares(
+            dict(accounts.account_weights),
+            {p.id: ProjectShare(p.account, p.weight, p.allocation) for p in projects},
+            {
+                (p.id, user): member.weight
+                for p in projects
+                for user, _, member in accounts.members(p.id)
+                if member.weight != 1.0
+            },
+        )
+
+    async def publish(self) -> None:
+        """What is stored holds from now on, on every device."""
+        shares = self.shares()
+        self._hub.limits.changed()
+        self._hub.usage.set_shares(shares)
+        desks = self._hub.dispatchers.values()
+        await asyncio.gather(*(desk.feed(ev.SharesChanged(shares)) for desk in desks))
+
+    # look
+
+    def projects(self, who: Principal) -> list[ProjectInfo]:
+        """By name: an operator's list has all of them."""
+        accounts = self._hub.accounts
+        found = accounts.projects() if who.operator else accounts.projects_of(who.user_id)
+        self._hub.usage.expire(self._hub.clock.now())
+        return [self._info(project, who) for project in sorted(found, key=lambda p: p.name)]
+
+    def project(self, who: Principal, name: str) -> ProjectInfo:
+        """Raises NotFound for a project that is not there or not the caller's."""
+        found = self.projects(who)
+        for info in found:
+            if info.project.name == name:
+                return info
+        known = ", ".join(info.project.name for info in found)
+        raise NotFound(f"There is no project {name!r} of yours. Projects: {known}.", code=1004)
+
+    def _info(self, project: ProjectView, who: Principal | None = None) -> ProjectInfo:
+        """As `who` may see it."""
+        hub = self._hub
+        there, usage = hub.records.open_jobs, hub.usage
+        everybody = hub.accounts.members(project.id)
+        sees_all = who is None or who.operator or any(m.admin for u, _, m in everybody if u == who.user_id)
+        members = tuple(
+            MemberInfo(name, m.weight, m.admin, usage.used(project.id, user), there.count((project.id, user)))
+            for user, name, m in everybody
+            if sees_all or (who is not None and user == who.user_id)
+        )
+        stated = self._stated.get(project.name)
+        return ProjectInfo(
+            project=project,
+            account_weight=hub.accounts.account_weights.get(project.account, 1.0),
+            limits=hub.limits.of(project.id),
+            own_limits=tuple(project.limits),
+            used=usage.used(project.id),
+            exhausted=project.allocation is not None and usage.used(project.id) >= project.allocation,
+            pending=there.count((project.id,)),
+            members=members,
+            configured=tuple(sorted(stated.model_fields_set - {"name"})) if stated else (),
+        )
+
+    def accounts(self) -> dict[str, float]:
+        """Every account that has a weight or a project."""
+        named = {project.account: 1.0 for project in self._hub.accounts.projects()}
+        return dict(sorted((named | self._hub.accounts.account_weights).items()))
+
+    # change
+
+    async def create(self, who: Principal, name: str, change: ProjectChange) -> ProjectInfo:
+        """A project ahead of its first user."""
+        self._check(None, change)
+        await self._hub.accounts.add_project(name)
+        return await self.change(who, name, change)
+
+    async def change(self, who: Principal, name: str, change: ProjectChange) -> ProjectInfo:
+        """Stored, then told to every device."""
+        accounts = self._hub.accounts
+        view = accounts.project_named(name)
+        self._check(self._stated.get(name), change)
+        there = {user: (identity, member) for identity, user, member in accounts.members(view.id)}
+        members = {}
+        for user, wanted in change.members.items():
+            if user not in there:
+                known = ", ".join(sorted(there)) or "none"
+                raise NotFound(f"There is no user {user!r} in project {name}. Users: {known}.", code=1004)
+            identity, member = there[user]
+            members[view.id, identity] = Membership(
+                member.weight if wanted.weight is None else wanted.weight,
+                member.admin if wanted.admin is None else wanted.admin,
+            )
+        own = {**view.limits, **{k: v for k, v in change.limits.items() if v is not None}}
+        for limit, value in change.limits.items():
+            if value is None:
+                own.pop(limit, None)
+        changed = replace(
+            view,
+            account=view.account if change.account is None else change.account,
+            weight=view.weight if change.weight is None else change.weight,
+            allocation=None
+            if change.unlimited
+            else (view.allocation if change.allocation is None else change.allocation),
+            plan=view.plan if change.plan is None else change.plan,
+            limits=own,
+        )
+        await accounts.put(projects=[changed], members=members)
+        log.info("project.changed", project=name, by=who.user, change=change)
+        await self.publish()
+        return self._info(changed)
+
+    async def weigh(self, who: Principal, account: str, weight: float) -> None:
+        """An account's weight; the account need not have a project yet."""
+        _check_name("account", account)
+        _check_weight(f"The weight of account {account}", weight)
+        if any(stated.name == account for stated in self._hub.settings.accounts):
+            raise _is_configured(f"account {account}", "weight")
+        await self._hub.accounts.put(accounts={account: weight})
+        log.info("account.changed", account=account, by=who.user, weight=weight)
+        await self.publish()
+
+    def _check(self, stated: ProjectSettings | None, change: ProjectChange) -> None:
+        if change.account is not None:
+            _check_name("account", change.account)
+        if change.weight is not None:
+            _check_weight("The project's weight", change.weight)
+        for user, member in change.members.items():
+            if member.weight is not None:
+                _check_weight(f"The weight of user {user}", member.weight)
+        if change.allocation is not None and not 0 <= change.allocation < float("inf"):
+            raise BadRequest(
+                f"allocation is {change.allocation}; it is device seconds, 0 or more; null is no limit."
+            )
+        if change.plan is not None and change.plan not in PLANS:
+            raise BadRequest(f"plan is {change.plan!r}; there are {', '.join(PLANS)}.")
+        try:
+            check_limits({name: 1.0 if value is None else value for name, value in change.limits.items()})
+        except ValueError as error:
+            raise BadRequest(f"The limits cannot be set: {error}.") from None
+        if stated is None:
+            return
+        wanted = {
+            "account": change.account is not None,
+            "weight": change.weight is not None,
+            "allocation": change.allocation is not None or change.unlimited,
+            "plan": change.plan is not None,
+            "limits": bool(change.limits),
+            "users": any(m.weight is not None for m in change.members.values()),
+            "admins": any(m.admin is not None for m in change.members.values()),
+        }
+        for name, is_wanted in wanted.items():
+            if is_wanted and name in stated.model_fields_set:
+                raise _is_configured(f"project {stated.name}", name)
+
+
+def _as_stated(view: ProjectView, stated: ProjectSettings) -> ProjectView:
+    given = {
+        "account": stated.account,
+        "weight": stated.weight,
+        "allocation": stated.allocation or None,
+        "plan": stated.plan,
+        "limits": stated.limits,
+    }
+    named = {name: value for name, value in given.items() if name in stated.model_fields_set}
+    return replace(view, **named)  # type: ignore[arg-type]
+
+
+def _is_configured(what: str, name: str) -> Conflict:
+    return Conflict(
+        f"The configuration states {name!r} of {what}, and what it states holds. Change it there and start "
+        "the server again, or take it out of the configuration."
+    )
+
+
+def _check_name(what: str, name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise BadRequest(
+            f"{name!r} is no {what} name: 1 to 64 letters, digits and . _ @ -, beginning with a letter "
+            "or digit."
+        )
+
+
+def _check_weight(what: str, weight: float) -> None:
+    if not 0 <= weight <= HEAVIEST:
+        raise BadRequest(f"{what} is {weight}; it must be 0 (only when nobody else waits) to {HEAVIEST:g}.")

@@ -1,0 +1,163 @@
+"""Reservations as people meet them: booking, cancelling, the calendar. The rules (R43-R47) are the lane's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sojourn.core import events as ev
+from sojourn.core.calendar import AfterWindow, WindowMode
+from sojourn.service import ids
+from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
+from sojourn.service.hub import Hub
+from sojourn.service.views import Principal, ProjectView
+from sojourn.store import reservations as stored
+from sojourn.store.reservations import StoredReservation
+
+NO_RESERVATION = 1225
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationView:
+    """A reservation as committed. What is None is not the caller's to see: only that the device is taken.
+
+    `state` is booked, open, ended or cancelled.
+    """
+
+    device: str
+    start: float
+    end: float
+    mode: str
+    state: str
+    id: str | None = None
+    project: str | None = None
+    user: str | None = None
+    after_window: str | None = None
+
+
+class Reservations:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def reserve(
+        self,
+        who: Principal,
+        *,
+        device: str,
+        project: str | None,
+        start: float | None,
+        end: float | None = None,
+        length: float | None = None,
+        mode: str = WindowMode.DEDICATED,
+        after_window: str = AfterWindow.FAIL,
+    ) -> ReservationView:
+        """Book from `start` (None: now) to `end`, or for `length` seconds, for a project's users.
+
+        `project` is a name, None is the caller's own. Raises Forbidden for who may not, BadRequest with
+        the core's reason for what cannot be booked (code 1223).
+        """
+        holder = self._project(who, project)
+        desk = self._hub.dispatcher(device)
+        if device in self._hub.models:
+            raise BadRequest(f"{device} is for dry runs, nobody waits for it; it cannot be reserved.")
+        if mode not in tuple(WindowMode):
+            raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(WindowMode)}.")
+        if after_window not in tuple(AfterWindow):
+            raise BadRequest(f"after_window is {after_window!r}; it must be one of {', '.join(AfterWindow)}.")
+        if (end is None) == (length is None):
+            raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
+        now = self._hub.clock.now()
+        begin = now if start is None else start
+        until = end if end is not None else begin + (length or 0.0)
+        reservation_id = ids.new_id("r")
+        booked = ev.ReservationBooked(
+            reservation_id,
+            holder.id,
+            who.user_id,
+            begin,
+            until,
+            WindowMode(mode),
+            AfterWindow(after_window),
+        )
+        await desk.feed(booked, at=now)
+        return await self.reservation(who, reservation_id)
+
+    async def cancel_reservation(self, who: Principal, reservation_id: str) -> ReservationView:
+        """An open one ends now (R44). Conflict for one that is over."""
+        found = await self._stored(who, reservation_id)
+        self._may_book(who, found.reservation.project)
+        if found.state not in stored.LIVE:
+            raise Conflict(f"Reservation {reservation_id} is {found.state}; it cannot be cancelled.")
+        await self._hub.dispatchers[found.device].feed(ev.ReservationCancelled(reservation_id))
+        return await self.reservation(who, reservation_id)
+
+    async def reservation(self, who: Principal, reservation_id: str) -> ReservationView:
+        return self._view(who, await self._stored(who, reservation_id))
+
+    async def calendar(
+        self, who: Principal, device: str | None = None, *, ended: bool = False
+    ) -> list[ReservationView]:
+        """By start. Others' reservations show only that the device is taken, and are gone when over."""
+        if device is not None:
+            self._hub.dispatcher(device)
+        found = await stored.find(self._hub.store, device=device, ended=ended)
+        return [self._view(who, r) for r in found if self._sees(who, r) or r.state in stored.LIVE]
+
+    # who
+
+    def _project(self, who: Principal, name: str | None) -> ProjectView:
+        """The project to book for, when the caller may. Another's is not found, whether it exists or not."""
+        accounts = self._hub.accounts
+        if who.operator:
+            return accounts.project_named(name) if name is not None else accounts.project(who.project_id)
+        own = accounts.projects_of(who.user_id)
+        wanted = who.project if name is None else name
+        project = next((p for p in own if p.name == wanted), None)
+        if project is None:
+            names = ", ".join(p.name for p in own)
+            raise Forbidden(
+                f"You are not in a project {wanted!r}; yours: {names}. Operators book for others."
+            )
+        self._may_book(who, project.id)
+        return project
+
+    def _may_book(self, who: Principal, project: str) -> None:
+        """R47: only operators and project admins book."""
+        if not who.operator and not self._admin(who, project):
+            name = self._hub.accounts.project_name(project)
+            raise Forbidden(
+                f"User {who.user!r} may not make or cancel reservations of project {name!r}: that is for its "
+                "admins and for operators."
+            )
+
+    def _admin(self, who: Principal, project: str) -> bool:
+        members = self._hub.accounts.members(project)
+        return any(user == who.user_id and member.admin for user, _, member in members)
+
+    def _sees(self, who: Principal, found: StoredReservation) -> bool:
+        """A project's reservations are its members' to know."""
+        own = {p.id for p in self._hub.accounts.projects_of(who.user_id)}
+        return who.operator or found.reservation.project in own
+
+    async def _stored(self, who: Principal, reservation_id: str) -> StoredReservation:
+        found = await stored.get(self._hub.store, reservation_id)
+        if found is None or not self._sees(who, found):
+            raise NotFound(f"Reservation {reservation_id} was not found.", code=NO_RESERVATION)
+        return found
+
+    def _view(self, who: Principal, found: StoredReservation) -> ReservationView:
+        window = found.reservation
+        state = found.state
+        taken = ReservationView(found.device, window.start, window.end, window.mode.value, state)
+        if not self._sees(who, found):
+            return taken
+        return ReservationView(
+            found.device,
+            window.start,
+            window.end,
+            window.mode.value,
+            state,
+            window.id,
+            self._hub.accounts.project_name(window.project),
+            self._hub.accounts.user_name(window.user),
+            window.after_window.value,
+        )

@@ -1,0 +1,107 @@
+"""Deletes the bytes and steps of what ended long ago, in small batches. Never a row of the ledger (R49).
+
+Owns its timer and nothing else. Old entries are looked for on a reader, so that submits are not held up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sojourn.service.clock import Handle
+from sojourn.store import retention as rows
+
+if TYPE_CHECKING:
+    from sojourn.service.hub import Hub
+
+log = structlog.get_logger("sojourn.retention")
+DAY = 86_400.0
+EVERY = 3600.0
+"""Seconds between two rounds."""
+BATCH = 50
+"""Jobs, and ten times as many steps, of one transaction."""
+
+
+class Retention:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._timer: Handle | None = None
+        self._due = 0.0
+        self._round: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """The first round comes an hour after the start: a server that comes up has better things to do."""
+        settings = self._hub.settings.retention
+        if settings.params_days or settings.results_days or settings.story_days:
+            self._due = self._hub.clock.now() + EVERY
+            self._arm()
+
+    async def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._round is not None:
+            self._round.cancel()
+            await asyncio.gather(self._round, return_exceptions=True)
+
+    def _arm(self) -> None:
+        self._timer = self._hub.clock.call_at(self._due, self._tick)
+
+    def _tick(self) -> None:
+        now = self._hub.clock.now()
+        if now >= self._due:
+            self._due = now + EVERY
+            if self._round is None or self._round.done():
+                self._round = asyncio.get_running_loop().create_task(self._safely())
+        self._arm()
+
+    async def _safely(self) -> None:
+        try:
+            await self.run()
+        except Exception as error:  # the next round tries again; jobs must not suffer for it
+            log.error("retention.failed", exc_info=error)
+
+    async def run(self) -> None:
+        """One round, now."""
+        settings, now = self._hub.settings.retention, self._hub.clock.now()
+        if settings.params_days:
+            await self._jobs("params", now - settings.params_days * DAY)
+        if settings.results_days:
+            await self._jobs("result", now - settings.results_days * DAY)
+        if settings.story_days:
+            await self._steps(now - settings.story_days * DAY)
+
+    async def _jobs(self, what: rows.What, before: float) -> None:
+        hub, seq, count = self._hub, 0, 0
+        while True:
+            found = await hub.store.read(
+                lambda c, after=seq: rows.old_jobs(c, what, before, after_seq=after, limit=BATCH)  # type: ignore[misc]
+            )
+            if not found:
+                break
+            names = [job.id for job in found]
+            digests = await hub.store.write(lambda c, ids=names: rows.forget(c, what, ids))  # type: ignore[misc]
+            for digest in digests:
+                hub.records.blobs.drop(digest)
+            for name in names:
+                record = hub.records.job(name)
+                if record is not None:
+                    for field in rows.FIELDS[what]:
+                        setattr(record.meta, field, None)
+            seq, count = found[-1].seq, count + len(found)
+        if count:
+            log.info("retention.deleted", what=what, jobs=count)
+
+    async def _steps(self, before: float) -> None:
+        hub, last, count = self._hub, 0, 0
+        while True:
+            found = await hub.store.read(
+                lambda c, after=last: rows.old_steps(c, before, after_id=after, limit=10 * BATCH)  # type: ignore[misc]
+            )
+            if not found:
+                break
+            await hub.store.write(lambda c, ids=found: rows.delete_steps(c, ids))  # type: ignore[misc]
+            last, count = found[-1], count + len(found)
+        if count:
+            log.info("retention.deleted", what="story", steps=count)

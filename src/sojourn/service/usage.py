@@ -1,0 +1,147 @@
+"""The ledger as its readers meet it: sums by who, what, where and when (R49). Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sojourn.service.errors import BadRequest, Forbidden, NotFound
+from sojourn.service.views import Principal, UsageView
+from sojourn.store.usage import DAY, Sum, sums
+
+if TYPE_CHECKING:
+    from sojourn.service.hub import Hub
+
+KEYS = ("user", "project", "device", "kind", "session", "job", "day")
+KINDS = ("job", "held", "system", "reservation")
+OTHERS = "(others)"
+"""Stands for the other users of the project, and their sessions and jobs, for who is not its admin."""
+LONGEST_REPORT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """[start, end) in seconds since the epoch; None is the fair-share window, and now. Names, not ids."""
+
+    start: float | None = None
+    end: float | None = None
+    by: tuple[str, ...] = ("user",)
+    user: str | None = None
+    project: str | None = None
+    device: str | None = None
+    kind: str | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """`keys` in the order of the report's `by`; a day as YYYY-MM-DD, in UTC. `rows` of the ledger."""
+
+    keys: tuple[str | None, ...]
+    seconds: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    start: float
+    end: float
+    by: tuple[str, ...]
+    rows: tuple[UsageRow, ...]
+    seconds: float
+
+
+class Usage:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def window(self, who: Principal) -> UsageView:
+        """The project's use of its allocation in the fair-share window. In memory: asked before every job."""
+        usage, project = self._hub.usage, self._hub.accounts.project(who.project_id)
+        usage.expire(self._hub.clock.now())
+        used = usage.used(project.id)
+        reached = project.allocation is not None and used >= project.allocation
+        return UsageView(project.allocation, used, reached)
+
+    async def report(self, who: Principal, wanted: UsageQuery) -> UsageReport:
+        """An operator sees everything; others their project, where only an admin sees who the others are."""
+        now = self._hub.clock.now()
+        end = now if wanted.end is None else wanted.end
+        start = end - self._hub.usage.window if wanted.start is None else wanted.start
+        if not start < end:
+            raise BadRequest(f"The period begins at {_iso(start)} and ends at {_iso(end)}; swap them.")
+        only = self._only(who, wanted)
+        for key in wanted.by:
+            if key not in KEYS:
+                raise BadRequest(f"Usage cannot be grouped by {key!r}. Possible: {', '.join(KEYS)}.")
+        by = tuple(dict.fromkeys(wanted.by))
+        hide = not (who.operator or who.admin) and only.get("user") != who.user_id
+        asked = by if not hide or "user" in by else (*by, "user")
+        found = await self._hub.store.read(lambda c: sums(c, start, end, asked, only))
+        rows = self._rows(found, by, asked, who.user_id if hide else None)
+        if len(rows) > LONGEST_REPORT:
+            raise BadRequest(
+                f"The report has {len(rows)} rows; the limit is {LONGEST_REPORT}. Ask for a shorter period, "
+                "or group by less."
+            )
+        return UsageReport(start, end, by, tuple(rows), sum(row.seconds for row in rows))
+
+    def _only(self, who: Principal, wanted: UsageQuery) -> dict[str, str]:
+        accounts = self._hub.accounts
+        only = {}
+        if wanted.kind is not None and wanted.kind not in KINDS:
+            raise BadRequest(f"kind is {wanted.kind!r}; there are {', '.join(KINDS)}.")
+        if wanted.project is not None:
+            mine = {p.name for p in accounts.projects_of(who.user_id)}
+            if not who.operator and wanted.project != who.project:
+                other = "Use its CRN as the instance." if wanted.project in mine else "It is not yours."
+                raise Forbidden(f"This call is about project {who.project}, not {wanted.project!r}. {other}")
+            only["project"] = accounts.project_named(wanted.project).id
+        elif not who.operator:
+            only["project"] = who.project_id
+        if wanted.user is not None:
+            if wanted.user != who.user and not (who.operator or who.admin):
+                raise Forbidden(
+                    f"The usage of user {wanted.user!r} is shown to that user, to admins of the project and "
+                    "to operators only. Leave 'user' out for the project's."
+                )
+            try:
+                only["user"] = accounts.user_id(wanted.user)
+            except NotFound:
+                if who.operator:
+                    raise
+                raise NotFound(f"There is no user {wanted.user!r} in project {who.project}.") from None
+        for key in ("device", "kind", "session"):
+            if (value := getattr(wanted, key)) is not None:
+                only[key] = value
+        return only
+
+    def _rows(
+        self, found: list[Sum], by: tuple[str, ...], asked: tuple[str, ...], only_user: str | None
+    ) -> list[UsageRow]:
+        merged: dict[tuple[str | None, ...], UsageRow] = {}
+        for each in found:
+            values = dict(zip(asked, each.keys, strict=True))
+            hidden = only_user is not None and values["user"] != only_user
+            keys = tuple(self._shown(k, values[k], hidden) for k in by)
+            old = merged.get(keys, UsageRow(keys, 0.0, 0))
+            merged[keys] = UsageRow(keys, old.seconds + each.seconds, old.rows + each.rows)
+        if "day" in by:
+            return sorted(merged.values(), key=lambda row: tuple(k or "" for k in row.keys))
+        return sorted(merged.values(), key=lambda row: -row.seconds)
+
+    def _shown(self, key: str, value: Any, hidden: bool) -> str | None:
+        if key == "day":
+            return datetime.fromtimestamp(value * DAY, UTC).strftime("%Y-%m-%d")
+        if value is None:
+            return None
+        if hidden and key in ("user", "session", "job"):
+            return OTHERS
+        if key == "user":
+            return self._hub.accounts.user_name(value)
+        return self._hub.accounts.project_name(value) if key == "project" else str(value)
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

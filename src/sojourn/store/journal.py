@@ -1,0 +1,57 @@
+"""The journal's rows: what was fed to each lane, in order (docs/decisions/0007). Knows nothing of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from sqlalchemy import Connection, func, insert, inspect, select
+
+from sojourn.store import tables as t
+from sojourn.store.engine import sqlite_engine
+
+
+class JournalRow(TypedDict):
+    """`body` and `did` are JSON."""
+
+    device: str
+    at: float
+    kind: str
+    body: bytes
+    did: bytes
+    digest: str
+
+
+def put_journal(connection: Connection, rows: Sequence[JournalRow]) -> None:
+    if rows:
+        connection.execute(insert(t.journal), list(rows))
+
+
+def count_journal(path: Path) -> int:
+    """Rows in the database file; 0 for a database without a journal."""
+    engine = sqlite_engine(path, writer=False)
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table(t.journal.name):
+                return 0
+            return connection.execute(select(func.count()).select_from(t.journal)).scalar() or 0
+    finally:
+        engine.dispose()
+
+
+def read_journal(path: Path, *, batch: int = 1000) -> Iterator[Any]:
+    """Every row in order, beside a running server if need be. The file must exist."""
+    engine = sqlite_engine(path, writer=False)
+    last = 0
+    try:
+        while True:
+            query = select(t.journal).where(t.journal.c.id > last).order_by(t.journal.c.id).limit(batch)
+            with engine.connect() as connection:
+                rows = connection.execute(query).all()
+            yield from rows
+            if len(rows) < batch:
+                return
+            last = rows[-1].id
+    finally:
+        engine.dispose()

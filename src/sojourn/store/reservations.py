@@ -1,0 +1,46 @@
+"""Reservations as rows, also those that have ended: what a calendar shows. Decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from sojourn.core.calendar import Reservation
+from sojourn.store import tables as t
+from sojourn.store.rows import reservation_of
+from sojourn.store.store import Store
+
+LIVE = ("booked", "open")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReservation:
+    """`state` is booked, open, ended or cancelled, since `changed_at`."""
+
+    device: str
+    reservation: Reservation
+    state: str
+    changed_at: float
+
+
+async def find(
+    store: Store, *, device: str | None = None, ended: bool = False, limit: int = 1000
+) -> list[StoredReservation]:
+    """By start, earliest first; with `ended` also those that are over, the latest `limit` of all."""
+    c = t.reservations.c
+    query = select(t.reservations).order_by(c.starts_at.desc(), c.id).limit(limit)
+    if device is not None:
+        query = query.where(c.device == device)
+    if not ended:
+        query = query.where(c.state.in_(LIVE))
+    rows = await store.read(lambda connection: list(connection.execute(query)))
+    return [StoredReservation(r.device, reservation_of(r), r.state, r.changed_at) for r in reversed(rows)]
+
+
+async def get(store: Store, reservation_id: str) -> StoredReservation | None:
+    query = select(t.reservations).where(t.reservations.c.id == reservation_id)
+    row = await store.read(lambda connection: connection.execute(query).first())
+    if row is None:
+        return None
+    return StoredReservation(row.device, reservation_of(row), row.state, row.changed_at)

@@ -1,0 +1,82 @@
+"""Sums over the ledger (R49). Reads only: the ledger is written by the units of the lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Integer, case, cast, func, select
+
+from sojourn.store import tables as t
+
+DAY = 86_400
+
+COLUMNS: dict[str, Any] = {
+    "user": t.ledger.c.user_id,
+    "project": t.ledger.c.project_id,
+    "device": t.ledger.c.device,
+    "kind": t.ledger.c.kind,
+    "session": t.ledger.c.session_id,
+    "job": t.ledger.c.job_id,
+}
+"""What rows can be chosen and grouped by, beside the day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """`keys` in the order asked for; a day is its number since the epoch (UTC). `seconds` on the device,
+    `rows` of the ledger."""
+
+    keys: tuple[Any, ...]
+    seconds: float
+    rows: int
+
+
+def sums(
+    connection: Connection, start: float, end: float, by: tuple[str, ...], only: dict[str, str]
+) -> list[Sum]:
+    """The ledger within [start, end) in seconds since the epoch, grouped by keys of COLUMNS and `day`.
+
+    A row that begins before or ends after the period counts with the part within, and one that lasts over
+    midnight counts on each day with its part; so the sums of adjoining periods add up.
+    """
+    c = t.ledger.c
+    within = [c.ended_at > start, c.started_at < end, *(COLUMNS[k] == v for k, v in only.items())]
+    # a charge may be less than the time between its ends, never more: the part within counts evenly
+    begin = case((c.started_at < start, start), else_=c.started_at)
+    finish = case((c.ended_at > end, end), else_=c.ended_at)
+    share = c.seconds * (finish - begin) / (c.ended_at - c.started_at)
+    if "day" not in by:
+        keys = [COLUMNS[k] for k in by]
+        query = select(*keys, func.sum(share), func.count()).where(*within).group_by(*keys)
+        return [Sum(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(query) if row[-1]]
+    first, last = _day(connection, begin), _day(connection, finish)
+    keys = [first if k == "day" else COLUMNS[k] for k in by]
+    query = select(*keys, func.sum(share), func.count()).where(*within, first == last).group_by(*keys)
+    found = {tuple(row[:-2]): Sum(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(query)}
+    plain = [COLUMNS[k] for k in by if k != "day"]
+    across = select(*plain, begin, finish, share).where(*within, first != last)
+    for row in connection.execute(across):
+        for day, part in _parts(row[-3], row[-2]):
+            rest = iter(row[:-3])
+            key = tuple(day if k == "day" else next(rest) for k in by)
+            seconds = row[-1] * part / (row[-2] - row[-3])
+            old = found.get(key, Sum(key, 0.0, 0))
+            found[key] = Sum(key, old.seconds + seconds, old.rows + 1)
+    return list(found.values())
+
+
+def _day(connection: Connection, at: ColumnElement[Any]) -> ColumnElement[Any]:
+    number = at / float(DAY)
+    return func.floor(number) if connection.dialect.name == "postgresql" else cast(number, Integer)
+
+
+def _parts(begin: float, end: float) -> Iterator[tuple[int, float]]:
+    """(day, seconds of it) from `begin` to `end`."""
+    day = int(begin // DAY)
+    while day * DAY < end:
+        part = min(end, (day + 1) * DAY) - max(begin, day * DAY)
+        if part > 0:
+            yield day, part
+        day += 1

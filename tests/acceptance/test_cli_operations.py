@@ -1,0 +1,84 @@
+"""The command line of operators: device states, calibrations, reservations, against a running server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from sojourn.embedded import Embedded
+from tests.acceptance.test_cli_server import data, sojourn
+
+MOCK = {"name": "bench", "driver": "mock", "options": {"seconds": 0.0, "qubits": 5}}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Embedded]:
+    with Embedded(devices=[MOCK]) as running:
+        yield running
+
+
+def test_pause_drain_maintain_and_resume_say_what_they_did_and_devices_shows_it(server: Embedded) -> None:
+    for verb, words in (("pause", "paused"), ("drain", "being drained"), ("maintain", "in maintenance")):
+        done = sojourn(server, verb, "bench", "--message", "new pump", "--until", "+2h")
+        assert done.returncode == 0, done.stderr
+        assert f"bench is {words} (by operator, since " in done.stdout
+        assert done.stdout.endswith("): new pump\n")
+        listed = sojourn(server, "devices").stdout
+        assert done.stdout in listed
+    assert sojourn(server, "resume", "bench").stdout == "bench is online\n"
+    assert data(server, "pause", "bench")["state"] == "paused"
+    assert data(server, "resume", "bench")["state"] == "online"
+    refused = sojourn(server, "pause", "nope")
+    assert refused.returncode == 1
+    assert "bench" in refused.stderr
+
+
+def test_a_calibration_is_queued_and_listed(server: Embedded) -> None:
+    done = sojourn(server, "calibrate", "bench", "-m", "weekly")
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.split()[5].rstrip(",")
+    story = data(server, "jobs", "show", job)
+    assert (story["program"], story["user"], story["caller"]) == ("calibrate", "system", "operator: weekly")
+    sojourn(server, "pause", "bench")
+    sojourn(server, "calibrate", "bench")
+    twice = sojourn(server, "calibrate", "bench")
+    sojourn(server, "resume", "bench")
+    assert twice.returncode == 1
+    assert "under way already" in twice.stderr
+    listed = sojourn(server, "calibrations", "bench").stdout
+    assert "cal-1" in listed
+    assert data(server, "calibrations", "bench")["device"] == "bench"
+
+
+def test_a_reservation_from_the_booking_to_its_end(server: Embedded) -> None:
+    booked = sojourn(server, "reserve", "bench", "-P", "local", "--start", "in 2h", "--for", "1h 30m")
+    assert booked.returncode == 0, booked.stderr
+    (reservation,) = booked.stdout.split()
+    assert "bench is reserved for local (dedicated)" in booked.stderr
+    listed = sojourn(server, "calendar", "bench").stdout
+    assert reservation in listed
+    assert "local" in listed
+    (found,) = json.loads(sojourn(server, "calendar", "--json").stdout)["reservations"]
+    assert found["id"] == reservation
+    assert (found["mode"], found["after_window"], found["state"]) == ("dedicated", "fail", "booked")
+    assert "dedicated" in sojourn(server, "reservations", "show", reservation).stdout
+    key = (server.data / "local.key").read_text().strip()
+    theirs = sojourn(server, "calendar", "--url", server.url, "--token", key).stdout
+    assert reservation in theirs, "members see their own project's"
+    carl = server.user("carl", "elsewhere").api_key
+    others = sojourn(server, "calendar", "--url", server.url, "--token", carl).stdout
+    assert "busy" in others
+    assert reservation not in others
+    overlap = sojourn(server, "reserve", "bench", "--start", "+3h", "--end", "+4h")
+    assert overlap.returncode == 1
+    assert "cannot overlap" in overlap.stderr
+    forbidden = sojourn(server, "reserve", "bench", "--for", "1h", "--url", server.url, "--token", key)
+    assert forbidden.returncode == 1
+    assert "admins" in forbidden.stderr
+    assert "one of the two" in sojourn(server, "reserve", "bench").stderr
+    gone = sojourn(server, "reservations", "cancel", reservation)
+    assert gone.stdout == f"{reservation} is cancelled\n"
+    assert json.loads(sojourn(server, "calendar", "--json").stdout)["reservations"] == []
+    assert "cancelled" in sojourn(server, "calendar", "--ended").stdout

@@ -1,0 +1,112 @@
+"""`sojourn projects` and `sojourn usage` against a server."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit_ibm_runtime import SamplerV2
+
+from sojourn.embedded import Embedded
+
+MOCK = {"name": "bench", "driver": "mock", "options": {"qubits": 5}}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    with Embedded(tmp_path_factory.mktemp("data"), devices=[MOCK]) as running:
+        yield running
+
+
+def sojourn(server: Embedded, *arguments: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SOJOURN_")}
+    command = [sys.executable, "-m", "sojourn", *arguments, "--data", str(server.data)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
+
+
+def printed(server: Embedded, *arguments: str) -> Any:
+    done = sojourn(server, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_project_is_made_changed_listed_and_shown(server: Embedded) -> None:
+    made = printed(server, "projects", "add", "chem", "--account", "uni", "--weight", "2")
+    assert (made["account"], made["weight"]) == ("uni", 2)
+    server.user("ada", "chem")
+    flags = (
+        "--allocation",
+        "3600",
+        "--plan",
+        "open",
+        "--limit",
+        "circuits=7",
+        "--user",
+        "ada=3",
+        "--admin",
+        "ada",
+    )
+    made = printed(server, "projects", "set", "chem", *flags)
+    assert (made["allocation"], made["plan"], made["limits"]["circuits"]) == (3600, "open", 7)
+    assert (made["members"][0]["weight"], made["members"][0]["admin"]) == (3, True)
+    flags = ("--allocation", "none", "--limit", "circuits=default", "--no-admin", "ada", "--weight", "0")
+    made = printed(server, "projects", "set", "chem", *flags)
+    assert (made["allocation"], made["own_limits"], made["members"][0]["admin"]) == (None, [], False)
+    listed = sojourn(server, "projects", "list")
+    assert "chem" in listed.stdout
+    assert max(map(len, listed.stdout.splitlines())) <= 80
+    shown = sojourn(server, "projects", "show", "chem").stdout
+    assert "pending_per_user 10000" in shown
+    assert "ada" in shown
+    assert printed(server, "projects", "account", "uni", "--weight", "5")["accounts"] == [
+        {"name": "uni", "weight": 5}
+    ]
+    assert "uni" in sojourn(server, "projects", "account").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("set", "local"), "nothing to change"),
+        (("set", "local", "--limit", "circuits"), "NAME=VALUE"),
+        (("set", "local", "--limit", "circuits=many"), "no number"),
+        (("set", "local", "--limit", "circus=1"), "circuits"),
+        (("set", "local", "--weight", "-1"), "-1"),
+        (("set", "nowhere", "--weight", "1"), "nowhere"),
+        (("show", "no/where"), "404"),
+        (("account", "nobody"), "nobody"),
+        (("account", "--weight", "1"), "name"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(server: Embedded, arguments: tuple[str, ...], words: str) -> None:
+    done = sojourn(server, "projects", *arguments)
+    assert done.returncode == 1, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_r49_usage_comes_as_a_table_as_json_and_as_csv(server: Embedded) -> None:
+    assert "no usage" in sojourn(server, "usage", "--user", "local").stderr
+    circuit = QuantumCircuit(2)
+    circuit.measure_all()
+    SamplerV2(server.service().backend("bench")).run([circuit], shots=10).result()
+    found = printed(server, "usage", "--from", "7d", "--by", "user", "--by", "kind")
+    assert [row["keys"] for row in found["rows"]] == [{"user": "local", "kind": "job"}]
+    table = sojourn(server, "usage", "--by", "project").stdout
+    assert "local" in table
+    assert "100.0" in table
+    text = sojourn(server, "usage", "--by", "day", "--by", "device", "--csv").stdout
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["device"], row["entries"]) == ("bench", "1")
+    assert float(row["seconds"]) == pytest.approx(found["total_seconds"])
+    bad = sojourn(server, "usage", "--from", "yesterday")
+    assert bad.returncode == 1
+    assert "2026-11-01" in bad.stderr

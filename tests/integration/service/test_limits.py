@@ -1,0 +1,250 @@
+"""R50: every limit is kept, says its number, and lets go when there is room again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sojourn.service.errors import BadRequest, Refusal, TooLarge, TooMany
+from sojourn.service.limits import Limits
+from sojourn.service.projects import ProjectChange
+from sojourn.service.views import JobFilter
+from tests.integration.service.conftest import House
+from tests.programs import bell, job_body, sampler_params
+
+Houses = Callable[..., None]
+DAY = 86_400
+
+
+async def full(h: House, who: Any, device: str = "slow", **more: Any) -> BadRequest:
+    with pytest.raises(BadRequest) as refusal:
+        await h.submit(who, job_body(device, **more))
+    assert refusal.value.code == 3458
+    assert refusal.value.status == 400
+    return refusal.value
+
+
+def test_r50_pending_jobs_of_a_user_are_limited_and_an_ended_one_makes_room(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        jobs = [await h.submit(ann, job_body("slow")) for _ in range(3)]
+        refusal = await full(h, ann, "mock")
+        assert "ann has 3 jobs" in refusal.message
+        assert "limit is 3 (pending_per_user)" in refusal.message
+        await h.submit(bob, job_body("slow"))
+        await h.service.cancel_job(ann, jobs[2].id)
+        await h.submit(ann, job_body("slow"))
+        await full(h, ann)
+
+    async def after_a_restart(h: House) -> None:
+        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
+        await full(h, ann)
+
+    house(body, after_a_restart, sections={"limits": {"pending_per_user": 3}})
+
+
+def test_r50_pending_jobs_of_a_project_and_of_a_device_are_limited(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        for _ in range(2):
+            await h.submit(ann, job_body("slow"))
+        assert "Project anns has 2 jobs" in (await full(h, ann, "mock")).message
+        await h.submit(bob, job_body("slow"))
+        assert "Device slow has 3 jobs" in (await full(h, bob, "slow")).message
+        done = await h.submit(bob, job_body("mock"))
+        await h.ended(bob, done.id)
+
+    house(body, sections={"limits": {"pending_per_project": 2, "pending_per_device": 3}})
+
+
+def test_r50_submits_at_the_same_time_do_not_slip_past_the_limit(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        answers = await asyncio.gather(
+            *(h.submit(ann, job_body("slow")) for _ in range(8)), return_exceptions=True
+        )
+        assert sum(isinstance(answer, Refusal) for answer in answers) == 5
+        assert (await h.service.jobs(ann, JobFilter(pending=True))).count == 3
+
+    house(body, sections={"limits": {"pending_per_user": 3}})
+
+
+def test_r50_a_refused_submit_takes_no_place(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        for _ in range(3):
+            with pytest.raises(BadRequest):
+                await h.submit(ann, job_body("slow", params={"pubs": 3}))
+            with pytest.raises(BadRequest):
+                await h.submit(ann, job_body("slow", start_session=True, params={"pubs": 3}))
+            with pytest.raises(BadRequest):
+                await h.submit(ann, job_body("slow", start_session=True, cost=90_000))
+        assert len(h.service.hub.records.open_jobs) == len(h.service.hub.records.open_sessions) == 0
+        await h.submit(ann, job_body("slow"))
+
+    house(body, sections={"limits": {"pending_per_user": 1, "sessions_per_user": 1}})
+
+
+def test_r50_a_projects_own_limits_hold_at_once_and_can_be_taken_back(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, boss = await h.user("ann"), await h.user("boss")
+        await h.submit(ann, job_body("slow"))
+        own = ProjectChange(limits={"pending_per_user": 1})
+        info = await h.service.projects.change(boss, "anns", own)
+        assert (info.limits.pending_per_user, info.own_limits) == (1, ("pending_per_user",))
+        await full(h, ann)
+        await h.service.projects.change(boss, "anns", ProjectChange(limits={"pending_per_user": None}))
+        await h.submit(ann, job_body("slow"))
+
+    house(body)
+
+
+@pytest.mark.parametrize(
+    ("limit", "body", "words"),
+    [
+        ({"circuits": 1}, {"params": sampler_params((bell(), None, 5), (bell(), None, 5))}, ("2", "1")),
+        ({"executions": 60}, {}, ("64", "60")),
+        ({"execution_seconds": 30}, {"cost": 31}, ("31", "30")),
+        ({"payload_mb": 0.0001}, {}, ("0.0001 MB",)),
+    ],
+)
+def test_r50_a_job_that_is_too_large_is_refused_with_both_numbers(
+    house: Houses, limit: dict[str, float], body: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    async def inside(h: House) -> None:
+        ann = await h.user("ann")
+        with pytest.raises((BadRequest, TooLarge)) as refusal:
+            await h.submit(ann, job_body(**body))
+        assert refusal.value.status in (400, 413)
+        for word in words:
+            assert word in refusal.value.message
+        assert (await h.service.jobs(ann, JobFilter())).count == 0
+
+    house(inside, sections={"limits": limit}, admission_hold=30.0)
+
+
+def test_r50_a_job_that_is_found_too_large_after_the_answer_fails_with_the_number(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body())
+        ended = await h.ended(ann, job.id)
+        assert ended.state == "failed"
+        assert ended.reason is not None
+        assert "the limit of its project is 60 (executions)" in ended.reason
+
+    house(body, sections={"limits": {"executions": 60}}, admission_hold=0.0)
+
+
+def test_r50_a_job_that_asks_for_no_time_runs_no_longer_than_the_limit(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body("slow"))
+        await h.running(ann, job.id)
+        assert (await h.service.job(ann, job.id)).limit == 30
+        h.clock.advance(31)
+        assert (await h.ended(ann, job.id)).reason_code == 1305
+
+    house(body, sections={"limits": {"execution_seconds": 30}})
+
+
+def test_r50_sessions_of_a_user_are_limited_and_a_closed_one_makes_room(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        first = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
+        with pytest.raises(BadRequest, match=r"2 sessions.*limit is 2 \(sessions_per_user\)") as refusal:
+            await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+        assert refusal.value.code == 3458
+        await h.service.close_session(ann, first.id)
+        await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+        h.clock.advance(1801)  # R26: those that are never used end, and make room
+        await h.settled()
+        await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+
+    house(body, sections={"limits": {"sessions_per_user": 2}})
+
+
+def test_the_open_plan_may_be_refused_sessions(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, boss = await h.user("ann"), await h.user("boss")
+        await h.service.projects.change(boss, "anns", ProjectChange(plan="open"))
+        with pytest.raises(BadRequest, match="open plan") as refusal:
+            await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
+        assert refusal.value.code == 1352
+        with pytest.raises(BadRequest, match="open plan"):
+            await h.submit(ann, job_body(start_session=True))
+        await h.service.open_session(boss, device="mock", mode="batch", max_time=None)
+        await h.ended(ann, (await h.submit(ann, job_body())).id)
+
+    house(body, profile="ibm2026")
+
+
+def test_r50_over_its_allocation_a_project_is_told_and_waits_until_usage_leaves_the_window(
+    house: Houses,
+) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        await h.service.projects.change(bob, "anns", ProjectChange(allocation=100.0))
+        first = await h.submit(ann, job_body("slow"))
+        assert first.warnings == ()
+        await h.running(ann, first.id)
+        h.clock.advance(100)
+        await h.service.cancel_job(ann, first.id)
+        await h.settled()
+        used = h.service.usage(ann)
+        assert (used.consumed_seconds, used.limit_seconds, used.limit_reached) == (100.0, 100.0, True)
+        waiting = await h.submit(ann, job_body("mock"))
+        assert "allocation of 100 s" in " ".join(waiting.warnings)
+        session = await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
+        assert "allocation of 100 s" in " ".join(session.warnings)
+        assert (await h.service.job(ann, waiting.id)).warnings == waiting.warnings
+        await h.ended(bob, (await h.submit(bob, job_body("mock"))).id)
+        assert (await h.service.job(ann, waiting.id)).state == "queued"
+        why = await h.service.why(ann, waiting.id)
+        assert "allocation" in " ".join(reason.sentence for reason in why.reasons)
+        h.clock.advance(28 * DAY - 100)
+        assert (await h.service.job(ann, waiting.id)).state == "queued"
+        h.clock.advance(200)
+        assert (await h.ended(ann, waiting.id)).state == "completed"
+
+    house(body)
+
+
+def test_r50_an_operator_who_grants_more_lets_the_waiting_job_go(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, boss = await h.user("ann"), await h.user("boss")
+        await h.service.projects.change(boss, "anns", ProjectChange(allocation=0.0))
+        waiting = await h.submit(ann, job_body("mock"))
+        assert waiting.warnings
+        await h.settled()
+        assert (await h.service.job(ann, waiting.id)).state == "queued"
+        await h.service.projects.change(boss, "anns", ProjectChange(unlimited=True))
+        assert (await h.ended(ann, waiting.id)).state == "completed"
+
+    house(body)
+
+
+def test_r50_a_caller_over_the_rate_is_slowed_down_and_refused_only_after_that(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        now = 0.0
+        limits = Limits(h.service.hub, lambda: now)
+        assert [limits.pace(ann) for _ in range(4)] == [0, 0, 0, 0]
+        assert limits.pace(ann) == pytest.approx(0.5)
+        assert limits.pace(ann) == pytest.approx(1.0)
+        assert limits.pace(bob) == 0
+        for _ in range(8):
+            limits.pace(ann)
+        with pytest.raises(TooMany, match="2 requests per second") as refusal:
+            limits.pace(ann)
+        assert refusal.value.status == 429
+        assert refusal.value.retry_after is not None
+        now += refusal.value.retry_after
+        assert limits.pace(ann) <= 5.0
+        now += 60
+        assert [limits.pace(ann, 0.1) for _ in range(39)] == [0] * 39  # status polls count for little
+
+    house(body, sections={"limits": {"request_rate": 2, "request_burst": 4}})

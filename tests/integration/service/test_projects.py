@@ -1,0 +1,214 @@
+"""R48: shares over all devices, changed while the server runs; what the configuration states holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sojourn.config import DeviceSettings
+from sojourn.service.errors import BadRequest, Conflict, NotFound
+from sojourn.service.projects import MemberChange, ProjectChange
+from sojourn.service.views import Principal
+from tests.integration.service.conftest import House
+from tests.programs import job_body
+
+Houses = Callable[..., None]
+ONE = DeviceSettings(name="one", driver="mock", options={"qubits": 5, "seconds": 3600.0})
+TWO = DeviceSettings(name="two", driver="mock", options={"qubits": 5, "seconds": 3600.0})
+
+
+async def use(h: House, who: Principal, seconds: float, device: str = "one") -> None:
+    """Charge device seconds: a job that is cancelled while it runs."""
+    job = await h.submit(who, job_body(device))
+    await h.running(who, job.id)
+    h.clock.advance(seconds)
+    await h.service.cancel_job(who, job.id)
+    await h.ended(who, job.id)
+
+
+async def order(h: House, device: str) -> list[str]:
+    """Who would start on the device, in order."""
+    await h.settled()
+    jobs = h.service.hub.dispatchers[device].lane.book.jobs
+    return [
+        h.service.accounts.user_name(jobs[j].user) for j in h.service.hub.dispatchers[device].lane.order()
+    ]
+
+
+def test_r48_what_was_used_on_one_device_counts_on_every_other(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob, eve = await h.user("ann"), await h.user("bob"), await h.user("eve")
+        await use(h, ann, 1000, "one")
+        await use(h, bob, 200, "one")
+        blocker = await h.submit(eve, job_body("two"))
+        await h.running(eve, blocker.id)
+        for who in (ann, bob, ann, bob):
+            await h.submit(who, job_body("two"))
+        assert await order(h, "two") == ["bob", "bob", "ann", "ann"]
+
+    async def after_a_restart(h: House) -> None:
+        # eve's job was running and is run again
+        assert [name for name in await order(h, "two") if name != "eve"] == ["bob", "bob", "ann", "ann"]
+
+    house(body, after_a_restart, devices=(ONE, TWO))
+
+
+def test_r48_a_new_weight_holds_at_once_on_every_device_for_jobs_that_wait(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob, eve = await h.user("ann"), await h.user("bob"), await h.user("eve")
+        await use(h, ann, 1000)
+        await use(h, bob, 200)
+        for device in ("one", "two"):
+            blocker = await h.submit(eve, job_body(device))
+            await h.running(eve, blocker.id)
+            for who in (bob, ann):
+                await h.submit(who, job_body(device))
+            assert await order(h, device) == ["bob", "ann"]
+        await h.service.projects.change(eve, "anns", ProjectChange(weight=10.0))
+        for device in ("one", "two"):
+            assert await order(h, device) == ["ann", "bob"]
+        await h.service.projects.change(eve, "anns", ProjectChange(weight=0.0))
+        assert await order(h, "two") == ["bob", "ann"]
+        await h.service.projects.change(eve, "anns", ProjectChange(weight=10.0))
+
+    async def after_a_restart(h: House) -> None:
+        # eve's job was running and is run again
+        assert [name for name in await order(h, "two") if name != "eve"] == ["ann", "bob"]
+
+    house(body, after_a_restart, devices=(ONE, TWO))
+
+
+def test_r48_the_weight_of_an_account_is_shared_by_its_projects(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob, eve = await h.user("ann"), await h.user("bob"), await h.user("eve")
+        await use(h, ann, 300)
+        await use(h, bob, 200)
+        blocker = await h.submit(eve, job_body("one"))
+        await h.running(eve, blocker.id)
+        for who in (ann, bob):
+            await h.submit(who, job_body("one"))
+        await h.service.projects.change(eve, "anns", ProjectChange(account="physics"))
+        await h.service.projects.change(eve, "bobs", ProjectChange(account="chemistry"))
+        assert await order(h, "one") == ["bob", "ann"]
+        await h.service.projects.weigh(eve, "physics", 2.0)
+        assert await order(h, "one") == ["ann", "bob"]
+        assert h.service.projects.accounts()["physics"] == 2.0
+
+    house(body, devices=(ONE, TWO))
+
+
+def test_r48_the_weight_of_a_user_counts_within_the_project(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, eve = await h.user("ann"), await h.user("eve")
+        key = await h.service.add_user("abe", "anns")
+        abe = h.service.accounts.principal(h.service.accounts.by_key(key.api_key) or "", None)
+        await use(h, ann, 300)
+        await use(h, abe, 200)
+        blocker = await h.submit(eve, job_body("one"))
+        await h.running(eve, blocker.id)
+        for who in (ann, abe):
+            await h.submit(who, job_body("one"))
+        assert await order(h, "one") == ["abe", "ann"]
+        await h.service.projects.change(
+            eve, "anns", ProjectChange(members={"ann": MemberChange(weight=2.0, admin=True)})
+        )
+        assert await order(h, "one") == ["ann", "abe"]
+        assert h.service.accounts.principal(ann.user_id, None).admin
+        assert not h.service.accounts.principal(abe.user_id, None).admin
+
+    house(body, devices=(ONE, TWO))
+
+
+STATED = {
+    "accounts": [{"name": "physics", "weight": 3}],
+    "projects": [
+        {
+            "name": "anns",
+            "account": "physics",
+            "allocation": 60,
+            "limits": {"circuits": 7},
+            "users": {"ann": 2},
+            "admins": ["ann"],
+        }
+    ],
+}
+
+
+def test_what_the_configuration_states_holds_and_commands_change_the_rest(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, boss = await h.user("ann"), await h.user("boss")
+        assert ann.admin
+        change = h.service.projects.change
+        info = await change(boss, "anns", ProjectChange(weight=5.0, plan="open"))
+        assert (info.project.account, info.project.allocation, info.project.weight) == ("physics", 60, 5.0)
+        assert (info.account_weight, info.limits.circuits, info.members[0].weight) == (3, 7, 2)
+        assert set(info.configured) == {"account", "allocation", "limits", "users", "admins"}
+        for stated in (
+            ProjectChange(account="other"),
+            ProjectChange(allocation=1.0),
+            ProjectChange(unlimited=True),
+            ProjectChange(limits={"circuits": None}),
+            ProjectChange(members={"ann": MemberChange(weight=1.0)}),
+            ProjectChange(members={"ann": MemberChange(admin=False)}),
+        ):
+            with pytest.raises(Conflict, match="configuration"):
+                await change(boss, "anns", stated)
+        with pytest.raises(Conflict, match="configuration"):
+            await h.service.projects.weigh(boss, "physics", 1.0)
+
+    async def after_a_restart(h: House) -> None:
+        boss = h.service.accounts.principal(h.service.accounts.user_id("boss"), None)
+        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
+        assert [info.project.name for info in h.service.projects.projects(boss)] == ["bosss"]
+        info = h.service.projects.project(ann, "anns")
+        assert (info.project.weight, info.project.plan, info.project.allocation) == (5.0, "open", 60)
+
+    house(body, after_a_restart, sections=STATED)
+
+
+def test_a_project_can_be_made_ahead_of_its_first_user(house: Houses) -> None:
+    async def body(h: House) -> None:
+        boss = await h.user("boss")
+        boss = Principal(boss.user_id, boss.user, boss.project_id, boss.project, operator=True)
+        info = await h.service.projects.create(boss, "anns", ProjectChange(weight=2.0))
+        assert (info.project.weight, info.members) == (2.0, ())
+        ann = await h.user("ann")
+        assert ann.project_id == info.project.id
+        with pytest.raises(Conflict, match="already"):
+            await h.service.projects.create(boss, "anns", ProjectChange())
+        with pytest.raises(BadRequest, match="project name"):
+            await h.service.projects.create(boss, "no name", ProjectChange())
+
+    house(body)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (ProjectChange(weight=-1.0), "-1"),
+        (ProjectChange(weight=float("nan")), "nan"),
+        (ProjectChange(allocation=-5.0), "-5"),
+        (ProjectChange(plan="gold"), "open, premium"),
+        (ProjectChange(account="a b"), "account name"),
+        (ProjectChange(limits={"pending_per_usr": 1.0}), "pending_per_user"),
+        (ProjectChange(limits={"pending_per_device": 1.0}), "no limit"),
+        (ProjectChange(limits={"circuits": 1.5}), "whole number"),
+        (ProjectChange(members={"ann": MemberChange(weight=-2.0)}), "-2"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_with_what_is_possible(
+    house: Houses, change: ProjectChange, words: str
+) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        before = h.service.projects.project(ann, "anns")
+        with pytest.raises(BadRequest, match=words):
+            await h.service.projects.change(ann, "anns", change)
+        assert h.service.projects.project(ann, "anns") == before
+        with pytest.raises(NotFound, match="anns"):
+            await h.service.projects.change(ann, "nowhere", ProjectChange(weight=1.0))
+        with pytest.raises(NotFound, match="ann"):
+            await h.service.projects.change(ann, "anns", ProjectChange(members={"x": MemberChange(1.0)}))
+
+    house(body)

@@ -1,0 +1,213 @@
+"""R49: the ledger, its reports, and everything that must agree with it; retention leaves it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from sojourn.service.errors import BadRequest, Expired, Forbidden
+from sojourn.service.projects import MemberChange, ProjectChange
+from sojourn.service.usage import UsageQuery
+from sojourn.service.views import Principal
+from tests.integration.service.conftest import House
+from tests.programs import job_body
+
+Houses = Callable[..., None]
+DAY = 86_400
+
+
+async def use(h: House, who: Principal, seconds: float, session: str | None = None) -> str:
+    job = await h.submit(who, job_body("slow", session_id=session))
+    await h.running(who, job.id)
+    h.clock.advance(seconds)
+    await h.service.cancel_job(who, job.id)
+    await h.ended(who, job.id)
+    return job.id
+
+
+def boss(h: House) -> Principal:
+    accounts = h.service.accounts
+    return accounts.principal(accounts.user_id("operator"), None)
+
+
+async def rows(h: House, who: Principal, *by: str, **more: object) -> dict[tuple[str | None, ...], float]:
+    report = await h.service.usage_report(who, UsageQuery(by=by, **more))  # type: ignore[arg-type]
+    assert report.seconds == pytest.approx(sum(row.seconds for row in report.rows))
+    return {row.keys: round(row.seconds, 6) for row in report.rows}
+
+
+def test_r49_reports_by_user_project_device_kind_session_and_day_have_one_sum(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        await use(h, ann, 100)
+        job = await use(h, bob, 40)
+        h.clock.advance(DAY)
+        await use(h, bob, 7)
+        op = boss(h)
+        assert await rows(h, op, "user") == {("ann",): 100, ("bob",): 47}
+        assert await rows(h, op, "project", "device") == {("anns", "slow"): 100, ("bobs", "slow"): 47}
+        assert await rows(h, op, "kind") == {("job",): 147}
+        assert await rows(h, op, "session") == {(None,): 147}
+        assert (await rows(h, op, "job"))[(job,)] == 40
+        assert await rows(h, op, "user", user="bob", device="slow", kind="job") == {("bob",): 47}
+        assert await rows(h, op, "user", device="mock") == {}
+        days = await rows(h, op, "day", "user")
+        assert sum(days.values()) == 147
+        assert len(days) >= 3
+        assert await rows(h, op) == {(): 147}
+
+    house(body)
+
+
+def test_r49_a_row_over_midnight_or_over_the_edge_of_the_period_counts_in_parts(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        midnight = (h.clock.now() // DAY + 1) * DAY
+        h.clock.advance(midnight - 30 - h.clock.now())
+        await use(h, ann, 100)
+        first = datetime.fromtimestamp(midnight - 1, UTC).strftime("%Y-%m-%d")
+        second = datetime.fromtimestamp(midnight, UTC).strftime("%Y-%m-%d")
+        assert await rows(h, ann, "day") == {(first,): 30, (second,): 70}
+        assert await rows(h, ann, "user", end=midnight - 10) == {("ann",): 20}
+        assert await rows(h, ann, "user", start=midnight - 10) == {("ann",): 80}
+        assert await rows(h, ann, "day", start=midnight - 10, end=midnight + 5) == {
+            (first,): 10,
+            (second,): 5,
+        }
+
+    house(body)
+
+
+def test_r49_a_sessions_elapsed_time_and_its_jobs_usage_agree_with_the_ledger(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
+        jobs = []
+        for seconds in (50, 20):
+            jobs.append(await use(h, ann, seconds, session.id))
+            if seconds == 50:  # the root of R40 must not be cancelled: the session would end
+                break
+        await h.settled()
+        ended = await h.service.session(ann, session.id)
+        by_kind = await rows(h, ann, "kind", session=session.id)
+        assert sum(by_kind.values()) == pytest.approx(ended.elapsed)
+        assert by_kind[("job",)] == sum([(await h.service.job(ann, j)).quantum_seconds for j in jobs])
+        assert h.service.usage(ann).consumed_seconds == pytest.approx(sum(by_kind.values()))
+
+    house(body)
+
+
+def test_r49_a_held_session_is_charged_for_its_hold_and_says_the_same(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        job = await h.submit(ann, job_body("mock", session_id=session.id))
+        await h.ended(ann, job.id)
+        h.clock.advance(120)
+        assert (await h.service.session(ann, session.id)).elapsed == pytest.approx(120)
+        h.clock.advance(500)
+        await h.settled()
+        view = await h.service.session(ann, session.id)
+        assert (view.state, view.elapsed) == ("inactive", pytest.approx(300))
+        assert await rows(h, ann, "kind", "session") == {("held", session.id): 300}
+        assert h.service.usage(ann).consumed_seconds == pytest.approx(300)
+
+    house(body)
+
+
+def test_users_see_their_own_usage_and_the_projects_and_admins_see_everybody(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        key = await h.service.add_user("abe", "anns")
+        abe = h.service.accounts.principal(h.service.accounts.by_key(key.api_key) or "", None)
+        for who, seconds in ((ann, 10), (abe, 20), (bob, 40)):
+            await use(h, who, seconds)
+        assert await rows(h, ann, "user") == {("ann",): 10, ("(others)",): 20}
+        assert await rows(h, ann, "project") == {("anns",): 30}
+        assert len(await rows(h, ann, "job")) == 2
+        assert await rows(h, ann, "user", user="ann") == {("ann",): 10}
+        for hidden in (UsageQuery(user="abe"), UsageQuery(project="bobs")):
+            with pytest.raises(Forbidden):
+                await h.service.usage_report(ann, hidden)
+        admin = ProjectChange(members={"ann": MemberChange(admin=True)})
+        await h.service.projects.change(boss(h), "anns", admin)
+        ann = h.service.accounts.principal(ann.user_id, None)
+        assert await rows(h, ann, "user") == {("ann",): 10, ("abe",): 20}
+        assert await rows(h, boss(h), "user") == {("ann",): 10, ("abe",): 20, ("bob",): 40}
+        now = h.clock.now()
+        for wrong in (UsageQuery(start=now, end=now - 5), UsageQuery(by=("colour",)), UsageQuery(kind="x")):
+            with pytest.raises(BadRequest):
+                await h.service.usage_report(ann, wrong)
+
+    house(body)
+
+
+def test_retention_deletes_old_bytes_and_steps_and_never_the_ledger(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        await h.service.projects.change(boss(h), "bobs", ProjectChange(allocation=0.0))
+        live = await h.submit(bob, job_body())  # waits for ever
+        old = await h.submit(ann, job_body(tags=["old"]))
+        await h.ended(ann, old.id)
+        charged = await use(h, ann, 60)
+        h.clock.advance(3 * DAY)
+        new = await h.submit(ann, job_body())
+        await h.ended(ann, new.id)
+        assert await h.service.params(ann, old.id)
+        h.clock.advance(3 * DAY)
+        await h.service._retention.run()
+        with pytest.raises(Expired, match=r"inputs of job .* deleted") as refusal:
+            await h.service.params(ann, old.id)
+        assert refusal.value.status == 410
+        with pytest.raises(Expired, match="result"):
+            await h.service.result(ann, old.id)
+        assert (await h.service.job(ann, old.id)).state == "completed"
+        assert await h.service.story(ann, old.id) == []
+        assert await h.service.params(ann, new.id)  # the same bytes, of a job that is young enough
+        assert b"PrimitiveResult" in await h.service.result(ann, new.id)
+        assert await h.service.story(bob, live.id)
+        assert await h.service.params(bob, live.id)
+        assert await rows(h, ann, "job", kind="job", start=0.0) == {(charged,): 60}
+
+    async def after_a_restart(h: House) -> None:
+        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
+        (old,) = [j for j in (await h.service.hub.store.recent_submits(0)) if "old" in j.meta.tags]
+        with pytest.raises(Expired):
+            await h.service.result(ann, old.job.id)
+
+    days = {"params_days": 4, "results_days": 4, "story_days": 4}
+    house(body, after_a_restart, sections={"retention": days})
+
+
+def test_retention_comes_by_itself_every_hour_and_keeps_everything_by_default(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body())
+        await h.ended(ann, job.id)
+        h.clock.advance(2 * DAY)
+        retention = h.service._retention
+        if retention._round is None:  # not configured
+            h.clock.advance(1000 * DAY)
+            assert retention._round is None
+            assert await h.service.result(ann, job.id)
+            return
+        await retention._round
+        with pytest.raises(Expired):
+            await h.service.result(ann, job.id)
+
+    house(body, sections={"retention": {"results_days": 1}})
+
+
+def test_without_retention_everything_is_kept(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body())
+        await h.ended(ann, job.id)
+        h.clock.advance(1000 * DAY)
+        await h.settled()
+        assert h.service._retention._timer is None
+        assert await h.service.result(ann, job.id)
+
+    house(body)

@@ -1,0 +1,264 @@
+"""What must hold, read from the store by plain SQL and compared with what the clients remember.
+
+Knows the rules and the tables; nothing of how the service keeps them.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from sojourn.core.codes import SYSTEM_FAILURE
+from sojourn.execution.types import RunRequest
+from sojourn.service.journal import export
+from sojourn.service.service import Service
+from sojourn.service.views import JobView
+from sojourn.simulate import replay
+from tests.proofs.crash.clients import FINAL, Memory
+from tests.proofs.crash.edges import result_of
+from tests.proofs.crash.world import World
+
+EPS = 1e-3
+
+
+class Checks:
+    def __init__(self, path: Path, world: World, memory: Memory) -> None:
+        self._path = path
+        self._world = world
+        self._memory = memory
+        self._final: dict[str, Any] = {}
+        self._story = 0
+        self._ledger = 0
+        self._connection: sqlite3.Connection | None = None
+
+    def _all(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self._path, isolation_level=None)
+            self._connection.row_factory = sqlite3.Row
+        return self._connection.execute(query, values).fetchall()
+
+    # at every moment
+
+    def committed(self, view: JobView) -> None:
+        """R55: nobody is told what a crash could take back."""
+        rows = self._all("SELECT * FROM jobs WHERE id = ?", view.id)
+        assert rows, f"{view.id} was acknowledged and is not in the store"
+        if view.state in FINAL:
+            assert rows[0]["state"] == view.state, (
+                f"{view.id} was told {view.state}, it is {rows[0]['state']}"
+            )
+        assert rows[0]["attempt"] >= view.attempt
+
+    def may_run(self, device: str, request: RunRequest) -> None:
+        """Commit, then act; R54: no attempt of a job that has its result."""
+        job_id, attempt = request.run_id.rsplit(".", 1)
+        (row,) = self._all("SELECT * FROM jobs WHERE id = ?", job_id)
+        assert row["device"] == device
+        assert row["attempt"] == int(attempt), f"{request.run_id} runs, the store says {row['attempt']}"
+        assert row["state"] in ("running", "cancelled"), f"{job_id} runs and is {row['state']}"
+
+    def after_a_crash(self) -> None:
+        self._finals()
+        self._tell_the_story()
+
+    def now(self, service: Service | None) -> None:
+        if service is not None and service.fatal is not None:
+            raise AssertionError(f"the service is broken: {service.fatal!r}")
+        self._finals()
+        self._tell_the_story()
+
+    def _finals(self) -> None:
+        """R55: nothing final changes."""
+        rows = self._all("SELECT * FROM jobs WHERE state IN ('completed', 'failed', 'cancelled')")
+        found = {r["id"]: (r["state"], r["reason"], r["ended_at"], r["charged"], r["attempt"]) for r in rows}
+        for job, was in self._final.items():
+            assert found.get(job) == was, f"R55: the end of {job} has changed from {was} to {found.get(job)}"
+        self._final = found
+
+    def _tell_the_story(self) -> None:
+        """One running job and one active session a device; no foreign job in a session's lock (R2, R15)."""
+        state: dict[str, str] = {}
+        running: dict[str, str] = {}
+        active: dict[str, str] = {}
+        jobs = {r["id"]: r for r in self._all("SELECT * FROM jobs")}
+        for row in self._all("SELECT * FROM story ORDER BY id"):
+            entity, device, after = row["entity"], row["device"], row["after"]
+            kind = "session" if entity not in jobs or after in SESSION_STATES else "job"
+            key = f"{kind} {entity}"
+            assert state.get(key) == row["before"], (
+                f"{key}: {row['before']} -> {after} after {state.get(key)}"
+            )
+            assert state.get(key) not in (*FINAL, "closed"), f"{key} moves after its end"
+            state[key] = after
+            if kind == "job":
+                if running.get(device) == entity:
+                    del running[device]
+                if after == "running":
+                    assert device not in running, f"{entity} runs beside {running[device]} on {device}"
+                    self._may_start(jobs[entity], row, active.get(device))
+                    running[device] = entity
+            else:
+                if active.get(device) == entity:
+                    del active[device]
+                if after == "active":
+                    assert device not in active, f"R15: {entity} beside {active.get(device)} on {device}"
+                    active[device] = entity
+
+    def _may_start(self, job: sqlite3.Row, step: sqlite3.Row, active: str | None) -> None:
+        """R2, R45, R47: neither into another's session nor into another's dedicated window."""
+        if job["kind"] != "user":
+            return
+        for window in self._all("SELECT * FROM reservations WHERE device = ?", step["device"]):
+            end = window["changed_at"] if window["state"] == "cancelled" else window["ends_at"]
+            if window["starts_at"] <= step["at"] < end:
+                if window["project_id"] == job["project_id"]:
+                    return
+                # a clock that was set back lets a window be booked over the past
+                free = window["mode"] == "priority" or self._world.faults.clock_steps
+                assert free, f"R47: {job['id']} starts in {window['id']}"
+        assert active in (None, job["session_id"]), f"R2: {job['id']} runs in the lock of {active}"
+
+    def all_ended(self) -> bool:
+        live = (
+            "jobs WHERE state IN ('accepted', 'queued', 'running')",
+            "sessions WHERE state <> 'closed'",
+            "reservations WHERE state IN ('booked', 'open')",
+        )
+        return not any(self._all(f"SELECT count(*) FROM {table}")[0][0] for table in live)
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        tables = ("jobs", "sessions", "ledger", "story", "job_tags", "blobs", "reservations", "device_states")
+        return {t: [tuple(r) for r in self._all(f"SELECT * FROM {t} ORDER BY 1, 2")] for t in tables}
+
+    def memory_is_the_store(self, service: Service) -> None:
+        """What the service shows is what is written."""
+        for name, desk in service.hub.dispatchers.items():
+            assert not desk.lane.book.jobs, f"{name} still has {desk.lane.book.jobs}"
+            assert not desk.lane.book.sessions, f"{name} still has {desk.lane.book.sessions}"
+            assert desk.lane.depth == 0
+            assert desk.lane.running is None
+        assert not service.hub.records.live_jobs
+        assert not service.hub.records.live_sessions
+
+    # at the end
+
+    def at_the_end(self) -> None:
+        self._finals()
+        self._nothing_lost_or_doubled()
+        self._ledger_is_the_sum()
+        self._sessions_kept_their_rules()
+        self._replays()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _nothing_lost_or_doubled(self) -> None:
+        """R54, R55."""
+        rows = {r["id"]: r for r in self._all("SELECT * FROM jobs")}
+        sent = Counter((r["user_id"], r["submit_digest"]) for r in rows.values() if r["kind"] == "user")
+        assert all(count == 1 for count in sent.values()), f"R54: {sent.most_common(1)} was made twice"
+        told = [r["id"] for r in rows.values() if r["private"] and r["params_hash"] is not None]
+        assert not told, f"R56: the inputs of {told} are still there"
+        by_submit: Counter[int] = Counter()
+        blobs = {r["hash"]: r["data"] for r in self._all("SELECT * FROM blobs")}
+        params = {json.dumps(w.params): w for w in self._memory.wanted}
+        hashes: dict[str, int] = {}
+        for digest, data in blobs.items():
+            if (wanted := params.get(data.decode("utf-8", "replace"))) is not None:
+                hashes[digest] = wanted.n
+        for row in rows.values():
+            if row["params_hash"] in hashes:
+                by_submit[hashes[row["params_hash"]]] += 1
+        for wanted in self._memory.wanted:
+            ids = set(wanted.acknowledged)
+            assert ids <= set(rows), f"R55: lost {ids - set(rows)}"
+            assert len(ids) <= wanted.times, f"R54: {wanted} has become {ids}"
+            made = by_submit[wanted.n]
+            assert made <= wanted.times, f"R54: {wanted} has become {made} jobs"
+            if wanted.times == 2 and len(wanted.acknowledged) == 2:
+                assert len(ids) == 2, f"{wanted} was meant twice"
+            for job_id in ids:
+                self._ended_right(wanted, rows[job_id], blobs)
+
+    def _ended_right(self, wanted: Any, row: sqlite3.Row, blobs: dict[str, bytes]) -> None:
+        assert tuple(json.loads(row["tags"])) == wanted.tags
+        found = {r["tag"] for r in self._all("SELECT tag FROM job_tags WHERE job_id = ?", row["id"])}
+        assert found == set(wanted.tags)
+        if row["state"] == "completed":
+            assert wanted.params["fate"] == "ok", f"{wanted} cannot have completed"
+            if not row["private"]:
+                assert blobs[row["result_hash"]] == result_of(wanted.n)
+            if not self._world.faults.clock_steps:
+                assert row["charged"] >= wanted.params["seconds"] - EPS
+        else:
+            assert row["state"] == "cancelled" or row["reason"], f"{row['id']} has failed without a reason"
+        if row["state"] == "failed" and wanted.params["fate"] == "ok":
+            faults = self._world.faults
+            lost = self._world.profile == "hardware" and row["reason_code"] == SYSTEM_FAILURE  # R55
+            known = ("Session ", "Reservation ", "The data of the first job")
+            assert row["reason"].startswith(known) or lost or faults.workers, (
+                f"{row['id']} failed: {row['reason']}"
+            )
+
+    def _ledger_is_the_sum(self) -> None:
+        """R49: a row for every charge and none twice; intervals of a device do not overlap."""
+        of_jobs: dict[str, float] = defaultdict(float)
+        of_sessions: dict[tuple[str, str], float] = defaultdict(float)
+        by_device: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for row in self._all("SELECT * FROM ledger"):
+            assert row["seconds"] > 0
+            assert abs(row["ended_at"] - row["started_at"] - row["seconds"]) < EPS
+            if row["job_id"]:
+                of_jobs[row["job_id"]] += row["seconds"]
+            if row["session_id"]:
+                of_sessions[row["session_id"], row["kind"]] += row["seconds"]
+            by_device[row["device"]].append((row["started_at"], row["ended_at"]))
+        for row in self._all("SELECT * FROM jobs"):
+            assert abs(of_jobs[row["id"]] - row["charged"]) < EPS, (
+                f"{row['id']}: the ledger is not its charge"
+            )
+            if row["charged"] and not self._world.faults.clock_steps:
+                assert abs(row["ended_at"] - row["started_at"] - row["charged"]) < EPS
+        for row in self._all("SELECT * FROM sessions"):
+            for kind in ("job", "held"):
+                rows, own = of_sessions[row["id"], kind], row[f"{kind}_seconds"]
+                assert abs(rows - own) < EPS, f"{row['id']}: {own} s {kind}, the ledger says {rows}"
+        if not self._world.faults.clock_steps:
+            for device, spans in by_device.items():
+                spans.sort()
+                for (_, end), (start, _) in pairwise(spans):
+                    assert start >= end - EPS, f"{device} is charged twice from {start} to {end}"
+
+    def _replays(self) -> None:
+        """The journal of all lives leads the core to the same decisions, and to what each start read back."""
+        report = replay(export(self._path))
+        assert report.difference is None, f"the replay differs: {report.difference}"
+        assert report.events > 0
+
+    def _sessions_kept_their_rules(self) -> None:
+        detached = {r["id"] for r in self._all("SELECT id FROM jobs WHERE detached")}
+        sessions = {r["id"]: r for r in self._all("SELECT * FROM sessions")}
+        missing = set(self._memory.sessions) - set(sessions)
+        assert not missing, f"R55: sessions {missing} were acknowledged and are lost"
+        for row in self._all(
+            "SELECT s.at, j.id, j.session_id FROM story s JOIN jobs j ON j.id = s.entity "
+            "WHERE s.after = 'running'"
+        ):
+            session = sessions.get(row["session_id"])
+            if session is None or row["id"] in detached or session["max_time"] is None:
+                continue
+            last = session["started_at"] + session["max_time"]
+            assert row["at"] <= last + EPS, (
+                f"R17: {row['id']} starts {row['at'] - last} s after {session['id']} ended"
+            )
+        for session in sessions.values():
+            if session["started_at"] is not None and not self._world.faults.clock_steps:
+                steps = self._all("SELECT * FROM story WHERE entity = ?", session["id"])
+                ended = min(s["at"] for s in steps if s["after"] in ("pending_closed", "closed"))
+                assert ended <= session["started_at"] + session["max_time"] + EPS, "R32: it ended too late"
+
+
+SESSION_STATES = ("open", "active", "inactive", "pending_inactive", "pending_closed", "closed")

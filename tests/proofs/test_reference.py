@@ -1,0 +1,84 @@
+"""The lane and the naive reference choose the same job in random states; also with a half-life."""
+
+from __future__ import annotations
+
+import os
+import random
+from types import SimpleNamespace
+
+import pytest
+
+from sojourn.core.fairshare import FairShareQueue, Waiting
+from sojourn.core.shares import ProjectShare, Shares
+from tests.proofs.reference import Snapshot, faded, next_job
+
+ROUNDS = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 150
+WEIGHTS = (0.0, 0.5, 1.0, 1.0, 1.0, 3.0)
+
+
+def random_queue(
+    r: random.Random, half_life: float | None
+) -> tuple[FairShareQueue, dict[str, SimpleNamespace], list[tuple[float, str, str, float]], float]:
+    """A queue after many changes, and the plain rows that say the same."""
+    projects = [f"p{i}" for i in range(r.randint(1, 5))]
+    users = [(p, f"u{r.randrange(6)}") for p in projects for _ in range(2)]
+    shares = Shares(
+        accounts={f"a{i}": r.choice(WEIGHTS) for i in range(2)},
+        projects={
+            p: ProjectShare(f"a{r.randrange(3)}", r.choice(WEIGHTS), r.choice((None, None, None, 20.0)))
+            for p in projects
+        },
+        users={u: r.choice(WEIGHTS) for u in users},
+    )
+    fair = FairShareQueue(50.0, half_life, shares)
+    jobs: dict[str, SimpleNamespace] = {}
+    charges: list[tuple[float, str, str, float]] = []
+    now = 100.0
+    for seq in range(r.randint(5, 60)):
+        project, user = r.choice(users)
+        match r.randrange(5):
+            case 0 | 1:
+                job = SimpleNamespace(
+                    id=f"j{seq}", seq=seq, project=project, user=user, limit=1.0, state="queued", kind="user"
+                )
+                jobs[job.id] = job
+                fair.add(Waiting(seq, job.id, project, user, 1.0))
+            case 2 if jobs:
+                gone = r.choice(list(jobs))
+                fair.remove(gone)
+                del jobs[gone]
+            case 3:
+                # with a half-life no two sums are alike, so that rounding decides nothing
+                seconds = r.uniform(1.0, 9.0) if half_life else float(r.randint(1, 9))
+                at = now - r.randrange(3)
+                fair.charge(project, user, seconds, at)
+                charges.append((at, project, user, seconds))
+            case 4:
+                now += r.randrange(12)
+                fair.expire(now)
+    return fair, jobs, charges, now
+
+
+@pytest.mark.parametrize("half_life", [None, 30.0])
+@pytest.mark.timeout(3600)
+def test_the_naive_scheduler_would_pick_the_same(half_life: float | None) -> None:
+    picked = 0
+    for seed in range(ROUNDS):
+        fair, jobs, charges, now = random_queue(random.Random(seed), half_life)
+        profile = SimpleNamespace(half_life=half_life, fair_share_window=50.0, system_in_dedicated=True)
+        plain = Snapshot([], [], [], charges, fair.shares, profile)
+        fair.expire(now)
+        while True:
+            plain.jobs = jobs.values()
+            expected = next_job(plain, now)
+            assert fair.pick(now) == expected, f"seed {seed}"
+            if expected is None:
+                break
+            if len(jobs) % 3 == 0:
+                assert next(fair.order(now)) == expected
+            picked += 1
+            fair.remove(expected)
+            del jobs[expected]
+        used = sum(faded(plain, at, s, now) for at, p, _, s in charges if p == "p0") / 1e9
+        assert fair.used("p0") == pytest.approx(used)
+    print(f"\n{picked:,} picks compared")

@@ -1,0 +1,299 @@
+"""Several devices in one virtual time, each watched by its own witness; one word for each thing to do."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+from sojourn.core import JobKind, Lane, Mode, Profile
+from sojourn.core import events as ev
+from sojourn.core.calendar import AfterWindow, WindowMode
+from sojourn.core.effects import Charge, Effect
+from sojourn.core.model import HaltMode, JobState
+from sojourn.core.shares import ProjectShare, Shares
+from tests.proofs.witness import FINAL, LIVE, Witness
+
+SMALL = Profile(
+    interactive_ttl=5.0,
+    batch_ttl=3.0,
+    max_time=40.0,
+    unused_expiry=20.0,
+    cache_grace=6.0,
+    program_limits={"sampler": 10.0, "estimator": 18.0},
+    job_limit=10.0,
+    job_cap=30.0,
+    fair_share_window=150.0,
+    reservation_minimum=3.0,
+    reservation_allowance=60.0,
+)
+"""The seed's policy with small numbers."""
+
+LATER = Profile(
+    name="small ibm2026",
+    interactive_ttl=4.0,
+    batch_ttl=1.0,
+    max_time=40.0,
+    default_max_time=30.0,
+    unused_expiry=15.0,
+    cache_grace=3.0,
+    root_cancel_ends_session=False,
+    hard_close=JobState.CANCELLED,
+    system_in_dedicated=False,
+    charge_holds=frozenset({Mode.DEDICATED}),
+    program_limits={"sampler": 10.0, "estimator": 18.0},
+    job_cap=15.0,
+    crash_reruns=0,
+    rerun_lost=False,
+    fair_share_window=60.0,
+    reservation_minimum=3.0,
+)
+
+PEOPLE = (("ann", "p"), ("bob", "p"), ("cid", "q"), ("dot", "r"), ("eve", "z"))
+PROJECTS = ("p", "q", "r", "z")
+SHARES = (
+    Shares(),
+    Shares(projects={"p": ProjectShare(weight=2.0), "z": ProjectShare(weight=0.0)}),
+    Shares(
+        accounts={"lab": 3.0, "club": 0.5},
+        projects={
+            "p": ProjectShare("lab", allocation=20.0),
+            "q": ProjectShare("lab", 0.5),
+            "r": ProjectShare("club"),
+        },
+        users={("p", "ann"): 4.0, ("p", "bob"): 0.0},
+    ),
+    Shares(projects={"q": ProjectShare(allocation=0.0), "r": ProjectShare(allocation=5.0)}),
+)
+OUTCOMES = (ev.Outcome.COMPLETED, *ev.Outcome)
+
+
+class Device:
+    def __init__(self, name: str, profile: Profile) -> None:
+        self.name = name
+        self.profile = profile
+        self.lane = Lane(name, profile)
+        self.witness = Witness(profile)
+
+
+class Town:
+    """Numbers choose: each word takes small integers and finds something that they can mean."""
+
+    def __init__(self, profiles: tuple[Profile, ...] = (SMALL, LATER)) -> None:
+        self.devices = [Device(f"d{i}", profile) for i, profile in enumerate(profiles)]
+        self.now = 1000.0
+        self.steps = 0
+        self.count = 0
+        for device in self.devices:
+            self.do(device, ev.DeviceReady())
+
+    # the machine
+
+    def do(self, device: Device, event: ev.Event) -> list[Effect]:
+        self.steps += 1
+        effects = device.lane.handle(event, self.now)
+        device.witness.see(event, self.now, effects)
+        self._agree(device, isinstance(event, ev.Tick))
+        for row in effects:
+            if isinstance(row, Charge) and row.kind != "system" and len(self.devices) > 1:
+                for other in self.devices:
+                    if other is not device:
+                        self.do(other, ev.UsageReported(row.user, row.project, row.seconds, row.end))
+        return effects
+
+    def _agree(self, device: Device, ticked: bool) -> None:
+        """The lane's own answers agree with what it has told."""
+        lane, witness = device.lane, device.witness
+        assert lane.next_in_line() == witness.expected
+        jobs = [j for j in witness.jobs.values() if j.state not in FINAL]
+        assert lane.depth == sum(j.state != "running" for j in jobs)
+        assert sorted(lane.order()) == sorted(j.id for j in jobs if j.state == "queued")
+        active = witness.active()
+        assert lane.active == (active.id if active else None)
+        deadline = lane.next_deadline()
+        if ticked:
+            assert deadline is None or deadline > self.now, "a tick settles everything that was due"
+
+    def sleep(self, seconds: float) -> None:
+        """Every lane gets its ticks exactly when it wants them."""
+        until = self.now + seconds
+        while True:
+            due = [(at, d) for d in self.devices if (at := d.lane.next_deadline()) is not None]
+            at, device = min(due, key=lambda x: x[0], default=(until + 1, self.devices[0]))
+            if at > until:
+                break
+            self.now = max(self.now, at)
+            self.do(device, ev.Tick())
+        self.now = until
+        for device in self.devices:
+            device.witness.forget()
+
+    def oversleep(self, seconds: float) -> None:
+        """Time passes and nobody tells the lanes: what is overdue still happens at its own time."""
+        self.now += seconds
+
+    # who and what
+
+    def device(self, n: int) -> Device:
+        return self.devices[n % len(self.devices)]
+
+    def _name(self, kind: str) -> str:
+        self.count += 1
+        return f"{kind}{self.count}"
+
+    def _session(self, device: Device, n: int) -> object:
+        live = [s for s in device.witness.sessions.values() if s.state in LIVE]
+        return live[n % len(live)] if live else None
+
+    def _job(self, device: Device, n: int, *states: str) -> object:
+        jobs = [j for j in device.witness.jobs.values() if j.state in states]
+        return jobs[n % len(jobs)] if jobs else None
+
+    # words
+
+    def submit(self, d: int, who: int, limit: int, prepared: bool) -> None:
+        user, project = PEOPLE[who % len(PEOPLE)]
+        self._accept(self.device(d), user, project, None, limit, prepared)
+
+    def submit_in_session(self, d: int, which: int, limit: int, prepared: bool) -> None:
+        device = self.device(d)
+        session = self._session(device, which)
+        if session is not None:
+            self._accept(device, session.user, session.project, session.id, limit, prepared)  # type: ignore[attr-defined]
+
+    def calibrate(self, d: int) -> None:
+        self._accept(self.device(d), "system", "system", None, 5, True, JobKind.SYSTEM)
+
+    def _accept(
+        self,
+        device: Device,
+        user: str,
+        project: str,
+        session: str | None,
+        limit: int,
+        prepared: bool,
+        kind: JobKind = JobKind.USER,
+    ) -> None:
+        name = self._name("j")
+        program = ("sampler", "estimator")[limit % 2]
+        own = None if limit == 0 else float(limit)
+        self.do(device, ev.JobAccepted(name, self.count, user, project, program, session, own, kind))
+        if prepared and name in device.witness.jobs:
+            self.do(device, ev.JobPrepared(name))
+
+    def prepare(self, d: int, n: int) -> None:
+        job = self._job(self.device(d), n, "accepted")
+        if job is not None:
+            self.do(self.device(d), ev.JobPrepared(job.id))  # type: ignore[attr-defined]
+
+    def unfit(self, d: int, n: int) -> None:
+        job = self._job(self.device(d), n, "accepted", "queued")
+        if job is not None:
+            self.do(self.device(d), ev.JobUnfit(job.id, "no such qubit", 1))  # type: ignore[attr-defined]
+
+    def cancel(self, d: int, n: int) -> None:
+        job = self._job(self.device(d), n, "accepted", "queued", "running", "completed")
+        if job is not None:
+            self.do(self.device(d), ev.JobCancelled(job.id))  # type: ignore[attr-defined]
+
+    def finish(self, d: int, outcome: int) -> None:
+        device = self.device(d)
+        if device.witness.occupant is not None:
+            job_id, attempt = device.witness.occupant
+            self.do(device, ev.RunEnded(job_id, attempt, OUTCOMES[outcome % len(OUTCOMES)]))
+            self.do(device, ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED))  # told twice
+
+    def open(self, d: int, who: int, batch: bool, max_time: int) -> None:
+        user, project = PEOPLE[who % len(PEOPLE)]
+        mode = Mode.BATCH if batch else Mode.DEDICATED
+        opened = ev.SessionOpened(self._name("s"), user, project, mode, float(max_time) if max_time else None)
+        self.do(self.device(d), opened)
+
+    def drain(self, d: int, n: int) -> None:
+        session = self._session(self.device(d), n)
+        if session is not None:
+            self.do(self.device(d), ev.SessionDrained(session.id))  # type: ignore[attr-defined]
+
+    def close(self, d: int, n: int) -> None:
+        session = self._session(self.device(d), n)
+        if session is not None:
+            self.do(self.device(d), ev.SessionClosed(session.id))  # type: ignore[attr-defined]
+            self.do(self.device(d), ev.SessionClosed(session.id))  # type: ignore[attr-defined]
+
+    def book(self, d: int, project: int, after: int, length: int, priority: bool, requeue: bool) -> None:
+        start = self.now + after
+        booked = ev.ReservationBooked(
+            self._name("w"),
+            PROJECTS[project % len(PROJECTS)],
+            "admin",
+            start,
+            start + length,
+            WindowMode.PRIORITY if priority else WindowMode.DEDICATED,
+            AfterWindow.REQUEUE if requeue else AfterWindow.FAIL,
+        )
+        self.do(self.device(d), booked)
+
+    def unbook(self, d: int, n: int) -> None:
+        device = self.device(d)
+        windows = [*device.witness.windows, "none"]
+        self.do(device, ev.ReservationCancelled(windows[n % len(windows)]))
+
+    def halt(self, d: int, mode: int) -> None:
+        modes = tuple(HaltMode)
+        self.do(self.device(d), ev.DeviceHalted(modes[mode % len(modes)], "olga", "maintenance"))
+
+    def resume(self, d: int) -> None:
+        self.do(self.device(d), ev.DeviceResumed("olga"))
+
+    def lose(self, d: int) -> None:
+        self.do(self.device(d), ev.DeviceLost("the worker died"))
+
+    def ready(self, d: int) -> None:
+        self.do(self.device(d), ev.DeviceReady())
+
+    def share(self, n: int) -> None:
+        for device in self.devices:
+            self.do(device, ev.SharesChanged(SHARES[n % len(SHARES)]))
+
+    def tick(self, d: int) -> None:
+        self.do(self.device(d), ev.Tick())
+
+    def restart(self, d: int) -> None:
+        """R55: a new lane from what was committed."""
+        device = self.device(d)
+        self.do(
+            device, ev.Tick()
+        )  # the last thing that was committed; how long it was down, no lane can know
+        witness = device.witness
+        lane = Lane(device.name, device.profile, witness.shares)
+        lost = lane.restore(*deepcopy(witness.restarted()))
+        device.lane = lane
+        for until, project, user, seconds in sorted(witness.charges):
+            lane.fair.charge(project, user, seconds, until)
+        for event in (*lost, ev.Tick()):
+            self.do(device, event)
+
+    # the end
+
+    def run_out(self) -> None:
+        """Everybody goes home: the devices come back, allocations are lifted, all that waits is let run."""
+        self.share(0)
+        for d, device in enumerate(self.devices):
+            self.ready(d)
+            self.resume(d)
+            for job in [j for j in device.witness.jobs.values() if j.state == "accepted"]:
+                self.do(device, ev.JobPrepared(job.id))
+        for _ in range(10_000):
+            if all(self._over(d) for d in self.devices):
+                break
+            self.sleep(1.0)
+            for d in range(len(self.devices)):
+                self.finish(d, 0)
+        for device in self.devices:
+            assert self._over(device), "every accepted job ends, every session and window too"
+
+    def _over(self, device: Device) -> bool:
+        witness = device.witness
+        return (
+            all(j.state in FINAL for j in witness.jobs.values())
+            and all(s.state == "closed" for s in witness.sessions.values())
+            and not witness.windows
+        )

@@ -1,0 +1,142 @@
+"""A site's own tables of rules: what is set wins over what is near, and faults are named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import typing
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from sojourn.config import (
+    BUILT_IN_PROFILES,
+    ConfigError,
+    DeviceSettings,
+    PolicySettings,
+    ProfileSettings,
+    Settings,
+    load,
+)
+from sojourn.core import PROFILES, JobState, Mode, Profile
+from sojourn.core.profile import SESSION_PROGRAMS
+from sojourn.service.devices import profile_of
+
+LAB = """
+[policy]
+profile = "lab"
+batch_ttl = 7
+
+[profiles.lab]
+base = "ibm2026"
+interactive_ttl = 2
+default_max_time = "root"
+charge_holds = []
+hard_close = "failed"
+program_limits = { sampler = 60 }
+
+[[devices]]
+name = "a"
+driver = "mock"
+interactive_ttl = 3
+
+[[devices]]
+name = "b"
+driver = "mock"
+profile = "seed"
+max_time = 100
+"""
+
+
+def load_text(folder: Path, text: str) -> Settings:
+    path = folder / "sojourn.toml"
+    path.write_text(text, encoding="utf-8")
+    return load(path)
+
+
+def test_the_leaf_knows_the_cores_profiles_fields_and_programs() -> None:
+    assert tuple(PROFILES) == BUILT_IN_PROFILES
+    assert set(ProfileSettings.model_fields) == {f.name for f in fields(Profile)} - {"name"} | {"base"}
+    programs = typing.get_args(typing.get_args(ProfileSettings.model_fields["program_limits"].annotation)[0])[
+        0
+    ]
+    assert set(typing.get_args(programs)) == SESSION_PROGRAMS
+
+
+def test_a_configuration_that_says_nothing_is_the_profile_itself() -> None:
+    for name, profile in PROFILES.items():
+        assert profile_of(Settings(policy=PolicySettings(profile=name)), "aer") == profile
+
+
+def test_a_profile_is_its_base_with_its_changes_and_the_nearest_number_wins(tmp_path: Path) -> None:
+    settings = load_text(tmp_path, LAB)
+    a, b = profile_of(settings, "a"), profile_of(settings, "b")
+    assert (a.name, a.interactive_ttl, a.batch_ttl) == ("lab", 3, 7)
+    assert (a.default_max_time, a.charge_holds, a.hard_close) == (None, frozenset(), JobState.FAILED)
+    assert dict(a.program_limits) == {"sampler": 60, "estimator": 18_000}
+    assert a.open_plan_sessions is False  # the base's
+    assert a.session_time("sampler", None) == 60
+    assert (b.name, b.interactive_ttl, b.batch_ttl, b.max_time) == ("seed", 300, 300, 100)
+    assert b.charge_holds == frozenset(Mode)
+    assert profile_of(settings, "mock_a").interactive_ttl == 2  # a companion has the policy's
+
+
+def test_profiles_come_from_variables_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOJOURN_PROFILES__LAB__INTERACTIVE_TTL", "5")
+    monkeypatch.setenv("SOJOURN_POLICY__PROFILE", "lab")
+    assert profile_of(load(), "aer").interactive_ttl == 5
+    monkeypatch.setenv("SOJOURN_PROFILES__LAB__INTERACTIVE_TLL", "5")
+    with pytest.raises(ConfigError, match="did you mean 'interactive_ttl'"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "[profiles.lab]\ninteractive_tl = 1",
+            ["profiles.lab.interactive_tl", "did you mean 'interactive_ttl'?"],
+        ),
+        ("[profiles.lab]\nprogram_limits = { smpler = 1 }", ["program_limits.smpler", "'sampler'"]),
+        ("[profiles.lab]\ndefault_max_time = 'rot'", ["default_max_time = 'rot'", "'root'"]),
+        ("[profiles.lab]\ndefault_max_time = true", ["default_max_time = True", "a positive number"]),
+        ("[profiles.lab]\nbase = 'lab'", ["profiles.lab.base = 'lab'", "'seed' or 'ibm2026'"]),
+        ("[profiles.lab]\nhard_close = 'x'", ["profiles.lab.hard_close = 'x'", "'failed' or 'cancelled'"]),
+        ("[profiles.lab]\njob_cap = 0", ["profiles.lab.job_cap = 0", "more than 0"]),
+        ("[profiles.seed]\nmax_time = 1", ["profiles.seed", "built in"]),
+        ("[profiles.Lab]\nmax_time = 1", ["profiles.Lab", "a-z"]),
+        ("[profiles]\nlab = 3", ["profiles.lab = 3", "a table is needed"]),
+        ("profiles = 3", ["profiles = 3", "[profiles]"]),
+        ("[policy]\nprofile = 'lab'", ["policy.profile = 'lab'", "no such profile", "seed, ibm2026"]),
+        ("[[devices]]\nname = 'a'\ndriver = 'mock'\nprofile = 'sed'", ["devices[0] (a).profile", "'seed'?"]),
+    ],
+)
+def test_a_fault_in_a_profile_names_the_key_and_what_is_allowed(
+    tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, text)
+    for part in expected:
+        assert part in str(caught.value)
+
+
+def test_the_policy_command_shows_what_holds_per_device(tmp_path: Path) -> None:
+    load_text(tmp_path, LAB)
+    command = [sys.executable, "-m", "sojourn", "policy", "--config", str(tmp_path / "sojourn.toml")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "interactive ttl" in shown
+    told = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True).stdout)
+    by_name = {device["name"]: device["policy"] for device in told["devices"]}
+    assert (by_name["a"]["name"], by_name["b"]["name"]) == ("lab", "seed")
+    assert by_name["a"]["program_limits"] == {"sampler": 60.0, "estimator": 18000.0}
+    assert by_name["b"]["charge_holds"] == ["batch", "dedicated"]
+
+
+def test_a_devices_own_profile_takes_nothing_from_the_policys_numbers() -> None:
+    settings = Settings(
+        policy=PolicySettings(interactive_ttl=20),
+        devices=(DeviceSettings(name="a", driver="mock", profile="ibm2026"),),
+    )
+    assert profile_of(settings, "a").interactive_ttl == 60

@@ -1,0 +1,30 @@
+"""What explain says while somebody else has the device for a moment."""
+
+from __future__ import annotations
+
+from sojourn.core import JobKind
+from sojourn.core import explain as ex
+from tests.unit.core.world import World
+
+
+def test_a_session_whose_hold_a_system_job_interrupts_still_has_the_device() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.finish("s1")
+    world.submit("calibration", "system", kind=JobKind.SYSTEM)
+    world.submit("b1", "bob")
+    found = ex.explain(world.lane, "b1")
+    assert found is not None
+    said = [reason.sentence(str) for reason in found.reasons]
+    assert "the active session S of project ann has the device" in said
+
+
+def test_a_run_whose_job_was_cancelled_is_not_named() -> None:
+    world = World()
+    world.submit("a1", "ann")
+    world.submit("b1", "bob")
+    world.cancel("a1")  # its worker has not stopped yet
+    found = ex.explain(world.lane, "b1")
+    assert found is not None
+    assert not any(isinstance(reason, ex.Running) for reason in found.reasons)

@@ -1,0 +1,250 @@
+"""R48-R50: the share tree, its ledger, allocations. Virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from sojourn.core.fairshare import FairShareQueue, Waiting
+from sojourn.core.profile import DAY
+from sojourn.core.shares import ProjectShare, Shares
+from tests.unit.core.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    """A device that is busy, so that what is submitted waits."""
+    world = World()
+    world.submit("x", "xav")
+    return world
+
+
+def queue(
+    *jobs: tuple[int, str, str], window: float = 100.0, half_life: float | None = None, **shares: object
+) -> FairShareQueue:
+    """Jobs as (number, project, user)."""
+    fair = FairShareQueue(window, half_life, Shares(**shares))  # type: ignore[arg-type]
+    for seq, project, user in jobs:
+        fair.add(Waiting(seq, f"j{seq}", project, user, 60.0))
+    return fair
+
+
+def test_r48_a_projects_weight_divides_what_it_used(world: World) -> None:
+    world.shares(projects={"ann": ProjectShare(weight=3.0)})
+    world.used(299.0, "ann")
+    world.used(100.0, "bob")
+    world.submit("b1", "bob")
+    world.submit("a1", "ann")
+    world.finish("x")
+    assert world.running == "a1"
+
+
+def test_r48_accounts_come_before_projects_and_projects_before_users(world: World) -> None:
+    lab = {name: ProjectShare(account="lab") for name in ("p", "q")}
+    world.shares(projects={**lab, "r": ProjectShare(account="club")})
+    world.used(10.0, "ann", "p")
+    world.used(1.0, "amy", "p")
+    world.used(100.0, "bob", "q")
+    world.used(105.0, "cid", "r")
+    for name, user, project in (("b", "bob", "q"), ("c", "cid", "r"), ("a", "ann", "p"), ("y", "amy", "p")):
+        world.submit(name, user, project=project)
+    for expected in ("x", "c", "y", "a", "b"):  # club used 105, lab 111; p 11, q 100; amy 1, ann 10
+        world.finish(expected)
+
+
+def test_r48_weight_0_means_only_when_nobody_else_waits(world: World) -> None:
+    world.shares(projects={"zoe": ProjectShare(weight=0.0)})
+    world.used(1e6, "bob")
+    world.submit("z1", "zoe")
+    world.submit("b1", "bob")
+    world.submit("b2", "bob")
+    for expected in ("x", "b1", "b2", "z1"):
+        world.finish(expected)
+
+
+def test_r48_among_those_of_weight_0_the_least_used_goes_first() -> None:
+    fair = queue((1, "p", "ann"), (2, "p", "bob"), users={("p", "ann"): 0.0, ("p", "bob"): 0.0})
+    fair.charge("p", "ann", 5.0, 10.0)
+    assert fair.pick(10.0) == "j2"
+
+
+def test_r48_accounts_and_users_have_weights_too() -> None:
+    projects = {"p": ProjectShare("lab"), "q": ProjectShare("club")}
+    fair = queue((1, "p", "ann"), (2, "p", "bob"), (3, "q", "cid"), projects=projects, accounts={"club": 0.5})
+    fair.charge("p", "ann", 8.0, 10.0)
+    fair.charge("q", "cid", 5.0, 10.0)
+    assert list(fair.order(10.0)) == ["j2", "j1", "j3"]
+    fair.set_shares(Shares(projects=projects, users={("p", "ann"): 2.0, ("p", "bob"): 0.0}))
+    assert list(fair.order(10.0)) == ["j3", "j1", "j2"]
+
+
+def test_r48_new_shares_count_at_once_and_keep_usage_and_queue(world: World) -> None:
+    world.used(100.0, "ann")
+    world.submit("a1", "ann")
+    world.used(60.0, "bob")
+    world.submit("b1", "bob")
+    assert world.lane.next_in_line() == "b1"
+    world.shares(projects={"ann": ProjectShare(weight=2.0)})
+    assert world.lane.next_in_line() == "a1"
+    world.shares(projects={"ann": ProjectShare(account="other")})
+    assert world.lane.next_in_line() == "b1"
+    assert world.lane.fair.used("ann") == 100.0
+    assert world.lane.fair.used("ann", "ann") == 100.0
+    assert world.lane.fair.used("nobody") == 0.0
+
+
+def test_r48_a_charge_counts_for_28_days_to_the_second(world: World) -> None:
+    world.used(10.0, "ann")
+    world.submit("a1", "ann")
+    world.submit("b1", "bob")
+    world.now += 28 * DAY - 1
+    fair = world.lane.fair
+    fair.expire(world.now)
+    assert fair.used("ann") == 10.0
+    fair.expire(world.now + 1)
+    assert fair.used("ann") == 0.0
+
+
+def test_r48_a_late_report_leaves_the_window_in_its_turn() -> None:
+    fair = queue()
+    fair.charge("p", "ann", 1.0, 50.0)
+    fair.charge("p", "ann", 2.0, 20.0)
+    fair.expire(120.0)
+    assert fair.used("p") == 1.0
+    fair.expire(150.0)
+    assert fair.used("p") == 0.0
+
+
+def test_r48_with_a_half_life_usage_fades() -> None:
+    fair = queue((1, "p", "ann"), (2, "q", "bob"), half_life=10.0)
+    fair.charge("p", "ann", 8.0, 100.0)
+    fair.charge("q", "bob", 5.0, 110.0)
+    fair.expire(110.0)
+    assert fair.used("p") == pytest.approx(4.0)
+    assert fair.pick(110.0) == "j1"
+    fair.expire(130.0)
+    assert fair.used("p") == pytest.approx(1.0)
+
+
+def test_r48_fading_usage_is_rescaled_before_it_overflows() -> None:
+    fair = queue((1, "p", "ann"), (2, "q", "bob"), half_life=1.0)
+    fair.charge("p", "ann", 8.0, 100.0)
+    for at in range(200, 5000, 100):
+        fair.charge("q", "bob", 8.0, float(at))
+        assert fair.pick(float(at)) == "j1"
+    assert fair.used("q") == pytest.approx(8.0)
+    assert list(fair.order(5000.0)) == ["j1", "j2"]
+
+
+def test_r48_the_tie_of_accounts_goes_to_the_oldest_job_that_may_start() -> None:
+    projects = {
+        "p": ProjectShare("lab", allocation=5.0),
+        "q": ProjectShare("lab"),
+        "r": ProjectShare("club"),
+    }
+    fair = queue((1, "p", "ann"), (2, "r", "cid"), (3, "q", "bob"), projects=projects)
+    fair.charge("p", "ann", 5.0, 10.0)
+    fair.charge("r", "cid", 5.0, 10.0)
+    assert fair.pick(10.0) == "j2"
+
+
+def test_r48_a_job_that_leaves_and_returns_waits_once() -> None:
+    fair = queue((1, "p", "ann"), (2, "p", "ann"))
+    fair.remove("j1")
+    assert fair.pick(0.0) == "j2"
+    fair.add(Waiting(1, "j1", "p", "ann", 60.0))
+    assert list(fair.order(0.0)) == ["j1", "j2"]
+    assert len(fair) == 2
+    assert "j1" in fair
+
+
+def test_r48_shares_are_sane_numbers() -> None:
+    for weight in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="weight"):
+            Shares(accounts={"a": weight})
+    with pytest.raises(ValueError, match="allocation"):
+        Shares(projects={"p": ProjectShare(allocation=-1.0)})
+
+
+def test_r48_picking_and_forgetting_stay_exact_over_many_changes() -> None:
+    fair = queue(*((i, f"p{i % 3}", f"u{i % 100}") for i in range(400)), window=50.0)
+    for i in range(2000):
+        fair.charge(f"p{i % 3}", f"u{i % 100}", 0.1, float(i))
+    fair.expire(10_000.0)
+    assert all(fair.used(f"p{i}") == 0.0 for i in range(3))
+    assert fair.pick(10_000.0) == "j0"
+
+
+def test_r49_an_accounts_usage_is_the_sum_of_its_rows(world: World) -> None:
+    world.run_for(0.1, "x")
+    world.open("A", "ann", project="lab")
+    for i in range(3):
+        world.submit(f"a{i}", "ann", "A", project="lab")
+        world.run_for(0.7, f"a{i}")
+        world.sleep(0.1)
+    world.submit("b", "bob", project="lab")
+    world.sleep(300)
+    world.run_for(0.3, "b")
+    rows = [c.seconds for c in world.charges if c.project == "lab"]
+    assert world.lane.fair.used("lab") == pytest.approx(sum(rows), abs=1e-8)
+    ann = [c.seconds for c in world.charges if c.user == "ann"]
+    assert world.lane.fair.used("lab", "ann") == pytest.approx(sum(ann), abs=1e-8)
+
+
+def test_r50_a_project_whose_allocation_is_used_up_waits_and_is_told(world: World) -> None:
+    world.shares(projects={"ann": ProjectShare(allocation=100.0)})
+    world.used(100.0, "ann")
+    world.submit("a1", "ann")
+    world.submit("b1", "bob")
+    (said,) = world.lane.warnings("job", 1.0, "ann")
+    assert "allocation of 100 s" in said
+    world.finish("x")
+    assert world.running == "b1"
+    world.finish("b1")
+    assert world.running is None
+    assert world.lane.order() == ["a1"]
+    assert not world.lane.fair.blocked("nobody")
+
+
+def test_r50_it_goes_on_by_itself_when_usage_has_left_the_window(world: World) -> None:
+    world.shares(projects={"ann": ProjectShare(allocation=100.0)})
+    world.used(100.0, "ann")
+    world.finish("x")
+    world.submit("a1", "ann")
+    assert world.running is None
+    world.sleep(28 * DAY - 1)
+    assert world.running is None
+    world.sleep(1)
+    assert world.running == "a1"
+
+
+def test_r50_it_goes_on_by_itself_when_usage_has_faded() -> None:
+    world = World(half_life=1000.0)
+    world.shares(projects={"ann": ProjectShare(allocation=100.0), "bob": ProjectShare(allocation=0.0)})
+    world.used(400.0, "ann")
+    world.submit("a1", "ann")
+    world.submit("b1", "bob")
+    world.sleep(1999)
+    assert world.running is None
+    world.sleep(2)
+    assert world.running == "a1"
+    world.run_for(1)
+    assert world.lane.next_deadline() is None  # an allocation of nothing never comes back
+
+
+def test_r50_an_operator_may_grant_more_at_once(world: World) -> None:
+    world.shares(projects={"ann": ProjectShare(allocation=0.0)})
+    world.finish("x")
+    world.submit("a1", "ann")
+    assert world.running is None
+    world.shares(projects={"ann": ProjectShare(allocation=1.0)})
+    assert world.running == "a1"
+
+
+def test_r50_not_even_in_a_window_of_its_own(world: World) -> None:
+    world.shares(projects={"ann": ProjectShare(allocation=100.0)})
+    world.used(100.0, "ann")
+    world.book("R", "ann", 0, 3600.0)
+    world.submit("a1", "ann")
+    world.finish("x")
+    assert world.running is None
+    assert world.lane.next_in_line() is None

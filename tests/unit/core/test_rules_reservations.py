@@ -1,0 +1,594 @@
+"""R43-R47 and D11-D14, D16: reservations and the states of a device. Virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from sojourn.core import JobKind, Mode, codes
+from sojourn.core import events as ev
+from sojourn.core.calendar import AfterWindow, Calendar, Reservation, WindowMode
+from sojourn.core.model import HaltMode
+from tests.unit.core.world import START, World
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def rows(world: World) -> list[tuple[str, str, float]]:
+    return [(c.kind.value, c.project, c.seconds) for c in world.charges]
+
+
+# R43, R44: sessions and windows
+
+
+def test_r43_a_session_may_be_used_inside_a_reservation(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.submit("b1", "bob")
+    world.open("A", "ann")
+    world.submit("a1", "ann", "A")
+    assert world.running == "a1"
+    assert world.sessions["A"].window == "R"
+
+
+def test_r43_a_reservation_needs_no_session(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.submit("a1", "ann")
+    assert world.running == "a1"
+
+
+def in_window(after: AfterWindow) -> World:
+    """A session that became active in a window, with one job running over its end and one queued."""
+    world = World()
+    world.book("R", "ann", 0, HOUR, after_window=after)
+    world.open("A", "ann")
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.sleep(HOUR)
+    return world
+
+
+def test_r44_at_the_windows_end_the_running_job_finishes_and_queued_ones_fail() -> None:
+    world = in_window(AfterWindow.FAIL)
+    assert world.is_("a1", "running")
+    assert world.is_("a2", "failed")
+    assert world.jobs["a2"].reason_code == codes.WINDOW_OVER
+    assert "Reservation R ended" in (world.jobs["a2"].reason or "")
+    assert world.windows["R"] == ["booked", "open", "open", "open", "ended"]  # its idle time began and ended
+    world.finish("a1")
+    assert world.is_("a1", "completed")
+
+
+def test_r44_queued_jobs_are_requeued_when_the_reservation_says_so() -> None:
+    world = in_window(AfterWindow.REQUEUE)
+    world.submit("b1", "bob")
+    assert world.is_("a2", "queued")
+    world.finish("a1")
+    assert world.running == "b1"  # ann has used an hour
+    world.finish("b1")
+    assert world.running == "a2"
+    assert world.is_("A", "active")
+
+
+def test_r44_a_session_that_was_active_before_the_window_keeps_its_jobs(world: World) -> None:
+    world.open("A", "ann")
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.book("R", "ann", 10, HOUR)
+    world.sleep(10 + HOUR)
+    assert world.is_("a2", "queued")
+    world.finish("a1")
+    assert world.running == "a2"
+
+
+def test_r44_cancelling_an_open_window_ends_it(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.open("A", "ann")
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.sleep(60)
+    world.do(ev.ReservationCancelled("R"))
+    assert world.is_("a2", "failed")
+    assert world.windows["R"][-1] == "cancelled"
+
+
+def test_r44_cancelling_at_the_very_end_of_a_window_ends_it_alike(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.open("A", "ann")
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.now += HOUR
+    world.do(ev.ReservationCancelled("R"))
+    assert world.is_("a2", "failed")
+    assert world.is_("A", "pending_inactive")
+
+
+def test_r44_a_drained_session_ends_with_its_window(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.open("A", "ann")
+    world.submit("a1", "ann", "A")
+    world.finish("a1")
+    world.submit("a2", "ann", "A")
+    world.submit("a3", "ann", "A")
+    world.finish("a2")
+    world.finish("a3")
+    world.halt(HaltMode.PAUSED)
+    world.submit("a4", "ann", "A")
+    world.drain("A")
+    world.sleep(HOUR)
+    assert world.is_("a4", "failed")
+    assert world.is_("A", "closed")
+
+
+def test_r44_what_does_not_fit_is_said_at_once(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.book("S", "bob", 2 * HOUR, HOUR)
+    (own,) = world.lane.warnings("job", 2 * HOUR, "ann")
+    assert "your reservation R ends" in own
+    assert "fail" in own
+    ours, ahead = world.lane.warnings("session", None, "cid")
+    assert "Reservation R has the device until" in ours
+    assert "does not fit before it" in ahead
+    assert world.lane.warnings("job", 60.0, "ann") == ()
+
+
+def test_r44_a_warning_says_that_jobs_are_requeued(world: World) -> None:
+    world.book("R", "ann", 0, HOUR, after_window=AfterWindow.REQUEUE)
+    (said,) = world.lane.warnings("job", 2 * HOUR, "ann")
+    assert "wait in the queue" in said
+
+
+# R45, D11, D12
+
+
+def held_by_ann(world: World) -> None:
+    world.open("A", "ann", max_time=3 * HOUR)
+    world.submit("a1", "ann", "A")
+    world.run_for(1, "a1")
+
+
+def test_r45_a_dedicated_window_outranks_anothers_active_session(world: World) -> None:
+    held_by_ann(world)
+    world.book("R", "bob", 100, HOUR)
+    world.sleep(100)
+    world.submit("a2", "ann", "A")
+    assert world.running is None
+    world.submit("b1", "bob")
+    assert world.running == "b1"
+    assert world.is_("A", "active")
+
+
+def test_r45_the_ttl_is_suspended_and_max_time_runs_on(world: World) -> None:
+    held_by_ann(world)
+    world.book("R", "bob", 100, HOUR)
+    world.sleep(100 + HOUR + 199)
+    assert world.is_("A", "active")
+    world.sleep(1)
+    assert world.is_("A", "inactive")
+    assert world.sessions["A"].ends_at == START + 3 * HOUR
+    assert ("held", "ann", 100.0) in rows(world)
+    assert ("held", "ann", 200.0) in rows(world)
+
+
+def test_r45_max_time_may_run_out_inside_the_window(world: World) -> None:
+    held_by_ann(world)
+    world.book("R", "bob", 100, 4 * HOUR)
+    world.sleep(3 * HOUR)
+    assert world.is_("A", "closed")
+
+
+def test_d11_a_session_of_the_holder_deactivates_the_one_it_overtakes(world: World) -> None:
+    held_by_ann(world)
+    world.book("R", "bob", 100, HOUR)
+    world.sleep(100)
+    world.submit("a2", "ann", "A")
+    world.open("B", "bob")
+    world.submit("b1", "bob", "B")
+    assert (world.state("A"), world.state("B")) == ("inactive", "active")
+    assert world.is_("a2", "queued")
+    world.finish("b1")
+    world.close("B")
+    assert world.running is None  # the window is still bob's
+    world.sleep(HOUR)
+    assert world.running == "a2"
+
+
+def test_d12_a_session_of_the_window_loses_the_device_when_its_job_ends() -> None:
+    world = in_window(AfterWindow.REQUEUE)
+    assert world.is_("A", "pending_inactive")
+    world.finish("a1")
+    world.submit("b1", "bob")
+    assert [s for e, s, _ in world.steps if e == "A"][:4] == [
+        "open",
+        "active",
+        "pending_inactive",
+        "inactive",
+    ]
+
+
+def test_d12_or_at_once_when_none_runs(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.sleep(HOUR - 10)
+    world.open("A", "ann")
+    world.submit("a1", "ann", "A")
+    world.run_for(5, "a1")
+    world.submit("b1", "bob")
+    world.sleep(5)
+    assert world.is_("A", "inactive")
+    assert world.running == "b1"
+
+
+def test_d12_a_lost_run_of_such_a_session_waits_in_the_queue() -> None:
+    world = in_window(AfterWindow.FAIL)
+    world.used(1.0, "ann")
+    world.submit("b1", "bob")
+    world.finish("a1", ev.Outcome.LOST)
+    assert world.is_("A", "inactive")
+    assert world.running == "b1"
+
+
+# R46
+
+
+def test_r46_only_what_fits_starts_before_a_dedicated_window(world: World) -> None:
+    world.book("R", "ann", 1000, HOUR)
+    world.submit("long", "bob", limit=1001.0)
+    world.submit("fits", "bob", limit=1000.0)
+    assert world.running == "fits"
+    world.finish("fits")
+    assert world.running is None
+    world.sleep(1000 + HOUR)
+    assert world.running == "long"
+
+
+def test_r46_a_shorter_one_goes_ahead_and_delays_none_that_fits(world: World) -> None:
+    world.submit("x", "xav", limit=60.0)
+    world.book("R", "ann", 1000, HOUR)
+    world.submit("long", "bob", limit=5000.0)
+    world.submit("first", "cid", limit=900.0)
+    world.submit("second", "dot", limit=10.0)
+    world.finish("x")
+    assert world.running == "first"  # both fit: order decides, not length
+
+
+def test_r46_the_holders_own_job_may_run_into_the_window(world: World) -> None:
+    world.book("R", "ann", 1000, HOUR)
+    world.submit("a1", "ann", limit=5000.0)
+    assert world.running == "a1"
+
+
+def test_r46_inside_an_active_session_a_job_that_fits_goes_first(world: World) -> None:
+    held_by_ann(world)
+    world.book("R", "bob", 1000, HOUR)
+    world.submit("long", "ann", "A", limit=2000.0)
+    world.submit("short", "ann", "A", limit=100.0)
+    assert world.running == "short"
+
+
+def test_r46_a_priority_window_needs_no_gap(world: World) -> None:
+    world.book("R", "ann", 1000, HOUR, mode=WindowMode.PRIORITY)
+    world.submit("long", "bob", limit=5000.0)
+    assert world.running == "long"
+
+
+# R47
+
+
+def test_r47_a_dedicated_window_keeps_others_out_even_when_its_holder_sends_nothing(world: World) -> None:
+    world.book("R", "ann", 100, HOUR)
+    world.sleep(100)
+    world.submit("b1", "bob", limit=1.0)
+    world.sleep(HOUR - 1)
+    assert world.running is None
+    world.sleep(1)
+    assert world.running == "b1"
+
+
+def test_r47_between_two_windows_that_meet_nothing_slips_in(world: World) -> None:
+    world.book("R", "ann", 100, HOUR)
+    world.book("S", "ann", 100 + HOUR, HOUR)
+    world.submit("b1", "bob", prepared=False)
+    world.sleep(200)
+    world.now = START + 100 + HOUR  # before anybody has told the lane the time
+    world.prepare("b1")
+    assert world.running is None
+
+
+def test_r47_in_a_priority_window_the_holders_new_jobs_go_first(world: World) -> None:
+    world.submit("x", "xav")
+    world.submit("b1", "bob")
+    world.submit("old", "ann")
+    world.book("R", "ann", 100, HOUR, mode=WindowMode.PRIORITY)
+    world.sleep(100)
+    world.submit("new", "ann")
+    for expected in ("x", "new", "b1", "old"):
+        world.finish(expected)
+        world.submit(f"after-{expected}", "zoe")
+
+
+def test_r47_the_holders_job_goes_ahead_of_anothers_session_in_a_priority_window(world: World) -> None:
+    held_by_ann(world)
+    world.book("R", "bob", 10, HOUR, mode=WindowMode.PRIORITY)
+    world.sleep(10)
+    world.submit("b1", "bob")
+    assert world.running == "b1"
+    world.submit("a2", "ann", "A")
+    world.finish("b1")
+    assert world.running == "a2"
+
+
+def test_r47_overlapping_bookings_are_refused_and_named(world: World) -> None:
+    assert world.book("R", "ann", 100, HOUR) is None
+    refused = world.book("S", "bob", 200, HOUR)
+    assert refused is not None
+    assert refused.code == codes.BOOKING
+    assert "Reservation R has the device" in refused.message
+    assert world.book("T", "bob", 100 + HOUR, HOUR) is None  # they may meet
+
+
+def test_r47_a_calendar_never_holds_two_at_once() -> None:
+    calendar = Calendar()
+    calendar.add(Reservation("R", "ann", "ann", 0.0, 10.0))
+    with pytest.raises(ValueError, match="overlaps"):
+        calendar.add(Reservation("S", "ann", "ann", 9.0, 20.0))
+    assert len(calendar) == 1
+    assert [w.id for w in calendar] == ["R"]
+
+
+def test_r47_a_window_has_a_least_length_and_a_future(world: World) -> None:
+    short = world.book("R", "ann", 0, 899)
+    assert short is not None
+    assert "at least 900 s" in short.message
+    past = world.book("R", "ann", -1, HOUR)
+    assert past is not None
+    assert "in the past" in past.message
+    assert world.book("R", "ann", 0, 900) is None
+
+
+def test_r47_a_project_has_an_allowance_of_seconds_booked_ahead() -> None:
+    world = World(reservation_allowance=2 * HOUR)
+    assert world.book("R", "ann", 0, HOUR) is None
+    refused = world.book("S", "ann", HOUR, HOUR + 1)
+    assert refused is not None
+    assert "7200 s" in refused.message
+    assert "3600 s" in refused.message
+    assert world.book("S", "ann", HOUR, HOUR) is None
+    assert world.book("T", "bob", 2 * HOUR, HOUR) is None
+
+
+def test_r47_a_window_cancelled_before_its_start_never_was(world: World) -> None:
+    world.book("R", "ann", 100, HOUR)
+    world.do(ev.ReservationCancelled("R"))
+    world.submit("b1", "bob")
+    assert world.running == "b1"
+    refused = [e for e in world.do(ev.ReservationCancelled("R")) if hasattr(e, "code")]
+    assert refused[0].code == codes.UNKNOWN
+
+
+def test_r47_time_used_in_a_window_counts_as_usage(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.submit("a1", "ann")
+    world.run_for(100, "a1")
+    assert rows(world) == [("job", "ann", 100.0)]
+
+
+def test_d13_the_idle_time_of_a_dedicated_window_is_charged(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.sleep(600)
+    world.submit("a1", "ann")
+    world.run_for(100, "a1")
+    world.sleep(HOUR)
+    assert rows(world) == [
+        ("reservation", "ann", 600.0),
+        ("job", "ann", 100.0),
+        ("reservation", "ann", 2900.0),
+    ]
+    assert world.lane.fair.used("ann") == HOUR
+
+
+def test_d13_a_hold_of_the_holders_own_session_has_its_own_rows(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.open("A", "ann")
+    world.submit("a1", "ann", "A")
+    world.run_for(100, "a1")
+    world.sleep(HOUR - 100)
+    assert rows(world) == [("job", "ann", 100.0), ("held", "ann", 300.0), ("reservation", "ann", 3200.0)]
+
+
+def test_d13_idle_time_is_not_charged_while_the_device_could_not_run(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.sleep(100)
+    world.halt(HaltMode.MAINTENANCE)
+    world.sleep(1000)
+    world.resume()
+    world.sleep(HOUR)
+    assert rows(world) == [("reservation", "ann", 100.0), ("reservation", "ann", 2500.0)]
+
+
+def test_d13_a_priority_windows_idle_time_is_free(world: World) -> None:
+    world.book("R", "ann", 0, HOUR, mode=WindowMode.PRIORITY)
+    world.sleep(HOUR)
+    assert rows(world) == []
+
+
+def test_d14_no_job_runs_longer_than_the_cap(world: World) -> None:
+    refused = world.submit("a1", limit=3 * HOUR + 1)
+    assert refused is not None
+    assert refused.code == codes.OVER_LIMIT
+    assert "10800 s" in refused.message
+    assert world.submit("a2", program="estimator") is None
+    assert world.jobs["a2"].limit == 3 * HOUR  # its program would allow 18 000 s
+
+
+def test_r9_a_system_job_goes_before_the_windows_holder(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.submit("a1", "ann")
+    world.submit("a2", "ann")
+    world.submit("calibration", "system", kind=JobKind.SYSTEM)
+    world.finish("a1")
+    assert world.running == "calibration"
+
+
+# the states of a device
+
+
+@pytest.mark.parametrize("mode", [HaltMode.PAUSED, HaltMode.MAINTENANCE])
+def test_d16_a_paused_device_accepts_everything_and_starts_nothing(world: World, mode: HaltMode) -> None:
+    world.submit("a1")
+    world.halt(mode)
+    assert world.submit("a2") is None
+    assert world.open("A") is None
+    world.submit("calibration", "system", kind=JobKind.SYSTEM)
+    world.finish("a1")  # what runs may finish
+    assert world.running is None
+    world.resume()
+    assert world.running == "calibration"
+    world.resume()  # again is no error
+
+
+def test_d16_a_draining_device_runs_what_is_there_and_takes_nothing_new(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.submit("b1", "bob")
+    world.halt(HaltMode.DRAINING)
+    for refused in (world.submit("b2", "bob"), world.open("B", "bob")):
+        assert refused is not None
+        assert refused.code == codes.DEVICE_DRAINING
+        assert "the fridge is warm" in refused.message
+    assert world.submit("a2", "ann", "A") is None  # the session is open
+    assert world.submit("calibration", "system", kind=JobKind.SYSTEM) is None
+    world.finish("a1")
+    world.finish("calibration")
+    world.finish("a2")
+    world.sleep(300)
+    assert world.running == "b1"
+
+
+def test_d16_a_halt_without_a_message_says_so(world: World) -> None:
+    world.halt(HaltMode.DRAINING, "")
+    refused = world.submit("a1")
+    assert refused is not None
+    assert "no reason was given" in refused.message
+
+
+def test_r49_nobody_pays_for_a_hold_of_a_device_that_cannot_run(world: World) -> None:
+    held_by_ann(world)
+    world.sleep(100)
+    world.halt(HaltMode.PAUSED)
+    world.submit("a2", "ann", "A")
+    world.sleep(1000)
+    world.resume()
+    assert world.running == "a2"
+    world.run_for(10, "a2")
+    world.do(ev.DeviceLost("the worker died"))
+    world.sleep(50)
+    world.do(ev.DeviceReady())
+    world.sleep(250)
+    assert world.is_("A", "inactive")
+    assert rows(world) == [
+        ("job", "ann", 1.0),
+        ("held", "ann", 100.0),
+        ("job", "ann", 10.0),
+        ("held", "ann", 250.0),
+    ]
+
+
+def test_r55_windows_and_halts_survive_a_restart(world: World) -> None:
+    world.book("R", "ann", 100, HOUR)
+    world.halt(HaltMode.PAUSED)
+    again = World()
+    again.lane.restore([], [], list(world.lane.calendar), world.lane.halt)
+    again.submit("b1", "bob")
+    assert again.running is None
+    again.resume()
+    assert again.running is None  # it does not fit before the window
+    again.sleep(100 + HOUR)
+    assert again.running == "b1"
+    assert again.windows["R"][-1] == "ended"
+
+
+def test_r13_a_batch_promises_the_set_of_results_not_their_order(world: World) -> None:
+    world.open("A", "ann", mode=Mode.BATCH)
+    for name in ("a1", "a2", "a3"):
+        world.submit(name, "ann", "A", prepared=False)
+    for name in ("a3", "a1", "a2"):  # preparation ends in any order
+        world.prepare(name)
+    for _ in range(3):
+        world.finish()
+    assert {name for name, state, _ in world.steps if state == "completed"} == {"a1", "a2", "a3"}
+    assert world.started[0] == "a3"
+
+
+def test_r28_a_session_resumes_when_its_job_starts(world: World) -> None:
+    held_by_ann(world)
+    world.sleep(300)
+    world.submit("b1", "bob")
+    world.submit("a2", "ann", "A")
+    assert world.is_("A", "inactive")
+    world.finish("b1")
+    assert world.running == "a2"
+    assert world.is_("A", "active")
+
+
+def test_r55_a_restart_inside_a_window_forgets_no_idle_time(world: World) -> None:
+    world.do(ev.DeviceLost("the worker died"))
+    world.book("R", "ann", 100, HOUR)
+    world.sleep(200)
+    world.do(ev.DeviceReady())
+    world.sleep(50)
+    again = World()
+    again.lane.restore([], [], list(world.lane.calendar), None)
+    again.lane.ready = False
+    again.now = world.now
+    again.do(ev.Tick())
+    assert rows(again) == [("reservation", "ann", 50.0)]
+
+
+def test_r55_a_restart_inside_a_window_forgets_no_held_time(world: World) -> None:
+    world.book("R", "ann", 100, HOUR)
+    world.open("A", "ann")
+    world.sleep(200)
+    world.submit("a1", "ann", "A")
+    world.run_for(10, "a1")
+    world.sleep(50)
+    again = World()
+    again.lane.restore([], [world.sessions["A"]], list(world.lane.calendar), None)
+    again.lane.ready = False
+    again.now = world.now
+    again.do(ev.Tick())
+    assert rows(again) == [("held", "ann", 50.0)]
+
+
+def test_r45_a_job_that_a_later_booking_has_caught_finishes_and_then_the_clock_stands_still(
+    world: World,
+) -> None:
+    world.open("A", "ann", max_time=3 * HOUR)
+    world.submit("a1", "ann", "A")
+    world.book("R", "bob", 100, HOUR)
+    world.sleep(200)
+    assert world.running == "a1"
+    world.finish("a1")
+    world.sleep(HOUR - 100 + 299)
+    assert world.is_("A", "active")
+    world.sleep(1)
+    assert world.is_("A", "inactive")
+    assert rows(world)[-1] == ("held", "ann", 300.0)
+
+
+def test_r47_a_window_may_end_where_another_begins(world: World) -> None:
+    world.book("R", "ann", 2 * HOUR, HOUR)
+    assert world.book("S", "bob", HOUR, HOUR) is None
+
+
+def test_r47_in_a_priority_window_the_order_shows_the_holders_new_jobs_first(world: World) -> None:
+    world.submit("x", "xav")
+    world.submit("old", "ann")
+    world.submit("b1", "bob")
+    world.book("R", "ann", 100, HOUR, mode=WindowMode.PRIORITY)
+    world.used(50.0, "ann")
+    world.sleep(100)
+    world.submit("new", "ann")
+    assert world.lane.order() == ["new", "b1", "old"]

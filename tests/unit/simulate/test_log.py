@@ -1,0 +1,153 @@
+"""The event log: every event can be written and read; a replay tells where the core differs."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+import msgspec
+import pytest
+
+from sojourn.core import PROFILES, Lane, Mode
+from sojourn.core import events as ev
+from sojourn.core.effects import Effect
+from sojourn.core.shares import EVEN, ProjectShare, Shares
+from sojourn.simulate import Restored, decode, decode_event, encode_event, replay
+from sojourn.simulate import log as format_of
+
+SHARES = Shares({"a": 2.0}, {"p": ProjectShare("a", 3.0, 4.5)}, {("p", "u"): 0.5})
+KINDS = typing.get_args(ev.Event)
+
+
+def example(kind: Any) -> Any:
+    """Some value of a field's type, which is not its default."""
+    if kind is Shares:
+        return SHARES
+    if typing.get_origin(kind) is types.UnionType:
+        return example(next(k for k in typing.get_args(kind) if k is not type(None)))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return list(kind)[-1]
+    return {str: 'äé"\n', int: 7, float: 1_750_000_000.1234567, bool: True}[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.__name__))
+def test_every_event_survives_the_log(kind: Any) -> None:
+    hints = typing.get_type_hints(kind)
+    event = kind(**{field.name: example(hints[field.name]) for field in dataclasses.fields(kind)})
+    assert decode_event(kind.__name__, encode_event(event)) == event
+
+
+def test_no_event_of_the_core_is_missing() -> None:
+    classes = {c for c in vars(ev).values() if dataclasses.is_dataclass(c) and c.__module__ == ev.__name__}
+    assert classes == set(KINDS) == set(format_of.EVENTS.values())
+    assert {k.__name__ for k in KINDS} == set(format_of.EVENTS)
+
+
+def test_every_effect_has_a_line_for_people() -> None:
+    lane = Lane("dev", PROFILES["seed"])
+    told = [line for _, _, effects in story(lane) for line in format_of.decisions(effects)]
+    assert len({line.split()[0] for line in told}) >= 5
+    assert len(typing.get_args(Effect)) == 8, "a new effect needs a line in sojourn.simulate.log"
+
+
+def story(lane: Lane) -> Iterator[tuple[float, ev.Event, list[Effect]]]:
+    """A session with two jobs, a cancel, a refusal and an end by its ttl."""
+    steps: list[tuple[float, ev.Event]] = [
+        (0.0, ev.DeviceReady()),
+        (1.0, ev.SessionOpened("s", "u", "p", Mode.DEDICATED, 600.0)),
+        (2.0, ev.JobAccepted("a", 1, "u", "p", "sampler", "s")),
+        (2.1, ev.JobPrepared("a")),
+        (3.0, ev.JobAccepted("b", 2, "u", "p", "sampler", "s")),
+        (3.3, ev.JobPrepared("b")),
+        (4.0, ev.JobAccepted("c", 3, "v", "q", "sampler")),
+        (4.1, ev.JobPrepared("c")),
+        (5.0, ev.RunEnded("a", 1, ev.Outcome.COMPLETED)),
+        (6.0, ev.JobCancelled("b")),
+        (6.2, ev.RunEnded("b", 1, ev.Outcome.STOPPED)),
+        (7.0, ev.JobCancelled("b")),
+        (8.0, ev.SharesChanged(SHARES)),
+        (306.0, ev.Tick()),
+        (310.0, ev.RunEnded("c", 1, ev.Outcome.COMPLETED)),
+    ]
+    for at, event in steps:
+        yield at, event, lane.handle(event, at)
+
+
+def restored(**more: Any) -> bytes:
+    empty = {"jobs": [], "sessions": [], "windows": [], "halt": None, "charges": []}
+    state = Restored(PROFILES["seed"], format_of.SharesText.of(EVEN), **(empty | more))
+    body = msgspec.Raw(format_of.encode_restored(state))
+    return format_of.encode_line(format_of.Line("dev", 0.0, "Restored", body))
+
+
+def line(at: float, event: ev.Event, effects: list[Effect]) -> bytes:
+    return format_of.encode_line(
+        format_of.Line(
+            "dev",
+            at,
+            type(event).__name__,
+            msgspec.Raw(encode_event(event)),
+            format_of.decisions(effects),
+            format_of.digest(effects),
+        )
+    )
+
+
+def log() -> list[bytes]:
+    return [restored(), *(line(*step) for step in story(Lane("dev", PROFILES["seed"])))]
+
+
+def test_the_core_takes_the_decisions_that_it_took() -> None:
+    report = replay(log())
+    assert report.difference is None
+    assert (report.events, report.lives, report.devices) == (15, 1, {"dev"})
+    assert report.decisions > 15
+
+
+def test_a_different_policy_shows_at_the_first_event_that_it_decides_differently() -> None:
+    lines = log()
+    lines[0] = lines[0].replace(b'"interactive_ttl":300.0', b'"interactive_ttl":200.0')
+    found = replay(lines).difference
+    assert found is not None
+    assert (found.number, found.device, found.at) == (3, "dev", 1.0)
+    assert found.now[-1] == "the same decisions, with other numbers in them"
+
+
+def test_a_decision_that_differs_is_shown_beside_the_old_one() -> None:
+    lines = log()
+    del lines[11]  # the cancelled run has never ended, so the cancel of an ended job comes in its place
+    found = replay(lines).difference
+    assert found is not None
+    assert (found.number, found.event) == (14, "Tick()")
+    assert set(found.then) - set(found.now) == {"job c queued > running: selected", "start c attempt 1"}
+
+
+def test_a_restart_that_lost_something_is_a_difference() -> None:
+    found = replay([*log()[:6], restored()]).difference
+    assert found is not None
+    assert found.event == "Restored"
+    assert found.then == ("nothing more",)
+    assert any("id='s'" in entity for entity in found.now)
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ([b"no log"], "line 1: it is no line of an event log"),
+        ([b'{"device":"d","at":0,"kind":"Tick","body":{}}'], "line 1: the log does not say how"),
+        ([b'{"device":"d","at":0,"kind":"Earthquake","body":{}}'], "there is no event 'Earthquake'"),
+        ([b'{"device":"d","at":0,"kind":"JobPrepared","body":{"job_id":7}}'], "Expected `str`"),
+    ],
+)
+def test_what_is_no_log_is_refused_with_the_line(lines: list[bytes], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        replay(lines)
+
+
+def test_a_line_tells_what_happened() -> None:
+    happened = decode(line(5.0, ev.JobCancelled("j", "an operator"), []))
+    assert (happened.device, happened.at, happened.what) == ("dev", 5.0, ev.JobCancelled("j", "an operator"))
