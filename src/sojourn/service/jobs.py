@@ -147,8 +147,14 @@ class Jobs:
         record = await self._hub.session_record(who, body.session_id)
         session = record.session
         if body.backend is not None and body.backend != record.device:
+            hint = (
+                " A dry run stands outside of sessions: give the primitive the backend as its mode."
+                if is_mock(body.backend)
+                else ""
+            )
             raise BadRequest(
-                f"Session {session.id} is on {record.device}; a job for {body.backend} cannot be in it (R5).",
+                f"Session {session.id} is on {record.device}; a job for {body.backend[:100]} cannot be in "
+                f"it (R5).{hint}",
                 code=1218,
             )
         if not session.accepting:

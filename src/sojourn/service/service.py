@@ -100,6 +100,8 @@ class Service:
         await store.forget_params()
         await self._recover(hub)
         await fleet.start()
+        for name in devices:  # one that sleeps says nothing until it has work
+            hub.dispatchers[name].worker_changed(fleet.state(name))
         log.info("service.started", devices=[n for n in devices if not is_mock(n)], data=str(data))
 
     async def stop(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sojourn.config import DeviceSettings
 from sojourn.service.calls import ConnectionBook
 from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
@@ -351,3 +352,28 @@ def test_deleting_a_job_forgets_it_and_its_bytes(house: Houses) -> None:
             await h.service.job(ann, job.id)
 
     house(body)
+
+
+def test_a_dry_run_wakes_the_companion_of_its_device(house: Callable[..., None]) -> None:
+    """The client sends it to `mock_<rest of the name>`; that worker sleeps until then."""
+    device = DeviceSettings(name="ideal_five", driver="aer", options={"qubits": 5})
+
+    async def body(home: House) -> None:
+        ada = await home.user("bea" if home.service.accounts.has("ada") else "ada")
+        job = await home.submit(ada, job_body("mock_five"))
+        done = await home.ended(ada, job.id)
+        assert (done.state, done.reason) == ("completed", None)
+
+    house(body, body, devices=(device,))
+
+
+def test_a_dry_run_in_a_session_is_refused_with_what_to_do(house: Callable[..., None]) -> None:
+    device = DeviceSettings(name="ideal_five", driver="aer", options={"qubits": 5})
+
+    async def body(home: House) -> None:
+        ada = await home.user("ada")
+        session = await home.service.open_session(ada, device="ideal_five", mode="dedicated", max_time=None)
+        with pytest.raises(BadRequest, match="dry run stands outside of sessions"):
+            await home.submit(ada, job_body("mock_five", session_id=session.id))
+
+    house(body, devices=(device,))
