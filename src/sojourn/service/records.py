@@ -22,7 +22,8 @@ KEPT_BYTES = 32 * 2**20
 
 @dataclass(slots=True)
 class Told:
-    """What one caller knows of a job: the last answer's state and time, and when it first polled.
+    """What one caller knows of a job: the last answer's state and time, when it first polled, and when it
+    submitted the job (or was first told of it).
 
     Times are the event loop's.
     """
@@ -30,6 +31,7 @@ class Told:
     state: str
     answered: float | None = None
     first_poll: float | None = None
+    submitted: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
