@@ -12,7 +12,7 @@ import msgspec
 
 from sojourn.execution.types import Description, DeviceSpec, Prepared
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
 release of sojourn)."""
 
@@ -33,10 +33,14 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
-    """Server: the devices that this worker may be asked for, and the class that runs them (dotted path)."""
+    """Server: the devices that this worker may be asked for, and the class that runs them (dotted path).
+
+    `memory`: bytes that one preparation may take beyond what the process has by then; 0 for no limit.
+    """
 
     devices: tuple[DeviceSpec, ...]
     machine: str
+    memory: int = 0
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):

@@ -45,7 +45,7 @@ def delay(failures: int) -> float:
     return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
 
 
-async def greet(process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: str) -> None:
+async def greet(process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: str, memory: int = 0) -> None:
     """Check the worker's `Hello` and tell it its devices. Raises `LoadRefused` or `WorkerGone`."""
     hello, _ = await process.receive()
     if not isinstance(hello, protocol.Hello):
@@ -55,7 +55,7 @@ async def greet(process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: 
             f"the worker (sojourn {hello.sojourn}) speaks protocol {hello.protocol}, this server "
             f"{protocol.PROTOCOL}: install the server's release of sojourn for its interpreter"
         )
-    process.send(protocol.Start(specs, machine))
+    process.send(protocol.Start(specs, machine, memory))
 
 
 class _Ticket:
