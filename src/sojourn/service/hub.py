@@ -46,7 +46,7 @@ class Hub:
         found = self.dispatchers.get(device or "")
         if found is None or found.device not in self.specs:
             names = ", ".join(name for name in self.specs if not is_mock(name))
-            raise NotFound(f"There is no backend {device!r}. Backends: {names}.", code=1205)
+            raise NotFound(f"There is no backend {(device or '')[:100]!r}. Backends: {names}.", code=1205)
         return found
 
     async def job_record(self, who: Principal, job_id: str) -> JobRecord:
