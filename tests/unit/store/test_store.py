@@ -167,6 +167,22 @@ def test_acts_follow_commits_in_their_order_even_when_nobody_waits(run: Run) -> 
     run(body)
 
 
+def test_an_act_that_fails_is_told_to_its_caller_and_those_behind_it_are_served(run: Run) -> None:
+    async def body(store: Store) -> None:
+        acts: list[int] = []
+
+        def act(number: int) -> None:
+            if number == 1:
+                raise ValueError("no")
+            acts.append(number)
+
+        done = [store.write(lambda _, n=n: n, act) for n in range(3)]  # type: ignore[misc]
+        answers = await asyncio.gather(*done, return_exceptions=True)
+        assert (answers[0], type(answers[1]), answers[2], acts) == (0, ValueError, 2, [0, 2])
+
+    run(body)
+
+
 def test_the_list_counts_all_that_match_and_pages_through_them(run: Run) -> None:
     async def body(store: Store) -> None:
         world = World()
