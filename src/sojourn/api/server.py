@@ -14,13 +14,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import uvicorn
 
 from sojourn.api.app import create_app
 from sojourn.api.connections import recording_protocol
 from sojourn.service.calls import ConnectionBook
+from sojourn.service.errors import ServiceFailed
 
 if TYPE_CHECKING:
     from sojourn.config import Settings
@@ -53,13 +54,17 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. OSError when the address or the data directory cannot be had.
+    """Serve until SIGTERM or SIGINT. OSError when the address or the data directory cannot be had,
+    ServiceFailed when the database cannot be used or a commit failed.
 
     When it answers, one line with the URL is written to standard output and `server.json` to the data
     directory, and `ready` is called with the URL.
     """
     import uvloop
 
+    # The database holds everybody's jobs and the key that signs tokens, and the folder may be one that
+    # others can enter.
+    os.umask(0o077)
     _log_to_stderr()
     _allow_many_connections()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -107,7 +112,11 @@ async def run(
         finally:
             await service.stop()
     if service.fatal is not None:
-        raise RuntimeError("the service had to stop; starting it again recovers its jobs") from service.fatal
+        why = " ".join(str(getattr(service.fatal, "orig", service.fatal)).split()) or repr(service.fatal)
+        raise ServiceFailed(
+            f"the service had to stop ({why}). Nothing that it acknowledged is lost: mend it and start "
+            "it again"
+        ) from service.fatal
 
 
 def _announce(url: str) -> None:
@@ -157,7 +166,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise OSError(
             error.errno,
-            f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}); "
+            f"cannot listen on {host}:{port} ({error.strerror or error}); "
             "choose another with --host and --port, or 0 for a free port",
         ) from None
     return listener
@@ -169,8 +178,7 @@ def _alone(data: Path) -> Iterator[None]:
 
     The lock is the kernel's, so it ends with the process however that ends.
     """
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (data / "server.lock").open("a") as lock:
+    with _lock_file(data) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -179,6 +187,18 @@ def _alone(data: Path) -> Iterator[None]:
                 f"another server uses the data folder {data}; stop it, or choose another folder with --data",
             ) from None
         yield
+
+
+def _lock_file(data: Path) -> TextIO:
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return (data / "server.lock").open("a")
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the data folder {data} cannot be written ({error.strerror}); choose another with --data or "
+            "server.data",
+        ) from None
 
 
 def _url(host: str, listener: socket.socket) -> str:

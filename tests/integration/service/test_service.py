@@ -341,6 +341,28 @@ def test_a_revoked_user_is_nobody_at_once(house: Houses) -> None:
     house(body)
 
 
+def test_the_last_operator_cannot_be_revoked(house: Houses) -> None:
+    async def body(h: House) -> None:
+        with pytest.raises(Conflict, match="last operator"):
+            await h.service.revoke_user("operator")
+        await h.service.add_user("root", "operators", operator=True)
+        await h.service.revoke_user("operator")
+        with pytest.raises(Conflict, match="last operator"):
+            await h.service.revoke_user("root")
+
+    house(body)
+
+
+def test_an_operators_rights_are_given_or_refused_and_never_forgotten(house: Houses) -> None:
+    async def body(h: House) -> None:
+        await h.user("ann")
+        with pytest.raises(Conflict, match="no operator"):
+            await h.service.add_user("ann", "more", operator=True)
+        assert [u.projects for u in h.service.users() if u.name == "ann"] == [("anns",)]
+
+    house(body)
+
+
 def test_deleting_a_job_forgets_it_and_its_bytes(house: Houses) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")
