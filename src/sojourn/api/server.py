@@ -53,12 +53,12 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
 
-def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> None:
+def serve(settings: Settings, *, ready: Callable[[str], None] | None = None, tied: bool = False) -> None:
     """Serve until SIGTERM or SIGINT. OSError when the address or the data directory cannot be had,
     ServiceFailed when the database cannot be used or a commit failed.
 
     When it answers, one line with the URL is written to standard output and `server.json` to the data
-    directory, and `ready` is called with the URL.
+    directory, and `ready` is called with the URL. With `tied` the end of standard input is a stop as well.
     """
     import uvloop
 
@@ -68,11 +68,15 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> 
     _log_to_stderr()
     _allow_many_connections()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings, ready=ready or _announce))
+        runner.run(run(settings, ready=ready or _announce, tied=tied))
 
 
 async def run(
-    settings: Settings, *, ready: Callable[[str], None] | None = None, stop: asyncio.Event | None = None
+    settings: Settings,
+    *,
+    ready: Callable[[str], None] | None = None,
+    stop: asyncio.Event | None = None,
+    tied: bool = False,
 ) -> None:
     """Serve on the running loop until `stop` is set, or until a signal when `stop` is None."""
     from sojourn.service.service import Service
@@ -80,7 +84,9 @@ async def run(
     data = settings.server.data
     with _alone(data), _listen(settings.server.host, settings.server.port) as listener:
         url = _url(settings.server.host, listener)
-        broken = asyncio.Event()
+        broken, orphaned = asyncio.Event(), asyncio.Event()
+        if tied:
+            _watch_stdin(orphaned)
         service = Service(settings, on_fatal=lambda _: broken.set())
         await service.start()
         try:
@@ -101,7 +107,7 @@ async def run(
                     backlog=_BACKLOG,
                 )
             )
-            with _stopping(server, service, stop, broken), _noted(data, url):
+            with _stopping(server, service, stop, broken, orphaned), _noted(data, url):
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
                 listening = asyncio.create_task(server.listening.wait())
                 await asyncio.wait((serving, listening), return_when=asyncio.FIRST_COMPLETED)
@@ -153,6 +159,21 @@ def _stopping(server: uvicorn.Server, service: Service, *events: asyncio.Event |
             loop.remove_signal_handler(number)
         for task in waiting:
             task.cancel()
+
+
+def _watch_stdin(ended: asyncio.Event) -> None:
+    """Sets the event at the end of standard input; what comes before it is thrown away."""
+    loop, stdin = asyncio.get_running_loop(), 0
+
+    def look() -> None:
+        if not os.read(stdin, 4096):
+            loop.remove_reader(stdin)
+            ended.set()
+
+    try:
+        loop.add_reader(stdin, look)
+    except OSError:  # a file, which is at its end for ever
+        ended.set()
 
 
 def _listen(host: str, port: int) -> socket.socket:
