@@ -38,8 +38,8 @@ OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
 
 
 class Dispatcher:
-    """`on_charge` hears of every committed charge, `on_fatal` of a commit that failed: then memory is ahead
-    of the store and the process must end."""
+    """`on_charge` hears of every committed charge, `on_fatal` of a commit that failed or a lane that broke in
+    the middle of an event: then memory and store differ and the process must end."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Dispatcher:
         refused: Rejected | None = None
         now = self._clock.now()
         for event in events:
-            for effect in self.lane.handle(event, now):
+            for effect in self._handle(event, now):
                 if isinstance(effect, Rejected):
                     refused = effect
                 else:
@@ -92,6 +92,13 @@ class Dispatcher:
             kind = Conflict if refused.code == Conflict.code else BadRequest
             raise kind(refused.message, code=refused.code)
         return done
+
+    def _handle(self, event: ev.Event, now: float) -> list[Effect]:
+        try:
+            return self.lane.handle(event, now)
+        except Exception as error:
+            self._on_fatal(error)
+            raise
 
     def _commit(
         self, effects: list[Effect], metas: dict[str, JobMeta], blobs: dict[str, bytes]

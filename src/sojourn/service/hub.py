@@ -12,7 +12,7 @@ from sojourn.execution.fleet import Fleet
 from sojourn.execution.types import Description, DeviceSpec
 from sojourn.service.accounts import Accounts
 from sojourn.service.clock import Clock
-from sojourn.service.devices import is_mock
+from sojourn.service.devices import is_mock, profile_of
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import NotFound
 from sojourn.service.records import JobRecord, Records, SessionRecord
@@ -116,7 +116,7 @@ class Hub:
         session, now = record.session, self.clock.now()
         longest = session.max_time
         if longest is None:  # D2
-            longest = self.dispatchers[record.device].lane.profile.max_time
+            longest = profile_of(self.settings, record.device).max_time  # the device may be gone by now
         return SessionView(
             id=session.id,
             device=record.device,

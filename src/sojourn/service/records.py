@@ -68,6 +68,8 @@ class Blobs:
         if digest in self._data:
             self._data.move_to_end(digest)
             return
+        if len(data) > self._limit:  # it would drive out all the others and itself
+            return
         self._data[digest] = data
         self._size += len(data)
         while self._size > self._limit:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DatabaseError
 
 from sojourn.config import Settings
 from sojourn.core import Lane
@@ -23,13 +24,14 @@ from sojourn.service.accounts import Accounts
 from sojourn.service.clock import Clock, SystemClock
 from sojourn.service.devices import is_mock, models, profile_of, renamed, specs
 from sojourn.service.dispatcher import OPERATIONAL, Dispatcher
-from sojourn.service.errors import Conflict
+from sojourn.service.errors import Conflict, ServiceFailed
 from sojourn.service.hub import Hub
 from sojourn.service.jobs import Jobs
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.sessions import Sessions
 from sojourn.service.views import DeviceView, NewKey, Principal, UsageView, UserView
 from sojourn.store import Store
+from sojourn.store.migrate import SchemaTooNew
 
 log = structlog.get_logger("sojourn.service")
 
@@ -66,7 +68,7 @@ class Service:
         """Open the store, recover, and let the workers come up in the background."""
         data = self.settings.server.data
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store = await Store.open(data / "sojourn.db")
+        store = await _open(data / "sojourn.db")
         accounts = Accounts(store, self.clock.now)
         await accounts.load()
         devices = specs(self.settings.devices)
@@ -301,3 +303,15 @@ class Service:
         if self._hub is None:
             raise Conflict("The service is not running.")
         return self._hub
+
+
+async def _open(path: Path) -> Store:
+    try:
+        return await Store.open(path)
+    except DatabaseError as error:
+        raise ServiceFailed(
+            f"the database {path} cannot be used ({error.orig}). Make it readable and writable for us, "
+            "put its backup in its place, or choose another folder with --data"
+        ) from error
+    except SchemaTooNew as error:
+        raise ServiceFailed(f"the database {path} cannot be used: {error}") from None
