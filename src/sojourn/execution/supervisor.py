@@ -202,6 +202,7 @@ class Supervisor:
     async def _live(self) -> None:
         """The worker's life after life."""
         failures = deaths = 0
+        reported = ""
         while True:
             try:
                 process = await self._bring_up()
@@ -211,10 +212,14 @@ class Supervisor:
                     log.warning("worker died while loading", device=self.spec.name, how=str(error))
                     continue
                 self._set(WorkerPhase.FAILED, reason=str(error))
-                log.error("worker failed", device=self.spec.name, reason=str(error), attempt=failures)
+                known = str(error) == reported  # one that is tried again for hours should not fill the log
+                (log.debug if known else log.error)(
+                    "worker failed", device=self.spec.name, reason=str(error), attempt=failures
+                )
+                reported = str(error)
                 await asyncio.sleep(delay(failures))
                 continue
-            failures = 0
+            failures, reported = 0, ""
             runs, born = self._runs, asyncio.get_running_loop().time()
             self._set(WorkerPhase.READY, pid=process.pid)
             how = await asyncio.shield(process.gone)
@@ -242,8 +247,9 @@ class Supervisor:
                 self.described = await self._loaded(process)
         except WorkerGone as gone:
             words = process.output.last_words
+            where = f" with {self.spec.python}" if self.spec.python else ""
             raise WorkerGone(
-                f"the worker ended ({gone.how}) while loading" + (f": {words}" if words else "")
+                f"the worker ended ({gone.how}) while loading{where}" + (f": {words}" if words else "")
             ) from None
         except TimeoutError:
             await self._discard(process)
@@ -262,7 +268,8 @@ class Supervisor:
                 case protocol.Loaded():
                     return protocol.decode_description(payload)
                 case protocol.LoadFailed():
-                    log.error("machine not loaded", device=self.spec.name, detail=message.detail)
+                    if message.reason != self.state.reason:
+                        log.error("machine not loaded", device=self.spec.name, detail=message.detail)
                     raise LoadRefused(message.reason)
                 case _:
                     raise LoadRefused(f"broke the protocol: {type(message).__name__} in answer to Load")
