@@ -127,7 +127,10 @@ class ServerSettings(_Section):
         "QRMI fetches a new one at every call when it is 360 or less.",
     )
     max_body_mb: _Number = Field(
-        default=64.0, gt=0, le=4096, description="Largest request body, in megabytes."
+        default=64.0,
+        gt=0,
+        le=256,  # what fits into one frame to a worker
+        description="Largest request body, in megabytes.",
     )
     preparers: _Whole = Field(
         default=1, ge=1, le=64, description="Processes that decode and check jobs before they are queued."

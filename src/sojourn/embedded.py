@@ -1,11 +1,14 @@
 """Owns a server of one's own for the time of a `with` block: for tests, the demo and notebooks.
 
+Without a block it ends with this process.
+
 It starts `sojourn serve` as any user would, in its own process, and speaks to it over HTTP; it may not
 reach into the server. Qiskit is imported only by `Embedded.service`.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -110,7 +113,7 @@ class Embedded:
         # A file of an earlier, killed server must not be taken for the new one's.
         (self.data / "server.json").unlink(missing_ok=True)
         command = [sys.executable, "-m", "sojourn", "serve"]
-        command += ["--host", "127.0.0.1", "--port", "0", "--data", str(self.data)]
+        command += ["--host", "127.0.0.1", "--port", "0", "--data", str(self.data), "--stop-with-stdin"]
         if self._config is not None:
             command += ["--config", str(self._config)]
         # The caller's own variables name other servers; this one is what the arguments say.
@@ -120,8 +123,10 @@ class Embedded:
                 environment[f"SOJOURN_{section}"] = json.dumps(value, default=str)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+                command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
             )
+        # Nobody may call stop(): a notebook just ends, or its kernel is killed, which closes the pipe.
+        atexit.register(self.stop)
         try:
             self._await()
         except BaseException:
@@ -131,14 +136,17 @@ class Embedded:
 
     def stop(self) -> None:
         """Ask the server to stop, and see to it that it did. Does nothing the second time."""
+        atexit.unregister(self.stop)
         process, self._process, self._url = self._process, None, None
-        if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_STOP_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        if process is not None:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(_STOP_PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            _let_go(process)
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -147,6 +155,7 @@ class Embedded:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            _let_go(self._process)
         self._process, self._url = None, None
 
     def __enter__(self) -> Self:
@@ -256,3 +265,8 @@ class Embedded:
             return self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
         except OSError:
             return "(no log)"
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()

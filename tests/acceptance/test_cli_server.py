@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -208,3 +209,18 @@ def test_a_port_that_is_taken_is_named_with_what_to_do(server: Embedded, tmp_pat
     assert port in done.stderr
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)"])
+def test_an_embedded_server_ends_with_the_program_that_started_it(tmp_path: Path, end: str) -> None:
+    program = (
+        "import os\n"
+        "from sojourn.embedded import Embedded\n"
+        f"server = Embedded(__import__('pathlib').Path({str(tmp_path)!r}), devices=[{MOCK!r}]).start()\n"
+        f"print(server.pid, flush=True)\n{end}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip().isdigit(), done.stderr
+    with (tmp_path / "server.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the server's end, as long as the test may last
+    assert not (tmp_path / "server.json").exists()

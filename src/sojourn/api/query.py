@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -158,7 +159,8 @@ def duration(value: object, name: str, limit: float) -> float:
     """Seconds: a positive number, or text such as ``2h 30m 40s`` (R18). BadRequest names the `limit`."""
     seconds: float | None = None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        with contextlib.suppress(OverflowError):
+            seconds = float(value)
     elif isinstance(value, str):
         text = value.strip()
         if re.fullmatch(r"\d+(\.\d+)?", text):

@@ -14,13 +14,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import uvicorn
 
 from sojourn.api.app import create_app
 from sojourn.api.connections import recording_protocol
 from sojourn.service.calls import ConnectionBook
+from sojourn.service.errors import ServiceFailed
 
 if TYPE_CHECKING:
     from sojourn.config import Settings
@@ -52,22 +53,30 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
 
-def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. OSError when the address or the data directory cannot be had.
+def serve(settings: Settings, *, ready: Callable[[str], None] | None = None, tied: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT. OSError when the address or the data directory cannot be had,
+    ServiceFailed when the database cannot be used or a commit failed.
 
     When it answers, one line with the URL is written to standard output and `server.json` to the data
-    directory, and `ready` is called with the URL.
+    directory, and `ready` is called with the URL. With `tied` the end of standard input is a stop as well.
     """
     import uvloop
 
+    # The database holds everybody's jobs and the key that signs tokens, and the folder may be one that
+    # others can enter.
+    os.umask(0o077)
     _log_to_stderr()
     _allow_many_connections()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings, ready=ready or _announce))
+        runner.run(run(settings, ready=ready or _announce, tied=tied))
 
 
 async def run(
-    settings: Settings, *, ready: Callable[[str], None] | None = None, stop: asyncio.Event | None = None
+    settings: Settings,
+    *,
+    ready: Callable[[str], None] | None = None,
+    stop: asyncio.Event | None = None,
+    tied: bool = False,
 ) -> None:
     """Serve on the running loop until `stop` is set, or until a signal when `stop` is None."""
     from sojourn.service.service import Service
@@ -75,7 +84,9 @@ async def run(
     data = settings.server.data
     with _alone(data), _listen(settings.server.host, settings.server.port) as listener:
         url = _url(settings.server.host, listener)
-        broken = asyncio.Event()
+        broken, orphaned = asyncio.Event(), asyncio.Event()
+        if tied:
+            _watch_stdin(orphaned)
         service = Service(settings, on_fatal=lambda _: broken.set())
         await service.start()
         try:
@@ -96,7 +107,7 @@ async def run(
                     backlog=_BACKLOG,
                 )
             )
-            with _stopping(server, service, stop, broken), _noted(data, url):
+            with _stopping(server, service, stop, broken, orphaned), _noted(data, url):
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
                 listening = asyncio.create_task(server.listening.wait())
                 await asyncio.wait((serving, listening), return_when=asyncio.FIRST_COMPLETED)
@@ -107,7 +118,11 @@ async def run(
         finally:
             await service.stop()
     if service.fatal is not None:
-        raise RuntimeError("the service had to stop; starting it again recovers its jobs") from service.fatal
+        why = " ".join(str(getattr(service.fatal, "orig", service.fatal)).split()) or repr(service.fatal)
+        raise ServiceFailed(
+            f"the service had to stop ({why}). Nothing that it acknowledged is lost: mend it and start "
+            "it again"
+        ) from service.fatal
 
 
 def _announce(url: str) -> None:
@@ -146,6 +161,21 @@ def _stopping(server: uvicorn.Server, service: Service, *events: asyncio.Event |
             task.cancel()
 
 
+def _watch_stdin(ended: asyncio.Event) -> None:
+    """Sets the event at the end of standard input; what comes before it is thrown away."""
+    loop, stdin = asyncio.get_running_loop(), 0
+
+    def look() -> None:
+        if not os.read(stdin, 4096):
+            loop.remove_reader(stdin)
+            ended.set()
+
+    try:
+        loop.add_reader(stdin, look)
+    except OSError:  # a file, which is at its end for ever
+        ended.set()
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -157,7 +187,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise OSError(
             error.errno,
-            f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}); "
+            f"cannot listen on {host}:{port} ({error.strerror or error}); "
             "choose another with --host and --port, or 0 for a free port",
         ) from None
     return listener
@@ -169,8 +199,7 @@ def _alone(data: Path) -> Iterator[None]:
 
     The lock is the kernel's, so it ends with the process however that ends.
     """
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (data / "server.lock").open("a") as lock:
+    with _lock_file(data) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -179,6 +208,18 @@ def _alone(data: Path) -> Iterator[None]:
                 f"another server uses the data folder {data}; stop it, or choose another folder with --data",
             ) from None
         yield
+
+
+def _lock_file(data: Path) -> TextIO:
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return (data / "server.lock").open("a")
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the data folder {data} cannot be written ({error.strerror}); choose another with --data or "
+            "server.data",
+        ) from None
 
 
 def _url(host: str, listener: socket.socket) -> str:

@@ -22,7 +22,19 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", "-c", envvar="SOJOURN_CONFIG", help="Configuration file (TOML) of the server."),
 ]
-Data = Annotated[Path | None, typer.Option("--data", help="Data folder of the server.")]
+
+
+def _folder(text: str) -> Path:
+    """An empty --data is a variable that was not set, and no wish for the working folder."""
+    if not text:
+        raise typer.BadParameter("the path is empty")
+    return Path(text)
+
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", parser=_folder, metavar="FOLDER", help="Data folder of the server."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+_GAP = 2
+_SHORTEST = 4
+
 STATE_STYLES = {
     "accepted": "cyan",
     "queued": "cyan",
@@ -47,7 +50,10 @@ def note(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Columns whose name ends with `>` are right-aligned; the first one is never cut; states get a colour."""
+    """Columns whose name ends with `>` are right-aligned; states get a colour.
+
+    In a narrow terminal the widest texts are cut; numbers and the first column, which names the row, never.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -56,18 +62,32 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     if not lines:
         note(empty)
         return
-    made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    for index, name in enumerate(columns):
+    console = Console(highlight=False)
+    made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    for name, width in zip(columns, _widths(columns, lines, console.width), strict=True):
         made.add_column(
-            name.rstrip(">"),
-            justify="right" if name.endswith(">") else "left",
-            no_wrap=True,
-            overflow="fold" if index == 0 else "ellipsis",
-            min_width=max(len(row[0]) for row in lines) if index == 0 else None,
+            name.rstrip(">"), justify="right" if name.endswith(">") else "left", no_wrap=True, width=width
         )
     for row in lines:
         made.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False).print(made)
+    console.print(made)
+
+
+def _widths(columns: Sequence[str], lines: Sequence[Sequence[str]], room: int) -> list[int]:
+    """What each column needs, less what is too much for `room` characters in all."""
+    from rich.cells import cell_len
+
+    widths = [
+        max(cell_len(cell) for cell in (name.rstrip(">"), *column))
+        for name, column in zip(columns, zip(*lines, strict=True), strict=True)
+    ]
+    soft = [index for index, name in enumerate(columns) if index and not name.endswith(">")]
+    for _ in range(sum(widths) + _GAP * (len(widths) - 1) - room):
+        widest = max(soft, key=lambda index: widths[index], default=None)
+        if widest is None or widths[widest] <= _SHORTEST:
+            break
+        widths[widest] -= 1
+    return widths
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:

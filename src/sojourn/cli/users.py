@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Add, list and revoke users (needs 
 
 @app.command("add")
 def add(
-    name: Annotated[str, typer.Argument(help="Name of the user.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
     project: Annotated[str, typer.Option("--project", "-P", help="Project (instance); made if it is new.")],
     operator: Annotated[bool, typer.Option("--operator", help="May administrate the server.")] = False,
     url: Url = None,
@@ -62,7 +62,7 @@ def list_(
 
 @app.command("revoke")
 def revoke(
-    name: Annotated[str, typer.Argument(help="Name of the user.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
     url: Url = None,
     token: Token = None,
     config: Config = None,

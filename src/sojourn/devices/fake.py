@@ -7,6 +7,7 @@ module that imports qiskit_ibm_runtime, which takes seconds: the other drivers r
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,15 @@ def fake_backends() -> list[str]:
     )
 
 
+def _some(choice: str | None, names: Sequence[str]) -> str:
+    """What to choose instead: there are too many for a message."""
+    near = difflib.get_close_matches(choice or "", names, 4, 0.5) or ["FakeTorino", "FakeFez", "FakeManilaV2"]
+    return (
+        f"the class name of one of the {len(names)} fake backends of qiskit-ibm-runtime, such as "
+        + " or ".join(near)
+    )
+
+
 class FakeDriver(Driver):
     """A noisy simulator of a real device as it was on one day."""
 
@@ -61,7 +71,7 @@ class FakeDriver(Driver):
         assert threads is not None
         names = fake_backends()
         if choice not in names:
-            raise reader.bad("backend", choice, "one of " + ", ".join(names))
+            raise reader.bad("backend", choice, _some(choice, names))
         backend = getattr(fake_provider, choice)()
         folder = Path(backend.dirname)
         conf = json.loads((folder / backend.conf_filename).read_text(encoding="utf-8"))

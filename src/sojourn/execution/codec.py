@@ -98,6 +98,8 @@ def read_circuit(text: msgspec.Raw, where: str, budget: Budget) -> tuple[Quantum
             programs = qpy.load(io.BytesIO(content))
     except RecursionError:
         raise JobRefused(f"{where}: the circuit is nested too deeply") from None
+    except MemoryError:
+        raise
     except Exception as error:
         raise JobRefused(f"{where}: the QPY data cannot be read: {error or type(error).__name__}") from error
     if len(programs) != 1 or not isinstance(programs[0], QuantumCircuit):
@@ -136,6 +138,8 @@ def _read_qasm(text: str, where: str) -> QuantumCircuit:
 
     try:
         return qasm3.loads(text)
+    except MemoryError:
+        raise
     except Exception as error:
         raise JobRefused(f"{where}: the OpenQASM 3 text cannot be read: {error}") from error
 

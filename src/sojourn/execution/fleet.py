@@ -7,6 +7,7 @@ and may not import Qiskit. Everything runs on the caller's event loop, without t
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 
 from sojourn.execution.preparer import PreparerPool
@@ -26,6 +27,9 @@ from sojourn.execution.types import (
 
 PREPARE_LIMIT = 60.0
 LOAD_LIMIT = 120.0
+PREPARE_MEMORY = 2 * 2**30
+"""Bytes that one preparation may take: several times what the largest body unfolds to. A few hundred bytes of
+QPY can claim registers that no machine has room for."""
 
 _SLOW_TO_IMPORT = frozenset({"fake"})
 """Drivers whose imports take a second and more; the others' workers need not wait for them."""
@@ -40,8 +44,9 @@ class Fleet:
 
     `on_state` is called on the loop at every change, before anybody who waits for it continues.
     `preparers` is their number per interpreter. `machine` is the dotted path of the class that workers load
-    (``module:Class``). `prepare_limit` and `load_limit` are seconds. `fork` False starts every worker from
-    scratch, as on systems where a fork is not usable.
+    (``module:Class``). `prepare_limit` and `load_limit` are seconds. `prepare_memory` is the bytes
+    that one preparation may take: None for 2 GiB, or half of the machine's memory if that is less. `fork`
+    False starts every worker from scratch, as on systems where a fork is not usable.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Fleet:
         preparers: int = 1,
         machine: str = DEFAULT_MACHINE,
         prepare_limit: float = PREPARE_LIMIT,
+        prepare_memory: int | None = None,
         load_limit: float = LOAD_LIMIT,
         fork: bool = CAN_FORK,
     ) -> None:
@@ -79,6 +85,7 @@ class Fleet:
                 size=preparers,
                 machine=machine,
                 limit=prepare_limit,
+                memory=_affordable() if prepare_memory is None else prepare_memory,
             )
             for python, interpreter in self._interpreters.items()
         }
@@ -138,3 +145,11 @@ class Fleet:
         self._on_state(device, state)
         if state.phase is WorkerPhase.READY:
             self._pools[self._supervisors[device].spec.python].warm(device)
+
+
+def _affordable() -> int:
+    """`PREPARE_MEMORY`, or half of what this machine has."""
+    try:
+        return min(PREPARE_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    except (ValueError, OSError):  # a system that does not say
+        return PREPARE_MEMORY

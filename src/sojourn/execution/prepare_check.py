@@ -97,19 +97,30 @@ class TargetCheck:
             start = max((clock[q] for q in qubits), default=0.0)
             if isinstance(operation, ControlFlowOp):
                 walk.dynamic = True
-                start += self._blocks(operation, qubits, where, walk, turns)
+                start += self._blocks(operation, qubits, len(item.clbits), where, walk, turns)
             elif name not in _FREE:
                 start += self._duration(operation, qubits)
             for qubit in qubits:
                 clock[qubit] = start
 
     def _blocks(
-        self, operation: ControlFlowOp, qubits: tuple[int, ...], where: str, walk: _Walk, outer: int
+        self,
+        operation: ControlFlowOp,
+        qubits: tuple[int, ...],
+        clbits: int,
+        where: str,
+        walk: _Walk,
+        outer: int,
     ) -> float:
         """The longest branch; a loop over a known range counts its turns, any other counts once."""
         longest = 0.0
         turns = _turns(operation)
         for block in operation.blocks:
+            if (block.num_qubits, block.num_clbits) != (len(qubits), clbits):
+                raise JobRefused(
+                    f"{where}: a block of {operation.name!r} has {block.num_qubits} qubits and "
+                    f"{block.num_clbits} classical bits, but stands on {len(qubits)} and {clbits}"
+                )
             inner = dict(zip(block.qubits, qubits, strict=True))
             clock = [0.0] * (max(qubits, default=-1) + 1)
             self._walk(block, inner, where, walk, clock, outer * max(turns, 1))

@@ -41,15 +41,24 @@ class _Request:
 
 
 class PreparerPool:
-    """`size` preparers for `specs`. `limit`: seconds that one preparation (or one load) may take."""
+    """`size` preparers for `specs`. `limit`: seconds that one preparation (or one load) may take.
+    `memory`: bytes that one preparation may take, 0 for no limit."""
 
     def __init__(
-        self, specs: Sequence[DeviceSpec], interpreter: Interpreter, *, size: int, machine: str, limit: float
+        self,
+        specs: Sequence[DeviceSpec],
+        interpreter: Interpreter,
+        *,
+        size: int,
+        machine: str,
+        limit: float,
+        memory: int = 0,
     ) -> None:
         self.specs = tuple(specs)
         self.interpreter = interpreter
         self.machine = machine
         self.limit = limit
+        self.memory = memory
         self.queue: deque[_Request] = deque()
         self.in_flight = IN_FLIGHT if size == 1 else 1
         self._size = size
@@ -168,7 +177,7 @@ class _Preparer:
                     self._name, tuple(sorted({spec.driver for spec in self._pool.specs if not spec.lazy}))
                 )
                 async with asyncio.timeout(self._pool.limit):
-                    await greet(process, self._pool.specs, self._pool.machine)
+                    await greet(process, self._pool.specs, self._pool.machine, self._pool.memory)
             except (LaunchFailed, LoadRefused, WorkerGone, TimeoutError) as error:
                 failures += 1
                 reason = str(error) or f"the preparer did not start within {self._pool.limit:g} s"
@@ -256,6 +265,12 @@ class _Preparer:
         if self.process is not None:
             self.process.kill()
 
+    def _starved(self, how: str) -> str:
+        """Native code that gets no memory aborts."""
+        if how != "SIGABRT" or not self._pool.memory:
+            return ""
+        return f", as it does when a job needs more than its {self._pool.memory / 2**20:.0f} MB of memory"
+
     def _bury(self, how: str) -> None:
         """Settle who is to blame: the request in work. The others go back to the front of the queue."""
         self._watch(False)
@@ -283,8 +298,8 @@ class _Preparer:
             else:
                 self._flight.popleft().refuse(
                     JobRefused(
-                        f"The job crashed the decoder ({how}). Check the circuits and their parameters; "
-                        "the device itself is not affected.",
+                        f"The job crashed the decoder ({how}){self._starved(how)}. Check the circuits and "
+                        "their parameters; the device itself is not affected.",
                         CRASH_CODE,
                     )
                 )

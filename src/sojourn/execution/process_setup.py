@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -45,6 +46,24 @@ def expendable() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500")
+
+
+@contextlib.contextmanager
+def bounded_memory(more: int) -> Iterator[None]:
+    """Let this process take at most `more` bytes of memory beyond what it has; 0 for any amount. Linux only.
+
+    What asks for more gets a MemoryError, or aborts if it is native code that does not ask twice.
+    """
+    if not more or sys.platform != "linux":
+        yield
+        return
+    pages = int(Path("/proc/self/statm").read_bytes().split()[5])
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (pages * resource.getpagesize() + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def orderly_signals() -> None:

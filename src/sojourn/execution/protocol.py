@@ -33,10 +33,14 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
-    """Server: the devices that this worker may be asked for, and the class that runs them (dotted path)."""
+    """Server: the devices that this worker may be asked for, and the class that runs them (dotted path).
+
+    `memory`: bytes that one preparation may take beyond what the process has by then; 0 for no limit.
+    """
 
     devices: tuple[DeviceSpec, ...]
     machine: str
+    memory: int = 0
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):

@@ -45,7 +45,7 @@ def delay(failures: int) -> float:
     return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
 
 
-async def greet(process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: str) -> None:
+async def greet(process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: str, memory: int = 0) -> None:
     """Check the worker's `Hello` and tell it its devices. Raises `LoadRefused` or `WorkerGone`."""
     hello, _ = await process.receive()
     if not isinstance(hello, protocol.Hello):
@@ -55,7 +55,7 @@ async def greet(process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: 
             f"the worker (sojourn {hello.sojourn}) speaks protocol {hello.protocol}, this server "
             f"{protocol.PROTOCOL}: install the server's release of sojourn for its interpreter"
         )
-    process.send(protocol.Start(specs, machine))
+    process.send(protocol.Start(specs, machine, memory))
 
 
 class _Ticket:
@@ -210,6 +210,7 @@ class Supervisor:
     async def _live(self) -> None:
         """The worker's life after life."""
         failures = deaths = 0
+        reported = ""
         while True:
             try:
                 process = await self._bring_up()
@@ -219,10 +220,14 @@ class Supervisor:
                     log.warning("worker died while loading", device=self.spec.name, how=str(error))
                     continue
                 self._set(WorkerPhase.FAILED, reason=str(error))
-                log.error("worker failed", device=self.spec.name, reason=str(error), attempt=failures)
+                known = str(error) == reported  # one that is tried again for hours should not fill the log
+                (log.debug if known else log.error)(
+                    "worker failed", device=self.spec.name, reason=str(error), attempt=failures
+                )
+                reported = str(error)
                 await asyncio.sleep(delay(failures))
                 continue
-            failures = 0
+            failures, reported = 0, ""
             runs, born = self._runs, asyncio.get_running_loop().time()
             self._set(WorkerPhase.READY, pid=process.pid)
             how = await asyncio.shield(process.gone)
@@ -249,8 +254,9 @@ class Supervisor:
                 await self._tell(process)
         except WorkerGone as gone:
             words = process.output.last_words
+            where = f" with {self.spec.python}" if self.spec.python else ""
             raise WorkerGone(
-                f"the worker ended ({gone.how}) while loading" + (f": {words}" if words else "")
+                f"the worker ended ({gone.how}) while loading{where}" + (f": {words}" if words else "")
             ) from None
         except TimeoutError:
             await self._discard(process)
@@ -276,7 +282,8 @@ class Supervisor:
                 case protocol.Loaded():
                     return protocol.decode_description(payload)
                 case protocol.LoadFailed():
-                    log.error("machine not loaded", device=self.spec.name, detail=message.detail)
+                    if message.reason != self.state.reason:
+                        log.error("machine not loaded", device=self.spec.name, detail=message.detail)
                     raise LoadRefused(message.reason)
                 case _:
                     raise LoadRefused(f"broke the protocol: {type(message).__name__} in answer to Load")

@@ -20,7 +20,14 @@ from typing import Protocol, assert_never
 import sojourn
 from sojourn.execution import protocol
 from sojourn.execution.frames import MAX_PAYLOAD, Channel, FrameError
-from sojourn.execution.process_setup import call_itself, die_with, expendable, flush_output, orderly_signals
+from sojourn.execution.process_setup import (
+    bounded_memory,
+    call_itself,
+    die_with,
+    expendable,
+    flush_output,
+    orderly_signals,
+)
 from sojourn.execution.protocol import shorten
 from sojourn.execution.types import (
     Completed,
@@ -33,6 +40,9 @@ from sojourn.execution.types import (
 
 INTERNAL_ERROR = 9999
 """Code of a failure that is the service's and not the user's."""
+
+TOO_LARGE = 1204
+"""Code of a job that needs more memory to be looked at than one job may have."""
 
 
 class AnyMachine(Protocol):
@@ -81,6 +91,7 @@ class Worker:
         self._channel = channel
         self._specs: dict[str, DeviceSpec] = {}
         self._machine_path = protocol.DEFAULT_MACHINE
+        self._memory = 0
         self._machines: dict[str, AnyMachine] = {}
 
     def serve(self) -> None:
@@ -94,6 +105,7 @@ class Worker:
                 case protocol.Start():
                     self._specs = {spec.name: spec for spec in message.devices}
                     self._machine_path = message.machine
+                    self._memory = message.memory
                 case protocol.Load():
                     self._load(message, frame.payload)
                 case protocol.Prepare():
@@ -145,9 +157,12 @@ class Worker:
             machine = self._machine(message.device)
             if not known:  # the preparation's time counts from here
                 self._say(protocol.Loaded(message.device))
-            prepared = machine.prepare(message.program_id, params)
+            with bounded_memory(self._memory):
+                prepared = machine.prepare(message.program_id, params)
         except JobRefused as refused:
             self._say(protocol.RefusedReply(message.id, shorten(refused.message), refused.code))
+        except MemoryError:
+            self._say(protocol.RefusedReply(message.id, self._too_large(), TOO_LARGE))
         except Exception as error:
             # To the server's log: nobody else sees it.
             sys.stderr.write(error.detail if isinstance(error, _LoadError) else traceback.format_exc())
@@ -155,6 +170,13 @@ class Worker:
             self._say(protocol.UnavailableReply(message.id, reason))
         else:
             self._say(protocol.PreparedReply(message.id, prepared))
+
+    def _too_large(self) -> str:
+        limit = f"the {self._memory / 2**20:.0f} MB" if self._memory else "the memory"
+        return (
+            f"Preparing the job takes more than {limit} that one job may have. Its circuits or its parameter "
+            "values are too large, or claim to be; submit fewer or smaller ones in one job."
+        )
 
     def _run(self, message: protocol.Run, params: bytes) -> None:
         outcome: Completed | Failed

@@ -205,6 +205,10 @@ class Accounts:
             user = _User(new_id("u"), name, operator, now)
         elif user.revoked is not None:
             raise Conflict(f"User {name} has been revoked. Choose another name.")
+        elif operator and not user.operator:
+            raise Conflict(
+                f"User {name} exists and is no operator, which cannot be changed. Choose another name."
+            )
         elif project.id in user.projects:
             raise Conflict(f"User {name} is in project {project_name} already, and has a key for it.")
         self._members[project.id, user.id] = Membership()
@@ -228,7 +232,16 @@ class Accounts:
         self._users[user.id] = user
         user.projects.append(project.id)
         self._keys[digest] = user.id
-        await self._store.write(work)
+        try:
+            await self._store.write(work)
+        except Exception:  # who is not in the store must not be let in
+            del self._keys[digest]
+            user.projects.remove(project.id)
+            if new_user:
+                del self._users[user.id]
+            if new_project:
+                del self._projects[project.id]
+            raise
         return NewKey(name, project.name, project.crn, key)
 
     def _new_project(self, name: str) -> ProjectView:
@@ -283,6 +296,13 @@ class Accounts:
     async def revoke(self, name: str) -> None:
         """Every key and token of the user ends now; the user's jobs stay. Twice is no error."""
         user = self._named(name)
+        if user.operator and not any(
+            u.operator and u.revoked is None for u in self._users.values() if u is not user
+        ):
+            raise Conflict(
+                f"User {name} is the last operator; without one nobody could administrate the server. Add "
+                "another operator first."
+            )
         if user.revoked is None:
             user.revoked = self._now()
             change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=user.revoked)

@@ -43,8 +43,8 @@ OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
 
 
 class Dispatcher:
-    """`on_charge` hears of every committed charge, `on_fatal` of a commit that failed: then memory is ahead
-    of the store and the process must end."""
+    """`on_charge` hears of every committed charge, `on_fatal` of a commit that failed or a lane that broke in
+    the middle of an event: then memory and store differ and the process must end."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Dispatcher:
         now = self._clock.now() if at is None else at
         rows: list[JournalRow] = []
         for event in events:
-            answer = self.lane.handle(event, now)
+            answer = self._handle(event, now)
             if self._journal is not None:
                 rows.append(self._journal.event(event, now, answer))
             for effect in answer:
@@ -114,6 +114,13 @@ class Dispatcher:
             kind = Conflict if refused.code == Conflict.code else BadRequest
             raise kind(refused.message, code=refused.code)
         return done
+
+    def _handle(self, event: ev.Event, now: float) -> list[Effect]:
+        try:
+            return self.lane.handle(event, now)
+        except Exception as error:
+            self._on_fatal(error)
+            raise
 
     def _commit(
         self,

@@ -26,6 +26,10 @@ class Refusal(Exception):
             self.status = status
 
 
+class ServiceFailed(Exception):
+    """The service cannot start, or had to stop; one sentence for the operator says why and what to do."""
+
+
 class BadRequest(Refusal):
     """The request cannot be understood or breaks a limit."""
 

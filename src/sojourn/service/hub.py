@@ -13,7 +13,7 @@ from sojourn.execution.types import Description, DeviceSpec
 from sojourn.service.accounts import Accounts
 from sojourn.service.calibrations import Calibrations
 from sojourn.service.clock import Clock
-from sojourn.service.devices import is_mock
+from sojourn.service.devices import is_mock, profile_of
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import NotFound
 from sojourn.service.limits import Limits
@@ -55,7 +55,7 @@ class Hub:
         found = self.dispatchers.get(device or "")
         if found is None or found.device not in self.specs:
             names = ", ".join(name for name in self.specs if not is_mock(name))
-            raise NotFound(f"There is no backend {device!r}. Backends: {names}.", code=1205)
+            raise NotFound(f"There is no backend {(device or '')[:100]!r}. Backends: {names}.", code=1205)
         return found
 
     async def job_record(self, who: Principal, job_id: str) -> JobRecord:
@@ -125,7 +125,7 @@ class Hub:
         session, now = record.session, self.clock.now()
         longest = session.max_time
         if longest is None:  # D2
-            longest = self.dispatchers[record.device].lane.profile.max_time
+            longest = profile_of(self.settings, record.device).max_time  # the device may be gone by now
         return SessionView(
             id=session.id,
             device=record.device,

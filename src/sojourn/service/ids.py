@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
+
+_LARGE = 1_000_000
+"""Bytes from which on a hash takes so long (1 ms) that it is left to a thread."""
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuv"
 
@@ -25,6 +29,18 @@ def new_api_key() -> str:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+async def sha256_aside(*parts: bytes) -> str:
+    """The hash of all parts together. A large body does not keep the event loop from its other work."""
+
+    def work() -> str:
+        whole = hashlib.sha256()
+        for part in parts:
+            whole.update(part)
+        return whole.hexdigest()
+
+    return work() if sum(map(len, parts)) < _LARGE else await asyncio.to_thread(work)
 
 
 def _base32(value: int, length: int) -> str:

@@ -37,6 +37,7 @@ from sojourn.store.store import JobQuery, StoredJob
 
 log = structlog.get_logger("sojourn.jobs")
 MAX_KEY = 200
+MAX_CALLER = 400
 
 
 class Jobs:
@@ -44,6 +45,7 @@ class Jobs:
         self._hub = hub
         self._polls = Polls(hub.settings.policy.poll_hold)
         self._recent = RecentSubmits(hub.settings.policy.submit_retry_window)
+        self._keyed: dict[tuple[str, str], tuple[str, asyncio.Task[JobView]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # submit
@@ -57,22 +59,18 @@ class Jobs:
         """
         if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
             raise BadRequest(f"An Idempotency-Key has 1 to {MAX_KEY} characters.")
-        digest = self._recent.digest(who.project_id, body)
+        # Equal for the same bytes sent to the same instance.
+        digest = await ids.sha256_aside(who.project_id.encode() + b"\0", body)
+        # A submit goes on when its connection is lost: a client that repeats it joins the first one.
         if idempotency_key is not None:
-            known = await self._by_key(who, idempotency_key, digest)
-            if known is not None:
-                return known
-            digest = ids.sha256(f"{digest} {idempotency_key}".encode())
+            return await asyncio.shield(self._submit_keyed(who, body, call, digest, idempotency_key))
         earlier = self._recent.repeats(who.user_id, digest, call)
-        if idempotency_key is not None:
-            earlier = self._recent.of(who.user_id, digest)
         if earlier is not None:
             job_id = await asyncio.shield(earlier.job)
             log.info("submit.repeated", job=job_id, user=who.user)
             return self._hub.job_view(await self._hub.job_record(who, job_id))
         entry = self._recent.begin(who.user_id, digest, call)
-        # The submit goes on when its connection is lost: a client that repeats it joins this one.
-        task = asyncio.ensure_future(self._submit(who, body, call, digest, idempotency_key))
+        task = asyncio.ensure_future(self._submit(who, body, call, digest))
         task.add_done_callback(lambda t: self._remember(who.user_id, digest, entry, t))
         return await asyncio.shield(task)
 
@@ -85,18 +83,44 @@ class Jobs:
         else:
             self._recent.succeeded(entry, task.result().id)
 
-    async def _by_key(self, who: Principal, key: str, digest: str) -> JobView | None:
+    def _submit_keyed(
+        self, who: Principal, body: bytes, call: Call, digest: str, key: str
+    ) -> asyncio.Task[JobView]:
+        """The one submit that is under way with this key, or a new one.
+
+        The key is taken before the store is asked and until the commit: two submits with one key would break
+        the store's unique index, and with it the commit of everybody who is in the same group.
+        """
+        digest = ids.sha256(f"{digest} {key}".encode())
+        taken = self._keyed.get((who.user_id, key))
+        if taken is None:
+            task = asyncio.ensure_future(self._submit_once(who, body, call, digest, key))
+            self._keyed[who.user_id, key] = digest, task
+            task.add_done_callback(lambda t: self._release_key(who.user_id, key, t))
+            return task
+        if taken[0] != digest:
+            raise Conflict(
+                f"Idempotency-Key {key!r} is in use for another submit, with another body. Use a new key."
+            )
+        return taken[1]
+
+    def _release_key(self, user: str, key: str, task: asyncio.Task[JobView]) -> None:
+        del self._keyed[user, key]
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it
+
+    async def _submit_once(self, who: Principal, body: bytes, call: Call, digest: str, key: str) -> JobView:
         stored = await self._hub.store.job_by_key(who.user_id, key)
         if stored is None:
-            return None
-        if stored.meta.submit_digest != ids.sha256(f"{digest} {key}".encode()):
+            return await self._submit(who, body, call, digest, key)
+        if stored.meta.submit_digest != digest:
             raise Conflict(
                 f"Idempotency-Key {key!r} was used for job {stored.job.id} with another body. Use a new key."
             )
         return self._hub.job_view(await self._hub.job_record(who, stored.job.id))
 
     async def _submit(
-        self, who: Principal, data: bytes, call: Call, digest: str, idempotency_key: str | None
+        self, who: Principal, data: bytes, call: Call, digest: str, idempotency_key: str | None = None
     ) -> JobView:
         body = parse(data)
         desk = await self._desk_for(who, body)
@@ -121,28 +145,57 @@ class Jobs:
         idempotency_key: str | None,
     ) -> JobView:
         """Prepare and commit a job that counts already."""
-        session_id = job_id if body.start_session else body.session_id
         params = bytes(body.params)
+        params_hash = await ids.sha256_aside(params)
         meta = JobMeta(
             private=bool(body.private),
             cost=body.cost,
             log_level=body.log_level,
-            caller=call.application,
+            caller=call.application[:MAX_CALLER] if call.application is not None else None,
             tags=tuple(body.tags or ()),
-            params_hash=ids.sha256(params),
+            params_hash=params_hash,
             submit_digest=digest,
             idempotency_key=idempotency_key,
         )
-        blobs = {meta.params_hash or "": params}
-        self._hub.records.blobs.put(meta.params_hash or "", params)
         preparing = asyncio.ensure_future(self._hub.fleet.prepare(desk.device, body.program_id, params))
         preparing.add_done_callback(_heard)
-        hold = self._hub.settings.policy.admission_hold
-        await asyncio.wait({preparing}, timeout=hold)
         own_limit = self._hub.limits.own_limit(who, body, desk.lane.profile)
+
+        def warn() -> None:
+            longest = desk.lane.profile.run_limit(body.program_id, own_limit)
+            meta.warnings = (*meta.warnings, *desk.lane.warnings("job", longest, who.project_id))
+
+        try:
+            await asyncio.wait({preparing}, timeout=self._hub.settings.policy.admission_hold)
+            prepared = preparing.done()
+            if prepared:
+                _note(meta, self._outcome(who.project_id, desk.device, preparing))
+            if body.start_session:
+                self._hub.limits.session(who, job_id, desk.lane.profile)
+            events = self._events_of(who, body, job_id, own_limit, prepared=prepared)
+            blobs = {params_hash: params}
+            committed = desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
+        except BaseException as error:
+            preparing.cancel()  # there is no job that it could be for
+            if body.start_session and isinstance(error, Refusal):
+                desk.feed(ev.SessionClosed(job_id, "the service, as its first job was refused"))
+            raise
+        self._hub.records.blobs.put(params_hash, params)
+        await committed
+        record = self._hub.records.job(job_id)
+        assert record is not None, "a committed job is on record"
+        self._polls.submitted(record, who.user_id)
+        if not prepared:
+            self._spawn(self._prepare_later(desk, record, preparing))
+        return self._hub.job_view(record)
+
+    def _events_of(
+        self, who: Principal, body: Body, job_id: str, own_limit: float | None, *, prepared: bool
+    ) -> list[ev.Event]:
+        """What the lane hears of a submit; a session that the job starts has the job's id."""
+        session_id = job_id if body.start_session else body.session_id
         events: list[ev.Event] = []
         if body.start_session:
-            self._hub.limits.session(who, job_id, desk.lane.profile)
             seconds = float(body.session_time) if body.session_time else None
             events.append(ev.SessionOpened(job_id, who.user_id, who.project_id, Mode.DEDICATED, seconds))
         events.append(
@@ -156,27 +209,9 @@ class Jobs:
                 own_limit,
             )
         )
-        prepared = preparing.done()
         if prepared:
-            _note(meta, self._outcome(who.project_id, desk.device, preparing))
             events.append(ev.JobPrepared(job_id))
-
-        def warn() -> None:
-            longest = desk.lane.profile.run_limit(body.program_id, own_limit)
-            meta.warnings = (*meta.warnings, *desk.lane.warnings("job", longest, who.project_id))
-
-        try:
-            await desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
-        except Refusal:
-            if body.start_session:  # the session came into being for this job only
-                await desk.feed(ev.SessionClosed(job_id, "the service: its first job was refused"))
-            raise
-        record = self._hub.records.job(job_id)
-        assert record is not None, "a committed job is on record"
-        self._polls.submitted(record, who.user_id)
-        if not prepared:
-            self._spawn(self._prepare_later(desk, record, preparing))
-        return self._hub.job_view(record)
+        return events
 
     def _outcome(self, project: str, device: str, preparing: asyncio.Future[Prepared]) -> Prepared:
         """What preparation found; a refusal becomes the answer to the submit."""
@@ -200,8 +235,14 @@ class Jobs:
         record = await self._hub.session_record(who, body.session_id)
         session = record.session
         if body.backend is not None and body.backend != record.device:
+            hint = (
+                " A dry run stands outside of sessions: give the primitive the backend as its mode."
+                if is_mock(body.backend)
+                else ""
+            )
             raise BadRequest(
-                f"Session {session.id} is on {record.device}; a job for {body.backend} cannot be in it (R5).",
+                f"Session {session.id} is on {record.device}; a job for {body.backend[:100]} cannot be in "
+                f"it (R5).{hint}",
                 code=1218,
             )
         if not session.accepting:
@@ -343,6 +384,7 @@ class Jobs:
             raise Conflict(f"Job {job_id} is {record.job.state}; cancel it or wait, then delete it.")
         await self._hub.store.delete_job(job_id)
         self._hub.records.forget_job(job_id)
+        self._recent.forget(job_id)
 
     async def set_tags(self, who: Principal, job_id: str, tags: Sequence[str]) -> None:
         record = await self._named(who, job_id)

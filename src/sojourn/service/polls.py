@@ -7,6 +7,7 @@ there is some (architecture.md, "Held polls"). A waiter is an entry in a table, 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from sojourn.core.model import JobState
@@ -31,6 +32,7 @@ class Polls:
     def __init__(self, hold: float) -> None:
         self._hold = hold
         self._waiters: set[asyncio.Future[None]] = set()
+        self._windows: dict[str, tuple[float, float]] = {}
 
     def release(self) -> None:
         """Answer everybody who is held, and hold nobody any more: the service stops."""
@@ -40,7 +42,8 @@ class Polls:
 
     def submitted(self, record: JobRecord, caller: str) -> None:
         """The answer to the submit counts as having been told that the job is queued."""
-        record.told[caller] = Told(JobState.QUEUED.value)
+        now = asyncio.get_running_loop().time()
+        record.told[caller] = Told(JobState.QUEUED.value, submitted=now)
 
     async def news(self, record: JobRecord, caller: str, is_next: Callable[[], bool]) -> None:
         """Return when `caller`, who asks about the job now, should be answered."""
@@ -48,12 +51,13 @@ class Polls:
         now = loop.time()
         told = record.told.get(caller)
         if told is None:
-            told = record.told[caller] = Told("", first_poll=now)
+            told = record.told[caller] = Told("", first_poll=now, submitted=now)
         elif self._hold > 0 and not record.job.state.final:
             if told.first_poll is None:
                 told.first_poll = now
-            quick_until = told.first_poll + min(FIRST_HOLD, self._hold)
-            if now < quick_until and (record.job.state is JobState.RUNNING or is_next()):
+            soon = record.job.state is JobState.RUNNING or is_next()
+            quick_until = self._quick_until(told, caller) if soon else 0.0
+            if now < quick_until:
                 await self._wait(record, quick_until, lambda: record.job.state.final)
             elif (
                 wire_state(record) == told.state
@@ -64,6 +68,20 @@ class Polls:
                 await self._wait(record, now + self._hold, lambda: wire_state(record) != known)
         told.state = wire_state(record)
         told.answered = loop.time()
+
+    def _quick_until(self, told: Told, caller: str) -> float:
+        """Until when a running or next job's poll waits: `FIRST_HOLD` from the first poll on.
+
+        All jobs that the caller had submitted by then share that one second. Without this a program that
+        looks at a hundred short jobs in their order would meet each of them as the running one, and wait for
+        all of them.
+        """
+        assert told.first_poll is not None
+        opened, until = self._windows.get(caller, (-math.inf, -math.inf))
+        if told.submitted > opened:
+            opened, until = told.first_poll, told.first_poll + min(FIRST_HOLD, self._hold)
+            self._windows[caller] = (opened, until)
+        return min(until, told.first_poll + min(FIRST_HOLD, self._hold))
 
     async def _wait(self, record: JobRecord, until: float, done: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()

@@ -23,7 +23,8 @@ KEPT_BYTES = 32 * 2**20
 
 @dataclass(slots=True)
 class Told:
-    """What one caller knows of a job: the last answer's state and time, and when it first polled.
+    """What one caller knows of a job: the last answer's state and time, when it first polled, and when it
+    submitted the job (or was first told of it).
 
     Times are the event loop's.
     """
@@ -31,6 +32,7 @@ class Told:
     state: str
     answered: float | None = None
     first_poll: float | None = None
+    submitted: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +68,8 @@ class Blobs:
     def put(self, digest: str, data: bytes) -> None:
         if digest in self._data:
             self._data.move_to_end(digest)
+            return
+        if len(data) > self._limit:  # it would drive out all the others and itself
             return
         self._data[digest] = data
         self._size += len(data)

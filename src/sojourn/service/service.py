@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DatabaseError
 
 from sojourn.config import Settings
 from sojourn.core import Lane
@@ -24,7 +25,7 @@ from sojourn.service.calibrations import FIRST, Calibrations
 from sojourn.service.clock import Clock, SystemClock
 from sojourn.service.devices import is_mock, models, profile_of, renamed, schedules, specs
 from sojourn.service.dispatcher import OPERATIONAL, Dispatcher
-from sojourn.service.errors import Conflict
+from sojourn.service.errors import Conflict, ServiceFailed
 from sojourn.service.hub import Hub
 from sojourn.service.jobs import Jobs
 from sojourn.service.journal import Journal
@@ -38,6 +39,7 @@ from sojourn.service.usage import Usage
 from sojourn.service.views import DeviceView, NewKey, UserView
 from sojourn.store import Store
 from sojourn.store.calibrations import Calibration, last_attempts
+from sojourn.store.migrate import SchemaTooNew
 
 log = structlog.get_logger("sojourn.service")
 
@@ -79,7 +81,7 @@ class Service:
         """Open the store, recover, and let the workers come up in the background."""
         data = self.settings.server.data
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store = await self._open_store(data / "sojourn.db")
+        store = await _open(self._open_store, data / "sojourn.db")
         accounts = Accounts(store, self.clock.now)
         await accounts.load()
         devices = specs(self.settings.devices)
@@ -138,6 +140,8 @@ class Service:
         hub.limits.recount()
         self._retention.start()
         await fleet.start()
+        for name in devices:  # one that sleeps says nothing until it has work
+            hub.dispatchers[name].worker_changed(fleet.state(name))
         await self._start_schedule(hub)
         log.info("service.started", devices=[n for n in devices if not is_mock(n)], data=str(data))
 
@@ -423,3 +427,15 @@ class Service:
         if self._hub is None:
             raise Conflict("The service is not running.")
         return self._hub
+
+
+async def _open(opener: Callable[[Path], Awaitable[Store]], path: Path) -> Store:
+    try:
+        return await opener(path)
+    except DatabaseError as error:
+        raise ServiceFailed(
+            f"the database {path} cannot be used ({error.orig}). Make it readable and writable for us, "
+            "put its backup in its place, or choose another folder with --data"
+        ) from error
+    except SchemaTooNew as error:
+        raise ServiceFailed(f"the database {path} cannot be used: {error}") from None

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sojourn.core import Mode
 from sojourn.core import events as ev
+from sojourn.core.model import SessionState
 from sojourn.service import ids
 from sojourn.service.errors import BadRequest, Refusal
 from sojourn.service.hub import Hub
@@ -48,10 +49,12 @@ class Sessions:
     async def drain_session(self, who: Principal, session_id: str) -> None:
         """R38a. Of a session that has ended already it is no error."""
         record = await self._hub.session_record(who, session_id)
-        await self._hub.dispatchers[record.device].feed(ev.SessionDrained(session_id))
+        if record.session.state is not SessionState.CLOSED:  # else its device may be gone as well
+            await self._hub.dispatchers[record.device].feed(ev.SessionDrained(session_id))
 
     async def close_session(self, who: Principal, session_id: str) -> None:
         """R33, R38."""
         record = await self._hub.session_record(who, session_id)
-        by = "the user" if record.session.user == who.user_id else "an operator"
-        await self._hub.dispatchers[record.device].feed(ev.SessionClosed(session_id, by))
+        if record.session.state is not SessionState.CLOSED:
+            by = "the user" if record.session.user == who.user_id else "an operator"
+            await self._hub.dispatchers[record.device].feed(ev.SessionClosed(session_id, by))

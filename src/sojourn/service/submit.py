@@ -6,7 +6,6 @@ Owns the shape of a submit and the memory of recent ones. Commits nothing.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from sojourn.service.errors import BadRequest
 MAX_TAGS = 8
 MAX_TAG_LENGTH = 86
 MAX_COST = 7 * 24 * 3600
+MAX_LOG_LEVEL = 20
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,6 +65,11 @@ def parse(data: bytes) -> Body:
         raise BadRequest(
             f"max_execution_time (cost) is {body.cost} s; it must be between 1 and {MAX_COST} s.", code=1219
         )
+    if body.log_level is not None and len(body.log_level) > MAX_LOG_LEVEL:
+        raise BadRequest(
+            f"log_level has {len(body.log_level)} characters; the limit is {MAX_LOG_LEVEL}. Send a level "
+            "such as 'WARNING'."
+        )
     if body.runtime:
         raise BadRequest(
             f"A runtime image ({body.runtime[:100]!r}) cannot be chosen on this service; leave options "
@@ -84,6 +89,8 @@ def check_tags(tags: Any) -> tuple[str, ...]:
     for tag in unique:
         if not 0 < len(tag) <= MAX_TAG_LENGTH:
             raise BadRequest(f"A tag has 1 to {MAX_TAG_LENGTH} characters; {tag[:20]!r}… has {len(tag)}.")
+        if "\0" in tag:  # no text of PostgreSQL
+            raise BadRequest(f"A tag is a text without NUL characters; {tag!r} has one.")
     return unique
 
 
@@ -94,6 +101,7 @@ class Earlier:
     origin: Origin
     job: asyncio.Future[str]
     seen: bool = False  # a later request of its owner has named the job
+    replaced: bool = False  # it is not remembered any more
 
 
 class RecentSubmits:
@@ -104,11 +112,6 @@ class RecentSubmits:
         self._recent: OrderedDict[tuple[str, str], Earlier] = OrderedDict()
         self._by_job: dict[str, Earlier] = {}
 
-    @staticmethod
-    def digest(crn: str, body: bytes) -> str:
-        """Equal for the same bytes sent to the same instance."""
-        return hashlib.sha256(crn.encode() + b"\0" + body).hexdigest()
-
     def repeats(self, user: str, digest: str, call: Call) -> Earlier | None:
         """The submit that this one repeats, if it does."""
         earlier = self._recent.get((user, digest))
@@ -116,21 +119,17 @@ class RecentSubmits:
             return None
         return None if earlier.seen or call.shows_receipt_of(earlier.origin) else earlier
 
-    def of(self, user: str, digest: str) -> Earlier | None:
-        """The submit with this content, whatever is known about its reply."""
-        return self._recent.get((user, digest))
-
     def begin(self, user: str, digest: str, call: Call) -> Earlier:
         """A new submit; tell it the job's id or why there is none."""
         self._expire(call.received)
         entry = Earlier(call.origin, asyncio.get_running_loop().create_future())
-        self._recent[user, digest] = entry
-        self._recent.move_to_end((user, digest))
+        self._put((user, digest), entry)
         return entry
 
     def succeeded(self, entry: Earlier, job_id: str) -> None:
         entry.job.set_result(job_id)
-        self._by_job[job_id] = entry
+        if not entry.replaced:
+            self._by_job[job_id] = entry
 
     def failed(self, user: str, digest: str, entry: Earlier, error: BaseException) -> None:
         if self._recent.get((user, digest)) is entry:
@@ -141,7 +140,7 @@ class RecentSubmits:
     def restore(self, user: str, digest: str, job_id: str, accepted: float) -> None:
         """A submit of before a restart: what its connection told is gone."""
         entry = Earlier(Origin("", 0, accepted), asyncio.get_running_loop().create_future())
-        self._recent[user, digest] = entry
+        self._put((user, digest), entry)
         self.succeeded(entry, job_id)
 
     def named(self, job_id: str) -> None:
@@ -149,11 +148,30 @@ class RecentSubmits:
         if (entry := self._by_job.get(job_id)) is not None:
             entry.seen = True
 
+    def forget(self, job_id: str) -> None:
+        """The job was deleted: nothing can be a repetition of its submit any more."""
+        if (entry := self._by_job.pop(job_id, None)) is not None:
+            entry.seen = True
+
+    def __len__(self) -> int:
+        return len(self._recent) + len(self._by_job)
+
+    def _put(self, key: tuple[str, str], entry: Earlier) -> None:
+        """The newest submit with this content, in the place of an earlier one that it does not repeat."""
+        self._drop(key)
+        self._recent[key] = entry
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        entry = self._recent.pop(key, None)
+        if entry is None:
+            return
+        entry.replaced = True
+        if entry.job.done() and not entry.job.cancelled() and entry.job.exception() is None:
+            self._by_job.pop(entry.job.result(), None)
+
     def _expire(self, now: float) -> None:
         while self._recent:
             key, entry = next(iter(self._recent.items()))
             if now - entry.origin.received <= self._window:
                 return
-            del self._recent[key]
-            if entry.job.done() and not entry.job.cancelled() and entry.job.exception() is None:
-                self._by_job.pop(entry.job.result(), None)
+            self._drop(key)

@@ -89,7 +89,10 @@ class Writer:
 def _deliver(batch: list[_Entry]) -> None:
     for entry in batch:
         if entry.error is None and entry.then is not None:
-            entry.then(entry.result)
+            try:
+                entry.then(entry.result)
+            except Exception as error:  # its caller is told; those behind it must not wait for ever
+                entry.error = error
         if entry.future.done():  # its waiter was cancelled
             continue
         if entry.error is not None:

@@ -89,3 +89,24 @@ def test_r55_after_a_kill_it_starts_again_with_the_same_users(server: Process) -
 def test_a_second_server_on_the_same_data_is_refused(server: Process) -> None:
     server.start()
     assert "another server uses the data folder" in server.refused()
+
+
+def test_what_is_written_into_a_folder_that_others_can_enter_is_for_its_owner_alone(server: Process) -> None:
+    server.data.mkdir(mode=0o755)
+    server.start()
+    modes = {path.name: path.stat().st_mode & 0o077 for path in server.data.iterdir()}
+    assert {"sojourn.db", "local.key", "server.json"} <= set(modes)
+    assert set(modes.values()) == {0}
+
+
+@pytest.mark.parametrize("broken", ["database", "folder"])
+def test_data_that_cannot_be_used_stops_the_start_with_one_sentence(server: Process, broken: str) -> None:
+    if broken == "database":
+        server.data.mkdir()
+        (server.data / "sojourn.db").write_bytes(bytes(range(256)) * 40)
+    else:
+        server.data.write_text("a file")
+    complaint = server.refused()
+    assert str(server.data) in complaint
+    assert "Traceback" not in complaint
+    assert len(complaint.splitlines()) == 1

@@ -67,6 +67,8 @@ class EchoMachine:
                 hang()
             case "raise":
                 raise RuntimeError("broken")
+            case "greedy":
+                bytearray(int(params))
             case "gate":  # opens the fifo: both sides wait for each other
                 Path(os.fsdecode(params)).read_bytes()
             case "gate-segfault":

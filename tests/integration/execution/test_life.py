@@ -233,6 +233,12 @@ async def test_an_interpreter_without_sojourn_says_so(tmp_path: Path) -> None:
             await fleet.description("a")
 
 
+async def test_an_interpreter_that_ends_at_once_is_named() -> None:
+    async with fleet_of(DeviceSpec("a", "echo", python="/bin/false")) as (fleet, _):
+        with pytest.raises(DeviceUnavailable, match=r"while loading with /bin/false"):
+            await fleet.description("a")
+
+
 async def test_devices_of_two_interpreters_live_side_by_side(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')

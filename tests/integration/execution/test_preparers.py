@@ -55,6 +55,18 @@ async def test_a_preparation_that_raises_is_not_the_jobs_fault(fleet: Fleet) -> 
         await fleet.prepare("a", "raise", b"")
 
 
+async def test_a_preparation_that_takes_too_much_memory_is_refused_with_the_limit() -> None:
+    fleet = Fleet([DeviceSpec("a", "echo")], machine=ECHO, prepare_memory=64 << 20)
+    await fleet.start()
+    try:
+        before = pid(await fleet.prepare("a", "greedy", b"%d" % (32 << 20)))
+        with pytest.raises(JobRefused, match="more than the 64 MB that one job may have"):
+            await fleet.prepare("a", "greedy", b"%d" % (128 << 20))
+        assert pid(await fleet.prepare("a", "sampler", b"")) == before, "the preparer goes on"
+    finally:
+        await fleet.stop()
+
+
 async def test_a_crash_refuses_the_guilty_job_and_repeats_the_others(fleet: Fleet, tmp_path: Path) -> None:
     before = pid(await fleet.prepare("a", "sampler", b""))
     gate = tmp_path / "gate"

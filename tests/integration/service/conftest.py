@@ -78,12 +78,16 @@ Body = Callable[[House], Awaitable[None]]
 
 @pytest.fixture
 def house(tmp_path: Path) -> Callable[..., None]:
-    """Run a test's coroutine in a running service; several bodies are separated by restarts."""
+    """Run a test's coroutine in a running service; several bodies are separated by restarts.
+
+    `broken` is the error that makes the service end; none is expected unless it is given.
+    """
 
     def run(
         *bodies: Body,
         devices: tuple[DeviceSettings, ...] = (QUICK, SLOW),
         sections: dict[str, Any] | None = None,
+        broken: type[BaseException] | None = None,
         **policy: Any,
     ) -> None:
         clock = VirtualClock()
@@ -97,7 +101,7 @@ def house(tmp_path: Path) -> Callable[..., None]:
                 await body(House(service, clock))
             finally:
                 await service.stop()
-            assert fatal == []
+            assert [type(error) for error in fatal] == ([broken] if broken else [])
 
         for body in bodies:
             asyncio.run(one(body))

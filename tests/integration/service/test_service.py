@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from sojourn.config import DeviceSettings
 from sojourn.service.calls import ConnectionBook
 from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
-from tests.integration.service.conftest import House
+from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body
 
 Houses = Callable[..., None]
@@ -341,6 +342,28 @@ def test_a_revoked_user_is_nobody_at_once(house: Houses) -> None:
     house(body)
 
 
+def test_the_last_operator_cannot_be_revoked(house: Houses) -> None:
+    async def body(h: House) -> None:
+        with pytest.raises(Conflict, match="last operator"):
+            await h.service.revoke_user("operator")
+        await h.service.add_user("root", "operators", operator=True)
+        await h.service.revoke_user("operator")
+        with pytest.raises(Conflict, match="last operator"):
+            await h.service.revoke_user("root")
+
+    house(body)
+
+
+def test_an_operators_rights_are_given_or_refused_and_never_forgotten(house: Houses) -> None:
+    async def body(h: House) -> None:
+        await h.user("ann")
+        with pytest.raises(Conflict, match="no operator"):
+            await h.service.add_user("ann", "more", operator=True)
+        assert [u.projects for u in h.service.users() if u.name == "ann"] == [("anns",)]
+
+    house(body)
+
+
 def test_deleting_a_job_forgets_it_and_its_bytes(house: Houses) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")
@@ -366,3 +389,109 @@ def test_a_waiting_job_is_told_why_with_names(house: Houses) -> None:
         assert (await h.service.why(ann, one.id)).reasons == ()
 
     house(body)
+
+
+def test_a_dry_run_wakes_the_companion_of_its_device(house: Callable[..., None]) -> None:
+    """The client sends it to `mock_<rest of the name>`; that worker sleeps until then."""
+    device = DeviceSettings(name="ideal_five", driver="aer", options={"qubits": 5})
+
+    async def body(home: House) -> None:
+        ada = await home.user("bea" if home.service.accounts.has("ada") else "ada")
+        job = await home.submit(ada, job_body("mock_five"))
+        done = await home.ended(ada, job.id)
+        assert (done.state, done.reason) == ("completed", None)
+
+    house(body, body, devices=(device,))
+
+
+def test_a_dry_run_in_a_session_is_refused_with_what_to_do(house: Callable[..., None]) -> None:
+    device = DeviceSettings(name="ideal_five", driver="aer", options={"qubits": 5})
+
+    async def body(home: House) -> None:
+        ada = await home.user("ada")
+        session = await home.service.open_session(ada, device="ideal_five", mode="dedicated", max_time=None)
+        with pytest.raises(BadRequest, match="dry run stands outside of sessions"):
+            await home.submit(ada, job_body("mock_five", session_id=session.id))
+
+    house(body, devices=(device,))
+
+
+def test_r54_one_idempotency_key_makes_one_job_however_many_bodies_come_at_once(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        same = [h.submit(ann, job_body(), idempotency_key="k") for _ in range(3)]
+        other = [h.submit(ann, job_body(tags=[str(i)]), idempotency_key="k") for i in range(3)]
+        answers = await asyncio.gather(*same, *other, return_exceptions=True)
+        assert len({answer.id for answer in answers[:3] if not isinstance(answer, BaseException)}) == 1
+        assert all(isinstance(answer, Conflict) for answer in answers[3:]), answers
+        assert (await h.service.jobs(ann, JobFilter())).count == 1
+
+    house(body)
+
+
+def test_r54_a_key_whose_submit_was_refused_can_be_used_again(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        with pytest.raises(NotFound):
+            await h.submit(ann, job_body("nowhere"), idempotency_key="k")
+        assert (await h.submit(ann, job_body(), idempotency_key="k")).device == "mock"
+
+    house(body)
+
+
+def test_a_deleted_jobs_body_can_be_submitted_again(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        first = await h.submit(ann, job_body(), idempotency_key="k")
+        await h.ended(ann, first.id)
+        await h.service.delete_job(ann, first.id)
+        assert (await h.submit(ann, job_body(), idempotency_key="k")).id != first.id
+
+    house(body)
+
+
+def test_a_refused_first_job_leaves_no_session_open(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        with pytest.raises(BadRequest, match="max_execution_time"):
+            await h.submit(ann, job_body(start_session=True, session_time=60, cost=600))
+        await h.settled()
+        assert [s.state for s in await h.service.sessions(ann, 10)] == ["closed"]
+
+    house(body)
+
+
+def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(house: Houses) -> None:
+    keys: list[str] = []
+    ids: list[str] = []
+
+    async def before(h: House) -> None:
+        keys.append((await h.service.add_user("ann", "anns")).api_key)
+        ann = h.service.accounts.principal(h.service.accounts.by_key(keys[0]) or "", None)
+        for _ in range(2):
+            session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
+            ids.append(session.id)
+        await h.service.close_session(ann, ids[0])
+
+    async def after(h: House) -> None:
+        ann = h.service.accounts.principal(h.service.accounts.by_key(keys[0]) or "", None)
+        for _ in range(2):
+            assert {s.id for s in await h.service.sessions(ann, 10)} == set(ids)
+            for session_id in ids:
+                await h.service.drain_session(ann, session_id)
+                await h.service.close_session(ann, session_id)
+                assert (await h.service.session(ann, session_id)).state == "closed"
+
+    house(before, devices=(QUICK, SLOW))
+    house(after, after, devices=(QUICK,))
+
+
+def test_a_lane_that_breaks_ends_the_service(house: Houses) -> None:
+    """Half an event may be in its memory then, and nothing of it in the store."""
+
+    async def body(h: House) -> None:
+        with pytest.raises(KeyError):
+            h.service.hub.dispatchers["mock"].feed("no event")  # type: ignore[arg-type]
+        assert (await h.service.ready())["ready"] is False
+
+    house(body, broken=KeyError)

@@ -65,6 +65,19 @@ def test_the_table_of_jobs_fits_80_columns(
     assert "ibm_torino" in lines[1]
 
 
+def test_what_is_too_wide_loses_text_and_never_numbers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    job = JOB | {"user": "a-very-long-name-of-a-user", "created": "2026-11-22T11:49:50.000Z"}
+    show.table(show.JOB_COLUMNS, [show.job_row(job, NOW)], empty="none")
+    _, line = capsys.readouterr().out.splitlines()
+    assert len(line) <= 80
+    assert line.endswith("10m 10s  9m 40s  30s")
+    assert "a-very" in line
+    assert JOB["id"] in line
+
+
 def test_an_empty_list_says_so_beside_the_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     show.table(("a",), [], empty="no jobs")
     captured = capsys.readouterr()

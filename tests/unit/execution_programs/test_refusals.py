@@ -6,12 +6,14 @@ import base64
 import io
 import json
 import pickle
+import struct
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from qiskit import qpy
 from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit, QuantumRegister
 from qiskit_ibm_runtime import RuntimeEncoder
 
@@ -59,11 +61,16 @@ def one_parameter() -> QuantumCircuit:
     return made
 
 
-@pytest.mark.parametrize("program", ["executor", "noise-learner", "calibrate", "circuit-runner", ""])
+@pytest.mark.parametrize("program", ["executor", "noise-learner", "circuit-runner", ""])
 def test_programs_that_are_not_run_here_are_named(aer: Machine, program: str) -> None:
     message = refusal(aer, program, b"{}")
     assert repr(program) in message
     assert "sampler and estimator" in message
+
+
+def test_a_user_cannot_calibrate_by_a_job(aer: Machine) -> None:
+    with pytest.raises(JobRefused, match="the program 'calibrate' is not run by aer"):
+        aer.prepare("calibrate", b"{}")
 
 
 @pytest.mark.parametrize(
@@ -266,6 +273,21 @@ def test_control_flow_is_walked(torino: Machine) -> None:
     with made.if_test((made.clbits[0], 1)), made.for_loop(range(2)):
         made.h(2)
     assert "h on qubits (2,)" in refusal(torino, "sampler", sampler_body([made]))
+
+
+def test_a_block_that_does_not_fit_its_instruction_is_refused(aer: Machine) -> None:
+    """QPY states the width of an inner circuit on its own; nothing else looks at bits that nobody uses."""
+    made = QuantumCircuit(2, 2)
+    with made.if_test((made.clbits[0], 1)):
+        made.x(1)
+    stream = io.BytesIO()
+    qpy.dump(made, stream, version=15)
+    content = bytearray(stream.getvalue())
+    inner = content.rindex(struct.pack("!II", 1, 1))
+    struct.pack_into("!I", content, inner + 4, 7)
+    params = {"__type__": "QuantumCircuit", "__value__": packed(bytes(content))}
+    message = refusal(aer, "sampler", body([[params, None, 1]]))
+    assert "a block of 'if_else' has 1 qubits and 7 classical bits, but stands on 1 and 1" in message
 
 
 def test_a_device_without_control_flow_says_so() -> None:

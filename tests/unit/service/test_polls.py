@@ -98,6 +98,36 @@ def test_looking_once_at_each_of_a_hundred_waiting_jobs_is_not_slowed() -> None:
     leap(body)
 
 
+def test_looking_once_at_each_of_a_hundred_short_jobs_is_not_slowed_as_they_end_one_by_one() -> None:
+    """Each job that the program comes to is the running one; all of them together cost the first hold."""
+
+    async def body() -> None:
+        polls, jobs = Polls(2.0), [record() for _ in range(100)]
+        for number, job in enumerate(jobs):
+            polls.submitted(job, "ann")
+            after(0.9 * number, lambda job=job: move(job, JobState.RUNNING))  # type: ignore[misc]
+            after(0.9 * number + 0.9, lambda job=job: move(job, JobState.COMPLETED))  # type: ignore[misc]
+        await asyncio.sleep(0.01)
+        spent = [await ask(polls, job, is_next=True) for job in jobs]
+        assert sum(spent) == pytest.approx(1.0)
+        assert max(spent) < 0.9
+
+    leap(body)
+
+
+def test_each_iteration_of_a_loop_has_a_first_hold_of_its_own() -> None:
+    async def body() -> None:
+        polls = Polls(2.0)
+        for _ in range(20):
+            job = record(JobState.RUNNING)
+            polls.submitted(job, "ann")
+            after(0.8, lambda job=job: move(job, JobState.COMPLETED))  # type: ignore[misc]
+            assert await ask(polls, job) == pytest.approx(0.8)
+            await asyncio.sleep(0.05)
+
+    leap(body)
+
+
 def test_a_waiting_loop_is_held_until_the_state_changes_or_two_seconds_are_over() -> None:
     async def body() -> None:
         polls, job = Polls(2.0), record()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from sojourn.core import Mode
@@ -17,7 +17,7 @@ from sojourn.store import JobMeta, Store, Unit
 from sojourn.store import tables as t
 from sojourn.store.engine import sqlite_engine
 from sojourn.store.migrate import HEAD, MIGRATIONS, SchemaTooNew, current, upgrade
-from sojourn.store.store import JobQuery
+from sojourn.store.store import JobQuery, _conditions
 from tests.unit.core.world import World
 
 Run = Callable[[Callable[[Store], Awaitable[None]]], None]
@@ -167,6 +167,22 @@ def test_acts_follow_commits_in_their_order_even_when_nobody_waits(run: Run) -> 
     run(body)
 
 
+def test_an_act_that_fails_is_told_to_its_caller_and_those_behind_it_are_served(run: Run) -> None:
+    async def body(store: Store) -> None:
+        acts: list[int] = []
+
+        def act(number: int) -> None:
+            if number == 1:
+                raise ValueError("no")
+            acts.append(number)
+
+        done = [store.write(lambda _, n=n: n, act) for n in range(3)]  # type: ignore[misc]
+        answers = await asyncio.gather(*done, return_exceptions=True)
+        assert (answers[0], type(answers[1]), answers[2], acts) == (0, ValueError, 2, [0, 2])
+
+    run(body)
+
+
 def test_the_list_counts_all_that_match_and_pages_through_them(run: Run) -> None:
     async def body(store: Store) -> None:
         world = World()
@@ -180,6 +196,29 @@ def test_the_list_counts_all_that_match_and_pages_through_them(run: Run) -> None
         await store.set_tags("a2", ["odd"])
         _, count = await store.jobs(JobQuery(tags=("odd",)), limit=1, offset=0, ascending=True)
         assert count == 5
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (JobQuery(user="ann", project="ann", pending=True), "ix_jobs_live"),
+        (JobQuery(user="ann", project="ann", session_id="s"), "ix_jobs_session"),
+        (JobQuery(user="ann", project="ann", tags=("x",)), "ix_job_tags_tag"),
+        (JobQuery(user="ann", project="ann", program="sampler"), "ix_jobs_owner"),
+    ],
+)
+def test_a_list_of_few_jobs_does_not_walk_through_all_jobs(run: Run, query: JobQuery, index: str) -> None:
+    async def body(store: Store) -> None:
+        def plan(connection: Connection) -> str:
+            listed = select(t.jobs).where(*_conditions(query)).order_by(t.jobs.c.seq.desc()).limit(10)
+            text = str(listed.compile(connection, compile_kwargs={"literal_binds": True}))
+            return " ".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+
+        found = await store.read(plan)
+        assert index in found
+        assert "SCAN jobs USING INDEX sqlite_autoindex" not in found
 
     run(body)
 
