@@ -83,6 +83,8 @@ def test_devices_are_shown(server: Embedded) -> None:
     (device,) = data(server, "devices")["devices"]  # type: ignore[misc]
     assert (device["name"], device["num_qubits"], device["operational"]) == ("bench", 5, True)
     assert "bench" in sojourn(server, "devices").stdout
+    assert data(server, "devices", "show", "bench")["name"] == "bench"
+    assert "bench" in sojourn(server, "devices", "show", "bench").stdout
 
 
 def test_a_job_and_a_session_are_listed_and_shown_with_their_story(server: Embedded) -> None:

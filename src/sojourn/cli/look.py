@@ -12,14 +12,24 @@ from sojourn.cli import show
 from sojourn.cli.api import Api
 from sojourn.cli.options import Config, Data, Json, Token, Url, where
 
+devices_app = typer.Typer(help="Look at devices.")
+_Device = Annotated[str, typer.Argument(metavar="DEVICE", help="Name of the device.")]
 sessions_app = typer.Typer(help="Look at sessions and batches, and end them.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the session.")]
 
 
+@devices_app.callback(invoke_without_command=True)
 def devices(
-    url: Url = None, token: Token = None, config: Config = None, data: Data = None, json: Json = False
+    context: typer.Context,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
 ) -> None:
     """List the devices: what they are, who has them, who waits."""
+    if context.invoked_subcommand is not None:
+        return
     answer = Api.of(where(url, token, config, data)).get("/devices")
     if json:
         show.as_json(answer)
@@ -31,6 +41,23 @@ def devices(
             show.line(show.device_state(device))
         if device["phase"] == "failed":
             show.line(f"{device['name']}: {device['reason'] or device['message']}")
+
+
+@devices_app.command("show")
+def show_device(
+    device: _Device,
+    url: Url = None,
+    token: Token = None,
+    config: Config = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Show one device."""
+    found = Api.of(where(url, token, config, data)).get(f"/devices/{quote(device, safe='')}")
+    if json:
+        show.as_json(found)
+        return
+    show.facts([(name.replace("_", " "), value) for name, value in found.items()])
 
 
 @sessions_app.callback(invoke_without_command=True)

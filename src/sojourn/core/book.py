@@ -6,15 +6,17 @@ Owns every state change: nothing else writes `state`. Decides nothing about poli
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from copy import copy
 from enum import IntEnum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from sojourn.core.effects import Charge, ChargeKind, Effect, JobChanged, SessionChanged
 from sojourn.core.model import Job, JobState, Session, SessionState
 from sojourn.core.transitions import JOB, SESSION, IllegalTransition
 
 STORY_LENGTH = 32
+FEW_DEADLINES = 128
 
 
 class Due(IntEnum):
@@ -33,9 +35,20 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Due, str]] = []
+        self._tidy_at = FEW_DEADLINES
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def push(self, at: float, due: Due, entity: str) -> None:
         heappush(self._heap, (at, due, entity))
+
+    def tidy(self, stands: Callable[[float, Due, str], bool]) -> None:
+        """Drop void entries once there are many; those behind a far-off deadline would stay for days."""
+        if len(self._heap) >= self._tidy_at:
+            self._heap = [entry for entry in self._heap if stands(*entry)]
+            heapify(self._heap)
+            self._tidy_at = max(FEW_DEADLINES, 2 * len(self._heap))
 
     def peek(self) -> tuple[float, Due, str] | None:
         return self._heap[0] if self._heap else None

@@ -103,6 +103,7 @@ class Lane:
         return min((at for at in (due, released) if at is not None), default=None)
 
     def _next_due(self) -> float | None:
+        self.book.deadlines.tidy(self._stands)
         while (top := self.book.deadlines.peek()) is not None:
             if self._stands(*top):
                 return top[0]

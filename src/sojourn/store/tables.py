@@ -152,6 +152,7 @@ jobs = Table(
         postgresql_where=text("state IN ('accepted', 'queued', 'running')"),
     ),
     Index("ix_jobs_owner", "user_id", "project_id", "seq"),
+    Index("ix_jobs_accepted", "accepted_at"),
     Index("ix_jobs_session", "session_id"),
     Index("ix_jobs_params", "params_hash"),
     Index("ix_jobs_result", "result_hash"),

@@ -328,3 +328,29 @@ def test_a_run_that_was_stopped_from_outside_is_run_again_or_fails_as_the_profil
     world.finish("a1", ev.Outcome.STOPPED)
     assert world.running == "a1"
     assert world.jobs["a1"].attempt == 2
+
+
+def test_reminders_of_jobs_that_have_ended_do_not_pile_up_behind_a_far_deadline(world: World) -> None:
+    world.open("A", max_time=20_000.0)
+    world.submit("root", "ann", "A")
+    world.finish("root")
+    for i in range(1000):
+        world.submit(f"a{i}", "ann", "A", limit=10_800.0)
+        world.run_for(0.001, f"a{i}")
+    assert len(world.lane.book.deadlines) < 300
+    assert world.lane.next_deadline() == world.sessions["A"].ttl_at
+
+
+def test_r34_a_job_that_outlived_its_session_is_not_charged_to_it(world: World) -> None:
+    world.open("A")
+    world.submit("root", "ann", "A")
+    world.run_for(1, "root")
+    world.submit("a2", "ann", "A", prepared=False)
+    world.close("A")
+    world.prepare("a2")
+    world.run_for(5, "a2")
+    assert [(c.job_id, c.session_id) for c in world.charges if c.kind == "job"] == [
+        ("root", "A"),
+        ("a2", None),
+    ]
+    assert world.sessions["A"].usage(world.now) == 1.0

@@ -176,6 +176,7 @@ def upgrade() -> None:
         )
         batch_op.create_index("ix_jobs_logs", ["logs_hash"], unique=False)
         batch_op.create_index("ix_jobs_owner", ["user_id", "project_id", "seq"], unique=False)
+        batch_op.create_index("ix_jobs_accepted", ["accepted_at"], unique=False)
         batch_op.create_index("ix_jobs_params", ["params_hash"], unique=False)
         batch_op.create_index("ix_jobs_result", ["result_hash"], unique=False)
         batch_op.create_index("ix_jobs_session", ["session_id"], unique=False)
