@@ -47,6 +47,18 @@ class Interpreter:
     def zygote_pid(self) -> int | None:
         return self._zygote.pid if self._zygote is not None and self._zygote.alive else None
 
+    def _forked(self, process: WorkerProcess, sock: int, output: int, drivers: tuple[str, ...]) -> bool:
+        """Have the zygote make the worker; False when there is none that could."""
+        zygote = self._usable_zygote()
+        if zygote is None:
+            return False
+        try:
+            # Its second try goes without the drivers: one of them may be what kills it.
+            zygote.fork(process, sock, output, () if self._early_deaths else drivers)
+        except ConnectionError:  # it has just died, and its death is not reported yet
+            return False
+        return True
+
     async def launch(self, name: str, drivers: tuple[str, ...]) -> WorkerProcess:
         """A new process, connected; its `Hello` is on the way. Raises `LaunchFailed`.
 
@@ -60,11 +72,7 @@ class Interpreter:
         process = WorkerProcess(loop, name, Output(loop, name, read))
         try:
             await loop.create_unix_connection(lambda: process, sock=ours)
-            zygote = self._usable_zygote()
-            if zygote is not None:
-                # Its second try goes without the drivers: one of them may be what kills it.
-                zygote.fork(process, theirs.fileno(), write, () if self._early_deaths else drivers)
-            else:
+            if not self._forked(process, theirs.fileno(), write, drivers):
                 start_worker(self.python, process, theirs.fileno(), write)
         except BaseException as error:
             ours.close()
