@@ -282,14 +282,15 @@ class LimitsSettings(_Section):
         description="Longest time that a job may ask for and run, in seconds; the profile's own limit always "
         "holds.",
     )
+    # An honest client that only submits and fetches as fast as the server answers must stay below it.
     request_rate: _Number = Field(
-        default=500.0,
+        default=5000.0,
         ge=0,
         description="Requests of one user in one project, per second in the long run. A status poll counts "
         "for a tenth.",
     )
     request_burst: _Whole = Field(
-        default=2000, ge=1, description="Requests that may come at once before `request_rate` holds."
+        default=10000, ge=1, description="Requests that may come at once before `request_rate` holds."
     )
 
 

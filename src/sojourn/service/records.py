@@ -33,6 +33,7 @@ class Told:
     answered: float | None = None
     first_poll: float | None = None
     submitted: float = 0.0
+    in_a_row: int = 0  # questions without a pause
 
 
 @dataclass(slots=True, eq=False)

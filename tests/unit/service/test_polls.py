@@ -160,9 +160,20 @@ def test_asking_for_several_facts_of_a_waiting_job_in_a_row_is_not_slowed() -> N
     async def body() -> None:
         polls, job = Polls(2.0), record()
         polls.submitted(job, "ann")
-        for _ in range(10):
+        for _ in range(5):
             assert await ask(polls, job) == 0.0
             await asyncio.sleep(0.005)
+
+    leap(body)
+
+
+def test_a_loop_without_a_pause_is_held_like_any_other() -> None:
+    async def body() -> None:
+        polls, job = Polls(2.0), record()
+        polls.submitted(job, "ann")
+        waits = [await ask(polls, job) for _ in range(8)]
+        assert waits[:5] == [0.0] * 5
+        assert waits[5:] == pytest.approx([2.0] * 3)
 
     leap(body)
 
