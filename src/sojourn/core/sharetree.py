@@ -58,7 +58,9 @@ class Node:
         "weight",
     )
 
-    def __init__(self, level: Level, name: str, parent: Node | None, weight: float) -> None:
+    def __init__(
+        self, level: Level = "root", name: str = "", parent: Node | None = None, weight: float = 1.0
+    ) -> None:
         self.level: Level = level
         self.name = name
         self.parent = parent
