@@ -141,7 +141,7 @@ class Limits:
     def own_limit(self, who: Principal, body: Body, profile: Profile) -> float | None:
         """The job's max_execution_time; the project's longest one for a job that could run longer.
 
-        Nobody has asked for that one, so it is no reason to refuse the job in a session that is shorter (R20).
+        Nobody has asked for that one, so it is no reason to refuse the job in a shorter session (R20).
         """
         if body.cost is not None:
             return float(body.cost)

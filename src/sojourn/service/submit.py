@@ -70,8 +70,8 @@ def parse(data: bytes) -> Body:
         )
     if body.session_time is not None and not 0 < body.session_time <= MAX_SESSION_TIME:
         raise BadRequest(
-            f"session_time is {body.session_time} s; it must be at least 1 s, and not more than what the device "
-            "allows to a session. Leave it out for the default.",
+            f"session_time is {body.session_time} s; it must be at least 1 s, and not more than what "
+            "the device allows to a session. Leave it out for the default.",
             code=1219,
         )
     if body.log_level is not None and len(body.log_level) > MAX_LOG_LEVEL:

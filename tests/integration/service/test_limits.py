@@ -168,7 +168,7 @@ def test_r20_a_limit_that_nobody_asked_for_is_no_reason_to_refuse_a_job_in_a_sho
         ):
             job = await h.submit(ann, job_body("mock", **more))
             assert (await h.service.job(ann, job.id)).limit == limit
-        with pytest.raises(BadRequest, match="25 s but session .* at most 20 s"):
+        with pytest.raises(BadRequest, match=r"25 s but session .* at most 20 s"):
             await h.submit(ann, job_body("mock", session_id=short.id, cost=25))
 
     house(body, sections={"limits": {"execution_seconds": 30}})
