@@ -12,6 +12,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from sojourn.config import DeviceSettings
+from sojourn.core.words import at_time
 from sojourn.service.accounts import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.reservations import ReservationView
@@ -64,7 +65,8 @@ def test_a_paused_device_accepts_and_starts_nothing_also_after_a_restart(house: 
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         assert await state(h, ann, waiting[0]) == "queued"
         device = h.service.device("mock")
-        assert (device.operational, device.message) == (False, f"{mode}: new fridge")
+        assert not device.operational
+        assert device.message == f"{mode}: new fridge (expected until {at_time(h.clock.now() + HOUR)})"
         assert (device.state.name, device.state.by) == (mode, "operator")
         assert device.state.until == h.clock.now() + HOUR
         h.clock.advance(2 * HOUR)  # the expected end is only expected
