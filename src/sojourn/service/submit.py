@@ -98,8 +98,8 @@ def check_tags(tags: Any) -> tuple[str, ...]:
     for tag in unique:
         if not 0 < len(tag) <= MAX_TAG_LENGTH:
             raise BadRequest(f"A tag has 1 to {MAX_TAG_LENGTH} characters; {tag[:20]!r}… has {len(tag)}.")
-        if "\0" in tag:  # no text of PostgreSQL
-            raise BadRequest(f"A tag is a text without NUL characters; {tag!r} has one.")
+        if not tag.isprintable():  # operators see it on their terminals; NUL is no text of PostgreSQL either
+            raise BadRequest(f"A tag is a text of printable characters; {tag!r} has others.")
     return unique
 
 
