@@ -148,6 +148,19 @@ def test_a_calibration_is_a_system_job_that_nobody_pays_and_users_do_not_see(hou
     house(body)
 
 
+def test_a_calibration_that_waits_is_answered_with_its_place(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body("slow"))
+        await h.running(ann, job.id)
+        asked = await h.service.calibrate(operator(h), "slow")
+        assert (asked.state, asked.position) == ("queued", 1)  # behind the one that runs (R11)
+        assert (await h.service.why(operator(h), asked.id)).position == 1
+        assert (await h.service.job(operator(h), asked.id)).position == 1
+
+    house(body)
+
+
 def test_there_are_never_two_pending_calibrations_of_a_device(house: Houses) -> None:
     async def body(h: House) -> None:
         await h.service.halt_device(operator(h), "mock", "paused")
