@@ -115,11 +115,10 @@ class Hub:
         if record.job.state is not JobState.QUEUED:
             return None
         lane = self.dispatchers[record.device].lane
-        try:
-            ahead = lane.order().index(record.job.id)
-        except ValueError:  # it has just started; the commit is under way
+        ahead = lane.ahead(record.job.id)
+        if ahead is None:  # it has just started; the commit is under way
             return 0
-        return ahead + (lane.running is not None)
+        return len(ahead) + (lane.running is not None)
 
     def session_view(self, record: SessionRecord) -> SessionView:
         session, now = record.session, self.clock.now()
