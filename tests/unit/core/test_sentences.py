@@ -12,6 +12,7 @@ from sojourn.core.model import HaltMode, JobState, SessionState
 from sojourn.core.profile import IBM2026
 from sojourn.core.shares import ProjectShare
 from sojourn.core.transitions import IllegalTransition
+from sojourn.core.words import seconds
 from tests.unit.core.world import World
 
 HOUR = 3600.0
@@ -29,6 +30,11 @@ def ended(world: World, name: str) -> tuple[str | None, int | None]:
 
 def warned(world: World, what: str = "job", length: float | None = 60.0, project: str = "ann") -> list[str]:
     return list(world.lane.warnings(what, length, project))
+
+
+def test_seconds_are_plain_numbers_also_when_they_are_many() -> None:
+    said = [seconds(n) for n in (0.0, 2.5, 600.0, 28_801.0, 999_999.0, 1e6, 2_419_200.4)]
+    assert said == ["0 s", "2.5 s", "600 s", "28801 s", "999999 s", "1000000 s", "2419200 s"]
 
 
 # jobs
