@@ -31,7 +31,6 @@ class Run:
 
     job_id: str
     attempt: int
-    kind: JobKind
     session_id: str | None
     limit_at: float | None
 
@@ -138,7 +137,7 @@ class Lane:
             if job.state is JobState.QUEUED:
                 self.queues.add(job)
             elif job.state is JobState.RUNNING:
-                self.run = Run(job.id, job.attempt, job.kind, job.session_id, None)
+                self.run = Run(job.id, job.attempt, job.session_id, None)
                 lost.append(ev.RunEnded(job.id, job.attempt, ev.Outcome.LOST))
         return lost
 
@@ -418,7 +417,7 @@ class Lane:
         self.book.move_job(job, JobState.RUNNING, now, "selected")
         self._sessions.started(job, now)
         session_id = None if job.detached else job.session_id
-        self.run = Run(job.id, job.attempt, job.kind, session_id, now + job.limit)
+        self.run = Run(job.id, job.attempt, session_id, now + job.limit)
         self.book.deadlines.push(now + job.limit, Due.RUN_LIMIT, job.id)
         self.book.effects.append(Start(job.id, job.attempt))
 
