@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sojourn.config import Settings
+from sojourn.core.explain import line
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import JobState
 from sojourn.execution.fleet import Fleet
@@ -116,7 +117,7 @@ class Hub:
             return None
         lane = self.dispatchers[record.device].lane
         try:
-            ahead = lane.order().index(record.job.id)
+            ahead = line(lane).index(record.job.id)
         except ValueError:  # it has just started; the commit is under way
             return 0
         return ahead + (lane.running is not None)
