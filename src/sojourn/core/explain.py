@@ -326,7 +326,7 @@ def _of_queue(lane: Lane, job: Job, ahead: list[Job]) -> list[Reason]:
 def _over_share(lane: Lane, job: Job) -> float:
     """The project's part of what the waiting projects have used, over the part that it is entitled to.
 
-    Entitled to: its account's weight among the accounts that wait, times its own among that account's projects.
+    That is its account's weight among the accounts that wait, times its own among that account's projects.
     """
     shares, waiting = lane.fair.shares, {w.project for w in lane.fair.waiting.values()}
     accounts = {shares.project(p).account for p in waiting}
