@@ -1,0 +1,137 @@
+"""The canonical form of small worlds forgets nothing: worlds of one form answer alike, whatever happens next.
+
+Alike: the same moves, the same effects and worlds of one form again, up to the names of the users and the
+time of day. Step by step this carries on for ever: a search that goes on from one of them only has seen all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sojourn.core.calendar import WindowMode
+from sojourn.core.effects import (
+    Charge,
+    Effect,
+    JobChanged,
+    Rejected,
+    ReservationChanged,
+    SessionChanged,
+    Start,
+    Stop,
+)
+from tests.proofs.tiny import Move, Tiny, called, unpack
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+MOST = 20_000 if NIGHTLY else 700
+EVERY = 3 if NIGHTLY else 7
+
+D, P = WindowMode.DEDICATED, WindowMode.PRIORITY
+WORLDS = [
+    ("open first close drain cancel end lose time", 3, D),
+    ("open first second end time", 3, D),
+    ("open first plain book end time", 3, D),
+    ("open first plain book cancel end time", 3, P),
+    ("open first plain system book cancel close drain end lose time", 3, D),
+]
+
+
+def twins(start: Tiny, most: int, every: int) -> Iterator[tuple[Tiny, Tiny]]:
+    """Two ways to the same form, for one of `every` steps that led to a form again."""
+    first = {start.digest(): start.pack()}
+    level = list(first.values())
+    again = 0
+    while level and len(first) < most:
+        following = []
+        for packed in level:
+            for number, move in enumerate(unpack(packed).moves()):
+                world = unpack(packed)
+                world.make(move, number)
+                digest = world.digest()
+                if digest not in first:
+                    first[digest] = world.pack()
+                    following.append(first[digest])
+                    continue
+                again += 1
+                if again % every == 0:
+                    yield unpack(first[digest]), world
+        level = following
+
+
+def answers(world: Tiny) -> dict[Move, tuple[list[tuple[Any, ...]], tuple[Any, ...]]]:
+    """To each move, in the names of the form, the effects and the form of the world after it."""
+    names = world.canonical()[1]
+    packed = world.pack()
+    found = {}
+    for move in world.moves():
+        after = unpack(packed)
+        effects = after.make(move)
+        found[tuple(called(str(word), names) for word in move)] = (
+            # in no order: what happens to two sessions at one instant goes by their names
+            sorted((told(effect, names, after.now) for effect in effects), key=repr),
+            after.form(),
+        )
+    return found
+
+
+def told(effect: Effect, names: str, now: float) -> tuple[Any, ...]:
+    """An effect without names, texts, numbers of jobs and the time of day."""
+
+    def left(at: float | None) -> float | None:
+        return None if at is None else at - now
+
+    match effect:
+        case JobChanged(job, before, at, cause):
+            own: tuple[Any, ...] = (called(job.id, names), before, job.state, job.detached, job.charged)
+            return *own, job.reason_code, left(job.cache_expires_at), left(at), cause
+        case SessionChanged(s, before, at, cause):
+            own = (called(s.id, names), before, s.state, s.accepting, s.window, s.ttl_left)
+            clocks = tuple(map(left, (s.ends_at, s.ttl_at, s.unused_at, s.hold_since, s.running_since)))
+            return *own, *clocks, left(at), cause
+        case Charge():
+            who = tuple(called(x or "", names) for x in (effect.user, effect.job_id, effect.session_id))
+            return effect.kind, *who, left(effect.start), left(effect.end)
+        case ReservationChanged(window, state, at):
+            return called(window.project, names), state, left(window.start), left(window.idle_since), left(at)
+        case Start() | Stop():
+            return type(effect).__name__, called(effect.job_id, names)
+        case Rejected():
+            return "rejected", effect.code
+        case _:
+            raise AssertionError(effect)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("menu", "until", "mode"), WORLDS)
+def test_worlds_of_one_form_answer_alike(menu: str, until: int, mode: WindowMode) -> None:
+    compared = 0
+    for one, other in twins(Tiny(float(until), menu, mode), MOST, EVERY):
+        assert answers(one) == answers(other), f"{one.path!r} and {other.path!r}"
+        compared += 1
+    assert compared > 50
+    print(f"\n{compared:,} pairs of worlds of one form answered alike")
+
+
+class Forgetful(Tiny):
+    """A world whose form lacks one thing: the test above would notice."""
+
+    def __init__(self, part: tuple[int, ...], *more: Any) -> None:
+        self.part = part
+        super().__init__(*more)
+
+    def canonical(self) -> tuple[tuple[Any, ...], str]:
+        form, names = super().canonical()
+        return without(form, self.part), names
+
+
+def without(form: Any, part: tuple[int, ...]) -> Any:
+    """The form with one entry of it blank; -1 is each entry, on that level."""
+    if not part:
+        return None
+    if not isinstance(form, tuple) or (part[0] >= len(form)):
+        return form
+    at, *rest = part
+    return tuple(without(x, tuple(rest)) if at in (-1, i) else x for i, x in enumerate(form))
