@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 
@@ -104,7 +105,9 @@ def faded(s: Snapshot, until: float, seconds: float, now: float) -> float:
     """What a charge still counts, in nanoseconds."""
     if s.profile.half_life is not None:
         return 1e9 * seconds * 0.5 ** ((now - until) / s.profile.half_life)
-    return round(seconds * 1e9) if until + s.profile.fair_share_window > now else 0
+    window = s.profile.fair_share_window
+    step = max(1.0, window // 672)  # D18: the window is kept in steps
+    return round(seconds * 1e9) if ceil(until / step) * step + window > now else 0
 
 
 @dataclass

@@ -1,4 +1,5 @@
-"""The lane and the naive reference choose the same job in random states; also with a half-life."""
+"""The queue and the naive reference choose the same job in random states: with a window that is kept by the
+second or in steps, with a half-life, and when only some jobs fit before somebody's reservation."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from sojourn.core.calendar import Calendar, Reservation, WindowMode
 from sojourn.core.fairshare import FairShareQueue, Waiting
+from sojourn.core.queues import Queues
 from sojourn.core.shares import ProjectShare, Shares
 from tests.proofs.reference import Snapshot, faded, next_job
 
@@ -17,7 +20,7 @@ WEIGHTS = (0.0, 0.5, 1.0, 1.0, 1.0, 3.0)
 
 
 def random_queue(
-    r: random.Random, half_life: float | None
+    r: random.Random, window: float, half_life: float | None
 ) -> tuple[FairShareQueue, dict[str, SimpleNamespace], list[tuple[float, str, str, float]], float]:
     """A queue after many changes, and the plain rows that say the same."""
     projects = [f"p{i}" for i in range(r.randint(1, 5))]
@@ -30,7 +33,7 @@ def random_queue(
         },
         users={u: r.choice(WEIGHTS) for u in users},
     )
-    fair = FairShareQueue(50.0, half_life, shares)
+    fair = FairShareQueue(window, half_life, shares)
     jobs: dict[str, SimpleNamespace] = {}
     charges: list[tuple[float, str, str, float]] = []
     now = 100.0
@@ -39,14 +42,24 @@ def random_queue(
         match r.randrange(5):
             case 0 | 1:
                 job = SimpleNamespace(
-                    id=f"j{seq}", seq=seq, project=project, user=user, limit=1.0, state="queued", kind="user"
+                    id=f"j{seq}",
+                    seq=seq,
+                    project=project,
+                    user=user,
+                    limit=float(r.randint(1, 9)),
+                    state="queued",
+                    kind="user",
+                    accepted_at=now,
                 )
                 jobs[job.id] = job
-                fair.add(Waiting(seq, job.id, project, user, 1.0))
+                fair.add(waiting(job))
             case 2 if jobs:
-                gone = r.choice(list(jobs))
-                fair.remove(gone)
-                del jobs[gone]
+                gone = r.choice(list(jobs.values()))
+                fair.remove(gone.id)
+                if r.random() < 0.5:  # it comes back, as from a session that lost the device
+                    fair.add(waiting(gone))
+                else:
+                    del jobs[gone.id]
             case 3:
                 # with a half-life no two sums are alike, so that rounding decides nothing
                 seconds = r.uniform(1.0, 9.0) if half_life else float(r.randint(1, 9))
@@ -54,18 +67,22 @@ def random_queue(
                 fair.charge(project, user, seconds, at)
                 charges.append((at, project, user, seconds))
             case 4:
-                now += r.randrange(12)
+                now += r.randrange(max(12, int(window) // 4))
                 fair.expire(now)
     return fair, jobs, charges, now
 
 
-@pytest.mark.parametrize("half_life", [None, 30.0])
+def waiting(job: SimpleNamespace) -> Waiting:
+    return Waiting(job.seq, job.id, job.project, job.user, job.limit)
+
+
+@pytest.mark.parametrize(("window", "half_life"), [(50.0, None), (672 * 4.0, None), (50.0, 30.0)])
 @pytest.mark.timeout(3600)
-def test_the_naive_scheduler_would_pick_the_same(half_life: float | None) -> None:
+def test_the_naive_scheduler_would_pick_the_same(window: float, half_life: float | None) -> None:
     picked = 0
     for seed in range(ROUNDS):
-        fair, jobs, charges, now = random_queue(random.Random(seed), half_life)
-        profile = SimpleNamespace(half_life=half_life, fair_share_window=50.0, system_in_dedicated=True)
+        fair, jobs, charges, now = random_queue(random.Random(seed), window, half_life)
+        profile = SimpleNamespace(half_life=half_life, fair_share_window=window, system_in_dedicated=True)
         plain = Snapshot([], [], [], charges, fair.shares, profile)
         fair.expire(now)
         while True:
@@ -82,3 +99,39 @@ def test_the_naive_scheduler_would_pick_the_same(half_life: float | None) -> Non
         used = sum(faded(plain, at, s, now) for at, p, _, s in charges if p == "p0") / 1e9
         assert fair.used("p0") == pytest.approx(used)
     print(f"\n{picked:,} picks compared")
+
+
+@pytest.mark.parametrize("half_life", [None, 30.0])
+@pytest.mark.timeout(3600)
+def test_r46_the_naive_scheduler_would_pass_over_the_same_jobs(half_life: float | None) -> None:
+    """Before one or two dedicated windows, and inside a priority window."""
+    passed = 0
+    for seed in range(ROUNDS):
+        r = random.Random(seed)
+        fair, jobs, charges, now = random_queue(r, 50.0, half_life)
+        profile = SimpleNamespace(half_life=half_life, fair_share_window=50.0, system_in_dedicated=True)
+        calendar = Calendar()
+        ahead = now
+        for i in range(r.randint(1, 2)):
+            ahead += r.randint(1, 9)
+            calendar.add(Reservation(f"R{i}", r.choice(("p0", "p1")), "u", ahead, ahead + 1.0))
+            ahead += 1.0
+        if r.random() < 0.5:
+            calendar.add(Reservation("P", "p0", "u", now - r.randint(0, 40), now + 0.5, WindowMode.PRIORITY))
+        queues = Queues(fair, calendar, jobs)  # type: ignore[arg-type]
+        plain = Snapshot([], [], list(calendar), charges, fair.shares, profile)
+        while True:
+            plain.jobs = jobs.values()
+            expected = next_job(plain, now)
+            assert queues.next(now) == expected, f"seed {seed}"
+            if expected is None:
+                passed += len(jobs)
+                break
+            fair.remove(expected)
+            del jobs[expected]
+            if jobs and r.random() < 0.3:  # as time passes, less and less fits
+                late = r.choice(list(jobs.values()))
+                fair.charge(late.project, late.user, 1.0, now)
+                charges.append((now, late.project, late.user, 1.0))
+    assert passed > ROUNDS
+    print(f"\n{passed:,} jobs did not fit")

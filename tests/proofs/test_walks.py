@@ -36,7 +36,7 @@ def word(town: Town, r: random.Random) -> None:
         (1, lambda: town.lose(d)),
         (4, lambda: town.ready(d)),
         (1, lambda: town.share(n(4))),
-        (1, lambda: town.restart(d)),
+        (1, lambda: town.restart(d, n(12))),
         (3, lambda: town.tick(d)),
         (3, lambda: town.oversleep(n(12))),
         (40, lambda: town.sleep(n(6))),

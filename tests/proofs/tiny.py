@@ -6,7 +6,6 @@ reservation that either may hold. `Tiny` knows what can happen next, how to be c
 
 from __future__ import annotations
 
-import copyreg
 import pickle
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -333,22 +332,3 @@ def _by_number(constant: Any) -> tuple[Any, ...]:
 
 def _constant(number: int) -> Any:
     return _CONSTANTS[number]
-
-
-# A number instead of a name that has to be looked up at every copy; 0xF0 is where private numbers begin.
-
-_CLASSES = (
-    (__name__, "Tiny", "_lane", "_constant"),
-    ("sojourn.core.lane", "Run"),
-    ("sojourn.core.model", "Job", "JobKind", "JobState", "Mode", "Session", "SessionState"),
-    ("sojourn.core.book", "Book", "Deadlines", "Due"),
-    ("sojourn.core.calendar", "Calendar", "Reservation", "WindowMode", "AfterWindow"),
-    ("sojourn.core.fairshare", "FairShareQueue", "Waiting"),
-    ("sojourn.core.queues", "Queues"),
-    ("sojourn.core.sessions", "Sessions"),
-    ("sojourn.core.windows", "Windows"),
-    ("tests.proofs.witness", "Witness"),
-    ("collections", "deque", "defaultdict"),
-)
-for _number, (_module, _name) in enumerate((m, n) for m, *names in _CLASSES for n in names):
-    copyreg.add_extension(_module, _name, 0xF0 + _number)

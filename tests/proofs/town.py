@@ -266,18 +266,18 @@ class Town:
     def tick(self, d: int) -> None:
         self.do(self.device(d), ev.Tick())
 
-    def restart(self, d: int) -> None:
-        """R55: a new lane from what was committed."""
+    def restart(self, d: int, down: float = 0.0) -> None:
+        """R55: a new lane from what was committed, after the service was down for some time."""
         device = self.device(d)
-        self.do(
-            device, ev.Tick()
-        )  # the last thing that was committed; how long it was down, no lane can know
+        self.do(device, ev.Tick())  # the last thing that was committed
         witness = device.witness
         lane = Lane(device.name, device.profile, witness.shares)
         lost = lane.restore(*deepcopy(witness.restarted()))
         device.lane = lane
         for until, project, user, seconds in sorted(witness.charges):
             lane.fair.charge(project, user, seconds, until)
+        self.do(device, ev.Tick())
+        self.now += down
         for event in (*lost, ev.Tick()):
             self.do(device, event)
 

@@ -12,13 +12,11 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from sojourn.service import times
 from sojourn.service.errors import BadRequest
 
 T = TypeVar("T")
 _SHOWN = 80
-_UNIT = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|s)[a-z]*\.?", re.IGNORECASE)
-_DURATION_TEXT = re.compile(r"\s*(?:\d+(?:\.\d+)?\s*[dhms][a-z]*\.?[\s,]*)+", re.IGNORECASE)
 _LOST_PLUS = re.compile(r" (?=\d\d:?\d\d$)")
 
 
@@ -162,11 +160,7 @@ def duration(value: object, name: str, limit: float) -> float:
         with contextlib.suppress(OverflowError):
             seconds = float(value)
     elif isinstance(value, str):
-        text = value.strip()
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            seconds = float(text)
-        elif _DURATION_TEXT.fullmatch(text):
-            seconds = sum(float(number) * _UNIT[unit.lower()] for number, unit in _DURATION.findall(text))
+        seconds = times.seconds(value)
     if seconds is None or not math.isfinite(seconds) or seconds <= 0:
         raise BadRequest(
             f"Field {name!r} is {shown(value)}; it must be a number of seconds, more than 0 and at "

@@ -9,15 +9,16 @@ from urllib.parse import quote
 import typer
 
 from sojourn.cli import show
-from sojourn.cli.api import Api
-from sojourn.cli.options import Config, Data, Json, Token, Url, where
+from sojourn.cli.asking import Ask, asks
 
 app = typer.Typer(help="Look at jobs, and cancel them.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
 
 
 @app.callback(invoke_without_command=True)
+@asks
 def jobs(
+    ask: Ask,
     context: typer.Context,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="How many, newest first.")] = 20,
     device: Annotated[str | None, typer.Option("--device", "-d", help="Only of this device.")] = None,
@@ -25,20 +26,13 @@ def jobs(
     pending: Annotated[
         bool | None, typer.Option("--pending/--final", help="Only those that have not ended, or that have.")
     ] = None,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """List the jobs, newest first."""
     if context.invoked_subcommand is not None:
         return
     wanted = None if pending is None else str(pending).lower()
-    answer = Api.of(where(url, token, config, data)).get(
-        "/jobs", limit=limit, device=device, session=session, pending=wanted
-    )
-    if json:
+    answer = ask.api.get("/jobs", limit=limit, device=device, session=session, pending=wanted)
+    if ask.json:
         show.as_json(answer)
         return
     now = datetime.now(UTC)
@@ -48,20 +42,17 @@ def jobs(
 
 
 @app.command("show")
+@asks
 def show_(
+    ask: Ask,
     job_id: _Id,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Show one job and everything that happened to it."""
-    api = Api.of(where(url, token, config, data))
+    api = ask.api
     path = f"/jobs/{quote(job_id, safe='')}"
     job = api.get(path)
     story = api.get(f"{path}/story")["story"]
-    if json:
+    if ask.json:
         show.as_json({**job, "story": story})
         return
     now = datetime.now(UTC)
@@ -96,17 +87,14 @@ def show_(
 
 
 @app.command("cancel")
+@asks
 def cancel(
+    ask: Ask,
     job_id: _Id,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Cancel a job in any state before its end."""
-    job = Api.of(where(url, token, config, data)).post(f"/jobs/{quote(job_id, safe='')}/cancel")
-    if json:
+    job = ask.api.post(f"/jobs/{quote(job_id, safe='')}/cancel")
+    if ask.json:
         show.as_json(job)
     else:
         show.line(f"{job_id} is {job['state']}")

@@ -9,8 +9,7 @@ from urllib.parse import quote
 import typer
 
 from sojourn.cli import show
-from sojourn.cli.api import Api
-from sojourn.cli.options import Config, Data, Json, Token, Url, where
+from sojourn.cli.asking import Ask, asks
 
 devices_app = typer.Typer(help="Look at devices.")
 _Device = Annotated[str, typer.Argument(metavar="DEVICE", help="Name of the device.")]
@@ -19,19 +18,16 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the session.")]
 
 
 @devices_app.callback(invoke_without_command=True)
+@asks
 def devices(
+    ask: Ask,
     context: typer.Context,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """List the devices: what they are, who has them, who waits."""
     if context.invoked_subcommand is not None:
         return
-    answer = Api.of(where(url, token, config, data)).get("/devices")
-    if json:
+    answer = ask.api.get("/devices")
+    if ask.json:
         show.as_json(answer)
         return
     rows = [show.device_row(device) for device in answer["devices"]]
@@ -44,37 +40,31 @@ def devices(
 
 
 @devices_app.command("show")
+@asks
 def show_device(
+    ask: Ask,
     device: _Device,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Show one device."""
-    found = Api.of(where(url, token, config, data)).get(f"/devices/{quote(device, safe='')}")
-    if json:
+    found = ask.api.get(f"/devices/{quote(device, safe='')}")
+    if ask.json:
         show.as_json(found)
         return
     show.facts([(name.replace("_", " "), value) for name, value in found.items()])
 
 
 @sessions_app.callback(invoke_without_command=True)
+@asks
 def sessions(
+    ask: Ask,
     context: typer.Context,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="How many, newest first.")] = 20,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """List the sessions, newest first."""
     if context.invoked_subcommand is not None:
         return
-    answer = Api.of(where(url, token, config, data)).get("/sessions", limit=limit)
-    if json:
+    answer = ask.api.get("/sessions", limit=limit)
+    if ask.json:
         show.as_json(answer)
         return
     now = datetime.now(UTC)
@@ -83,17 +73,14 @@ def sessions(
 
 
 @sessions_app.command("show")
+@asks
 def show_(
+    ask: Ask,
     session_id: _Id,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Show one session."""
-    session = Api.of(where(url, token, config, data)).get(f"/sessions/{quote(session_id, safe='')}")
-    if json:
+    session = ask.api.get(f"/sessions/{quote(session_id, safe='')}")
+    if ask.json:
         show.as_json(session)
         return
     show.facts(
@@ -119,19 +106,16 @@ def show_(
 
 
 @sessions_app.command("close")
+@asks
 def close(
+    ask: Ask,
     session_id: _Id,
     drain: Annotated[bool, typer.Option("--drain", help="Let the jobs that it has finish first.")] = False,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """End a session now: its queued jobs fail, the running one finishes."""
     verb = "drain" if drain else "close"
-    session = Api.of(where(url, token, config, data)).post(f"/sessions/{quote(session_id, safe='')}/{verb}")
-    if json:
+    session = ask.api.post(f"/sessions/{quote(session_id, safe='')}/{verb}")
+    if ask.json:
         show.as_json(session)
     else:
         show.line(f"{session_id} is {session['state']}")

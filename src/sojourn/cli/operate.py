@@ -8,8 +8,7 @@ from urllib.parse import quote
 import typer
 
 from sojourn.cli import show
-from sojourn.cli.api import Api
-from sojourn.cli.options import Config, Data, Json, Token, Url, where
+from sojourn.cli.asking import Ask, asks
 
 _Device = Annotated[str, typer.Argument(metavar="DEVICE", help="Name of the device.")]
 _Message = Annotated[str, typer.Option("--message", "-m", help="Why; users see it.")]
@@ -18,89 +17,71 @@ _Until = Annotated[
 ]
 
 
+@asks
 def pause(
+    ask: Ask,
     device: _Device,
     message: _Message = "",
     until: _Until = None,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Start no more jobs on a device; jobs are accepted and wait."""
-    _halt(Api.of(where(url, token, config, data)), device, "pause", message, until, json)
+    _halt(ask, device, "pause", message, until)
 
 
+@asks
 def drain(
+    ask: Ask,
     device: _Device,
     message: _Message = "",
     until: _Until = None,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Accept no more jobs and sessions on a device; those it has run."""
-    _halt(Api.of(where(url, token, config, data)), device, "drain", message, until, json)
+    _halt(ask, device, "drain", message, until)
 
 
+@asks
 def maintain(
+    ask: Ask,
     device: _Device,
     message: _Message = "",
     until: _Until = None,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Take a device into maintenance: like a pause, under another name."""
-    _halt(Api.of(where(url, token, config, data)), device, "maintain", message, until, json)
+    _halt(ask, device, "maintain", message, until)
 
 
+@asks
 def resume(
+    ask: Ask,
     device: _Device,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Put a device online again."""
-    answer = Api.of(where(url, token, config, data)).post(_path(device, "resume"))
-    _show(answer, json)
+    answer = ask.api.post(_path(device, "resume"))
+    _show(answer, ask.json)
 
 
+@asks
 def calibrate(
+    ask: Ask,
     device: _Device,
     message: _Message = "",
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Queue a calibration of a device; it goes before all other jobs."""
-    job = Api.of(where(url, token, config, data)).post(_path(device, "calibrate"), {"message": message})
-    if json:
+    job = ask.api.post(_path(device, "calibrate"), {"message": message})
+    if ask.json:
         show.as_json(job)
     else:
         show.line(f"{device} is calibrated by job {job['id']}, which is {job['state']}")
 
 
+@asks
 def calibrations(
+    ask: Ask,
     device: _Device,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """List a device's calibrations, the newest first."""
-    answer = Api.of(where(url, token, config, data)).get(_path(device, "calibrations"))
-    if json:
+    answer = ask.api.get(_path(device, "calibrations"))
+    if ask.json:
         show.as_json(answer)
         return
     rows = [[c["id"], show.utc(c["at"]), c["job"], c["present"]] for c in answer["calibrations"]]
@@ -109,8 +90,8 @@ def calibrations(
     )
 
 
-def _halt(api: Api, device: str, verb: str, message: str, until: str | None, json: bool) -> None:
-    _show(api.post(_path(device, verb), {"message": message, "until": until}), json)
+def _halt(ask: Ask, device: str, verb: str, message: str, until: str | None) -> None:
+    _show(ask.api.post(_path(device, verb), {"message": message, "until": until}), ask.json)
 
 
 def _path(device: str, verb: str) -> str:

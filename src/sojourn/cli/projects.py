@@ -10,9 +10,8 @@ from urllib.parse import quote
 import typer
 
 from sojourn.cli import show
-from sojourn.cli.api import Api
+from sojourn.cli.asking import Ask, asks
 from sojourn.cli.errors import CliError
-from sojourn.cli.options import Config, Data, Json, Token, Url, where
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,12 +39,13 @@ _Limit = Annotated[
 
 
 @app.command("list")
+@asks
 def list_(
-    url: Url = None, token: Token = None, config: Config = None, data: Data = None, json: Json = False
+    ask: Ask,
 ) -> None:
     """List the projects: their weights, what they have used, who waits."""
-    answer = Api.of(where(url, token, config, data)).get("/projects")
-    if json:
+    answer = ask.api.get("/projects")
+    if ask.json:
         show.as_json(answer)
         return
     rows = [
@@ -68,39 +68,35 @@ def list_(
 
 
 @app.command("show")
+@asks
 def show_(
+    ask: Ask,
     name: _Name,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Show one project with its users and the limits that hold."""
-    _print(Api.of(where(url, token, config, data)).get(f"/projects/{quote(name, safe='')}"), json)
+    _print(ask.api.get(f"/projects/{quote(name, safe='')}"), ask.json)
 
 
 @app.command("add")
+@asks
 def add(
+    ask: Ask,
     name: _Name,
     account: _Account = None,
     weight: _Weight = None,
     allocation: _Allocation = None,
     plan: _PlanOption = None,
     limit: _Limit = None,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Make a project ahead of its first user."""
     body = {"name": name, **_change(account, weight, allocation, plan, limit)}
-    _print(Api.of(where(url, token, config, data)).post("/projects", body), json)
+    _print(ask.api.post("/projects", body), ask.json)
 
 
 @app.command("set")
+@asks
 def set_(
+    ask: Ask,
     name: _Name,
     account: _Account = None,
     weight: _Weight = None,
@@ -117,11 +113,6 @@ def set_(
     no_admin: Annotated[
         list[str] | None, typer.Option("--no-admin", metavar="USER", help="May do so no more.")
     ] = None,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Change a project; holds at once, for waiting jobs too."""
     members: dict[str, dict[str, Any]] = {}
@@ -135,25 +126,22 @@ def set_(
         body["members"] = members
     if not body:
         raise CliError("nothing to change; `sojourn projects set --help` lists what can be")
-    _print(Api.of(where(url, token, config, data)).patch(f"/projects/{quote(name, safe='')}", body), json)
+    _print(ask.api.patch(f"/projects/{quote(name, safe='')}", body), ask.json)
 
 
 @app.command("account")
+@asks
 def account_(
+    ask: Ask,
     name: Annotated[
         str | None, typer.Argument(help="Name of the account; without it all are listed.")
     ] = None,
     weight: Annotated[
         float | None, typer.Option("--weight", help="Its part of the devices, 0 or more.")
     ] = None,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """List the accounts above the projects, or set the weight of one."""
-    api = Api.of(where(url, token, config, data))
+    api = ask.api
     if name is not None and weight is not None:
         api.put(f"/accounts/{quote(name, safe='')}", {"weight": weight})
     elif weight is not None:
@@ -161,7 +149,7 @@ def account_(
     found = [a for a in api.get("/accounts")["accounts"] if name in (None, a["name"])]
     if name is not None and not found:
         raise CliError(f"there is no account {name!r}; --weight makes it")
-    if json:
+    if ask.json:
         show.as_json({"accounts": found})
     else:
         show.table(("account", "weight>"), [[a["name"], f"{a['weight']:g}"] for a in found], empty="none")

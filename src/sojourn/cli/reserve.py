@@ -8,15 +8,16 @@ from urllib.parse import quote
 import typer
 
 from sojourn.cli import show
-from sojourn.cli.api import Api
+from sojourn.cli.asking import Ask, asks
 from sojourn.cli.errors import CliError
-from sojourn.cli.options import Config, Data, Json, Token, Url, where
 
 app = typer.Typer(no_args_is_help=True, help="Show and cancel a reservation.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the reservation.")]
 
 
+@asks
 def reserve(
+    ask: Ask,
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="Name of the device.")],
     project: Annotated[
         str | None, typer.Option("--project", "-P", help="For whose users; default: the caller's project.")
@@ -39,11 +40,6 @@ def reserve(
             "--after-window", help="What becomes of its sessions' queued jobs at the end: fail or requeue."
         ),
     ] = "fail",
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Reserve a device for a project (operators, and the project's admins)."""
     if (end is None) == (length is None):
@@ -57,8 +53,8 @@ def reserve(
         "mode": mode,
         "after_window": after_window,
     }
-    made = Api.of(where(url, token, config, data)).post("/reservations", body)
-    if json:
+    made = ask.api.post("/reservations", body)
+    if ask.json:
         show.as_json(made)
     else:
         show.line(made["id"])
@@ -68,22 +64,17 @@ def reserve(
         )
 
 
+@asks
 def calendar(
+    ask: Ask,
     device: Annotated[
         str | None, typer.Argument(metavar="[DEVICE]", help="Only of this device; default: all.")
     ] = None,
     ended: Annotated[bool, typer.Option("--ended", help="Also those that are over.")] = False,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Show who has which device when. Other projects' reservations show as busy."""
-    answer = Api.of(where(url, token, config, data)).get(
-        "/reservations", device=device, ended="true" if ended else None
-    )
-    if json:
+    answer = ask.api.get("/reservations", device=device, ended="true" if ended else None)
+    if ask.json:
         show.as_json(answer)
         return
     rows = [
@@ -102,17 +93,14 @@ def calendar(
 
 
 @app.command("show")
+@asks
 def show_(
+    ask: Ask,
     reservation_id: _Id,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Show one reservation."""
-    found = Api.of(where(url, token, config, data)).get(_path(reservation_id))
-    if json:
+    found = ask.api.get(_path(reservation_id))
+    if ask.json:
         show.as_json(found)
         return
     show.facts(
@@ -131,17 +119,14 @@ def show_(
 
 
 @app.command("cancel")
+@asks
 def cancel(
+    ask: Ask,
     reservation_id: _Id,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Cancel a reservation; one that is open ends now."""
-    found = Api.of(where(url, token, config, data)).post(_path(reservation_id) + "/cancel")
-    if json:
+    found = ask.api.post(_path(reservation_id) + "/cancel")
+    if ask.json:
         show.as_json(found)
     else:
         show.line(f"{reservation_id} is {found['state']}")

@@ -11,9 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from sojourn.cli import show
-from sojourn.cli.api import Api
+from sojourn.cli.asking import Ask, asks
 from sojourn.cli.errors import CliError
-from sojourn.cli.options import Config, Data, Json, Token, Url, where
 
 
 class _By(StrEnum):
@@ -36,7 +35,9 @@ class _Kind(StrEnum):
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
+@asks
 def usage(
+    ask: Ask,
     since: Annotated[
         str | None,
         typer.Option(
@@ -60,15 +61,10 @@ def usage(
     ] = None,
     session: Annotated[str | None, typer.Option("--session", help="Only of this session.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Say who has used the devices for how long, from the ledger."""
     now = datetime.now(UTC)
-    answer = Api.of(where(url, token, config, data)).get(
+    answer = ask.api.get(
         "/usage",
         by=[each.value for each in by or (_By.USER,)],
         user=user,
@@ -78,7 +74,7 @@ def usage(
         session=session,
         **{"from": _moment("--from", since, now), "to": _moment("--to", until, now)},
     )
-    if json:
+    if ask.json:
         show.as_json(answer)
     elif csv:
         _csv(answer)

@@ -9,27 +9,23 @@ from urllib.parse import quote
 import typer
 
 from sojourn.cli import show
-from sojourn.cli.api import Api
-from sojourn.cli.options import Config, Data, Json, Token, Url, where
+from sojourn.cli.asking import Ask, asks
 
 app = typer.Typer(no_args_is_help=True, help="Add, list and revoke users (needs the operator's key).")
 
 
 @app.command("add")
+@asks
 def add(
+    ask: Ask,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
     project: Annotated[str, typer.Option("--project", "-P", help="Project (instance); made if it is new.")],
     operator: Annotated[bool, typer.Option("--operator", help="May administrate the server.")] = False,
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Add a user and print the API key, which is never shown again."""
-    api = Api.of(where(url, token, config, data))
+    api = ask.api
     made = api.post("/users", {"name": name, "project": project, "operator": operator})
-    if json:
+    if ask.json:
         show.as_json({key: made[key] for key in ("name", "project", "instance", "api_key")})
         return
     show.facts([(key, made[key]) for key in ("name", "project", "instance", "api_key")])
@@ -38,12 +34,13 @@ def add(
 
 
 @app.command("list")
+@asks
 def list_(
-    url: Url = None, token: Token = None, config: Config = None, data: Data = None, json: Json = False
+    ask: Ask,
 ) -> None:
     """List the users and their projects."""
-    answer = Api.of(where(url, token, config, data)).get("/users")
-    if json:
+    answer = ask.api.get("/users")
+    if ask.json:
         show.as_json(answer)
         return
     now = datetime.now(UTC)
@@ -61,17 +58,14 @@ def list_(
 
 
 @app.command("revoke")
+@asks
 def revoke(
+    ask: Ask,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Take a user's key away; holds from the next request on."""
-    answer = Api.of(where(url, token, config, data)).post(f"/users/{quote(name, safe='')}/revoke")
-    if json:
+    answer = ask.api.post(f"/users/{quote(name, safe='')}/revoke")
+    if ask.json:
         show.as_json(answer)
     else:
         show.line(f"{name} is revoked")

@@ -8,21 +8,17 @@ from urllib.parse import quote
 import typer
 
 from sojourn.cli import show
-from sojourn.cli.api import Api
-from sojourn.cli.options import Config, Data, Json, Token, Url, where
+from sojourn.cli.asking import Ask, asks
 
 
+@asks
 def why(
+    ask: Ask,
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")],
-    url: Url = None,
-    token: Token = None,
-    config: Config = None,
-    data: Data = None,
-    json: Json = False,
 ) -> None:
     """Say why a job waits, and how many go before it."""
-    found = Api.of(where(url, token, config, data)).get(f"/jobs/{quote(job_id, safe='')}/why")
-    if json:
+    found = ask.api.get(f"/jobs/{quote(job_id, safe='')}/why")
+    if ask.json:
         show.as_json(found)
         return
     show.facts([("job", found["id"]), ("state", found["state"]), ("jobs before it", found["position"])])

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 
 class WindowMode(StrEnum):
@@ -45,6 +46,19 @@ class Reservation:
 
     def open_at(self, at: float) -> bool:
         return self.start <= at < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """R46: how long a job may run that starts now, in seconds, and end before the next dedicated window of
+    somebody else. `holder` is the project that has that window; another one may come after it."""
+
+    others: float = inf
+    holder: str | None = None
+    holders: float = inf
+
+    def of(self, project: str) -> float:
+        return self.holders if project == self.holder else self.others
 
 
 class Calendar:
@@ -90,6 +104,13 @@ class Calendar:
             ),
             None,
         )
+
+    def room(self, now: float) -> Room:
+        ahead = self.next_dedicated(now)
+        if ahead is None:
+            return Room()
+        second = self.next_dedicated(now, ahead.project)
+        return Room(ahead.start - now, ahead.project, second.start - now if second is not None else inf)
 
     def booked(self, project: str) -> float:
         """Seconds that the project holds in windows that have not ended."""

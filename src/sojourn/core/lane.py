@@ -121,6 +121,7 @@ class Lane:
 
         Returns the events to feed next: the run that was lost, if one was under way. Its own limit no
         longer counts, the run is gone; all other deadlines are absolute and fire when they are overdue.
+        Before these feed a Tick at the last sign of life: nobody pays for a hold beyond it (D19).
         """
         lost: list[ev.RunEnded] = []
         self.halt = halt
@@ -146,6 +147,15 @@ class Lane:
     def order(self) -> list[str]:
         """Waiting jobs in the order in which they would start as things stand."""
         return list(self.queues.order(self.now))
+
+    def ahead(self, job_id: str) -> list[str] | None:
+        """Those of `order` that go before a waiting job; None when it does not wait."""
+        found: list[str] = []
+        for other in self.queues.order(self.now):
+            if other == job_id:
+                return found
+            found.append(other)
+        return None
 
     def next_in_line(self) -> str | None:
         return self._next(self.now)

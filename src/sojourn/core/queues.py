@@ -7,13 +7,11 @@ their own, they change who of the three may go (R44-R47).
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from sojourn.core.calendar import Calendar, Reservation, WindowMode
+from sojourn.core.calendar import Calendar, Reservation, Room, WindowMode
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.model import Job, JobKind, Session
-
-Fits = Callable[[Job], bool]
 
 
 class Queues:
@@ -85,53 +83,48 @@ class Queues:
         """
         if self._system and system:
             return self._system[0][1]
-        window = self.calendar.open_at(now)
-        if window is not None and (job_id := self._of_holder(window, now)) is not None:
+        window, room = self.calendar.open_at(now), self.calendar.room(now)
+        if window is not None and (job_id := self._of_holder(window, room, now)) is not None:
             return job_id
         if window is not None and window.mode is WindowMode.DEDICATED and not self._holds(window):
             return None
         if self.active is not None:
-            return next((i for _, i in self._session if self.fits(self._jobs[i], now)), None)
-        return self.fair.first(lambda job: self._fits(job.project, job.limit, now), now)
+            return next((i for _, i in self._session if self._fits(self._jobs[i], room)), None)
+        return self.fair.first(now, room)
 
-    def _of_holder(self, window: Reservation, now: float) -> str | None:
+    def _of_holder(self, window: Reservation, room: Room, now: float) -> str | None:
         """R9 (2), R47: what the window's holder wants to run, unless its own session has the device."""
         if self._holds(window):
             return None
 
         def wanted(job: Waiting) -> bool:
-            in_time = (
-                window.mode is WindowMode.DEDICATED or self._jobs[job.job_id].accepted_at >= window.start
-            )
-            return in_time and self._fits(job.project, job.limit, now)
+            return self._in_time(job.job_id, window)
 
-        return self.fair.first(wanted, now, project=window.project)
+        return self.fair.first(now, room, window.project, wanted)
 
     def _holds(self, window: Reservation) -> bool:
         return self.active is not None and self.active.project == window.project
 
     def fits(self, job: Job, now: float) -> bool:
         """R46: the job cannot run into a dedicated window of somebody else."""
-        return job.kind is JobKind.SYSTEM or self._fits(job.project, job.limit, now)
+        return job.kind is JobKind.SYSTEM or self._fits(job, self.calendar.room(now))
 
-    def _fits(self, project: str, limit: float, now: float) -> bool:
-        window = self.calendar.next_dedicated(now, project)
-        return window is None or now + limit <= window.start
+    def _fits(self, job: Job, room: Room) -> bool:
+        return job.limit <= room.of(job.project)
 
     def order(self, now: float) -> Iterator[str]:
         """Everyone who waits, in the order of R9 as things stand; nothing is charged meanwhile."""
         for _, job_id in self._system:
             yield job_id
         window = self.calendar.open_at(now)
-        ahead: list[str] = []
-        rest = list(self.fair.order(now))
+        first: dict[str, None] = {}
         if window is not None and not self._holds(window):
-            ahead = [i for i in rest if self._jobs[i].project == window.project and self._in_time(i, window)]
-        yield from ahead
+            his = (i for i in self.fair.order(now) if self._jobs[i].project == window.project)
+            first = dict.fromkeys(i for i in his if self._in_time(i, window))
+        yield from first
         for _, job_id in self._session:
             yield job_id
-        first = set(ahead)
-        yield from (i for i in rest if i not in first)
+        yield from (i for i in self.fair.order(now) if i not in first)
         yield from (i for i in self.fair.waiting if self.fair.blocked(self.fair.waiting[i].project))
 
     def _in_time(self, job_id: str, window: Reservation) -> bool:

@@ -23,9 +23,9 @@ from sojourn.execution.prepare import MAX_RESULT_BYTES, Circuit, Device
 from sojourn.execution.programs import (
     Payload,
     Plan,
+    Tally,
     Window,
     Work,
-    limit_executions,
     plain_metadata,
     real_precision,
 )
@@ -111,9 +111,8 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
     """Check an estimator job. Raises `JobRefused`."""
     pubs: list[EstimatorPub] = []
     work: list[Work] = []
-    warnings: list[str] = []
-    widest = circuits = executions = held = 0
-    seconds = 0.0
+    tally = Tally(device, payload.settings)
+    held = 0
     for index, texts in enumerate(payload.pubs):
         where = f"pubs[{index}]"
         circuit = device.circuit(texts[0], f"{where}: the circuit", payload.budget)
@@ -136,23 +135,14 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
             parts.append(Part(chosen, grouping, pairs, len(work)))
             for group in grouping.groups:
                 work.append(_work(device, circuit, group, points[chosen], shots, where))
-                circuits += len(chosen)
-                executions += len(chosen) * shots
-                seconds += device.seconds(circuit, len(chosen) * shots, payload.settings.rep_delay)
+                tally.add(circuit, len(chosen), shots)
             if grouping.groups and circuit.checked.dynamic:
                 work[-1].task(device)
-        limit_executions(executions)
-        widest = max(widest, circuit.circuit.num_qubits)
+        tally.limit()
         metadata = plain_metadata(circuit.circuit.metadata)
         bits = circuit.circuit.num_clbits
         pubs.append(EstimatorPub(whole, tuple(parts), observables, shots, precision, bits, metadata))
-    prepared = Prepared(
-        estimated_seconds=seconds,
-        num_circuits=circuits,
-        num_qubits=widest,
-        executions=executions,
-        warnings=tuple(warnings),
-    )
+    prepared = tally.prepared(num_qubits=max(pub.observables.width for pub in pubs))
     return EstimatorPlan(pubs, prepared, work, payload.settings.seed)
 
 

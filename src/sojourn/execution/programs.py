@@ -17,7 +17,7 @@ from sojourn.devices.driver import Outcome, Task
 from sojourn.execution import codec, options
 from sojourn.execution.codec import Budget
 from sojourn.execution.options import Settings
-from sojourn.execution.prepare import MAX_EXECUTIONS, Device
+from sojourn.execution.prepare import MAX_EXECUTIONS, Circuit, Device
 from sojourn.execution.types import JobRefused, Prepared
 
 PROGRAMS = ("sampler", "estimator")
@@ -151,12 +151,38 @@ def real_precision(value: Any, where: str) -> float:
     return float(value)
 
 
-def limit_executions(executions: int) -> None:
-    """Refuse a job with more circuits x shots than any device here takes."""
-    if executions > MAX_EXECUTIONS:
-        raise JobRefused(
-            f"the job asks for {executions} executions (circuits x shots); the limit is {MAX_EXECUTIONS}. "
-            "Split it, or ask for fewer shots"
+class Tally:
+    """What a job asks of the device, added up while its pubs are checked."""
+
+    def __init__(self, device: Device, settings: Settings) -> None:
+        self._device = device
+        self._rep_delay = settings.rep_delay
+        self._circuits = self._executions = 0
+        self._seconds = 0.0
+        self.warnings: list[str] = []
+
+    def add(self, circuit: Circuit, points: int, shots: int) -> None:
+        """Count a circuit that is run at so many points."""
+        self._circuits += points
+        self._executions += points * shots
+        self._seconds += self._device.seconds(circuit, points * shots, self._rep_delay)
+
+    def limit(self) -> None:
+        """Refuse a job with more circuits x shots than any device here takes."""
+        if self._executions > MAX_EXECUTIONS:
+            raise JobRefused(
+                f"the job asks for {self._executions} executions (circuits x shots); the limit is "
+                f"{MAX_EXECUTIONS}. Split it, or ask for fewer shots"
+            )
+
+    def prepared(self, num_qubits: int) -> Prepared:
+        """The sums, when the widest circuit has that many qubits."""
+        return Prepared(
+            estimated_seconds=self._seconds,
+            num_circuits=self._circuits,
+            num_qubits=num_qubits,
+            executions=self._executions,
+            warnings=tuple(self.warnings),
         )
 
 

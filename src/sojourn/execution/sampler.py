@@ -18,9 +18,9 @@ from sojourn.execution.prepare_check import Register
 from sojourn.execution.programs import (
     Payload,
     Plan,
+    Tally,
     Window,
     Work,
-    limit_executions,
     plain_metadata,
     whole_shots,
 )
@@ -71,10 +71,9 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
     """Check a sampler job. Raises `JobRefused`."""
     pubs: list[SamplerPub] = []
     work: list[Work] = []
-    warnings: list[str] = []
-    circuits = executions = held = 0
-    seconds = 0.0
     settings = payload.settings
+    tally = Tally(device, settings)
+    held = 0
     for index, parts in enumerate(payload.pubs):
         where = f"pubs[{index}]"
         circuit = device.circuit(parts[0], f"{where}: the circuit", payload.budget)
@@ -93,14 +92,12 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
                 "circuit"
             )
         if not registers:
-            warnings.append(f"{where}: the circuit has no classical register, so its result is empty")
+            tally.warnings.append(f"{where}: the circuit has no classical register, so its result is empty")
         elif not circuit.checked.measured:
-            warnings.append(f"{where}: the circuit has no measurement, so every bit is 0")
+            tally.warnings.append(f"{where}: the circuit has no measurement, so every bit is 0")
         held += len(points) * shots * sum(num_bytes(len(register.bits)) for register in registers)
-        circuits += len(points)
-        executions += len(points) * shots
-        seconds += device.seconds(circuit, len(points) * shots, settings.rep_delay)
-        limit_executions(executions)
+        tally.add(circuit, len(points), shots)
+        tally.limit()
         if held > MAX_RESULT_BYTES:
             raise JobRefused(
                 f"the job's result would be more than {MAX_RESULT_BYTES // 2**20} MB, which is the limit; "
@@ -112,13 +109,7 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
                 device
             )  # what the device cannot do inside control flow is better said before it runs
         pubs.append(SamplerPub(circuit, shape, shots, registers, plain_metadata(circuit.circuit.metadata)))
-    prepared = Prepared(
-        estimated_seconds=seconds,
-        num_circuits=circuits,
-        num_qubits=max(pub.circuit.circuit.num_qubits for pub in pubs),
-        executions=executions,
-        warnings=tuple(warnings),
-    )
+    prepared = tally.prepared(num_qubits=max(pub.circuit.circuit.num_qubits for pub in pubs))
     return SamplerPlan(pubs, prepared, work, settings.seed)
 
 

@@ -270,8 +270,13 @@ class Dispatcher:
         else:
             self._arm()
 
-    async def stop(self) -> None:
-        """No more timers; runs in progress are left to the fleet, which kills them, and to recovery."""
+    async def stop(self, *, told: bool) -> None:
+        """No more timers; runs in progress are left to the fleet, which kills them, and to recovery.
+
+        When the lane is `told`, holds end now and not with the last sign of life (D19).
+        """
+        if told:
+            await self.feed(ev.DeviceLost("the service was stopped"))
         if self._timer is not None:
             self._timer.cancel()
         for task in list(self._runs.values()):

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sojourn.config import Settings
-from sojourn.core.explain import line
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import JobState
 from sojourn.execution.fleet import Fleet
@@ -116,11 +115,10 @@ class Hub:
         if record.job.state is not JobState.QUEUED:
             return None
         lane = self.dispatchers[record.device].lane
-        try:
-            ahead = line(lane).index(record.job.id)
-        except ValueError:  # it has just started; the commit is under way
+        ahead = lane.ahead(record.job.id)
+        if ahead is None:  # it has just started; the commit is under way
             return 0
-        return ahead + (lane.running is not None)
+        return len(ahead) + (lane.running is not None)
 
     def session_view(self, record: SessionRecord) -> SessionView:
         session, now = record.session, self.clock.now()

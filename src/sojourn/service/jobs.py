@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
 import structlog
 
-from sojourn.core import Mode, codes
 from sojourn.core import events as ev
 from sojourn.core.explain import explain
 from sojourn.core.model import JobState
-from sojourn.execution.types import DeviceUnavailable, JobRefused, Prepared
 from sojourn.service import ids
+from sojourn.service.admission import Admission
 from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
-from sojourn.service.dispatcher import Dispatcher
-from sojourn.service.errors import BadRequest, Conflict, Expired, NotFound, Refusal, SessionClosed
+from sojourn.service.errors import BadRequest, Conflict, Expired, NotFound
 from sojourn.service.hub import Hub
 from sojourn.service.polls import Polls
 from sojourn.service.records import JobRecord
-from sojourn.service.submit import Body, Earlier, RecentSubmits, check_tags, parse
+from sojourn.service.submit import Earlier, RecentSubmits, check_tags
 from sojourn.service.views import (
     JobFilter,
     JobPage,
@@ -32,12 +29,10 @@ from sojourn.service.views import (
     StoryLine,
     WhyView,
 )
-from sojourn.store import JobMeta
 from sojourn.store.store import JobQuery, StoredJob
 
 log = structlog.get_logger("sojourn.jobs")
 MAX_KEY = 200
-MAX_CALLER = 400
 
 
 class Jobs:
@@ -45,8 +40,9 @@ class Jobs:
         self._hub = hub
         self._polls = Polls(hub.settings.policy.poll_hold)
         self._recent = RecentSubmits(hub.settings.policy.submit_retry_window)
+        self._admission = Admission(hub)
+        self.recover = self._admission.recover
         self._keyed: dict[tuple[str, str], tuple[str, asyncio.Task[JobView]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # submit
 
@@ -120,166 +116,11 @@ class Jobs:
         return self._hub.job_view(await self._hub.job_record(who, stored.job.id))
 
     async def _submit(
-        self, who: Principal, data: bytes, call: Call, digest: str, idempotency_key: str | None = None
+        self, who: Principal, body: bytes, call: Call, digest: str, idempotency_key: str | None = None
     ) -> JobView:
-        body = parse(data)
-        desk = await self._desk_for(who, body)
-        if body.calibration_id is not None:
-            self._hub.calibrations.check_current(desk.device, body.calibration_id)
-        job_id = ids.new_id("d")
-        self._hub.limits.job(who, job_id, body, desk.device)
-        try:
-            return await self._admit(who, body, desk, job_id, call, digest, idempotency_key)
-        except BaseException:
-            self._hub.limits.job_refused(job_id)
-            raise
-
-    async def _admit(
-        self,
-        who: Principal,
-        body: Body,
-        desk: Dispatcher,
-        job_id: str,
-        call: Call,
-        digest: str,
-        idempotency_key: str | None,
-    ) -> JobView:
-        """Prepare and commit a job that counts already."""
-        params = bytes(body.params)
-        params_hash = await ids.sha256_aside(params)
-        meta = JobMeta(
-            private=bool(body.private),
-            cost=body.cost,
-            log_level=body.log_level,
-            caller=call.application[:MAX_CALLER] if call.application is not None else None,
-            tags=tuple(body.tags or ()),
-            params_hash=params_hash,
-            submit_digest=digest,
-            idempotency_key=idempotency_key,
-        )
-        preparing = asyncio.ensure_future(self._hub.fleet.prepare(desk.device, body.program_id, params))
-        preparing.add_done_callback(_heard)
-        own_limit = self._hub.limits.own_limit(who, body, desk.lane.profile)
-
-        def warn() -> None:
-            longest = desk.lane.profile.run_limit(body.program_id, own_limit)
-            meta.warnings = (*meta.warnings, *desk.lane.warnings("job", longest, who.project_id))
-
-        try:
-            await asyncio.wait({preparing}, timeout=self._hub.settings.policy.admission_hold)
-            prepared = preparing.done()
-            if prepared:
-                _note(meta, self._outcome(who.project_id, desk.device, preparing))
-            if body.start_session:
-                self._hub.limits.session(who, job_id, desk.lane.profile)
-            events = self._events_of(who, body, job_id, own_limit, prepared=prepared)
-            blobs = {params_hash: params}
-            committed = desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
-        except BaseException as error:
-            preparing.cancel()  # there is no job that it could be for
-            if body.start_session and isinstance(error, Refusal):
-                desk.feed(ev.SessionClosed(job_id, "the service, as its first job was refused"))
-            raise
-        self._hub.records.blobs.put(params_hash, params)
-        await committed
-        record = self._hub.records.job(job_id)
-        assert record is not None, "a committed job is on record"
+        record = await self._admission.admit(who, body, call, digest, idempotency_key)
         self._polls.submitted(record, who.user_id)
-        if not prepared:
-            self._spawn(self._prepare_later(desk, record, preparing))
         return self._hub.job_view(record)
-
-    def _events_of(
-        self, who: Principal, body: Body, job_id: str, own_limit: float | None, *, prepared: bool
-    ) -> list[ev.Event]:
-        """What the lane hears of a submit; a session that the job starts has the job's id."""
-        session_id = job_id if body.start_session else body.session_id
-        events: list[ev.Event] = []
-        if body.start_session:
-            seconds = float(body.session_time) if body.session_time else None
-            events.append(ev.SessionOpened(job_id, who.user_id, who.project_id, Mode.DEDICATED, seconds))
-        events.append(
-            ev.JobAccepted(
-                job_id,
-                self._hub.take_seq(),
-                who.user_id,
-                who.project_id,
-                body.program_id,
-                session_id,
-                own_limit,
-            )
-        )
-        if prepared:
-            events.append(ev.JobPrepared(job_id))
-        return events
-
-    def _outcome(self, project: str, device: str, preparing: asyncio.Future[Prepared]) -> Prepared:
-        """What preparation found; a refusal becomes the answer to the submit."""
-        try:
-            prepared = preparing.result()
-            self._hub.limits.prepared(project, prepared)
-        except JobRefused as error:
-            raise BadRequest(error.message, code=error.code) from None
-        except DeviceUnavailable as error:
-            raise Conflict(f"{device} cannot take jobs: {error}", code=codes.SYSTEM_FAILURE) from None
-        return prepared
-
-    async def _desk_for(self, who: Principal, body: Body) -> Dispatcher:
-        """The device that the job is for, when its session agrees (R5, R35)."""
-        if body.session_id is None:
-            if body.backend is None:
-                raise BadRequest("The job names no backend. Say which one, for example with backend=….")
-            return self._hub.dispatcher(body.backend)
-        if body.start_session:
-            raise BadRequest("A job cannot join a session and start another one: leave out one of the two.")
-        record = await self._hub.session_record(who, body.session_id)
-        session = record.session
-        if body.backend is not None and body.backend != record.device:
-            hint = (
-                " A dry run stands outside of sessions: give the primitive the backend as its mode."
-                if is_mock(body.backend)
-                else ""
-            )
-            raise BadRequest(
-                f"Session {session.id} is on {record.device}; a job for {body.backend[:100]} cannot be in "
-                f"it (R5).{hint}",
-                code=1218,
-            )
-        if not session.accepting:
-            raise SessionClosed(
-                f"Session {session.id} takes no more jobs. {session.reason or 'It was closed.'} "
-                "A session cannot be reopened; open a new one."
-            )
-        return self._hub.dispatcher(record.device)
-
-    async def _prepare_later(
-        self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared]
-    ) -> None:
-        """The preparation of a job that has been acknowledged already."""
-        job_id = record.job.id
-        meta = replace(record.meta)
-        try:
-            prepared = await preparing
-            self._hub.limits.prepared(record.job.project, prepared)
-            _note(meta, prepared)
-        except JobRefused as error:
-            await desk.feed(ev.JobUnfit(job_id, error.message, error.code))
-        except DeviceUnavailable as error:
-            await desk.feed(
-                ev.JobUnfit(job_id, f"{desk.device} cannot take jobs: {error}", codes.SYSTEM_FAILURE)
-            )
-        else:
-            await desk.feed(ev.JobPrepared(job_id), metas={job_id: meta})
-
-    async def recover(self, desk: Dispatcher, stored: StoredJob) -> None:
-        """An acknowledged job that had not been prepared when the service stopped (R55)."""
-        record = self._hub.records.job(stored.job.id)
-        if record is not None:
-            params = await self._hub.store.blob(stored.meta.params_hash or "") or b""
-            preparing = asyncio.ensure_future(
-                self._hub.fleet.prepare(desk.device, stored.job.program, params)
-            )
-            self._spawn(self._prepare_later(desk, record, preparing))
 
     def restore_recent(self, stored: StoredJob) -> None:
         self._recent.restore(
@@ -409,36 +250,10 @@ class Jobs:
             return b""
         return self._hub.records.blobs.get(digest) or await self._hub.store.blob(digest) or b""
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned)
-
-    def _spawned(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("preparation.broken", exc_info=error)
-
     def release_polls(self) -> None:
         """Answer every held poll now: the service is about to stop."""
         self._polls.release()
 
     async def stop(self) -> None:
         self.release_polls()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _heard(preparing: asyncio.Future[Prepared]) -> None:
-    """The job may be refused while it is prepared: then nobody asks what was found."""
-    if not preparing.cancelled():
-        preparing.exception()
-
-
-def _note(meta: JobMeta, prepared: Prepared) -> None:
-    meta.estimated_seconds = prepared.estimated_seconds
-    meta.num_circuits = prepared.num_circuits
-    meta.num_qubits = prepared.num_qubits
-    meta.executions = prepared.executions
-    meta.warnings = (*prepared.warnings, *meta.warnings)
+        await self._admission.stop()

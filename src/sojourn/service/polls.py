@@ -87,8 +87,12 @@ class Polls:
 
     def _loops(self, told: Told, gap: float) -> bool:
         """Whether the caller waits in a loop, by the time since its last answer."""
-        told.in_a_row = told.in_a_row + 1 if gap < LOOP_GAP[0] else 0
-        return gap < LOOP_GAP[1] and (gap >= LOOP_GAP[0] or told.in_a_row > FACTS_IN_A_ROW)
+        shortest, longest = LOOP_GAP
+        if gap < shortest:  # several facts in a row, or a loop without a pause
+            told.in_a_row += 1
+            return told.in_a_row > FACTS_IN_A_ROW
+        told.in_a_row = 0
+        return gap < longest  # later it looks now and then
 
     async def _wait(self, record: JobRecord, until: float, done: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()

@@ -156,7 +156,7 @@ class Service:
         await self._retention.stop()
         await self._jobs.stop()
         for desk in hub.dispatchers.values():
-            await desk.stop()
+            await desk.stop(told=self.fatal is None)
         await hub.fleet.stop()
         hub.store.close()
         self._hub = None
@@ -182,16 +182,20 @@ class Service:
         jobs, sessions = await hub.store.live()
         windows, halts = await hub.store.windows_and_halts()
         now = self.clock.now()
+        alive = min(now, await hub.store.last_sign())
         hub.next_seq = await hub.store.last_seq() + 1
         # a device that is not configured any more keeps its queue: its users can still look and cancel
         left = {s.device for s in jobs} | {s.device for s in sessions} | {d for d, _ in windows} | set(halts)
         names = [*hub.specs, *sorted(left)]
         names = list(dict.fromkeys(names))
         shares = hub.projects.shares()
-        charges = await hub.store.charges_since(now - hub.usage.window)
+        lanes = {name: Lane(name, profile_of(self.settings, name), shares) for name in names}
+        queues = [hub.usage, *(lane.fair for lane in lanes.values())]
+        since = now - max(fair.memory for fair in queues)
+        charged = {fair.step: await hub.store.charges_since(since, fair.step) for fair in queues}
         steps: list[asyncio.Future[None]] = []
-        for name in names:
-            lane = Lane(name, profile_of(self.settings, name), shares)
+        for name, lane in lanes.items():
+            charges = charged[lane.fair.step]
             for user, project, seconds, at in charges:
                 lane.fair.charge(project, user, seconds, at)
             journal = Journal(name) if self.settings.server.journal else None
@@ -220,14 +224,14 @@ class Service:
             if journal is not None:
                 desk.record(journal.restored(lane, now, *own, halts.get(name), charges))
             lost = lane.restore(*own, halts.get(name))
-            if name in hub.specs:
-                steps.append(desk.feed(ev.Tick()))  # what is overdue fires first
+            steps.append(desk.feed(ev.Tick(), at=alive))  # what was held is held no longer (D19)
+            steps.append(desk.feed(ev.Tick()))  # what is overdue fires first
             for event in lost:
                 log.warning("job.lost", device=name, job=event.job_id)
                 steps.append(desk.feed(event))
         for step in steps:  # nobody sees a state of before the restart
             await step
-        for user, project, seconds, at in charges:
+        for user, project, seconds, at in charged[hub.usage.step]:
             hub.usage.charge(project, user, seconds, at)
         for stored in jobs:
             if stored.device in hub.specs and stored.job.state == "accepted":

@@ -11,22 +11,28 @@ LONGEST = 3660 * 86400.0
 """Ten years, in seconds: what lies further away is a slip of the pen."""
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)?\s*")
+_NUMBER = r"\d+(?:\.\d+)?"
+_PART = rf"({_NUMBER})\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)\.?[\s,]*"
+
+
+def seconds(text: str) -> float | None:
+    """Seconds of `90`, `90s`, `2h`, `1h 30m`, `2 days`; None for a text that is no duration."""
+    said = text.strip().lower()
+    if re.fullmatch(_NUMBER, said):
+        return float(said)
+    if not re.fullmatch(f"(?:{_PART})+", said):
+        return None
+    return sum(float(number) * _UNITS[unit[0]] for number, unit in re.findall(_PART, said))
 
 
 def duration(text: str, what: str) -> float:
-    """Seconds of `90`, `90s`, `2h`, `1h 30m`, `2 days`. Raises BadRequest naming `what`."""
-    rest, total = text.strip().lower(), 0.0
-    parts = list(_PART.finditer(rest))
-    whole = "".join(part.group(0) for part in parts)
-    bare = [part for part in parts if part.group(2) is None]
-    if not parts or whole != rest or (bare and len(parts) > 1):
+    """As `seconds`, but raises BadRequest naming `what`, also for none and for more than ten years."""
+    found = seconds(text)
+    if found is None:
         raise BadRequest(f"{what} is {text[:60]!r}; a duration looks like 90s, 45m, 2h, 1h 30m or 2d.")
-    for part in parts:
-        total += float(part.group(1)) * _UNITS[(part.group(2) or "s")[0]]
-    if not 0 < total <= LONGEST:
+    if not 0 < found <= LONGEST:
         raise BadRequest(f"{what} is {text[:60]!r}; it must be more than 0 and at most ten years.")
-    return total
+    return found
 
 
 def instant(text: str, now: float, what: str) -> float:

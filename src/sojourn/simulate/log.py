@@ -53,7 +53,7 @@ class SharesText(msgspec.Struct):
 class Restored(msgspec.Struct):
     """A server started: what it gave the lane (R55). In a new database everything is empty.
 
-    `charges` are (user, project, seconds, end) of the ledger rows that still count.
+    `charges` are (user, project, seconds, when) of the ledger rows that still count.
     """
 
     profile: Profile

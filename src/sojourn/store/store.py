@@ -32,6 +32,7 @@ from sojourn.store.engine import sqlite_engine
 from sojourn.store.migrate import upgrade
 from sojourn.store.rows import halt_of, job_of, meta_of, reservation_of, session_of
 from sojourn.store.unit import JobMeta, Unit
+from sojourn.store.usage import charged
 from sojourn.store.writer import Writer
 
 T = TypeVar("T")
@@ -155,14 +156,13 @@ class Store:
     async def last_seq(self) -> int:
         return await self.read(lambda c: c.execute(select(func.max(t.jobs.c.seq))).scalar() or 0)
 
-    async def charges_since(self, at: float) -> list[tuple[str, str, float, float]]:
-        """(user, project, seconds, end) of each ledger row that ended after `at`, oldest first."""
-        query = (
-            select(t.ledger.c.user_id, t.ledger.c.project_id, t.ledger.c.seconds, t.ledger.c.ended_at)
-            .where(t.ledger.c.ended_at > at, t.ledger.c.kind != "system")
-            .order_by(t.ledger.c.ended_at, t.ledger.c.id)
-        )
-        return await self.read(lambda c: [(r[0], r[1], r[2], r[3]) for r in c.execute(query)])
+    async def last_sign(self) -> float:
+        """When the last step of a job or session was written; 0 in a new store (D19)."""
+        last = select(t.story.c.at).order_by(t.story.c.id.desc()).limit(1)
+        return await self.read(lambda c: c.execute(last).scalar() or 0.0)
+
+    async def charges_since(self, at: float, step: float) -> list[tuple[str, str, float, float]]:
+        return await self.read(lambda c: charged(c, at, step))
 
     # jobs
 

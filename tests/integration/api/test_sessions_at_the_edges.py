@@ -9,7 +9,7 @@ import os
 import signal
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Setti
 from sojourn.core import events as ev
 from sojourn.embedded import Embedded
 from sojourn.service.clock import VirtualClock
+from sojourn.service.errors import Conflict
 from sojourn.service.service import Service
 from sojourn.store import tables as t
 from tests.programs import job_body
@@ -180,7 +181,8 @@ class House:
         for session_id, kept in list(hub.records.live_sessions.items()):
             await hub.dispatchers[kept.device].feed(ev.SessionClosed(session_id, "the test"))
         for job_id, record in list(hub.records.live_jobs.items()):
-            await hub.dispatchers[record.device].feed(ev.JobCancelled(job_id, "the test"))
+            with suppress(Conflict):  # it may end meanwhile
+                await hub.dispatchers[record.device].feed(ev.JobCancelled(job_id, "the test"))
         for desk in hub.dispatchers.values():
             for window in list(desk.lane.calendar):
                 await desk.feed(ev.ReservationCancelled(window.id))

@@ -207,7 +207,7 @@ def test_r50_over_its_allocation_a_project_is_told_and_waits_until_usage_leaves_
         assert "allocation" in " ".join(reason.sentence for reason in why.reasons)
         h.clock.advance(28 * DAY - 100)
         assert (await h.service.job(ann, waiting.id)).state == "queued"
-        h.clock.advance(200)
+        h.clock.advance(100 + 3600)  # D18: it leaves at the full hour
         assert (await h.ended(ann, waiting.id)).state == "completed"
 
     house(body)

@@ -11,7 +11,7 @@ from sojourn.service.errors import BadRequest, Expired, Forbidden
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.usage import UsageQuery
 from sojourn.service.views import Principal
-from tests.integration.service.conftest import House
+from tests.integration.service.conftest import QUICK, House
 from tests.programs import job_body
 
 Houses = Callable[..., None]
@@ -211,3 +211,48 @@ def test_without_retention_everything_is_kept(house: Houses) -> None:
         assert await h.service.result(ann, job.id)
 
     house(body)
+
+
+def test_r49_a_hold_ends_with_the_service_and_begins_with_the_device(house: Houses) -> None:
+    kept: dict[str, Principal | str] = {}
+
+    async def before(h: House) -> None:
+        ann = kept["ann"] = await h.user("ann")
+        session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        kept["session"] = session.id
+        await h.ended(ann, (await h.submit(ann, job_body("mock", session_id=session.id))).id)
+        h.clock.advance(50)
+
+    async def after(h: House) -> None:
+        ann, session = kept["ann"], kept["session"]
+        assert isinstance(ann, Principal)
+        assert isinstance(session, str)
+        held = await rows(h, boss(h), "kind", session=session)
+        assert held["held",] == 50.0
+        assert (await h.service.session(ann, session)).elapsed == pytest.approx(sum(held.values()))
+
+    house(before, after)
+
+
+def test_r17_the_clocks_of_a_device_that_is_no_longer_configured_run_on(house: Houses) -> None:
+    kept: dict[str, Principal | str] = {}
+
+    async def before(h: House) -> None:
+        ann = kept["ann"] = await h.user("ann")
+        session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=100)
+        kept["session"] = session.id
+        await h.running(ann, (await h.submit(ann, job_body("slow", session_id=session.id))).id)
+
+    async def without(h: House) -> None:
+        ann, session = kept["ann"], kept["session"]
+        assert isinstance(ann, Principal)
+        assert isinstance(session, str)
+        h.clock.advance(99)
+        await h.settled()
+        assert (await h.service.session(ann, session)).state != "closed"
+        h.clock.advance(1)
+        await h.settled()
+        assert (await h.service.session(ann, session)).state == "closed"
+
+    house(before)
+    house(without, devices=(QUICK,))

@@ -17,8 +17,8 @@ import pytest
 
 from sojourn.core import Lane
 from sojourn.core.book import Book
+from sojourn.service.admission import Admission
 from sojourn.service.dispatcher import Dispatcher
-from sojourn.service.jobs import Jobs
 from sojourn.service.submit import RecentSubmits
 from sojourn.store import Unit
 from tests.proofs.crash.simulation import simulate
@@ -84,7 +84,7 @@ SABOTAGE: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "acts before the commit": (Dispatcher, "_commit", _act_first),
     "forgets submits at a start": (RecentSubmits, "restore", lambda *_: None),
     "forgets the run that was lost": (Lane, "restore", _forget_the_run),
-    "forgets jobs that were not prepared": (Jobs, "_prepare_later", lambda *_: _nothing()),
+    "forgets jobs that were not prepared": (Admission, "_prepare_later", lambda *_: _nothing()),
     "loses ledger rows": (Unit, "_write_ledger", lambda *_: None),
     "does not write a session's clocks": (Book, "touch", lambda *_: None),
 }

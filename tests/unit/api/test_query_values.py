@@ -65,6 +65,7 @@ def test_a_limit_above_200_counts_as_200_so_that_the_client_pages_on() -> None:
         ("2h 30m 40s", 9040),
         ("1d", 86400),
         ("2 hours", 7200),
+        ("2 hrs., 30 min.", 9000),
     ],
 )
 def test_r18_a_time_may_be_seconds_or_text(value: object, seconds: float) -> None:
@@ -72,7 +73,8 @@ def test_r18_a_time_may_be_seconds_or_text(value: object, seconds: float) -> Non
 
 
 @pytest.mark.parametrize(
-    "value", [0, -1, True, "", "soon", "-5m", "2h30", [], float("nan"), float("inf"), 10**400]
+    "value",
+    [0, -1, True, "", "soon", "-5m", "2h30", "2ms", "3 months", [], float("nan"), float("inf"), 10**400],
 )
 def test_r18_a_bad_time_is_a_400_that_names_the_limit(value: object) -> None:
     with pytest.raises(BadRequest, match="28800"):

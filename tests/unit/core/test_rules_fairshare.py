@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.core.charges import Charges
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.profile import DAY
 from sojourn.core.shares import ProjectShare, Shares
+from sojourn.core.sharetree import Node
 from tests.unit.core.world import World
 
 
@@ -92,16 +94,37 @@ def test_r48_new_shares_count_at_once_and_keep_usage_and_queue(world: World) -> 
     assert world.lane.fair.used("nobody") == 0.0
 
 
-def test_r48_a_charge_counts_for_28_days_to_the_second(world: World) -> None:
-    world.used(10.0, "ann")
-    world.submit("a1", "ann")
-    world.submit("b1", "bob")
-    world.now += 28 * DAY - 1
-    fair = world.lane.fair
-    fair.expire(world.now)
-    assert fair.used("ann") == 10.0
-    fair.expire(world.now + 1)
-    assert fair.used("ann") == 0.0
+def test_r48_a_charge_counts_for_28_days_and_until_the_full_hour() -> None:
+    fair = queue(window=28 * DAY)
+    fair.charge("p", "ann", 10.0, 7200.5)
+    fair.charge("p", "ann", 20.0, 10800.0)  # D18: these leave together
+    fair.charge("p", "ann", 40.0, 10800.5)
+    fair.expire(28 * DAY + 10799)
+    assert fair.used("p") == 70.0
+    fair.expire(28 * DAY + 10800)
+    assert fair.used("p") == 40.0
+    fair.expire(28 * DAY + 14400)
+    assert fair.used("p") == 0.0
+
+
+def test_r48_what_is_kept_of_charges_does_not_grow_with_their_number() -> None:
+    charges = Charges(28 * DAY)
+    ann, bob = Node("user", "ann", None, 1.0), Node("user", "bob", None, 1.0)
+    for i in range(10_000):
+        charges.add(3600.0 + i % 3600, ann if i % 2 else bob, 1)
+    assert sorted((at, user.name, amount) for at, user, amount in charges) == [
+        (3600.0, "bob", 3),
+        (7200.0, "ann", 5000),
+        (7200.0, "bob", 4997),
+    ]
+
+
+def test_r48_a_charge_matters_as_long_as_it_counts() -> None:
+    assert queue(window=28 * DAY).memory == 28 * DAY + 3600.0
+    fair = queue((1, "p", "ann"), half_life=10.0)
+    fair.charge("p", "ann", 1000.0, 5.0)
+    fair.expire(5.0 + fair.memory)
+    assert fair.used("p") < 1e-12
 
 
 def test_r48_a_late_report_leaves_the_window_in_its_turn() -> None:
@@ -213,7 +236,7 @@ def test_r50_it_goes_on_by_itself_when_usage_has_left_the_window(world: World) -
     assert world.running is None
     world.sleep(28 * DAY - 1)
     assert world.running is None
-    world.sleep(1)
+    world.sleep(3600)
     assert world.running == "a1"
 
 

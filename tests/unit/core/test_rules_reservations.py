@@ -539,12 +539,13 @@ def test_r55_a_restart_inside_a_window_forgets_no_idle_time(world: World) -> Non
     world.sleep(200)
     world.do(ev.DeviceReady())
     world.sleep(50)
-    again = World()
-    again.lane.restore([], [], list(world.lane.calendar), None)
-    again.lane.ready = False
-    again.now = world.now
-    again.do(ev.Tick())
-    assert rows(again) == [("reservation", "ann", 50.0)]
+    world.restart(down=70)
+    world.sleep(10)
+    assert rows(world) == [("reservation", "ann", 50.0)]  # D19
+    world.do(ev.DeviceReady())
+    world.sleep(30)
+    world.submit("a1", "ann")
+    assert rows(world)[1:] == [("reservation", "ann", 30.0)]
 
 
 def test_r55_a_restart_inside_a_window_forgets_no_held_time(world: World) -> None:
@@ -554,12 +555,36 @@ def test_r55_a_restart_inside_a_window_forgets_no_held_time(world: World) -> Non
     world.submit("a1", "ann", "A")
     world.run_for(10, "a1")
     world.sleep(50)
-    again = World()
-    again.lane.restore([], [world.sessions["A"]], list(world.lane.calendar), None)
-    again.lane.ready = False
-    again.now = world.now
-    again.do(ev.Tick())
-    assert rows(again) == [("held", "ann", 50.0)]
+    world.restart()
+    assert rows(world)[-2:] == [("job", "ann", 10.0), ("held", "ann", 50.0)]
+
+
+def test_r49_nobody_pays_for_the_time_in_which_the_service_is_down(world: World) -> None:
+    held_by_ann(world)
+    world.sleep(20)
+    world.restart(down=100)
+    world.do(ev.DeviceReady())
+    world.sleep(30)
+    world.submit("a2", "ann", "A")
+    assert rows(world)[-2:] == [("held", "ann", 20.0), ("held", "ann", 30.0)]
+
+
+def test_r55_a_clock_that_ran_out_while_the_service_was_down_ends_the_hold_then(world: World) -> None:
+    held_by_ann(world)
+    world.submit("b1", "bob")
+    world.sleep(20)
+    world.restart(down=1000)
+    assert world.is_("A", "inactive")
+    assert rows(world)[-1] == ("held", "ann", 20.0)
+    assert ("A", "inactive", world.now - 720) in world.steps  # its ttl was absolute
+
+
+def test_r55_deadlines_that_passed_before_the_last_sign_of_life_fire_first(world: World) -> None:
+    held_by_ann(world)
+    world.now += 400  # the service was late with its timer
+    world.restart()
+    assert world.is_("A", "inactive")
+    assert ("A", "inactive", world.now - 100) in world.steps
 
 
 def test_r45_a_job_that_a_later_booking_has_caught_finishes_and_then_the_clock_stands_still(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +41,21 @@ class World:
         self.do(ev.DeviceReady())
 
     # events
+
+    def restart(self, down: float = 0.0) -> None:
+        """R55: the service dies now; a new lane takes over what was committed. Its device is not ready."""
+        old = self.lane
+        self.lane = Lane(old.device, old.profile, old.fair.shares)
+        lost = self.lane.restore(
+            [copy(job) for job in old.book.jobs.values()],
+            [copy(session) for session in old.book.sessions.values()],
+            [copy(window) for window in old.calendar],
+            old.halt,
+        )
+        self.do(ev.Tick())
+        self.now += down
+        for event in (ev.Tick(), *lost):
+            self.do(event)
 
     def do(self, event: ev.Event) -> list[Effect]:
         return self._note(self.lane.handle(event, self.now))

@@ -20,13 +20,16 @@ NOW = 1_750_000_000.0
         ("1h 30m", 5400),
         ("1h30m", 5400),
         ("2 days", 172800),
+        ("2 hrs., 30 min.", 9000),
     ],
 )
 def test_a_duration_reads_as_people_write_it(text: str, seconds: float) -> None:
     assert duration(text, "for") == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "1x", "0", "-5m", "1h 30", "99999999d", "nan", "1e3"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "1x", "0", "-5m", "1h 30", "99999999d", "nan", "1e3", "2ms", "3 months"]
+)
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(BadRequest, match="for is"):
         duration(text, "for")

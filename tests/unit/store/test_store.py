@@ -13,6 +13,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sojourn.core import Mode
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge
+from sojourn.core.fairshare import FairShareQueue
 from sojourn.store import JobMeta, Store, Unit
 from sojourn.store import tables as t
 from sojourn.store.engine import sqlite_engine
@@ -89,7 +90,32 @@ def test_final_jobs_and_closed_sessions_are_not_live(run: Run) -> None:
         stored = await store.job("a1")
         assert stored is not None
         assert stored.job == world.jobs["a1"]
-        assert await store.charges_since(0.0) == [("ann", "ann", 5.0, world.now)]
+        assert await store.charges_since(0.0, 1.0) == [("ann", "ann", 5.0, world.now)]
+
+    run(body)
+
+
+def test_r48_charges_of_a_step_come_back_as_one_and_leave_the_window_when_they_did(run: Run) -> None:
+    async def body(store: Store) -> None:
+        world = World(fair_share_window=672 * 60.0)  # kept by the minute (D18)
+        runs = ("ann", 20), ("bob", 5), ("ann", 10), ("ann", 30), ("bob", 40.5)
+        for i, (user, length) in enumerate(runs):
+            await commit(store, world, accepted(f"j{i}", i, user), ev.JobPrepared(f"j{i}"))
+            world.now += length
+            await commit(store, world, ev.RunEnded(f"j{i}", 1, ev.Outcome.COMPLETED))
+        charges = await store.charges_since(0.0, world.lane.fair.step)
+        assert sum(seconds for _, _, seconds, _ in charges) == 105.5
+        assert 2 < len(charges) < 5
+        again = FairShareQueue(672 * 60.0)
+        for user, project, seconds, at in charges:
+            again.charge(project, user, seconds, at)
+        for _ in range(160):
+            world.now += 1
+            for fair in (again, world.lane.fair):
+                fair.expire(world.now + 672 * 60.0 - 106)
+            assert again.used("ann") == world.lane.fair.used("ann")
+            assert again.used("bob") == world.lane.fair.used("bob")
+        assert again.used("ann") == again.used("bob") == 0
 
     run(body)
 

@@ -1,0 +1,52 @@
+"""Owns what every command that asks a server has: the five shared flags, and what they come to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from sojourn.cli.api import Api
+from sojourn.cli.connection import Where
+from sojourn.cli.options import Config, Data, Json, Token, Url, where
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Whom to ask, and whether the answer is printed as JSON."""
+
+    where: Where
+    json: bool
+
+    @property
+    def api(self) -> Api:
+        """The server's own API; CliError when no address or key is found."""
+        return Api.of(self.where)
+
+
+def _ask(
+    url: Url = None, token: Token = None, config: Config = None, data: Data = None, json: Json = False
+) -> Ask:
+    return Ask(where(url, token, config, data), json)
+
+
+_FLAGS = inspect.signature(_ask, eval_str=True).parameters
+
+
+def asks(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that gets an `Ask` as its first parameter, made of the flags that are added after its own."""
+
+    @wraps(command)
+    def run(**said: Any) -> None:
+        ask = _ask(**{flag: said.pop(flag) for flag in _FLAGS})
+        command(ask, **said)
+
+    signature = inspect.signature(command, eval_str=True)
+    _, *own = signature.parameters.values()
+    parameters = [*own, *_FLAGS.values()]
+    # Typer reads both: the one for the order and the defaults, the other for the types.
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+    return run

@@ -1,0 +1,35 @@
+"""Owns the settings: their names, limits and defaults, and how a file, the environment and flags combine.
+
+A leaf: imports nothing else of Sojourn, never imports a driver, opens no socket and makes no folder.
+"""
+
+from sojourn.config.devices import DEFAULT_DEVICES, DeviceSettings
+from sojourn.config.faults import ConfigError
+from sojourn.config.layers import load
+from sojourn.config.limits import PROJECT_LIMITS, LimitsSettings, check_limits
+from sojourn.config.policy import PolicySettings
+from sojourn.config.profiles import BUILT_IN_PROFILES, PROFILE_NUMBERS, ProfileSettings
+from sojourn.config.projects import AccountSettings, ProjectSettings
+from sojourn.config.retention import RetentionSettings
+from sojourn.config.server import ServerSettings
+from sojourn.config.settings import Settings, reference
+
+__all__ = [
+    "BUILT_IN_PROFILES",
+    "DEFAULT_DEVICES",
+    "PROFILE_NUMBERS",
+    "PROJECT_LIMITS",
+    "AccountSettings",
+    "ConfigError",
+    "DeviceSettings",
+    "LimitsSettings",
+    "PolicySettings",
+    "ProfileSettings",
+    "ProjectSettings",
+    "RetentionSettings",
+    "ServerSettings",
+    "Settings",
+    "check_limits",
+    "load",
+    "reference",
+]

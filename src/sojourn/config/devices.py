@@ -1,0 +1,57 @@
+"""Owns `[[devices]]`, and which there are when none is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from sojourn.config.values import Number, Schedule, Section
+
+
+class DeviceSettings(Section):
+    """`[[devices]]`: one device. A time that is not set is the policy's."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9_-]+$",
+        max_length=64,
+        description="What programs call it: `a-z`, `0-9`, `_` and `-`.",
+    )
+    driver: str = Field(
+        min_length=1,
+        description="`fake`, `aer`, `mock`, or another entry point of the group `sojourn.drivers`.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Given to the driver as they are, see the driver's own documentation.",
+    )
+    python: str | None = Field(
+        default=None, description="Interpreter of its workers, when the driver lives in another environment."
+    )
+    profile: str | None = Field(
+        default=None,
+        description="The table of rules of this device; then the times of `[policy]` do not count for it.",
+    )
+    interactive_ttl: Number | None = Field(
+        default=None, ge=0, description="As in `[policy]`, for this device."
+    )
+    batch_ttl: Number | None = Field(default=None, ge=0, description="As in `[policy]`, for this device.")
+    max_time: Number | None = Field(default=None, gt=0, description="As in `[policy]`, for this device.")
+    unused_expiry: Number | None = Field(default=None, gt=0, description="As in `[policy]`, for this device.")
+    reservation_minimum: Number | None = Field(
+        default=None, gt=0, description="As in `[policy]`, for this device."
+    )
+    reservation_allowance: Number | None = Field(
+        default=None, gt=0, description="As in `[policy]`, for this device."
+    )
+    calibrate: Schedule | None = Field(
+        default=None,
+        description="When it is calibrated: a cron expression in UTC, such as `0 4 * * *` (R9, R11).",
+    )
+
+
+DEFAULT_DEVICES = (
+    DeviceSettings(name="ibm_torino", driver="fake", options={"backend": "FakeTorino"}),
+    DeviceSettings(name="ibm_fez", driver="fake", options={"backend": "FakeFez"}),
+    DeviceSettings(name="aer", driver="aer", options={"qubits": 30}),
+)

@@ -1,0 +1,45 @@
+"""Owns `[policy]`: which table of rules holds, the numbers set over it, and how long a request is held."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sojourn.config.profiles import ALLOWANCE, MAX_TIME, SHORTEST, TTL, UNUSED
+from sojourn.config.values import Number, Section
+
+
+class PolicySettings(Section):
+    """`[policy]`: the rules of the queue. Those in `DeviceSettings` again may differ per device.
+
+    A number of the profile that is None is the profile's own.
+    """
+
+    profile: str = Field(
+        default="seed",
+        description="The table of rules that holds: `seed`, `ibm2026`, or one of `[profiles]`.",
+    )
+    interactive_ttl: Number | None = Field(default=None, ge=0, description=TTL.format(mode="dedicated"))
+    batch_ttl: Number | None = Field(default=None, ge=0, description=TTL.format(mode="batch"))
+    max_time: Number | None = Field(default=None, gt=0, description=MAX_TIME)
+    unused_expiry: Number | None = Field(default=None, gt=0, description=UNUSED)
+    reservation_minimum: Number | None = Field(default=None, gt=0, description=SHORTEST)
+    reservation_allowance: Number | None = Field(default=None, gt=0, description=ALLOWANCE)
+    poll_hold: Number = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="Longest time that a waiting status poll is held, in seconds; 0 is never.",
+    )
+    submit_retry_window: Number = Field(
+        default=300.0,
+        ge=0,
+        description="A submit that is repeated byte for byte within this many seconds, after a lost reply, "
+        "makes no second job (R54).",
+    )
+    admission_hold: Number = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="How long a submit waits for the check of its job, in seconds, so that the answer can be "
+        "a refusal.",
+    )

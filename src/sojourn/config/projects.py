@@ -1,0 +1,49 @@
+"""Owns who is entitled to how much: `[[accounts]]` and `[[projects]]`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from sojourn.config.limits import check_limits
+from sojourn.config.values import Number, Section, Title, Weight
+
+
+class AccountSettings(Section):
+    """`[[accounts]]`: the top of the share tree (R48)."""
+
+    name: Title = Field(description="What projects call it.")
+    weight: Weight = Field(
+        default=1.0,
+        description="Its part of the devices against other accounts'; 0 is only when nobody waits.",
+    )
+
+
+class ProjectSettings(Section):
+    """`[[projects]]`: what is stated here holds, no command changes it; the rest is as commands set it."""
+
+    name: Title = Field(description="Name of the project; made when it does not exist.")
+    account: Title = Field(default="default", description="The account that it belongs to.")
+    weight: Weight = Field(default=1.0, description="Its part within the account; 0 as for an account.")
+    allocation: Number = Field(
+        default=0.0,
+        ge=0,
+        description="Device seconds that it may use in the fair-share window; then its jobs wait. 0 is no "
+        "limit.",
+    )
+    plan: Literal["open", "premium"] = Field(
+        default="premium", description="`open` may be refused sessions by the profile."
+    )
+    limits: dict[str, Number] = Field(
+        default_factory=dict, description="Its own values for keys of `[limits]`."
+    )
+    users: dict[str, Weight] = Field(
+        default_factory=dict, description="Weights of its users by name; 1 for who is not named."
+    )
+    admins: tuple[str, ...] = Field(default=(), description="Users who may make reservations for it.")
+
+    @model_validator(mode="after")
+    def _limits_exist(self) -> ProjectSettings:
+        check_limits(self.limits)
+        return self

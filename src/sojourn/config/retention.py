@@ -1,0 +1,21 @@
+"""Owns `[retention]`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sojourn.config.values import Number, Section
+
+
+class RetentionSettings(Section):
+    """`[retention]`: how long the bytes of jobs that have ended are kept; 0 is for ever."""
+
+    params_days: Number = Field(
+        default=0.0, ge=0, description="Days after its end for which a job's inputs are kept."
+    )
+    results_days: Number = Field(
+        default=0.0, ge=0, description="Days after its end for which a job's result and logs are kept."
+    )
+    story_days: Number = Field(
+        default=0.0, ge=0, description="Days for which the steps of ended jobs and sessions are kept."
+    )

@@ -1,0 +1,44 @@
+"""Owns `[server]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from sojourn.config.values import Folder, Number, Section, Whole
+
+
+class ServerSettings(Section):
+    """`[server]`: where it listens and where it keeps what it knows."""
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on; `0.0.0.0` is every one."
+    )
+    port: Whole = Field(
+        default=8420, ge=0, le=65535, description="TCP port; 0 takes a free one, see `server.json`."
+    )
+    data: Folder = Field(
+        default=Path("./sojourn-data"),
+        description="Folder of the database, the job bodies and the keys. In a file, relative to that file.",
+    )
+    token_lifetime: Number = Field(
+        default=3600.0,
+        ge=60,
+        le=86400,
+        description="Life of the access tokens that API keys are exchanged for, in seconds. "
+        "QRMI fetches a new one at every call when it is 360 or less.",
+    )
+    max_body_mb: Number = Field(
+        default=64.0,
+        gt=0,
+        le=256,  # what fits into one frame to a worker
+        description="Largest request body, in megabytes.",
+    )
+    preparers: Whole = Field(
+        default=1, ge=1, le=64, description="Processes that decode and check jobs before they are queued."
+    )
+    journal: bool = Field(
+        default=False,
+        description="Record every event and decision of the queue in the database, for `sojourn replay`.",
+    )

@@ -1,0 +1,213 @@
+"""The share tree: account, project, user, and at the leaves who waits (R48). Knows no clock and no seconds.
+
+A node keeps its waiting children in a heap by their keys; entries that no longer stand are dropped when they
+come up. So adding, removing, charging and choosing cost O(log n).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush, merge
+from itertools import groupby
+from math import inf
+from typing import Literal, NamedTuple
+
+Level = Literal["root", "account", "project", "user"]
+
+Key = tuple[bool, float, int, str]
+"""(weight is 0, used/weight, the oldest job that waits, name): the least goes first."""
+
+Room = Callable[[str], float]
+"""The longest job of a project that may start now, in seconds (R46)."""
+
+FEW = 64
+"""A heap of less is never swept."""
+
+
+class Waiting(NamedTuple):
+    """A job in the queue. `limit` is the longest that it may run, in seconds."""
+
+    seq: int
+    job_id: str
+    project: str
+    user: str
+    limit: float
+
+
+class Node:
+    """One account, project or user. The unit of `used` is its owner's.
+
+    `key` is None while nobody below may start. `shortest` is a lower bound of the limits below: it falls with
+    each new job, and rises only when a search has found nothing.
+    """
+
+    __slots__ = (
+        "ages",
+        "blocked",
+        "children",
+        "heap",
+        "jobs",
+        "key",
+        "level",
+        "name",
+        "parent",
+        "shortest",
+        "used",
+        "weight",
+    )
+
+    def __init__(self, level: Level, name: str, parent: Node | None, weight: float) -> None:
+        self.level: Level = level
+        self.name = name
+        self.parent = parent
+        self.weight = weight
+        self.used: float = 0
+        self.blocked = False
+        self.shortest = inf
+        self.children: dict[str, Node] = {}
+        self.heap: list[Key] = []  # of children
+        self.ages: list[tuple[int, str]] = []  # of children: (oldest, name)
+        self.jobs: deque[Waiting] = deque()  # of a user: who waits, oldest first
+        self.key: Key | None = None  # as it stands in the parent's heap
+        if parent is not None:
+            parent.children[name] = self
+
+    # who waits
+
+    def add(self, job: Waiting) -> None:
+        """A user's job. Nearly always it is the newest one."""
+        if self.jobs and job < self.jobs[-1]:
+            insort(self.jobs, job)
+        else:
+            self.jobs.append(job)
+        node: Node | None = self
+        while node is not None:
+            if job.limit < node.shortest:
+                node.shortest = job.limit
+            node = node.parent
+        self.refresh_up()
+
+    def remove(self, job: Waiting) -> None:
+        """Nearly always it is the oldest one."""
+        if self.jobs[0] is job:
+            self.jobs.popleft()
+        else:
+            del self.jobs[bisect_left(self.jobs, job)]
+        self.refresh_up()
+
+    def oldest(self) -> int:
+        """The number of the oldest job below that may start; -1 when there is none."""
+        if self.level == "user":
+            return self.jobs[0].seq if self.jobs else -1
+        ages = self.ages
+        while ages:
+            key = self.children[ages[0][1]].key
+            if key is not None and key[2] == ages[0][0]:
+                return ages[0][0]
+            heappop(ages)
+        return -1
+
+    # where it stands among its siblings
+
+    def refresh_up(self) -> None:
+        """After a change of who may start: as far up as it shows."""
+        node: Node | None = self
+        while node is not None and node.refresh():
+            node = node.parent
+
+    def refresh(self) -> bool:
+        """Put the node where it belongs in its parent's heap. Whether that has changed."""
+        if self.parent is None:
+            return False
+        oldest = self.oldest()
+        if oldest >= 0 and not self.blocked:
+            return self.place(oldest)
+        was, self.key = self.key, None
+        return was is not None
+
+    def place(self, oldest: int) -> bool:
+        """The same for a node of which `oldest` is known and may start."""
+        used, weight, parent, before = self.used, self.weight, self.parent, self.key
+        assert parent is not None
+        key = self.key = (weight <= 0, used / weight if weight > 0 else used, oldest, self.name)
+        if key == before:
+            return False
+        heappush(parent.heap, key)
+        if before is None or before[2] != oldest:
+            heappush(parent.ages, (oldest, self.name))
+        if len(parent.heap) > FEW and len(parent.heap) > 4 * len(parent.children):
+            parent._sweep()
+        return True
+
+    def _sweep(self) -> None:
+        """Drop what no longer stands from both heaps, before they outgrow the children."""
+        self.heap = [child.key for child in self.children.values() if child.key is not None]
+        self.ages = [(oldest, name) for _, _, oldest, name in self.heap]
+        heapify(self.heap)
+        heapify(self.ages)
+
+    # who is next
+
+    def first(self) -> Waiting | None:
+        """The job below that goes first."""
+        node = self
+        while node.level != "user":
+            child = node._first_child()
+            if child is None:
+                return None
+            node = child
+        return node.jobs[0]  # only children with a job have a key
+
+    def _first_child(self) -> Node | None:
+        heap = self.heap
+        while heap:
+            child = self.children[heap[0][3]]
+            if child.key == heap[0]:
+                return child
+            heappop(heap)
+        return None
+
+    def walk(self, room: Room, most: float = inf) -> Iterator[tuple[int, Waiting]]:
+        """All jobs below that fit, in the order in which `first` would give them while nothing is charged.
+
+        With each job comes the number of the oldest that waits below at its turn: it decides the ties, and
+        never falls from one turn to the next. So children with an equal share are merged by it. `most` is the
+        largest room that there is: what is known to be longer is not looked at.
+        """
+        found = False
+        if self.level == "user":
+            for job in self.jobs:
+                if job.limit <= most:
+                    found = True
+                    yield job.seq, job
+        else:
+            for at, job in self._walk_children(room, most):
+                found = True
+                yield at, job
+        if not found:
+            self.shortest = self._shortest()
+
+    def _shortest(self) -> float:
+        if self.level == "user":
+            return min((job.limit for job in self.jobs), default=inf)
+        # who has no key and is not blocked has no jobs, and perhaps a bound of before
+        waits = (child for child in self.children.values() if child.key is not None or child.blocked)
+        return min((child.shortest for child in waits), default=inf)
+
+    def _walk_children(self, room: Room, most: float) -> Iterator[tuple[int, Waiting]]:
+        standing = sorted(child.key for child in self.children.values() if child.key is not None)
+        groups = [list(keys) for _, keys in groupby(standing, key=lambda key: key[:2])]
+        later = [inf] * (len(groups) + 1)  # the oldest in the groups from here on
+        for i in range(len(groups) - 1, -1, -1):
+            later[i] = min(later[i + 1], groups[i][0][2])
+        for i, keys in enumerate(groups):
+            walks = []
+            for key in keys:
+                child = self.children[key[3]]
+                child_most = room(child.name) if child.level == "project" else most
+                if child.shortest <= child_most:
+                    walks.append(child.walk(room, child_most))
+            for at, job in merge(*walks, key=lambda turn: turn[0]):
+                yield int(min(at, later[i + 1])), job
