@@ -25,15 +25,15 @@ CAST = "open first plain system book end time"
 EVERYTHING = f"{CAST} second cancel close drain lose"
 
 QUICK = [
-    ("sessions", 3, "open first end time", D, FAIL),
-    ("a session, a window", 3, "open first book end time", D, FAIL),
+    ("sessions", 3, "open first end time why", D, FAIL),
+    ("a session, a window", 3, "open first book end time why", D, FAIL),
 ]
 WHOLE = [
     ("sessions and plain jobs", 4, "open first second plain end time", D, FAIL),
     ("endings", 4, "open first close drain cancel end lose time", D, FAIL),
-    ("a dedicated window", 4, "open first plain book end time", D, REQUEUE),
-    ("a priority window", 3, "open first plain book end time", P, FAIL),
-    ("a system job", 4, "open first plain system end time", D, FAIL),
+    ("a dedicated window", 4, "open first plain book end time why", D, REQUEUE),
+    ("a priority window", 3, "open first plain book end time why", P, FAIL),
+    ("a system job", 4, "open first plain system end time why", D, FAIL),
     ("the whole cast", 3, CAST, D, FAIL),
     ("the whole cast, every event", 2, f"{CAST} cancel close drain lose", D, FAIL),
 ]

@@ -17,7 +17,9 @@ from sojourn.core import JobKind, Lane, Mode, Profile
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterWindow, WindowMode
 from sojourn.core.effects import Effect
+from sojourn.core.explain import explain
 from sojourn.core.shares import EVEN, Shares
+from tests.proofs.truth import judge
 from tests.proofs.witness import FINAL, LIVE, Witness
 
 TINY = Profile(
@@ -44,7 +46,8 @@ Move = tuple[Any, ...]
 class Tiny:
     """One lane, its witness, the time, and what has been used up.
 
-    `menu` names what can happen, in words: see `_moves`. `path` is how it came here, see `replay`.
+    `menu` names what can happen, in words: see `_moves`. With `why` on it all jobs are asked at each step why
+    they wait. `path` is how it came here, see `replay`.
     """
 
     def __init__(
@@ -69,6 +72,9 @@ class Tiny:
     def do(self, event: ev.Event) -> list[Effect]:
         effects = self.lane.handle(event, self.now)
         self.witness.see(event, self.now, effects)
+        if "why" in self.menu:
+            for job in self.witness.jobs.values():
+                judge(self.witness, job.id, explain(self.lane, job.id))
         return effects
 
     def moves(self) -> list[Move]:
