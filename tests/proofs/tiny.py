@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import blake2b
 from io import BytesIO
 from types import MethodType
@@ -36,6 +37,8 @@ TINY = Profile(
     reservation_minimum=1.0,
 )
 """Numbers so small that in three steps a hold can end and the session resume, and a window open and end."""
+SLOWER = replace(TINY, interactive_ttl=2.0, max_time=4.0, default_max_time=4.0)
+"""A hold of two steps, so that a clock can be stopped half-way."""
 USERS = ("a", "b")
 T0 = 100.0
 NEVER = -1000.0
@@ -329,7 +332,7 @@ def _lane(parts: dict[str, Any]) -> Lane:
     return lane
 
 
-_CONSTANTS: list[Any] = [TINY, EVEN]
+_CONSTANTS: list[Any] = [TINY, SLOWER, EVEN]
 
 
 def _by_number(constant: Any) -> tuple[Any, ...]:
