@@ -40,6 +40,12 @@ WORLDS = [
     ("open first plain system book cancel close drain end lose time", 3, D, TINY),
 ]
 
+WHOLE_WORLDS = [
+    ("open first close end time", 1, D),
+    ("open first close drain cancel end lose time", 4, D),
+    ("open first book end time", 3, D),
+]
+
 
 def twins(start: Tiny, walks: int, every: int) -> Iterator[tuple[Tiny, Tiny]]:
     """Two ways to one form, for one of `every` steps of random walks that came to a form again."""
@@ -57,6 +63,22 @@ def twins(start: Tiny, walks: int, every: int) -> Iterator[tuple[Tiny, Tiny]]:
                 again += 1
                 if again % every == 0:
                     yield known, unpack(world.pack())
+
+
+def all_twins(start: Tiny) -> Iterator[tuple[Tiny, Tiny]]:
+    """For every step of a whole world that came to a form again: the first world of it, and this one."""
+    first = {start.digest(): start.pack()}
+    todo = list(first.values())
+    for packed in todo:
+        for number, move in enumerate(unpack(packed).moves()):
+            world = unpack(packed)
+            world.make(move, number)
+            digest = world.digest()
+            if digest in first:
+                yield unpack(first[digest]), world
+            else:
+                first[digest] = world.pack()
+                todo.append(first[digest])
 
 
 def answers(world: Tiny) -> dict[Move, tuple[list[tuple[Any, ...]], tuple[Any, ...]]]:
@@ -111,6 +133,25 @@ def test_worlds_of_one_form_answer_alike(menu: str, until: int, mode: WindowMode
         compared += 1
     assert compared > 20
     print(f"\n{compared:,} pairs of worlds of one form answered alike")
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("menu", "until", "mode"), WHOLE_WORLDS if NIGHTLY else WHOLE_WORLDS[:1])
+def test_all_worlds_of_one_form_answer_alike_in_whole_worlds(menu: str, until: int, mode: WindowMode) -> None:
+    """With every pair compared, the states are proved to be as good as the world itself."""
+    compared = 0
+    for one, other in all_twins(Tiny(float(until), menu, mode)):
+        assert answers(one) == answers(other), f"{one.path!r} and {other.path!r}"
+        compared += 1
+    assert compared > 50
+    print(f"\n{compared:,} pairs of worlds of one form answered alike: all that there are")
+
+
+@pytest.mark.parametrize("forgotten", [(4,), (0, 1), (5, -1, 0)])
+def test_a_form_that_forgets_something_is_found_out(forgotten: tuple[int, ...]) -> None:
+    """Who runs; the sessions of the first; whose the window is."""
+    start = Forgetful(forgotten, 2.0, "open first plain book close end time")
+    assert any(answers(one) != answers(other) for one, other in twins(start, 200, 1))
 
 
 class Forgetful(Tiny):
