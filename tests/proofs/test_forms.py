@@ -34,7 +34,7 @@ EVERY = 3
 D, P = WindowMode.DEDICATED, WindowMode.PRIORITY
 WORLDS = [
     ("open first close drain cancel end lose time", 3, D, TINY),
-    ("open first second system end time", 4, D, SLOWER),
+    ("open first second system cancel end time", 4, D, SLOWER),
     ("open first plain book end time", 3, D, TINY),
     ("open first plain book cancel end time", 3, P, TINY),
     ("open first plain system book cancel close drain end lose time", 3, D, TINY),
