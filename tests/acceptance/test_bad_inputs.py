@@ -410,6 +410,8 @@ def test_bad_filters_of_the_list(house: House, query: str) -> None:
         b'{"tags": ["' + b"x" * 200 + b'"]}',
         b'{"tags": ["\\ud800"]}',
         b'{"tags": ["a\\u0000b"]}',
+        b'{"tags": ["\\u001b[31mred"]}',
+        b'{"tags": ["a\\nb"]}',
         b'{"tags": ' + b"[" * 50_000,
         b"x" * 1_100_000,
     ],

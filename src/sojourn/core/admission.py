@@ -58,7 +58,7 @@ def _in_session(
     if not session.accepting:
         return Rejected(
             codes.SESSION_CLOSED,
-            f"Session {session.id} takes no more jobs: {session.reason or 'it was closed'}. "
+            f"Session {session.id} takes no more jobs: {session.reason or 'it was closed.'} "
             "A session cannot be reopened; open a new one.",
         )
     if event.program not in SESSION_PROGRAMS:

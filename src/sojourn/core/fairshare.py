@@ -42,7 +42,7 @@ class FairShareQueue:
         self.half_life = half_life
         self.shares = shares
         self.waiting: dict[str, Waiting] = {}
-        self._root = Node("root", "", None, 1.0)
+        self._root = Node()
         self._projects: dict[str, Node] = {}
         self._users: dict[tuple[str, str], Node] = {}
         self._charges = Charges(window)
@@ -211,7 +211,7 @@ class FairShareQueue:
         paths = {leaf: path for path, leaf in self._users.items()}
         self.shares = shares
         self.waiting = {}
-        self._root = Node("root", "", None, 1.0)
+        self._root = Node()
         self._projects, self._users, self._limited, self._spent = {}, {}, {}, set()
         for path, amount in used.items():
             self._spend(self._user(*path), amount)

@@ -129,10 +129,8 @@ class Sessions:
     def suspend_clock(self, now: float) -> None:
         """D1, R45: somebody with precedence has the device. Again is no error."""
         session = self._queues.active
-        if session is None or session.running_since is not None:
-            return
-        if session.ttl_at is not None:
-            session.ttl_left = max(0.0, session.ttl_at - now)
+        if session is not None and session.ttl_at is not None:
+            session.ttl_left = session.ttl_at - now
             self._book.set_ttl(session, None)
             self._book.touch(session, "clock suspended")
 

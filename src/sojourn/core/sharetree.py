@@ -58,7 +58,9 @@ class Node:
         "weight",
     )
 
-    def __init__(self, level: Level, name: str, parent: Node | None, weight: float) -> None:
+    def __init__(
+        self, level: Level = "root", name: str = "", parent: Node | None = None, weight: float = 1.0
+    ) -> None:
         self.level: Level = level
         self.name = name
         self.parent = parent
@@ -197,17 +199,25 @@ class Node:
         return min((child.shortest for child in waits), default=inf)
 
     def _walk_children(self, room: Room, most: float) -> Iterator[tuple[int, Waiting]]:
-        standing = sorted(child.key for child in self.children.values() if child.key is not None)
-        groups = [list(keys) for _, keys in groupby(standing, key=lambda key: key[:2])]
-        later = [inf] * (len(groups) + 1)  # the oldest in the groups from here on
-        for i in range(len(groups) - 1, -1, -1):
-            later[i] = min(later[i + 1], groups[i][0][2])
-        for i, keys in enumerate(groups):
-            walks = []
-            for key in keys:
-                child = self.children[key[3]]
-                child_most = room(child.name) if child.level == "project" else most
-                if child.shortest <= child_most:
-                    walks.append(child.walk(room, child_most))
-            for at, job in merge(*walks, key=lambda turn: turn[0]):
-                yield int(min(at, later[i + 1])), job
+        looked_at: list[tuple[Key, Node, float]] = []
+        passed: list[Key] = []
+        for child in self.children.values():
+            if child.key is not None:
+                its_most = room(child.name) if child.level == "project" else most
+                if child.shortest <= its_most:
+                    looked_at.append((child.key, child, its_most))
+                else:
+                    passed.append(child.key)
+        looked_at.sort()
+        equals = [list(group) for _, group in groupby(looked_at, key=lambda entry: entry[0][:2])]
+        later = [inf]  # the oldest of all that come after these, from behind
+        for group in reversed(equals):
+            later.append(min(later[-1], group[0][0][2]))
+        for group in equals:
+            later.pop()
+            walks = [child.walk(room, its_most) for _, child, its_most in group]
+            share, oldest = group[0][0][:2], None
+            for at, job in walks[0] if len(walks) == 1 else merge(*walks, key=lambda turn: turn[0]):
+                if oldest is None:
+                    oldest = min([later[-1], *(key[2] for key in passed if key[:2] > share)])
+                yield int(min(at, oldest)), job

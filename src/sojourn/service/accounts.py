@@ -189,12 +189,8 @@ class Accounts:
 
     async def add(self, name: str, project_name: str, *, operator: bool = False) -> NewKey:
         """A user in a project, with a new API key. A user who exists joins the project with a further key."""
-        for what, value in (("user", name), ("project", project_name)):
-            if not NAME.fullmatch(value):
-                raise BadRequest(
-                    f"{value!r} is no {what} name: 1 to 64 letters, digits and . _ @ -, beginning with a "
-                    "letter or digit."
-                )
+        _check_name("user", name)
+        _check_name("project", project_name)
         now = self._now()
         project = next((p for p in self._projects.values() if p.name == project_name), None)
         user = next((u for u in self._users.values() if u.name == name), None)
@@ -249,19 +245,22 @@ class Accounts:
         crn = f"crn:v1:bluemix:public:quantum-computing:us-east:a/{self._account}:{guid}::"
         return ProjectView(guid, name, crn)
 
-    async def add_project(self, name: str) -> ProjectView:
-        """A project without users yet."""
-        if not NAME.fullmatch(name):
-            raise BadRequest(
-                f"{name!r} is no project name: 1 to 64 letters, digits and . _ @ -, beginning with a letter "
-                "or digit."
-            )
+    async def add_project(
+        self, name: str, settled: Callable[[ProjectView], ProjectView] = lambda new: new
+    ) -> ProjectView:
+        """A project without users yet; `settled` says what it is to be instead of the default."""
+        _check_name("project", name)
         if any(project.name == name for project in self._projects.values()):
             raise Conflict(f"There is a project {name} already. `sojourn projects set` changes it.")
-        project = self._new_project(name)
+        project = settled(self._new_project(name))
         self._projects[project.id] = project
         row = {"id": project.id, "name": name, "crn": project.crn, "created_at": self._now()}
-        await self._store.write(lambda c: c.execute(insert(t.projects), row) and None)
+
+        def work(c: Connection) -> None:
+            c.execute(insert(t.projects), row)
+            save(c, [_row(project)], [], {})
+
+        await self._store.write(work)
         return project
 
     async def put(
@@ -276,10 +275,7 @@ class Accounts:
         self._projects.update({project.id: project for project in projects})
         self._members.update(members)
         self.account_weights.update(accounts)
-        rows = [
-            ProjectRow(p.id, p.account, p.weight, p.allocation, p.plan, json.dumps(dict(p.limits)))
-            for p in projects
-        ]
+        rows = [_row(project) for project in projects]
         joined = [MemberRow(p, u, m.weight, m.admin) for (p, u), m in members.items()]
         await self._store.write(lambda c: save(c, rows, joined, accounts))
 
@@ -317,3 +313,26 @@ class Accounts:
                 return user
         known = ", ".join(sorted(u.name for u in self._users.values()))
         raise NotFound(f"There is no user {name!r}. Users: {known}.", code=1004)
+
+
+def _check_name(what: str, name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise BadRequest(
+            f"{name!r} is no {what} name: 1 to 64 letters, digits and . _ @ -, beginning with a letter "
+            "or digit."
+        )
+    if name == SYSTEM_USER:
+        raise BadRequest(
+            f"{name!r} is what the service's own jobs and their usage are shown under. Choose another name."
+        )
+
+
+def _row(project: ProjectView) -> ProjectRow:
+    return ProjectRow(
+        project.id,
+        project.account,
+        project.weight,
+        project.allocation,
+        project.plan,
+        json.dumps(dict(project.limits)),
+    )

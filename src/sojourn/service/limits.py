@@ -5,6 +5,7 @@ The allocation of device seconds is the lanes' (a job over it waits); everything
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from sojourn.config import LimitsSettings, check_limits
 from sojourn.core import codes
 from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
+from sojourn.core.words import seconds
 from sojourn.execution.types import JobRefused, Prepared
 from sojourn.service.errors import BadRequest, TooLarge, TooMany
 from sojourn.service.submit import Body
@@ -76,13 +78,8 @@ class Limits:
                 f"The job's inputs are {size / 1e6:.6g} MB; the limit of project {who.project} is "
                 f"{limits.payload_mb:g} MB (payload_mb). Split the work into several jobs."
             )
-        longest = limits.execution_seconds
-        if longest and body.cost is not None and body.cost > longest:
-            raise BadRequest(
-                f"max_execution_time is {body.cost} s; the limit of project {who.project} is {longest:g} s "
-                "(execution_seconds). Ask for less, or split the job.",
-                code=codes.OVER_LIMIT,
-            )
+        if body.cost is not None:
+            self._execution_time(who, body, body.cost, device)
         there = self._hub.records.open_jobs
         keys = _keys(who.user_id, who.project_id, device)
         most = (limits.pending_per_user, limits.pending_per_project, limits.pending_per_device)
@@ -101,6 +98,26 @@ class Limits:
                     code=codes.TOO_MANY_PENDING,
                 )
         there.enter(job_id, *keys)
+
+    def _execution_time(self, who: Principal, body: Body, asked: int, device: str) -> None:
+        """The job's own max_execution_time against everything that is known of it by now.
+
+        The lane says the same, but of a job that starts a session it would say so when the session is there.
+        """
+        own = self.of(who.project_id).execution_seconds
+        profile = self._hub.dispatchers[device].lane.profile
+        limits = [
+            (own, f"the limit of project {who.project} is {seconds(own)} (execution_seconds)"),
+            (profile.job_cap, f"no job runs longer than {seconds(profile.job_cap)} on {device}"),
+        ]
+        if (session := _new_session(body, profile)) is not None:
+            limits.append((session, f"the session that it starts lasts at most {seconds(session)}"))
+        for limit, what in limits:
+            if limit and asked > limit:
+                raise BadRequest(
+                    f"max_execution_time is {asked} s; {what}. Ask for less, or split the job.",
+                    code=codes.OVER_LIMIT,
+                )
 
     def job_refused(self, job_id: str) -> None:
         """The submit has come to nothing, nor has the session that was to begin with it."""
@@ -122,11 +139,25 @@ class Limits:
                 )
 
     def own_limit(self, who: Principal, body: Body, profile: Profile) -> float | None:
-        """The job's max_execution_time; the project's longest one for a job that could run longer."""
+        """The job's max_execution_time; the project's longest one for a job that could run longer.
+
+        Nobody has asked for that one, so it is no reason to refuse the job in a shorter session (R20).
+        """
         if body.cost is not None:
             return float(body.cost)
         longest = self.of(who.project_id).execution_seconds
-        return longest if longest and profile.run_limit(body.program_id, None) > longest else None
+        if not longest or profile.run_limit(body.program_id, None) <= longest:
+            return None
+        return min(longest, self._session_lasts(body, profile))
+
+    def _session_lasts(self, body: Body, profile: Profile) -> float:
+        """At most, in seconds; for ever for a job without a session."""
+        if (new := _new_session(body, profile)) is not None:
+            return new
+        record = self._hub.records.session(body.session_id) if body.session_id is not None else None
+        if record is None:
+            return math.inf
+        return profile.max_time if record.session.max_time is None else record.session.max_time
 
     # sessions
 
@@ -180,6 +211,15 @@ class Limits:
         if len(self._rates) > REMEMBERED:
             self._rates.popitem(last=False)
         return wait
+
+
+def _new_session(body: Body, profile: Profile) -> float | None:
+    """How long the session lasts at most that the job starts, if it does."""
+    if not body.start_session:
+        return None
+    asked = body.session_time
+    # what is no time, or too long a one, is refused with the session
+    return float(asked) if asked and 0 < asked <= profile.max_time else profile.max_time
 
 
 def _keys(user: str, project: str, device: str) -> tuple[tuple[str, ...], ...]:

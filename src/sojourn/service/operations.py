@@ -84,7 +84,7 @@ class Operations:
         log.info("calibration.queued", device=device, job=job_id, cause=cause)
         record = self._hub.records.job(job_id)
         assert record is not None, "a committed job is on record"
-        return self._hub.job_view(record)
+        return self._hub.job_view(record, self._hub.position(record))
 
     def _desk(self, who: Principal, device: str) -> Dispatcher:
         if not who.operator:

@@ -195,10 +195,18 @@ class Projects:
     # change
 
     async def create(self, who: Principal, name: str, change: ProjectChange) -> ProjectInfo:
-        """A project ahead of its first user."""
+        """A project ahead of its first user: made as it is to be in one step, or not at all."""
         self._check(None, change)
-        await self._hub.accounts.add_project(name)
-        return await self.change(who, name, change)
+        if change.members:
+            named = ", ".join(repr(user) for user in change.members)
+            raise BadRequest(
+                f"A new project has no users yet, and {named} was named. Make it, add users with "
+                f"`sojourn users add NAME --project {name}`, then set their weights."
+            )
+        made = await self._hub.accounts.add_project(name, lambda project: _changed(project, change))
+        log.info("project.made", project=name, by=who.user, change=change)
+        await self.publish()
+        return self._info(made)
 
     async def change(self, who: Principal, name: str, change: ProjectChange) -> ProjectInfo:
         """Stored, then told to every device."""
@@ -216,20 +224,7 @@ class Projects:
                 member.weight if wanted.weight is None else wanted.weight,
                 member.admin if wanted.admin is None else wanted.admin,
             )
-        own = {**view.limits, **{k: v for k, v in change.limits.items() if v is not None}}
-        for limit, value in change.limits.items():
-            if value is None:
-                own.pop(limit, None)
-        changed = replace(
-            view,
-            account=view.account if change.account is None else change.account,
-            weight=view.weight if change.weight is None else change.weight,
-            allocation=None
-            if change.unlimited
-            else (view.allocation if change.allocation is None else change.allocation),
-            plan=view.plan if change.plan is None else change.plan,
-            limits=own,
-        )
+        changed = _changed(view, change)
         await accounts.put(projects=[changed], members=members)
         log.info("project.changed", project=name, by=who.user, change=change)
         await self.publish()
@@ -277,6 +272,22 @@ class Projects:
         for name, is_wanted in wanted.items():
             if is_wanted and name in stated.model_fields_set:
                 raise _is_configured(f"project {stated.name}", name)
+
+
+def _changed(view: ProjectView, change: ProjectChange) -> ProjectView:
+    own = {**view.limits, **{k: v for k, v in change.limits.items() if v is not None}}
+    for limit, value in change.limits.items():
+        if value is None:
+            own.pop(limit, None)
+    allocation = view.allocation if change.allocation is None else change.allocation
+    return replace(
+        view,
+        account=view.account if change.account is None else change.account,
+        weight=view.weight if change.weight is None else change.weight,
+        allocation=None if change.unlimited else allocation,
+        plan=view.plan if change.plan is None else change.plan,
+        limits=own,
+    )
 
 
 def _as_stated(view: ProjectView, stated: ProjectSettings) -> ProjectView:

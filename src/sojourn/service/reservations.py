@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterWindow, WindowMode
@@ -65,9 +66,9 @@ class Reservations:
             raise BadRequest(f"after_window is {after_window!r}; it must be one of {', '.join(AfterWindow)}.")
         if (end is None) == (length is None):
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
-        now = self._hub.clock.now()
-        begin = now if start is None else start
-        until = end if end is not None else begin + (length or 0.0)
+        now = _shown(self._hub.clock.now())
+        begin = now if start is None else _shown(start)
+        until = _shown(end) if end is not None else begin + (length or 0.0)
         reservation_id = ids.new_id("r")
         booked = ev.ReservationBooked(
             reservation_id,
@@ -78,7 +79,8 @@ class Reservations:
             WindowMode(mode),
             AfterWindow(after_window),
         )
-        await desk.feed(booked, at=now)
+        # one from now on is open when it is answered
+        await desk.feed(booked, *([ev.Tick()] if begin <= now else []), at=now)
         return await self.reservation(who, reservation_id)
 
     async def cancel_reservation(self, who: Principal, reservation_id: str) -> ReservationView:
@@ -161,3 +163,10 @@ class Reservations:
             self._hub.accounts.user_name(window.user),
             window.after_window.value,
         )
+
+
+def _shown(at: float) -> float:
+    """The first instant from `at` on that can be written to the microsecond, as times are shown: one booking
+    can then begin where another is said to end."""
+    whole = datetime.fromtimestamp(at, UTC)
+    return (whole if whole.timestamp() >= at else whole + timedelta(microseconds=1)).timestamp()

@@ -18,6 +18,7 @@ from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind
 from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.words import at_time
 from sojourn.execution.fleet import Fleet
 from sojourn.execution.types import Description, DeviceUnavailable, WorkerPhase, WorkerState
 from sojourn.service.accounts import Accounts
@@ -383,6 +384,7 @@ class Service:
             message = state.reason or str(state.phase)
         elif wanted.name != "online":
             message = f"{wanted.name}: {wanted.message}" if wanted.message else wanted.name
+            message += f" (expected until {at_time(wanted.until)})" if wanted.until is not None else ""
         present = hub.calibrations.present(name)
         return DeviceView(
             name=name,

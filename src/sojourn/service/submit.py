@@ -19,6 +19,7 @@ from sojourn.service.errors import BadRequest
 MAX_TAGS = 8
 MAX_TAG_LENGTH = 86
 MAX_COST = 7 * 24 * 3600
+MAX_SESSION_TIME = 10 * 366 * 24 * 3600
 MAX_LOG_LEVEL = 20
 
 
@@ -63,7 +64,15 @@ def parse(data: bytes) -> Body:
         raise BadRequest("params must be a JSON object with the inputs of the program.")
     if body.cost is not None and not 0 < body.cost <= MAX_COST:
         raise BadRequest(
-            f"max_execution_time (cost) is {body.cost} s; it must be between 1 and {MAX_COST} s.", code=1219
+            f"max_execution_time (cost) is {body.cost} s; it must be at least 1 s and less than a week, and "
+            "not more than what the device allows to a job.",
+            code=1219,
+        )
+    if body.session_time is not None and not 0 < body.session_time <= MAX_SESSION_TIME:
+        raise BadRequest(
+            f"session_time is {body.session_time} s; it must be at least 1 s, and not more than what "
+            "the device allows to a session. Leave it out for the default.",
+            code=1219,
         )
     if body.log_level is not None and len(body.log_level) > MAX_LOG_LEVEL:
         raise BadRequest(
@@ -89,8 +98,8 @@ def check_tags(tags: Any) -> tuple[str, ...]:
     for tag in unique:
         if not 0 < len(tag) <= MAX_TAG_LENGTH:
             raise BadRequest(f"A tag has 1 to {MAX_TAG_LENGTH} characters; {tag[:20]!r}… has {len(tag)}.")
-        if "\0" in tag:  # no text of PostgreSQL
-            raise BadRequest(f"A tag is a text without NUL characters; {tag!r} has one.")
+        if not tag.isprintable():  # operators see it on their terminals; NUL is no text of PostgreSQL either
+            raise BadRequest(f"A tag is a text of printable characters; {tag!r} has others.")
     return unique
 
 

@@ -106,16 +106,21 @@ class Usage:
                     f"The usage of user {wanted.user!r} is shown to that user, to admins of the project and "
                     "to operators only. Leave 'user' out for the project's."
                 )
-            try:
+            if who.operator:
                 only["user"] = accounts.user_id(wanted.user)
-            except NotFound:
-                if who.operator:
-                    raise
-                raise NotFound(f"There is no user {wanted.user!r} in project {who.project}.") from None
+            else:
+                only["user"] = self._member(who, wanted.user)
         for key in ("device", "kind", "session"):
             if (value := getattr(wanted, key)) is not None:
                 only[key] = value
         return only
+
+    def _member(self, who: Principal, name: str) -> str:
+        """A user of the caller's project, by name. Whoever is not in it is not found, known or unknown."""
+        for identity, user, _ in self._hub.accounts.members(who.project_id):
+            if user == name:
+                return identity
+        raise NotFound(f"There is no user {name!r} in project {who.project}.")
 
     def _rows(
         self, found: list[Sum], by: tuple[str, ...], asked: tuple[str, ...], only_user: str | None

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
     String,
@@ -283,8 +285,9 @@ class Store:
 
         return await self.read(work)
 
-    async def story(self, entity: str) -> list[Any]:
-        query = select(t.story).where(t.story.c.entity == entity).order_by(t.story.c.id)
+    async def story(self, job_id: str) -> list[Any]:
+        """A job's steps, oldest first."""
+        query = select(t.story).where(*_steps(job_id, JobState)).order_by(t.story.c.id)
         return await self.read(lambda c: list(c.execute(query)))
 
 
@@ -313,9 +316,15 @@ def _conditions(query: JobQuery) -> Any:
         yield c.id.in_(select(t.job_tags.c.job_id).where(t.job_tags.c.tag == tag))
 
 
+def _steps(entity: str, states: type[StrEnum]) -> Iterator[ColumnElement[bool]]:
+    """A session that a job has started has the job's id: its steps are told apart by their states."""
+    yield t.story.c.entity == entity
+    yield t.story.c.after.in_([state.value for state in states])
+
+
 def _with_steps(connection: Connection, row: Any) -> StoredSession:
     steps = connection.execute(
-        select(t.story.c.after, t.story.c.at).where(t.story.c.entity == row.id).order_by(t.story.c.id)
+        select(t.story.c.after, t.story.c.at).where(*_steps(row.id, SessionState)).order_by(t.story.c.id)
     )
     return StoredSession(row.device, session_of(row), tuple((s.after, s.at) for s in steps))
 

@@ -404,6 +404,19 @@ def test_r20_bad_values_of_a_session_are_a_400_with_the_limits(
         assert part in complaint(reply, 400)
 
 
+def test_fields_of_a_session_that_do_not_exist_are_refused_not_dropped(ada: User) -> None:
+    with ada.http() as http:
+        wanted = {"mode": "dedicated", "backend": "bench"}
+        reply = http.post("/sessions", json=wanted | {"interactive_ttl": 9})
+        assert "'interactive_ttl'" in complaint(reply, 400)
+        session_id = http.post("/sessions", json=wanted).json()["id"]
+        for accepting in (True, False):
+            change = {"accepting_jobs": accepting, "max_ttl": 5}
+            assert "'max_ttl'" in complaint(http.patch(f"/sessions/{session_id}", json=change), 400)
+        assert http.get(f"/sessions/{session_id}").json()["accepting_jobs"] is True
+        http.delete(f"/sessions/{session_id}/close")
+
+
 def test_a_session_on_an_unknown_device_is_refused(ada: User) -> None:
     with ada.http() as http:
         reply = http.post("/sessions", json={"mode": "dedicated", "backend": "nope"})

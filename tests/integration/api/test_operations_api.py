@@ -11,6 +11,7 @@ import httpx
 import pytest
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2
+from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError
 
 from sojourn.embedded import Embedded
@@ -110,6 +111,58 @@ def test_the_client_sees_a_paused_device_as_not_operational_and_its_jobs_wait(
     assert job.result()[0].data.meas.num_shots == 10
     assert backend.status().operational
     assert backend.status().status_msg == "active"
+
+
+def test_the_status_on_the_wire_says_why_and_until_when(
+    operator: httpx.Client, service: QiskitRuntimeService
+) -> None:
+    backend = service.backend("bench")
+    body = {"message": "new pump", "until": "2034-11-24T18:00"}
+    for verb, name in (("pause", "paused"), ("drain", "draining"), ("maintain", "maintenance")):
+        operator.post(f"/devices/bench/{verb}", json=body)
+        said = f"{name}: new pump (expected until 2034-11-24 18:00:00 UTC)"
+        assert backend.status().status_msg == said
+        assert operator.get("/devices/bench").json()["message"] == said
+    operator.post("/devices/bench/resume")
+    assert backend.status().status_msg == "active"
+
+
+def test_r56_the_client_is_told_that_a_private_result_was_read(service: QiskitRuntimeService) -> None:
+    sampler = SamplerV2(service.backend("bench"))
+    sampler.options.environment.private = True
+    job = sampler.run([circuit()], shots=10)
+    assert job.result()[0].data.meas.num_shots == 10
+    with pytest.raises(RequestsApiError, match="can be read once"):
+        job.result()
+    assert job.status() == "DONE"
+
+
+def test_a_reservation_can_begin_where_another_is_said_to_end(operator: httpx.Client) -> None:
+    made = []
+    start = (datetime.now(UTC) + timedelta(hours=1, microseconds=123457)).isoformat()
+    for _ in range(3):
+        booking = {"device": "bench", "start": start, "duration": "1h"}
+        reply = operator.post("/reservations", json=booking)
+        assert reply.status_code == 201, reply.text
+        made.append(reply.json())
+        start = made[-1]["end"]
+    before = {"device": "bench", "start": "+10m", "end": made[0]["start"]}
+    made.append(operator.post("/reservations", json=before).json())
+    assert made[-1]["end"] == made[0]["start"]
+    for booked in made:
+        operator.post(f"/reservations/{booked['id']}/cancel")
+
+
+@pytest.mark.parametrize("mode", ["dedicated", "priority"])
+def test_a_reservation_from_now_on_is_open_when_it_is_answered(operator: httpx.Client, mode: str) -> None:
+    made = operator.post("/reservations", json={"device": "bench", "duration": "1h", "mode": mode}).json()
+    assert made["state"] == "open"
+    operator.post(f"/reservations/{made['id']}/cancel")
+
+
+def test_a_body_of_another_type_is_told_what_to_send(operator: httpx.Client) -> None:
+    reply = operator.post("/devices/bench/pause", content='{"message": "x"}')
+    assert "Content-Type: application/json" in complaint(reply, 400)
 
 
 def test_the_client_warns_and_is_refused_while_a_device_is_drained(

@@ -312,6 +312,25 @@ def test_an_implicit_session_has_the_id_of_its_root_job(run: Run) -> None:
     run(body)
 
 
+def test_an_implicit_session_and_its_root_job_have_steps_of_their_own_in_every_view(run: Run) -> None:
+    """They have one id. The list is read from the store, the details are in memory until a restart."""
+
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        session = (await ann.submit("mock", start_session=True, session_time=600))["id"]
+        await ann.ended(session)
+        await ann.close(session)
+        steps = (await ann.session(session))["timestamps"]
+        assert [step["status"] for step in steps] == ["open", "active", "closed"]
+        (listed,) = (await ann.ask("GET", "/sessions"))["sessions"]
+        assert listed["timestamps"] == steps
+        who = h.service.accounts.principal(ann.user_id, None)
+        told = [line.after for line in await h.service.story(who, session)]
+        assert told == ["accepted", "queued", "running", "completed"]
+
+    run(body)
+
+
 def test_an_implicit_session_without_a_time_lasts_as_its_root_may_run(run: Run) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")

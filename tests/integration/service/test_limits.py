@@ -150,6 +150,30 @@ def test_r50_a_job_that_asks_for_no_time_runs_no_longer_than_the_limit(house: Ho
     house(body, sections={"limits": {"execution_seconds": 30}})
 
 
+def test_r20_a_limit_that_nobody_asked_for_is_no_reason_to_refuse_a_job_in_a_shorter_session(
+    house: Houses,
+) -> None:
+    """A project's execution_seconds is longer than the session: the job runs as long as the session lasts."""
+
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        short = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=20)
+        unsaid = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        for more, limit in (
+            ({"session_id": short.id}, 20),
+            ({"session_id": unsaid.id}, 30),
+            ({"start_session": True, "session_time": 10}, 10),
+            ({"start_session": True}, 30),
+            ({}, 30),
+        ):
+            job = await h.submit(ann, job_body("mock", **more))
+            assert (await h.service.job(ann, job.id)).limit == limit
+        with pytest.raises(BadRequest, match=r"25 s but session .* at most 20 s"):
+            await h.submit(ann, job_body("mock", session_id=short.id, cost=25))
+
+    house(body, sections={"limits": {"execution_seconds": 30}})
+
+
 def test_r50_sessions_of_a_user_are_limited_and_a_closed_one_makes_room(house: Houses) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")

@@ -12,6 +12,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from sojourn.config import DeviceSettings
+from sojourn.core.words import at_time
 from sojourn.service.accounts import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.reservations import ReservationView
@@ -64,7 +65,8 @@ def test_a_paused_device_accepts_and_starts_nothing_also_after_a_restart(house: 
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         assert await state(h, ann, waiting[0]) == "queued"
         device = h.service.device("mock")
-        assert (device.operational, device.message) == (False, f"{mode}: new fridge")
+        assert not device.operational
+        assert device.message == f"{mode}: new fridge (expected until {at_time(h.clock.now() + HOUR)})"
         assert (device.state.name, device.state.by) == (mode, "operator")
         assert device.state.until == h.clock.now() + HOUR
         h.clock.advance(2 * HOUR)  # the expected end is only expected
@@ -142,6 +144,19 @@ def test_a_calibration_is_a_system_job_that_nobody_pays_and_users_do_not_see(hou
         kinds = await h.service.hub.store.charges_since(0.0, 3600.0)
         assert kinds == [], "a system job counts for nobody's share"
         assert [c.id for c in h.service.calibrations("mock")] == ["cal-2", "cal-1"]
+
+    house(body)
+
+
+def test_a_calibration_that_waits_is_answered_with_its_place(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body("slow"))
+        await h.running(ann, job.id)
+        asked = await h.service.calibrate(operator(h), "slow")
+        assert (asked.state, asked.position) == ("queued", 1)  # behind the one that runs (R11)
+        assert (await h.service.why(operator(h), asked.id)).position == 1
+        assert (await h.service.job(operator(h), asked.id)).position == 1
 
     house(body)
 

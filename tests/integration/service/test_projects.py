@@ -183,6 +183,41 @@ def test_a_project_can_be_made_ahead_of_its_first_user(house: Houses) -> None:
     house(body)
 
 
+def test_a_new_project_is_made_as_it_is_to_be_or_not_at_all(house: Houses) -> None:
+    wanted = ProjectChange(account="uni", weight=2.0, allocation=5.0, plan="open", limits={"circuits": 3.0})
+
+    async def body(h: House) -> None:
+        boss = await h.user("boss")
+        for refused in (
+            ProjectChange(weight=2.0, members={"boss": MemberChange(weight=2.0)}),
+            ProjectChange(weight=-1.0),
+        ):
+            with pytest.raises(BadRequest):
+                await h.service.projects.create(boss, "half", refused)
+        with pytest.raises(NotFound):
+            h.service.accounts.project_named("half")
+        await h.service.projects.create(boss, "whole", wanted)
+
+    async def after(h: House) -> None:
+        found = h.service.accounts.project_named("whole")
+        assert (found.account, found.weight, found.allocation, found.plan) == ("uni", 2.0, 5.0, "open")
+        assert found.limits == {"circuits": 3.0}
+
+    house(body, after)
+
+
+def test_nobody_can_be_called_what_the_services_own_usage_is_shown_under(house: Houses) -> None:
+    async def body(h: House) -> None:
+        boss = await h.user("boss")
+        for name, project in (("system", "anns"), ("ann", "system")):
+            with pytest.raises(BadRequest, match="'system'"):
+                await h.service.add_user(name, project)
+        with pytest.raises(BadRequest, match="'system'"):
+            await h.service.projects.create(boss, "system", ProjectChange())
+
+    house(body)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

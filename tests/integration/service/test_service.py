@@ -450,15 +450,28 @@ def test_a_deleted_jobs_body_can_be_submitted_again(house: Houses) -> None:
     house(body)
 
 
-def test_a_refused_first_job_leaves_no_session_open(house: Houses) -> None:
+@pytest.mark.parametrize(
+    ("more", "numbers"),
+    [
+        ({"session_time": 60, "cost": 61}, "61 s; .* 60 s"),
+        ({"cost": 500}, "500 s; .* 400 s"),  # R19: no time of its own, so at most the system limit
+        ({"cost": 10801}, "10801 s; .* 10800 s"),
+        ({"session_time": 401}, "401 s; .* 400 s"),
+        ({"session_time": 0}, "session_time is 0 s"),
+        ({"session_time": -5}, "session_time is -5 s"),
+        ({"session_time": 10**400}, "session_time is 1000"),
+    ],
+)
+def test_r20_a_refused_first_job_leaves_no_session(house: Houses, more: dict[str, Any], numbers: str) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")
-        with pytest.raises(BadRequest, match="max_execution_time"):
-            await h.submit(ann, job_body(start_session=True, session_time=60, cost=600))
+        with pytest.raises(BadRequest, match=numbers) as refusal:
+            await h.submit(ann, job_body(start_session=True, **more))
+        assert refusal.value.code == 1219
         await h.settled()
-        assert [s.state for s in await h.service.sessions(ann, 10)] == ["closed"]
+        assert await h.service.sessions(ann, 10) == []
 
-    house(body)
+    house(body, max_time=400)
 
 
 def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(house: Houses) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sojourn.service.errors import BadRequest, Expired, Forbidden
+from sojourn.service.errors import BadRequest, Expired, Forbidden, NotFound
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.usage import UsageQuery
 from sojourn.service.views import Principal
@@ -135,6 +135,9 @@ def test_users_see_their_own_usage_and_the_projects_and_admins_see_everybody(hou
         await h.service.projects.change(boss(h), "anns", admin)
         ann = h.service.accounts.principal(ann.user_id, None)
         assert await rows(h, ann, "user") == {("ann",): 10, ("abe",): 20}
+        for name in ("bob", "zoe"):  # there is a bob, which is not hers to know
+            with pytest.raises(NotFound, match=f"no user '{name}' in project anns"):
+                await h.service.usage_report(ann, UsageQuery(user=name))
         assert await rows(h, boss(h), "user") == {("ann",): 10, ("abe",): 20, ("bob",): 40}
         now = h.clock.now()
         for wrong in (UsageQuery(start=now, end=now - 5), UsageQuery(by=("colour",)), UsageQuery(kind="x")):

@@ -20,6 +20,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.model import HaltMode
 from sojourn.core.shares import Shares
+from tests.unit.core import told
 
 START = 1_000_000.0
 
@@ -162,6 +163,7 @@ class World:
 
     def _note(self, effects: list[Effect]) -> list[Effect]:
         for effect in effects:
+            told.check(effect)
             match effect:
                 case JobChanged():
                     self.jobs[effect.job.id] = effect.job

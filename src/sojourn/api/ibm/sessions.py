@@ -11,12 +11,17 @@ from sojourn.api.wire import NO_CONTENT, Reply, json_reply
 from sojourn.service.errors import BadRequest, Conflict
 
 MODES = ("dedicated", "batch")
+_OF_A_SESSION = (
+    *("mode", "backend", "backend_name", "max_ttl", "max_session_ttl", "max_time"),
+    *("instance", "hub", "group", "project"),  # the header says it already
+)
 _SMALL_BODY = 1_000_000
 _EXAMPLE = '{"mode": "dedicated", "backend": "…", "max_ttl": 600},'
 
 
 async def create(request: Request) -> Reply:
     body = json_object(await request.body(_SMALL_BODY), f"the session, {_EXAMPLE}")
+    _only(body, _OF_A_SESSION)
     mode = field(body, "mode", str, "'dedicated' or 'batch'", check=MODES.__contains__) or "dedicated"
     device = _device(body)
     max_time = None
@@ -27,6 +32,14 @@ async def create(request: Request) -> Reply:
         max_time = duration(body[given], given, request.service.longest_session(device))
     session = await request.service.open_session(request.who, device=device, mode=mode, max_time=max_time)
     return json_reply(session_object(session, crn(request)))
+
+
+def _only(body: dict[str, Any], known: tuple[str, ...]) -> None:
+    """Nothing that is asked for is dropped without a word."""
+    if unknown := [shown(name) for name in body if name not in known]:
+        raise BadRequest(
+            f"There is no field {', '.join(unknown)} here; there are {', '.join(known)}. Leave out others."
+        )
 
 
 def _device(body: dict[str, Any]) -> str:
@@ -67,6 +80,7 @@ async def update(request: Request) -> Reply:
     """`accepting_jobs: false` drains (R38a). A session that stopped accepting never accepts again (R35)."""
     session_id = request.path["session_id"]
     body = json_object(await request.body(_SMALL_BODY), 'the change, {"accepting_jobs": false},')
+    _only(body, ("accepting_jobs",))
     accepting = body.get("accepting_jobs")
     if not isinstance(accepting, bool):
         raise BadRequest(

@@ -241,6 +241,8 @@ def _sentences(faults: Sequence[Any]) -> list[str]:
         name = ".".join(str(part) for part in rest)
         if fault["type"] == "json_invalid":
             found.append(f"The body is not valid JSON: {fault.get('ctx', {}).get('error', fault['msg'])}.")
+        elif fault["type"] == "model_attributes_type" and isinstance(fault.get("input"), bytes):
+            found.append("The body was not read as JSON. Send it with 'Content-Type: application/json'.")
         elif fault["type"] == "missing":
             found.append(f"{place} {name!r} is missing." if name else "The body is missing; send JSON.")
         else:

@@ -1,0 +1,369 @@
+"""What users are told, word for word: reasons of jobs and sessions, refusals, warnings. Virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from sojourn.core import JobKind, Mode, codes
+from sojourn.core import events as ev
+from sojourn.core.calendar import AfterWindow, WindowMode
+from sojourn.core.effects import Rejected
+from sojourn.core.model import HaltMode, JobState, SessionState
+from sojourn.core.profile import IBM2026
+from sojourn.core.shares import ProjectShare
+from sojourn.core.transitions import IllegalTransition
+from sojourn.core.words import seconds
+from tests.unit.core.world import World
+
+HOUR = 3600.0
+NOON = "1970-01-12 13:46:40 UTC"  # START
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def ended(world: World, name: str) -> tuple[str | None, int | None]:
+    return world.jobs[name].reason, world.jobs[name].reason_code
+
+
+def warned(world: World, what: str = "job", length: float | None = 60.0, project: str = "ann") -> list[str]:
+    return list(world.lane.warnings(what, length, project))
+
+
+def test_seconds_are_plain_numbers_also_when_they_are_many() -> None:
+    said = [seconds(n) for n in (0.0, 2.5, 600.0, 28_801.0, 999_999.0, 1e6, 2_419_200.4)]
+    assert said == ["0 s", "2.5 s", "600 s", "28801 s", "999999 s", "1000000 s", "2419200 s"]
+
+
+# jobs
+
+
+def test_r51_a_job_that_cannot_be_prepared_fails_with_what_was_found(world: World) -> None:
+    world.submit("a1", prepared=False)
+    world.do(ev.JobUnfit("a1", "It has no shots.", 7))
+    assert ended(world, "a1") == ("It has no shots.", 7)
+
+
+def test_r53_who_cancelled_is_said(world: World) -> None:
+    world.submit("a1")
+    world.do(ev.JobCancelled("a1", "operator olga"))
+    assert ended(world, "a1") == ("Cancelled by operator olga.", None)
+    (refused,) = world.do(ev.JobCancelled("a1"))
+    assert refused == Rejected(codes.ALREADY_FINAL, "Job a1 has already ended.")
+
+
+def test_r52_a_job_that_ran_too_long_is_told_its_limit_and_when(world: World) -> None:
+    world.submit("a1", limit=60.0)
+    world.sleep(60)
+    assert ended(world, "a1") == (
+        "The job ran longer than its limit of 60 s and was stopped at 1970-01-12 13:47:40 UTC.",
+        codes.RAN_TOO_LONG,
+    )
+
+
+def test_r49_a_job_that_the_system_lost_says_what_the_device_said_or_that_it_was_lost() -> None:
+    for said, expected in ((None, "the device was lost while the job ran"), ("The fridge.", "The fridge.")):
+        world = World(rerun_lost=False)
+        world.submit("a1")
+        world.sleep(5)
+        world.finish("a1", ev.Outcome.LOST, reason=said)
+        assert ended(world, "a1") == (expected, codes.SYSTEM_FAILURE)
+        assert world.charges == []
+
+
+# sessions
+
+
+def test_r33_a_closed_session_tells_its_jobs_who_closed_it_and_when(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.sleep(60)
+    world.do(ev.SessionClosed("A", "operator olga"))
+    why = "Session A ended at 1970-01-12 13:47:40 UTC: closed by operator olga."
+    assert ended(world, "a2") == (why, codes.SESSION_CLOSED)
+    assert world.sessions["A"].reason == why
+
+
+def test_r32_a_session_that_is_over_says_how_long_it_could_last(world: World) -> None:
+    world.open("A", max_time=100.0)
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.sleep(100)
+    why = "Session A ended at 1970-01-12 13:48:20 UTC: its max_time of 100 s was over."
+    assert ended(world, "a2") == (why, codes.SESSION_CLOSED)
+
+
+def test_r26_an_unused_session_says_for_how_long_it_waited(world: World) -> None:
+    world.open("A")
+    world.sleep(1800)
+    assert world.sessions["A"].reason == (
+        "Session A ended at 1970-01-12 14:16:40 UTC: it was not used within 1800 s."
+    )
+
+
+def test_r38a_a_drained_session_says_so(world: World) -> None:
+    world.open("A")
+    world.drain("A")
+    why = f"Session A ended at {NOON}: closed by the user, and its last job was done."
+    assert world.sessions["A"].reason == why
+
+
+def test_r40_jobs_that_lost_their_first_one_are_told_which_and_how(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.cancel("a1")
+    why = f"Session A ended at {NOON}: its first job a1 was cancelled."
+    assert ended(world, "a2") == (why, codes.ROOT_GONE)
+    world.open("B")
+    world.submit("b1", "ann", "B", prepared=False)
+    world.submit("b2", "ann", "B", prepared=False)
+    world.do(ev.JobUnfit("b1", "It has no shots.", 7))
+    why = f"Session B ended at {NOON}: its first job b1 failed before its data was prepared: It has no shots."
+    assert ended(world, "b2")[0] == why + "."
+
+
+def test_r34_a_plain_job_whose_cached_data_expired_is_told_when(world: World) -> None:
+    world.open("A", max_time=100.0)
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A", prepared=False)
+    world.finish("a1")
+    world.close("A")
+    world.sleep(100 + HOUR)
+    world.prepare("a2")
+    assert world.running == "a2"  # to the very instant
+    world.finish("a2")
+
+    world.open("B", max_time=100.0)
+    world.submit("b1", "ann", "B")
+    world.submit("b2", "ann", "B", prepared=False)
+    world.finish("b1")
+    world.close("B")
+    world.sleep(101 + HOUR)
+    world.prepare("b2")
+    assert ended(world, "b2") == (
+        "The data of the first job of session B expired at 1970-01-12 15:50:00 UTC, "
+        "before this job could start.",
+        codes.CACHE_EXPIRED,
+    )
+
+
+def test_r44_a_job_whose_window_is_over_is_told_which_and_when(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.sleep(HOUR)
+    assert ended(world, "a2") == (
+        "Reservation R ended at 1970-01-12 14:46:40 UTC before this job of its session could start.",
+        codes.WINDOW_OVER,
+    )
+
+
+# warnings
+
+
+def test_r44_work_that_may_outlast_its_own_window_is_warned(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    assert warned(world, "session", HOUR) == []
+    (said,) = warned(world, "session", HOUR + 1)
+    assert said == (
+        "This session may take 3601 s, but your reservation R ends at 1970-01-12 14:46:40 UTC; "
+        "jobs of a session that have not started by then fail."
+    )
+    world.sleep(HOUR)
+    world.book("S", "ann", 0, HOUR, after_window=AfterWindow.REQUEUE)
+    (said,) = warned(world, "job", HOUR + 1)
+    assert said.endswith("jobs of a session that have not started by then wait in the queue.")
+    world.do(ev.ReservationCancelled("S"))
+    assert warned(world, "job", HOUR + 1) == []
+
+
+def test_r44_somebody_elses_open_window_is_said(world: World) -> None:
+    world.book("R", "bob", 0, HOUR)
+    assert warned(world) == ["Reservation R has the device until 1970-01-12 14:46:40 UTC."]
+    world.do(ev.ReservationCancelled("R"))
+    world.book("S", "bob", 0, HOUR, mode=WindowMode.PRIORITY)
+    assert warned(world) == []
+
+
+def test_r44_work_that_does_not_fit_before_somebodys_window_is_warned(world: World) -> None:
+    world.book("R", "bob", 60, HOUR)
+    assert warned(world, "job", 60.0) == []
+    assert warned(world, "job", 61.0) == [
+        "Reservation R has the device from 1970-01-12 13:47:40 UTC to 1970-01-12 14:47:40 UTC; "
+        "a job of 61 s does not fit before it."
+    ]
+    assert warned(world, "job", 61.0, "bob") == []  # his own
+    assert "a session of 28800 s" in warned(world, "session", None)[0]  # one that does not say
+
+
+def test_r50_a_project_that_has_used_up_its_allocation_is_told_what_happens(world: World) -> None:
+    world.shares(projects={"ann": ProjectShare(allocation=0.0)})
+    assert warned(world) == []  # nothing of it has been seen yet
+    world.used(0.0, "ann")
+    assert warned(world, "session") == [
+        "Your project has used up its allocation of 0 s: the session is queued "
+        "and starts when usage has left the window, or an operator grants more."
+    ]
+
+
+# refusals
+
+
+def refusal(world: World, name: str, *args: object, **more: object) -> str:
+    refused = getattr(world, name)(*args, **more)
+    assert refused is not None
+    return str(refused.message)
+
+
+def test_r20_limits_are_refused_with_both_numbers(world: World) -> None:
+    assert refusal(world, "open", "A", max_time=28_801.0) == (
+        "max_time is 28801 s; on device a session lasts more than 0 s and at most 28800 s. "
+        "Ask for a time in that range."
+    )
+    assert refusal(world, "submit", "a1", limit=10_801.0) == (
+        "The job's max_execution_time is 10801 s; no job runs longer than 10800 s here. "
+        "Ask for less, or split the job."
+    )
+    world.open("A", max_time=50.0)
+    assert refusal(world, "submit", "a1", "ann", "A", limit=51.0) == (
+        "The job's max_execution_time is 51 s but session A lasts at most 50 s (max_time). "
+        "Ask for less, or open a longer session."
+    )
+    world.open("B")
+    assert world.submit("b1", "ann", "B", limit=10_800.0) is None
+
+
+def test_r35_a_closed_session_says_why_it_takes_no_more(world: World) -> None:
+    assert refusal(world, "submit", "a1", "ann", "A") == (
+        "Session A is not open on device. Open a new session."
+    )
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.drain("A")
+    assert refusal(world, "submit", "a2", "ann", "A") == (
+        "Session A takes no more jobs: it was closed. A session cannot be reopened; open a new one."
+    )
+    world.close("A")
+    assert refusal(world, "submit", "a2", "ann", "A") == (
+        f"Session A takes no more jobs: Session A ended at {NOON}: closed by the user. "
+        "A session cannot be reopened; open a new one."
+    )
+
+
+def test_r6_a_program_that_cannot_be_in_a_session_is_told_which_can(world: World) -> None:
+    world.open("A")
+    assert refusal(world, "submit", "a1", "ann", "A", program="circuit-runner") == (
+        "Program 'circuit-runner' cannot run in a session; these can: calibrate, estimator, executor, "
+        "noise-learner, noise-learner-v3, sampler. Submit it without a session."
+    )
+
+
+def test_a_draining_device_says_who_drains_it_and_why(world: World) -> None:
+    world.halt(HaltMode.DRAINING)
+    assert refusal(world, "submit", "a1") == (
+        "device is being drained by olga and takes no new work: the fridge is warm. "
+        "Use another device, or try later."
+    )
+    world.halt(HaltMode.DRAINING, "")
+    assert "no new work: no reason was given." in refusal(world, "open", "A")
+    assert world.submit("c", kind=JobKind.SYSTEM) is None
+
+
+def test_r47_a_booking_that_cannot_be_says_why(world: World) -> None:
+    assert refusal(world, "book", "R", "ann", -60, HOUR) == (
+        "The window begins at 1970-01-12 13:45:40 UTC, which is in the past. Choose a later start."
+    )
+    assert refusal(world, "book", "R", "ann", 0, 899) == (
+        "The window is 899 s long; a reservation is at least 900 s."
+    )
+    world.book("R", "ann", 0, HOUR)
+    assert refusal(world, "book", "S", "bob", 60, HOUR) == (
+        "Reservation R has the device from 1970-01-12 13:46:40 UTC to 1970-01-12 14:46:40 UTC. "
+        "Reservations on a device cannot overlap; choose another time."
+    )
+    (refused,) = world.do(ev.ReservationCancelled("T"))
+    assert refused == Rejected(codes.UNKNOWN, "Reservation T is not booked (any more).")
+
+
+# edges in time
+
+
+def test_r22_a_job_that_was_lost_and_then_cancelled_leaves_the_hold_that_its_run_began(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.finish("a1")
+    world.do(ev.DeviceLost("the worker died"))
+    world.finish("a2", ev.Outcome.LOST)
+    assert world.is_("a2", "queued")
+    world.sleep(10)
+    world.cancel("a2")
+    world.do(ev.DeviceReady())
+    assert world.is_("A", "active")
+    world.sleep(289)
+    assert world.is_("A", "active")
+    world.sleep(1)
+    assert world.is_("A", "inactive")
+
+
+def test_r44_a_window_cancelled_at_the_very_start_ends_for_what_began_in_it(world: World) -> None:
+    world.submit("x", "xav", limit=100.0)
+    world.book("R", "ann", 100, HOUR)
+    world.open("A")
+    world.submit("a1", "ann", "A", limit=200.0)
+    world.submit("a2", "ann", "A", limit=200.0)
+    world.now += 100
+    world.finish("x")
+    assert world.running == "a1"
+    world.do(ev.ReservationCancelled("R"))
+    assert world.is_("a2", "failed")
+    assert world.is_("A", "pending_inactive")
+
+
+def test_r48_with_a_half_life_the_first_charge_may_be_decades_after_the_epoch() -> None:
+    world = World(half_life=10.0)
+    world.now = 1.8e9
+    world.used(8.0, "ann")
+    world.now += 10.0
+    world.do(ev.Tick())
+    assert world.lane.fair.used("ann") == pytest.approx(4.0)
+
+
+def test_a_step_that_no_table_has_raises_with_the_story_of_the_job(world: World) -> None:
+    world.submit("a1")
+    job = world.lane.book.jobs["a1"]
+    with pytest.raises(IllegalTransition) as caught:
+        world.lane.book.move_job(job, JobState.ACCEPTED, world.now, "a mistake")
+    error = caught.value
+    assert (error.entity, error.before, error.after) == ("job a1", JobState.RUNNING, JobState.ACCEPTED)
+    assert error.story == (
+        "1000000.000 accepted: accepted",
+        "1000000.000 prepared: accepted -> queued",
+        "1000000.000 selected: queued -> running",
+    )
+    assert str(error) == (
+        "job a1 cannot go from running to accepted. Its story: 1000000.000 accepted: accepted; "
+        "1000000.000 prepared: accepted -> queued; 1000000.000 selected: queued -> running"
+    )
+    empty = IllegalTransition("session S", "open", "inactive", ())
+    assert str(empty) == "session S cannot go from open to inactive. Its story: nothing yet"
+    world.open("A", mode=Mode.BATCH)
+    session = world.lane.book.sessions["A"]
+    with pytest.raises(IllegalTransition) as caught:
+        world.lane.book.move_session(session, SessionState.INACTIVE, world.now, "a mistake")
+    assert (caught.value.entity, caught.value.story) == ("session A", ("1000000.000 opened: open",))
+
+
+def test_r40_in_ibm2026_a_session_outlives_its_cancelled_first_job() -> None:
+    world = World(IBM2026)
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.submit("a2", "ann", "A")
+    world.cancel("a1")
+    world.finish("a1", ev.Outcome.STOPPED)
+    assert world.running == "a2"
