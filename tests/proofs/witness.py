@@ -95,6 +95,7 @@ class Witness:
         self.rows: list[Charge] = []
         self.ready = False
         self.halt: Any = None
+        self.why_down: str | None = None  # None when nobody has said
         self.occupant: tuple[str, int] | None = None
         self.now = 0.0
         self.starts = 0
@@ -146,7 +147,7 @@ class Witness:
 
     def restarted(self) -> tuple[list[Any], list[Any], list[Any], Any]:
         """What a store would give back after a crash."""
-        self.ready = False
+        self.ready, self.why_down = False, None
         if self.occupant is not None and self.jobs[self.occupant[0]].state != "running":
             self.occupant = None
         jobs = [copy(j) for j in self.jobs.values() if j.state not in FINAL]
@@ -222,6 +223,7 @@ class Witness:
                 self.ready = True
             case ev.DeviceLost():
                 self.ready = False
+                self.why_down = event.reason
             case ev.SharesChanged():
                 self.shares = event.shares
             case ev.UsageReported():

@@ -1,6 +1,6 @@
 """Why a job waits: typed reasons, computed from the lane itself, so they are as true as its next decision.
 
-Reads a lane and changes nothing. Position, depth and reasons come from one look at one order.
+Reads a lane and changes nothing. Position, depth and reasons come from one look at one line.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 
 from sojourn.core.calendar import WindowMode
 from sojourn.core.lane import Lane
-from sojourn.core.model import HaltMode, Job, JobState
+from sojourn.core.model import HaltMode, Job, JobKind, JobState, Mode
 from sojourn.core.words import at_time, seconds
 
 Name = Callable[[str], str]
@@ -118,6 +119,16 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Clearing:
+    """R53: a job has ended but its run still has the device, until the worker is stopped."""
+
+    job_id: str
+
+    def sentence(self, _: Name) -> str:
+        return f"job {self.job_id} has ended and is being cleared off the device"
+
+
+@dataclass(frozen=True, slots=True)
 class SystemJobsAhead:
     """R9 (1)."""
 
@@ -129,7 +140,8 @@ class SystemJobsAhead:
 
 @dataclass(frozen=True, slots=True)
 class SessionHolds:
-    """R2: another session has the device; `held_until` is the end of its idle hold as things stand."""
+    """R2: another session goes first; `held_until` is the end of its idle hold as things stand, None while
+    it has a job or somebody else has the device."""
 
     session_id: str
     project: str
@@ -143,7 +155,7 @@ class SessionHolds:
             return f"the active {whose} goes first with {self.jobs_ahead} more {more}"
         if self.held_until is not None:
             return f"the active {whose} holds the device until {at_time(self.held_until)} or its next job"
-        return f"the active {whose} has the device"
+        return f"the active {whose} keeps the device for its next job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +175,7 @@ class JobsAhead:
 
 @dataclass(frozen=True, slots=True)
 class OverShare:
-    """R48: its project has used more than it is entitled to among those who wait."""
+    """R48: its project has used more than it is entitled to among those who wait in the queue."""
 
     project: str
     ratio: float
@@ -180,6 +192,7 @@ Reason = (
     | Reserved
     | DoesNotFit
     | Running
+    | Clearing
     | SystemJobsAhead
     | SessionHolds
     | JobsAhead
@@ -204,10 +217,53 @@ def explain(lane: Lane, job_id: str) -> Explanation | None:
         return None
     if job.state is JobState.ACCEPTED:
         return Explanation(job_id, None, lane.depth, (Preparing(), *_of_device(lane)))
-    order = lane.order()
-    ahead = order[: order.index(job_id)]
-    reasons = [*_of_device(lane), *_of_time(lane, job), *_of_queue(lane, job, ahead)]
+    order = line(lane)
+    ahead = [lane.book.jobs[i] for i in order[: order.index(job_id)]]
+    reasons = [*_of_device(lane), *_of_time(lane, job), *_of_run(lane), *_of_queue(lane, job, ahead)]
     return Explanation(job_id, len(ahead) + (lane.running is not None), lane.depth, tuple(reasons))
+
+
+# the line
+
+
+class Place(IntEnum):
+    """Whose turn it is before whose (R9), as things stand."""
+
+    SYSTEM = 0
+    HOLDER = 1  # of the open reservation
+    SESSION = 2  # the active one
+    SYSTEM_LATER = 3  # the profile lets no system job into an interactive session
+    QUEUE = 4
+    SPENT = 5  # R50
+
+
+def line(lane: Lane) -> list[str]:
+    """All queued jobs in the order in which they would start if nothing else happened.
+
+    A job that does not fit before a window keeps its place (R46): it is passed over, not overtaken. Jobs of a
+    project whose allocation is used up stand last, oldest first.
+    """
+    return sorted(lane.order(), key=lambda job_id: _place(lane, lane.book.jobs[job_id]))
+
+
+def _place(lane: Lane, job: Job) -> tuple[Place, int]:
+    active = lane.queues.active
+    if job.kind is JobKind.SYSTEM:
+        interactive = active is not None and active.mode is Mode.DEDICATED
+        later = interactive and not lane.profile.system_in_dedicated
+        return (Place.SYSTEM_LATER if later else Place.SYSTEM), 0
+    if job.id not in lane.fair:
+        return Place.SESSION, 0
+    if lane.fair.blocked(job.project):
+        return Place.SPENT, job.seq
+    window = lane.calendar.open_at(lane.now)
+    if window is None or job.project != window.project or (active and active.project == window.project):
+        return Place.QUEUE, 0
+    in_time = window.mode is WindowMode.DEDICATED or job.accepted_at >= window.start
+    return (Place.HOLDER if in_time else Place.QUEUE), 0
+
+
+# reasons
 
 
 def _of_device(lane: Lane) -> list[Reason]:
@@ -222,9 +278,11 @@ def _of_device(lane: Lane) -> list[Reason]:
 def _of_time(lane: Lane, job: Job) -> list[Reason]:
     """Windows and allocations: what keeps the job from starting even when it is its turn."""
     found: list[Reason] = []
-    if lane.fair.blocked(job.project) and job.id in lane.fair:
+    if _place(lane, job)[0] is Place.SPENT:
         allocation = lane.fair.shares.project(job.project).allocation
         found.append(AllocationUsed(job.project, lane.fair.used(job.project), allocation or 0.0))
+    if job.kind is JobKind.SYSTEM:  # goes first, whoever has booked (R9)
+        return found
     window = lane.calendar.open_at(lane.now)
     if window is not None and window.project != job.project and window.mode is WindowMode.DEDICATED:
         found.append(Reserved(window.id, window.project, window.mode, window.end))
@@ -234,39 +292,52 @@ def _of_time(lane: Lane, job: Job) -> list[Reason]:
     return found
 
 
-def _of_queue(lane: Lane, job: Job, ahead: list[str]) -> list[Reason]:
+def _of_run(lane: Lane) -> list[Reason]:
+    """What occupies the device."""
+    if lane.run is None:
+        return []
+    job = lane.book.jobs.get(lane.run.job_id)
+    if job is None:
+        return [Clearing(lane.run.job_id)]
+    return [Running(job.id, job.project, None if job.detached else job.session_id)]
+
+
+def _of_queue(lane: Lane, job: Job, ahead: list[Job]) -> list[Reason]:
     """Who goes first."""
     found: list[Reason] = []
-    if lane.run is not None:
-        busy = lane.book.jobs.get(lane.run.job_id)
-        if busy is not None:
-            found.append(Running(busy.id, busy.project, busy.session_id))
-    system = set(lane.queues.system_jobs).intersection(ahead)
-    if system:
-        found.append(SystemJobsAhead(len(system)))
-    mine = set(lane.queues.session_jobs)
+    mine = _place(lane, job)[0]
+    before = Counter(_place(lane, other)[0] for other in ahead)
+    if system := before[Place.SYSTEM] + before[Place.SYSTEM_LATER]:
+        found.append(SystemJobsAhead(system))
     active = lane.queues.active
-    if active is not None and job.id not in mine:
-        first = [i for i in ahead if i in mine]
-        found.append(SessionHolds(active.id, active.project, len(first), active.ttl_at))
-    taken = system | (mine if job.id not in mine else set())
-    others = Counter(lane.book.jobs[i].project for i in ahead if i not in taken)
+    if active is not None and mine > Place.SESSION:
+        held_until = None if lane.queues.session_waits else active.ttl_at
+        found.append(SessionHolds(active.id, active.project, before[Place.SESSION], held_until))
+    named = {Place.SYSTEM, Place.SYSTEM_LATER} | ({Place.SESSION} if mine > Place.SESSION else set())
+    others = Counter(other.project for other in ahead if _place(lane, other)[0] not in named)
     if others:
         found.append(JobsAhead(tuple(sorted(others.items()))))
-    if any(project != job.project for project in others) and (ratio := _over_share(lane, job)) > 1.0:
+    foreign = any(project != job.project for project in others)
+    if foreign and job.id in lane.fair and (ratio := _over_share(lane, job)) > 1.0:
         found.append(OverShare(job.project, ratio))
     return found
 
 
 def _over_share(lane: Lane, job: Job) -> float:
-    """The project's part of what the waiting projects have used, over its part of their weights."""
-    waiting = {lane.book.jobs[i].project for i in lane.fair.waiting} | {job.project}
-    weights = {p: lane.fair.shares.project(p).weight for p in waiting}
-    used = {p: lane.fair.used(p) for p in waiting}
-    total, weight = sum(used.values()), sum(weights.values())
-    if total <= 0 or weight <= 0 or weights[job.project] <= 0:
+    """The project's part of what the waiting projects have used, over the part that it is entitled to.
+
+    That is its account's weight among the accounts that wait, times its own among that account's projects.
+    """
+    shares, waiting = lane.fair.shares, {w.project for w in lane.fair.waiting.values()}
+    accounts = {shares.project(p).account for p in waiting}
+    account = shares.project(job.project).account
+    siblings = [shares.project(p).weight for p in waiting if shares.project(p).account == account]
+    used = sum(map(lane.fair.used, waiting))
+    every = sum(map(shares.account_weight, accounts)) * sum(siblings)
+    entitled = shares.account_weight(account) * shares.project(job.project).weight
+    if used <= 0 or entitled <= 0:
         return 0.0
-    return (used[job.project] / total) / (weights[job.project] / weight)
+    return (lane.fair.used(job.project) / used) / (entitled / every)
 
 
 def _jobs(count: int, what: str) -> str:
