@@ -91,13 +91,13 @@ def reasons(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
     if not w.ready:
         yield ex.DeviceDown(w.why_down or "the device has not come up yet")
     if job.state == "queued":
-        yield from of_windows(w, job)
+        yield from of_windows(w, job, line)
         yield from of_the_device(w)
         yield from of_others(w, job, [w.jobs[i] for i in line[: line.index(job.id)]])
         yield from of_the_session(w, job, line)
 
 
-def of_windows(w: Witness, job: Any) -> Iterator[ex.Reason]:
+def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
     if job.kind == "system":
         return
     theirs = sorted(
@@ -107,6 +107,18 @@ def of_windows(w: Witness, job: Any) -> Iterator[ex.Reason]:
     for x in theirs:
         if x.start <= w.now < x.end:
             yield ex.Reserved(x.id, x.project, x.mode, x.end)
+    before = [w.jobs[i] for i in line[: line.index(job.id)]]
+    for x in w.windows.values():
+        if x.mode == "priority" and x.start <= w.now < x.end and x.project != job.project:
+            active = w.active()
+            if any(
+                in_queue(w, j)
+                and j.project == x.project
+                and j.accepted_at >= x.start
+                and not spent(w.snapshot(), j.project, w.now)
+                for j in before
+            ) and not (active is not None and active.project == x.project):
+                yield ex.Reserved(x.id, x.project, x.mode, x.end)
     ahead = [x for x in theirs if x.start > w.now]
     if ahead and w.now + job.limit > ahead[0].start:
         yield ex.DoesNotFit(ahead[0].id, ahead[0].start, ahead[0].end, job.limit)
@@ -142,6 +154,10 @@ def of_others(w: Witness, job: Any, before: list[Any]) -> Iterator[ex.Reason]:
         ratio = over_share(w, job.project)
         if ratio > 1:
             yield ex.OverShare(job.project, ratio)
+    foreign = [j for j in before if in_queue(w, j)]
+    level = next((level for j in foreign if (level := outweighed(w, job, j))), None)
+    if level is not None:
+        yield ex.NoWeight(level)
 
 
 def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
@@ -184,6 +200,20 @@ def in_session(w: Witness, job: Any) -> bool:
 def in_queue(w: Witness, job: Any) -> bool:
     """Whether it waits in fair share."""
     return job.state == "queued" and job.kind == "user" and not in_session(w, job)
+
+
+def outweighed(w: Witness, job: Any, by: Any) -> str | None:
+    """Where the ways of the two part, if ours has weight 0 there and the other has not."""
+    mine, theirs = (w.shares.project(j.project) for j in (job, by))
+    if mine.account != theirs.account:
+        ours, other = (w.shares.account_weight(a) for a in (mine.account, theirs.account))
+        level = "account"
+    elif job.project != by.project:
+        ours, other, level = mine.weight, theirs.weight, "project"
+    else:
+        ours, other = (w.shares.user_weight(j.project, j.user) for j in (job, by))
+        level = "user"
+    return level if ours == 0 and other > 0 else None
 
 
 def used(w: Witness, project: str) -> float:

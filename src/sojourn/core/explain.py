@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 
 from sojourn.core.calendar import WindowMode
 from sojourn.core.lane import Lane
-from sojourn.core.model import HaltMode, Job, JobKind, JobState, Mode
+from sojourn.core.model import HaltMode, Job, JobKind, JobState
+from sojourn.core.queues import Place
 from sojourn.core.words import at_time, seconds
 
 Name = Callable[[str], str]
@@ -76,7 +76,7 @@ class AllocationUsed:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """R45, R47: somebody else's window is open."""
+    """R45, R47: somebody else's window is open, and if it is a priority window, jobs of his are waiting."""
 
     reservation: str
     project: str
@@ -184,6 +184,16 @@ class OverShare:
         return f"project {name(self.project)} has used {self.ratio:.1f}x its share"
 
 
+@dataclass(frozen=True, slots=True)
+class NoWeight:
+    """R48: weight 0 goes only when nobody else waits. `level` is account, project or user."""
+
+    level: str
+
+    def sentence(self, _: Name) -> str:
+        return f"the {self.level} has weight 0, so it goes only when nobody else waits"
+
+
 Reason = (
     Preparing
     | DeviceStopped
@@ -197,6 +207,7 @@ Reason = (
     | SessionHolds
     | JobsAhead
     | OverShare
+    | NoWeight
 )
 
 
@@ -217,53 +228,14 @@ def explain(lane: Lane, job_id: str) -> Explanation | None:
         return None
     if job.state is JobState.ACCEPTED:
         return Explanation(job_id, None, lane.depth, (Preparing(), *_of_device(lane)))
-    order = line(lane)
-    ahead = [lane.book.jobs[i] for i in order[: order.index(job_id)]]
-    reasons = [*_of_device(lane), *_of_time(lane, job), *_of_run(lane), *_of_queue(lane, job, ahead)]
-    return Explanation(job_id, len(ahead) + (lane.running is not None), lane.depth, tuple(reasons))
-
-
-# the line
-
-
-class Place(IntEnum):
-    """Whose turn it is before whose (R9), as things stand."""
-
-    SYSTEM = 0
-    HOLDER = 1  # of the open reservation
-    SESSION = 2  # the active one
-    SYSTEM_LATER = 3  # the profile lets no system job into an interactive session
-    QUEUE = 4
-    SPENT = 5  # R50
-
-
-def line(lane: Lane) -> list[str]:
-    """All queued jobs in the order in which they would start if nothing else happened.
-
-    A job that does not fit before a window keeps its place (R46): it is passed over, not overtaken. Jobs of a
-    project whose allocation is used up stand last, oldest first.
-    """
-    return sorted(lane.order(), key=lambda job_id: _place(lane, lane.book.jobs[job_id]))
-
-
-def _place(lane: Lane, job: Job) -> tuple[Place, int]:
-    active = lane.queues.active
-    if job.kind is JobKind.SYSTEM:
-        interactive = active is not None and active.mode is Mode.DEDICATED
-        later = interactive and not lane.profile.system_in_dedicated
-        return (Place.SYSTEM_LATER if later else Place.SYSTEM), 0
-    if job.id not in lane.fair:
-        return Place.SESSION, 0
-    if lane.fair.blocked(job.project):
-        return Place.SPENT, job.seq
-    window = lane.calendar.open_at(lane.now)
-    if window is None or job.project != window.project or (active and active.project == window.project):
-        return Place.QUEUE, 0
-    in_time = window.mode is WindowMode.DEDICATED or job.accepted_at >= window.start
-    return (Place.HOLDER if in_time else Place.QUEUE), 0
-
-
-# reasons
+    before: list[tuple[Place, Job]] = []
+    for place, other in lane.line():
+        if other == job_id:
+            break
+        before.append((place, lane.book.jobs[other]))
+    of_queue = _of_queue(lane, job, place, before)
+    reasons = (*_of_device(lane), *_of_time(lane, job, place), *_of_run(lane), *of_queue)
+    return Explanation(job_id, len(before) + (lane.running is not None), lane.depth, reasons)
 
 
 def _of_device(lane: Lane) -> list[Reason]:
@@ -275,10 +247,10 @@ def _of_device(lane: Lane) -> list[Reason]:
     return found
 
 
-def _of_time(lane: Lane, job: Job) -> list[Reason]:
+def _of_time(lane: Lane, job: Job, place: Place) -> list[Reason]:
     """Windows and allocations: what keeps the job from starting even when it is its turn."""
     found: list[Reason] = []
-    if _place(lane, job)[0] is Place.SPENT:
+    if place is Place.SPENT:
         allocation = lane.fair.shares.project(job.project).allocation
         found.append(AllocationUsed(job.project, lane.fair.used(job.project), allocation or 0.0))
     if job.kind is JobKind.SYSTEM:  # goes first, whoever has booked (R9)
@@ -302,25 +274,50 @@ def _of_run(lane: Lane) -> list[Reason]:
     return [Running(job.id, job.project, None if job.detached else job.session_id)]
 
 
-def _of_queue(lane: Lane, job: Job, ahead: list[Job]) -> list[Reason]:
+def _of_queue(lane: Lane, job: Job, mine: Place, before: list[tuple[Place, Job]]) -> list[Reason]:
     """Who goes first."""
     found: list[Reason] = []
-    mine = _place(lane, job)[0]
-    before = Counter(_place(lane, other)[0] for other in ahead)
-    if system := before[Place.SYSTEM] + before[Place.SYSTEM_LATER]:
+    places = Counter(place for place, _ in before)
+    if system := places[Place.SYSTEM] + places[Place.SYSTEM_LATER]:
         found.append(SystemJobsAhead(system))
+    window = lane.calendar.open_at(lane.now) if places[Place.HOLDER] else None
+    if window is not None and window.mode is WindowMode.PRIORITY and window.project != job.project:
+        found.append(Reserved(window.id, window.project, window.mode, window.end))
     active = lane.queues.active
     if active is not None and mine > Place.SESSION:
         held_until = None if lane.queues.session_waits else active.ttl_at
-        found.append(SessionHolds(active.id, active.project, before[Place.SESSION], held_until))
+        found.append(SessionHolds(active.id, active.project, places[Place.SESSION], held_until))
     named = {Place.SYSTEM, Place.SYSTEM_LATER} | ({Place.SESSION} if mine > Place.SESSION else set())
-    others = Counter(other.project for other in ahead if _place(lane, other)[0] not in named)
+    others = [other for place, other in before if place not in named]
     if others:
-        found.append(JobsAhead(tuple(sorted(others.items()))))
-    foreign = any(project != job.project for project in others)
-    if foreign and job.id in lane.fair and (ratio := _over_share(lane, job)) > 1.0:
-        found.append(OverShare(job.project, ratio))
+        found.append(JobsAhead(tuple(sorted(Counter(other.project for other in others).items()))))
+    if mine >= Place.QUEUE or mine is Place.HOLDER:
+        if any(other.project != job.project for other in others) and (ratio := _over_share(lane, job)) > 1.0:
+            found.append(OverShare(job.project, ratio))
+        if (level := _weightless(lane, job, others)) is not None:
+            found.append(NoWeight(level))
     return found
+
+
+def _weightless(lane: Lane, job: Job, before: list[Job]) -> str | None:
+    """The level at which somebody goes first because the weight there is 0."""
+    shares = lane.fair.shares
+
+    def path(of: Job) -> list[tuple[str, str, float]]:
+        share = shares.project(of.project)
+        return [
+            ("account", share.account, shares.account_weight(share.account)),
+            ("project", of.project, share.weight),
+            ("user", of.user, shares.user_weight(of.project, of.user)),
+        ]
+
+    for other in before:
+        for mine, theirs in zip(path(job), path(other), strict=True):
+            if mine != theirs:
+                if mine[2] <= 0 < theirs[2]:
+                    return mine[0]
+                break
+    return None
 
 
 def _over_share(lane: Lane, job: Job) -> float:

@@ -6,7 +6,7 @@ Pure and single-threaded. This module dispatches events, runs the device and sel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from sojourn.core.effects import ChargeKind, DeviceChanged, Effect, Rejected, St
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, SessionState
 from sojourn.core.profile import Profile
-from sojourn.core.queues import Queues
+from sojourn.core.queues import Place, Queues
 from sojourn.core.sessions import Sessions
 from sojourn.core.shares import EVEN, Shares
 from sojourn.core.windows import Windows
@@ -143,14 +143,17 @@ class Lane:
 
     # questions
 
+    def line(self) -> Iterator[tuple[Place, str]]:
+        """Queued jobs in the order in which they would start as things stand, see `Queues.line`."""
+        return self.queues.line(self.now, system=self._system_may_go)
+
     def order(self) -> list[str]:
-        """Waiting jobs in the order in which they would start as things stand."""
-        return list(self.queues.order(self.now))
+        return [job_id for _, job_id in self.line()]
 
     def ahead(self, job_id: str) -> list[str] | None:
-        """Those of `order` that go before a waiting job; None when it does not wait."""
+        """Those of `order` that go before a waiting job; None when it is not queued."""
         found: list[str] = []
-        for other in self.queues.order(self.now):
+        for _, other in self.line():
             if other == job_id:
                 return found
             found.append(other)
@@ -390,10 +393,15 @@ class Lane:
     def _stopped(self) -> bool:
         return self.halt is not None and self.halt.mode is not HaltMode.DRAINING
 
-    def _next(self, now: float) -> str | None:
+    @property
+    def _system_may_go(self) -> bool:
+        """R11, as far as the profile says otherwise."""
         active = self.queues.active
         interactive = active is not None and active.mode is Mode.DEDICATED
-        return self.queues.next(now, system=self.profile.system_in_dedicated or not interactive)
+        return self.profile.system_in_dedicated or not interactive
+
+    def _next(self, now: float) -> str | None:
+        return self.queues.next(now, system=self._system_may_go)
 
     def _select(self, now: float) -> None:
         while self.ready and not self._stopped and self.run is None:

@@ -190,7 +190,7 @@ def test_a_system_job_that_may_not_disturb_a_session_waits_behind_its_jobs() -> 
     world.submit("s2", "ann", "S")
     world.submit("cal", "system", kind=JobKind.SYSTEM)
     world.submit("b1", "bob")
-    assert ex.line(world.lane) == ["s2", "cal", "b1"]
+    assert world.lane.order() == ["s2", "cal", "b1"]
     assert why(world, "s2") == ["job s1 of session S of project ANN is running"]
     assert why(world, "cal")[1] == "the active session S of project ANN goes first with 1 more job"
 
@@ -243,7 +243,7 @@ def test_jobs_without_an_allocation_stand_last_and_the_oldest_of_them_first() ->
     world.used(20.0, "cid")
     world.submit("c2", "cid")
     world.submit("b1", "bob")
-    assert ex.line(world.lane) == ["b1", "c1", "a1", "c2"]
+    assert world.lane.order() == ["b1", "c1", "a1", "c2"]
 
 
 def test_a_share_is_counted_within_the_account_that_the_project_belongs_to() -> None:
@@ -276,5 +276,39 @@ def test_a_session_job_is_not_told_of_a_share_that_does_not_decide() -> None:
     world.submit("b1", "bob")
     assert why(world, "s2") == [
         "job s1 of session S of project ANN is running",
+        "reservation R of project BOB goes first until 1970-01-12 14:20:10 UTC",
         "1 job is ahead in the queue (1 of project BOB)",
     ]
+
+
+def test_who_is_behind_the_holders_jobs_in_a_priority_window_is_told_of_it() -> None:
+    world = World()
+    world.submit("x", "xav")
+    world.submit("b1", "bob")
+    world.book("R", "ann", 10, 2000, mode=WindowMode.PRIORITY)
+    world.sleep(10)
+    assert len(why(world, "b1")) == 1, "nobody of the holder waits"
+    world.submit("a1", "ann")
+    world.submit("a2", "ann")
+    reserved = "reservation R of project ANN goes first until 1970-01-12 14:20:10 UTC"
+    assert reserved in why(world, "b1")
+    assert reserved not in why(world, "a2")
+
+
+def test_who_has_no_weight_is_told_where_when_that_is_what_puts_others_first() -> None:
+    world = World()
+    projects = {
+        "ann": ProjectShare("lab", weight=0.0),
+        "bob": ProjectShare("lab"),
+        "cid": ProjectShare("club"),
+    }
+    world.shares(projects=projects, accounts={"club": 0.0}, users={("bob", "ben"): 0.0})
+    world.submit("x", "xav")
+    for name, user, project in (("a", "ann", "ann"), ("b", "ben", "bob"), ("c", "cid", "cid")):
+        world.submit(name, user, project=project)
+    weightless = "has weight 0, so it goes only when nobody else waits"
+    assert f"the account {weightless}" in why(world, "c")
+    assert f"the project {weightless}" in why(world, "a")
+    assert not any(weightless in reason for reason in why(world, "b"))
+    world.submit("b2", "bob", project="bob")
+    assert f"the user {weightless}" in why(world, "b")
