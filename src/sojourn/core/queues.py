@@ -116,7 +116,7 @@ class Queues:
     def _fits(self, job: Job, room: Room) -> bool:
         return job.limit <= room.of(job.project)
 
-    def line(self, now: float, *, system: bool = True) -> Iterator[tuple[Place, str]]:
+    def line(self, now: float, *, system: bool) -> Iterator[tuple[Place, str]]:
         """All queued jobs in the order in which they would start if nothing else happened.
 
         A job that does not fit before a window keeps its place (R46): it is passed over, not overtaken. Those

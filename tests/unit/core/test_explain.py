@@ -10,7 +10,7 @@ from sojourn.core import explain as ex
 from sojourn.core.calendar import WindowMode
 from sojourn.core.model import HaltMode
 from sojourn.core.shares import ProjectShare, Shares
-from tests.unit.core.world import World
+from tests.unit.core.world import START, World
 
 
 def name(project: str) -> str:
@@ -312,3 +312,72 @@ def test_who_has_no_weight_is_told_where_when_that_is_what_puts_others_first() -
     assert not any(weightless in reason for reason in why(world, "b"))
     world.submit("b2", "bob", project="bob")
     assert f"the user {weightless}" in why(world, "b")
+
+
+def test_an_operators_message_and_expected_end_are_told_when_there_are_any() -> None:
+    world = World()
+    world.do(ev.DeviceHalted(HaltMode.PAUSED, "olga", "", None))
+    world.submit("a1")
+    assert why(world, "a1") == ["the device is paused by olga"]
+    world.do(ev.DeviceHalted(HaltMode.MAINTENANCE, "olga", "a new chip", START + 60))
+    assert why(world, "a1") == [
+        "the device is in maintenance by olga: a new chip (expected until 1970-01-12 13:47:40 UTC)"
+    ]
+
+
+def test_numbers_in_reasons_are_rounded_and_counted() -> None:
+    world = World()
+    world.shares(projects={"ann": ProjectShare(allocation=10.0)})
+    world.used(12.34567, "ann")
+    world.submit("x", "xav")
+    world.submit("a1", "ann")
+    assert "project ANN has used 12.346 s of its allocation of 10 s" in why(world, "a1")
+    world.submit("b1", "bob")
+    world.submit("c1", "cid")
+    world.submit("d1", "dan")
+    assert "2 jobs are ahead in the queue (1 of project BOB, 1 of project CID)" in why(world, "d1")
+    world.finish("x")
+    world.finish("b1")
+    world.open("S", "cid")
+    for name in ("s1", "s2", "s3"):
+        world.submit(name, "cid", "S")
+    world.finish("c1")
+    world.finish("d1")
+    assert world.running == "s1"
+    world.submit("e1", "eve")
+    assert "the active session S of project CID goes first with 2 more jobs" in why(world, "e1")
+    found, preparing = ex.explain(world.lane, "e1"), world.submit("p1", "eve", prepared=False)
+    assert preparing is None
+    assert found is not None
+    assert found.job_id == "e1"
+    assert (explained := ex.explain(world.lane, "p1")) is not None
+    assert explained.job_id == "p1"
+
+
+def test_r46_the_window_that_a_job_does_not_fit_before_is_never_its_own() -> None:
+    world = World()
+    world.submit("x", "xav", limit=50.0)
+    world.book("R", "ann", 100, 2000)
+    world.book("S", "bob", 5000, 2000)
+    world.submit("a1", "ann", limit=6000.0)
+    assert [reason for reason in why(world, "a1") if "does not fit" in reason] == [
+        "with its limit of 6000 s it does not fit before reservation S, "
+        "from 1970-01-12 15:10:00 UTC to 1970-01-12 15:43:20 UTC"
+    ]
+
+
+def test_r48_among_those_without_weight_nobody_is_told_of_it() -> None:
+    world = World()
+    world.shares(projects={"ann": ProjectShare(weight=0.0), "bob": ProjectShare(weight=0.0)})
+    for name, user in (("x", "xav"), ("b1", "bob"), ("a1", "ann")):
+        world.submit(name, user)
+    assert not any("weight" in reason for reason in why(world, "a1"))
+
+
+def test_r48_a_share_counts_from_the_first_second_on() -> None:
+    world = World()
+    world.used(0.4, "ann")
+    world.used(0.1, "bob")
+    for name, user in (("x", "xav"), ("a1", "ann"), ("b1", "bob")):
+        world.submit(name, user)
+    assert why(world, "a1")[-1] == "project ANN has used 1.6x its share"
