@@ -351,7 +351,8 @@ def test_a_jobs_position_is_the_same_in_every_view(house: Houses) -> None:
         first = await h.submit(ann, job_body("slow"))
         await h.running(ann, first.id)
         waiting = [await h.submit(who, job_body("slow")) for who in (ann, ann, bob, ann)]
-        listed = {job.id: job.position for job in (await h.service.jobs(boss, JobFilter(positions=True))).jobs}
+        everybodys = await h.service.jobs(boss, JobFilter(positions=True))
+        listed = {job.id: job.position for job in everybodys.jobs}
         assert listed[first.id] is None
         assert sorted(listed[job.id] or 0 for job in waiting) == [1, 2, 3, 4]
         for job in waiting:
