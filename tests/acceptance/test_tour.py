@@ -19,17 +19,24 @@ PAGE = Path(__file__).parents[2] / "docs" / "tour.md"
 PORT = "port = 8420"
 
 PYTHON = r"""
-import contextlib, io, json, sys, traceback
-names = {}
+import code, contextlib, io, json, sys
+
+class Prompt(code.InteractiveConsole):
+    # what is typed or pasted goes in line by line, as a newcomer's does
+    failed = ""
+    def write(self, data):
+        self.failed += data
+
+prompt = Prompt()
 for line in sys.stdin:
     out = io.StringIO()
-    failed = ""
+    prompt.failed = ""
     with contextlib.redirect_stdout(out):
-        try:
-            exec(compile(json.loads(line), "<tour>", "exec"), names)
-        except BaseException:
-            failed = traceback.format_exc()
-    print(json.dumps([out.getvalue(), failed]), flush=True)
+        for typed in [*json.loads(line).splitlines(), ""]:
+            prompt.push(typed)
+            if prompt.failed:
+                break
+    print(json.dumps([out.getvalue(), prompt.failed]), flush=True)
 """
 
 

@@ -8,8 +8,10 @@ from sojourn.core import JobKind, Lane, Mode, Profile
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterWindow, WindowMode
 from sojourn.core.effects import Charge, Effect
+from sojourn.core.explain import explain
 from sojourn.core.model import HaltMode, JobState
 from sojourn.core.shares import ProjectShare, Shares
+from tests.proofs.truth import judge
 from tests.proofs.witness import FINAL, LIVE, Witness
 
 SMALL = Profile(
@@ -63,6 +65,9 @@ SHARES = (
     ),
     Shares(projects={"q": ProjectShare(allocation=0.0), "r": ProjectShare(allocation=5.0)}),
 )
+EXPLAINED = 7
+"""Each time that so many steps have been made, one waiting job is asked why. To ask always, and all of them,
+would take longer than all the other checks together."""
 OUTCOMES = (ev.Outcome.COMPLETED, *ev.Outcome)
 
 
@@ -109,6 +114,11 @@ class Town:
         active = witness.active()
         assert lane.active == (active.id if active else None)
         deadline = lane.next_deadline()
+        if self.steps % EXPLAINED == 0:
+            waiting = [j.id for j in jobs if j.state != "running"]
+            if waiting:
+                asked = waiting[self.steps // EXPLAINED % len(waiting)]
+                judge(witness, asked, explain(lane, asked))
         if ticked:
             assert deadline is None or deadline > self.now, "a tick settles everything that was due"
 

@@ -8,7 +8,7 @@ from sojourn.config.values import Number, Section
 
 
 class RetentionSettings(Section):
-    """`[retention]`: how long the bytes of jobs that have ended are kept; 0 is for ever."""
+    """`[retention]`: how long what is over is kept; 0 is for ever."""
 
     params_days: Number = Field(
         default=0.0, ge=0, description="Days after its end for which a job's inputs are kept."
@@ -18,4 +18,12 @@ class RetentionSettings(Section):
     )
     story_days: Number = Field(
         default=0.0, ge=0, description="Days for which the steps of ended jobs and sessions are kept."
+    )
+    calibrations_days: Number = Field(
+        default=0.0,
+        ge=0,
+        description="Days for which a calibration's values are kept after the next one.",
+    )
+    journal_days: Number = Field(
+        default=0.0, ge=0, description="Days of the journal that are kept, and back to the start before them."
     )

@@ -1,6 +1,6 @@
 """Why a job waits: typed reasons, computed from the lane itself, so they are as true as its next decision.
 
-Reads a lane and changes nothing. Position, depth and reasons come from one look at one order.
+Reads a lane and changes nothing. Position, depth and reasons come from one look at one line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sojourn.core.calendar import WindowMode
 from sojourn.core.lane import Lane
-from sojourn.core.model import HaltMode, Job, JobState
+from sojourn.core.model import HaltMode, Job, JobKind, JobState
+from sojourn.core.queues import Place
 from sojourn.core.words import at_time, seconds
 
 Name = Callable[[str], str]
@@ -75,7 +76,7 @@ class AllocationUsed:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """R45, R47: somebody else's window is open."""
+    """R45, R47: somebody else's window is open, and if it is a priority window, jobs of his are waiting."""
 
     reservation: str
     project: str
@@ -118,6 +119,16 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Clearing:
+    """R53: a job has ended but its run still has the device, until the worker is stopped."""
+
+    job_id: str
+
+    def sentence(self, _: Name) -> str:
+        return f"job {self.job_id} has ended and is being cleared off the device"
+
+
+@dataclass(frozen=True, slots=True)
 class SystemJobsAhead:
     """R9 (1)."""
 
@@ -129,7 +140,8 @@ class SystemJobsAhead:
 
 @dataclass(frozen=True, slots=True)
 class SessionHolds:
-    """R2: another session has the device; `held_until` is the end of its idle hold as things stand."""
+    """R2: another session goes first; `held_until` is the end of its idle hold as things stand, None while
+    it has a job or somebody else has the device."""
 
     session_id: str
     project: str
@@ -143,7 +155,7 @@ class SessionHolds:
             return f"the active {whose} goes first with {self.jobs_ahead} more {more}"
         if self.held_until is not None:
             return f"the active {whose} holds the device until {at_time(self.held_until)} or its next job"
-        return f"the active {whose} has the device"
+        return f"the active {whose} keeps the device for its next job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +175,23 @@ class JobsAhead:
 
 @dataclass(frozen=True, slots=True)
 class OverShare:
-    """R48: its project has used more than it is entitled to among those who wait."""
+    """R48: its project has used more than it is entitled to among those who wait in the queue."""
 
     project: str
     ratio: float
 
     def sentence(self, name: Name) -> str:
         return f"project {name(self.project)} has used {self.ratio:.1f}x its share"
+
+
+@dataclass(frozen=True, slots=True)
+class NoWeight:
+    """R48: weight 0 goes only when nobody else waits. `level` is account, project or user."""
+
+    level: str
+
+    def sentence(self, _: Name) -> str:
+        return f"the {self.level} has weight 0, so it goes only when nobody else waits"
 
 
 Reason = (
@@ -180,10 +202,12 @@ Reason = (
     | Reserved
     | DoesNotFit
     | Running
+    | Clearing
     | SystemJobsAhead
     | SessionHolds
     | JobsAhead
     | OverShare
+    | NoWeight
 )
 
 
@@ -204,10 +228,14 @@ def explain(lane: Lane, job_id: str) -> Explanation | None:
         return None
     if job.state is JobState.ACCEPTED:
         return Explanation(job_id, None, lane.depth, (Preparing(), *_of_device(lane)))
-    order = lane.order()
-    ahead = order[: order.index(job_id)]
-    reasons = [*_of_device(lane), *_of_time(lane, job), *_of_queue(lane, job, ahead)]
-    return Explanation(job_id, len(ahead) + (lane.running is not None), lane.depth, tuple(reasons))
+    before: list[tuple[Place, Job]] = []
+    for place, other in lane.line():
+        if other == job_id:
+            break
+        before.append((place, lane.book.jobs[other]))
+    of_queue = _of_queue(lane, job, place, before)
+    reasons = (*_of_device(lane), *_of_time(lane, job, place), *_of_run(lane), *of_queue)
+    return Explanation(job_id, len(before) + (lane.running is not None), lane.depth, reasons)
 
 
 def _of_device(lane: Lane) -> list[Reason]:
@@ -219,12 +247,14 @@ def _of_device(lane: Lane) -> list[Reason]:
     return found
 
 
-def _of_time(lane: Lane, job: Job) -> list[Reason]:
+def _of_time(lane: Lane, job: Job, place: Place) -> list[Reason]:
     """Windows and allocations: what keeps the job from starting even when it is its turn."""
     found: list[Reason] = []
-    if lane.fair.blocked(job.project) and job.id in lane.fair:
+    if place is Place.SPENT:
         allocation = lane.fair.shares.project(job.project).allocation
         found.append(AllocationUsed(job.project, lane.fair.used(job.project), allocation or 0.0))
+    if job.kind is JobKind.SYSTEM:  # goes first, whoever has booked (R9)
+        return found
     window = lane.calendar.open_at(lane.now)
     if window is not None and window.project != job.project and window.mode is WindowMode.DEDICATED:
         found.append(Reserved(window.id, window.project, window.mode, window.end))
@@ -234,39 +264,77 @@ def _of_time(lane: Lane, job: Job) -> list[Reason]:
     return found
 
 
-def _of_queue(lane: Lane, job: Job, ahead: list[str]) -> list[Reason]:
+def _of_run(lane: Lane) -> list[Reason]:
+    """What occupies the device."""
+    if lane.run is None:
+        return []
+    job = lane.book.jobs.get(lane.run.job_id)
+    if job is None:
+        return [Clearing(lane.run.job_id)]
+    return [Running(job.id, job.project, None if job.detached else job.session_id)]
+
+
+def _of_queue(lane: Lane, job: Job, mine: Place, before: list[tuple[Place, Job]]) -> list[Reason]:
     """Who goes first."""
     found: list[Reason] = []
-    if lane.run is not None:
-        busy = lane.book.jobs.get(lane.run.job_id)
-        if busy is not None:
-            found.append(Running(busy.id, busy.project, busy.session_id))
-    system = set(lane.queues.system_jobs).intersection(ahead)
-    if system:
-        found.append(SystemJobsAhead(len(system)))
-    mine = set(lane.queues.session_jobs)
+    places = Counter(place for place, _ in before)
+    if system := places[Place.SYSTEM] + places[Place.SYSTEM_LATER]:
+        found.append(SystemJobsAhead(system))
+    window = lane.calendar.open_at(lane.now) if places[Place.HOLDER] else None
+    if window is not None and window.mode is WindowMode.PRIORITY and window.project != job.project:
+        found.append(Reserved(window.id, window.project, window.mode, window.end))
     active = lane.queues.active
-    if active is not None and job.id not in mine:
-        first = [i for i in ahead if i in mine]
-        found.append(SessionHolds(active.id, active.project, len(first), active.ttl_at))
-    taken = system | (mine if job.id not in mine else set())
-    others = Counter(lane.book.jobs[i].project for i in ahead if i not in taken)
+    if active is not None and mine > Place.SESSION:
+        held_until = None if lane.queues.session_waits else active.ttl_at
+        found.append(SessionHolds(active.id, active.project, places[Place.SESSION], held_until))
+    named = {Place.SYSTEM, Place.SYSTEM_LATER} | ({Place.SESSION} if mine > Place.SESSION else set())
+    others = [other for place, other in before if place not in named]
     if others:
-        found.append(JobsAhead(tuple(sorted(others.items()))))
-    if any(project != job.project for project in others) and (ratio := _over_share(lane, job)) > 1.0:
-        found.append(OverShare(job.project, ratio))
+        found.append(JobsAhead(tuple(sorted(Counter(other.project for other in others).items()))))
+    if mine >= Place.QUEUE or mine is Place.HOLDER:
+        if any(other.project != job.project for other in others) and (ratio := _over_share(lane, job)) > 1.0:
+            found.append(OverShare(job.project, ratio))
+        if (level := _weightless(lane, job, others)) is not None:
+            found.append(NoWeight(level))
     return found
 
 
+def _weightless(lane: Lane, job: Job, before: list[Job]) -> str | None:
+    """The level at which somebody goes first because the weight there is 0."""
+    shares = lane.fair.shares
+
+    def path(of: Job) -> list[tuple[str, str, float]]:
+        share = shares.project(of.project)
+        return [
+            ("account", share.account, shares.account_weight(share.account)),
+            ("project", of.project, share.weight),
+            ("user", of.user, shares.user_weight(of.project, of.user)),
+        ]
+
+    for other in before:
+        for mine, theirs in zip(path(job), path(other), strict=True):
+            if mine != theirs:
+                if mine[2] <= 0 < theirs[2]:
+                    return mine[0]
+                break
+    return None
+
+
 def _over_share(lane: Lane, job: Job) -> float:
-    """The project's part of what the waiting projects have used, over its part of their weights."""
-    waiting = {lane.book.jobs[i].project for i in lane.fair.waiting} | {job.project}
-    weights = {p: lane.fair.shares.project(p).weight for p in waiting}
-    used = {p: lane.fair.used(p) for p in waiting}
-    total, weight = sum(used.values()), sum(weights.values())
-    if total <= 0 or weight <= 0 or weights[job.project] <= 0:
+    """The project's part of what the waiting projects have used, over the part that it is entitled to.
+
+    That is its account's weight among the accounts that wait, times its own among that account's projects.
+    """
+    shares, waiting = lane.fair.shares, {w.project for w in lane.fair.waiting.values()}
+    accounts = {shares.project(p).account for p in waiting}
+    account = shares.project(job.project).account
+    siblings = [shares.project(p).weight for p in waiting if shares.project(p).account == account]
+    used = sum(map(lane.fair.used, waiting))
+    every = sum(map(shares.account_weight, accounts)) * sum(siblings)
+    entitled = shares.account_weight(account) * shares.project(job.project).weight
+    if used <= 0 or entitled <= 0:
         return 0.0
-    return (used[job.project] / total) / (weights[job.project] / weight)
+    return (lane.fair.used(job.project) / used) / (entitled / every)
 
 
 def _jobs(count: int, what: str) -> str:

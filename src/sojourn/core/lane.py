@@ -6,7 +6,7 @@ Pure and single-threaded. This module dispatches events, runs the device and sel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from sojourn.core.effects import ChargeKind, DeviceChanged, Effect, Rejected, St
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, SessionState
 from sojourn.core.profile import Profile
-from sojourn.core.queues import Queues
+from sojourn.core.queues import Place, Queues
 from sojourn.core.sessions import Sessions
 from sojourn.core.shares import EVEN, Shares
 from sojourn.core.windows import Windows
@@ -31,7 +31,6 @@ class Run:
 
     job_id: str
     attempt: int
-    kind: JobKind
     session_id: str | None
     limit_at: float | None
 
@@ -138,20 +137,23 @@ class Lane:
             if job.state is JobState.QUEUED:
                 self.queues.add(job)
             elif job.state is JobState.RUNNING:
-                self.run = Run(job.id, job.attempt, job.kind, job.session_id, None)
+                self.run = Run(job.id, job.attempt, job.session_id, None)
                 lost.append(ev.RunEnded(job.id, job.attempt, ev.Outcome.LOST))
         return lost
 
     # questions
 
+    def line(self) -> Iterator[tuple[Place, str]]:
+        """Queued jobs in the order in which they would start as things stand, see `Queues.line`."""
+        return self.queues.line(self.now, system=self._system_may_go)
+
     def order(self) -> list[str]:
-        """Waiting jobs in the order in which they would start as things stand."""
-        return list(self.queues.order(self.now))
+        return [job_id for _, job_id in self.line()]
 
     def ahead(self, job_id: str) -> list[str] | None:
-        """Those of `order` that go before a waiting job; None when it does not wait."""
+        """Those of `order` that go before a waiting job; None when it is not queued."""
         found: list[str] = []
-        for other in self.queues.order(self.now):
+        for _, other in self.line():
             if other == job_id:
                 return found
             found.append(other)
@@ -391,10 +393,15 @@ class Lane:
     def _stopped(self) -> bool:
         return self.halt is not None and self.halt.mode is not HaltMode.DRAINING
 
-    def _next(self, now: float) -> str | None:
+    @property
+    def _system_may_go(self) -> bool:
+        """R11, as far as the profile says otherwise."""
         active = self.queues.active
         interactive = active is not None and active.mode is Mode.DEDICATED
-        return self.queues.next(now, system=self.profile.system_in_dedicated or not interactive)
+        return self.profile.system_in_dedicated or not interactive
+
+    def _next(self, now: float) -> str | None:
+        return self.queues.next(now, system=self._system_may_go)
 
     def _select(self, now: float) -> None:
         while self.ready and not self._stopped and self.run is None:
@@ -418,7 +425,7 @@ class Lane:
         self.book.move_job(job, JobState.RUNNING, now, "selected")
         self._sessions.started(job, now)
         session_id = None if job.detached else job.session_id
-        self.run = Run(job.id, job.attempt, job.kind, session_id, now + job.limit)
+        self.run = Run(job.id, job.attempt, session_id, now + job.limit)
         self.book.deadlines.push(now + job.limit, Due.RUN_LIMIT, job.id)
         self.book.effects.append(Start(job.id, job.attempt))
 

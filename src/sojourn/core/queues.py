@@ -8,10 +8,22 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterator
+from enum import IntEnum
 
 from sojourn.core.calendar import Calendar, Reservation, Room, WindowMode
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.model import Job, JobKind, Session
+
+
+class Place(IntEnum):
+    """Whose turn it is before whose (R9), as things stand."""
+
+    SYSTEM = 0
+    HOLDER = 1  # of the open reservation
+    SESSION = 2  # the active one
+    SYSTEM_LATER = 3  # the profile lets no system job into an interactive session
+    QUEUE = 4
+    SPENT = 5  # R50
 
 
 class Queues:
@@ -66,14 +78,6 @@ class Queues:
     def session_waits(self) -> bool:
         return bool(self._session)
 
-    @property
-    def system_jobs(self) -> list[str]:
-        return [job_id for _, job_id in self._system]
-
-    @property
-    def session_jobs(self) -> list[str]:
-        return [job_id for _, job_id in self._session]
-
     # who is next
 
     def next(self, now: float, *, system: bool = True) -> str | None:
@@ -106,26 +110,32 @@ class Queues:
         return self.active is not None and self.active.project == window.project
 
     def fits(self, job: Job, now: float) -> bool:
-        """R46: the job cannot run into a dedicated window of somebody else."""
-        return job.kind is JobKind.SYSTEM or self._fits(job, self.calendar.room(now))
+        """R46: a user's job cannot run into a dedicated window of somebody else."""
+        return self._fits(job, self.calendar.room(now))
 
     def _fits(self, job: Job, room: Room) -> bool:
         return job.limit <= room.of(job.project)
 
-    def order(self, now: float) -> Iterator[str]:
-        """Everyone who waits, in the order of R9 as things stand; nothing is charged meanwhile."""
-        for _, job_id in self._system:
-            yield job_id
-        window = self.calendar.open_at(now)
-        first: dict[str, None] = {}
+    def line(self, now: float, *, system: bool = True) -> Iterator[tuple[Place, str]]:
+        """All queued jobs in the order in which they would start if nothing else happened.
+
+        A job that does not fit before a window keeps its place (R46): it is passed over, not overtaken. Those
+        of a project whose allocation is used up stand last, oldest first.
+        """
+        jobs, window = self._jobs, self.calendar.open_at(now)
+        if system:
+            yield from ((Place.SYSTEM, i) for _, i in self._system)
+        holders: dict[str, None] = {}
         if window is not None and not self._holds(window):
-            his = (i for i in self.fair.order(now) if self._jobs[i].project == window.project)
-            first = dict.fromkeys(i for i in his if self._in_time(i, window))
-        yield from first
-        for _, job_id in self._session:
-            yield job_id
-        yield from (i for i in self.fair.order(now) if i not in first)
-        yield from (i for i in self.fair.waiting if self.fair.blocked(self.fair.waiting[i].project))
+            his = (i for i in self.fair.order(now) if jobs[i].project == window.project)
+            holders = dict.fromkeys(i for i in his if self._in_time(i, window))
+        yield from ((Place.HOLDER, i) for i in holders)
+        yield from ((Place.SESSION, i) for _, i in self._session)
+        if not system:
+            yield from ((Place.SYSTEM_LATER, i) for _, i in self._system)
+        yield from ((Place.QUEUE, i) for i in self.fair.order(now) if i not in holders)
+        spent = (job for job in self.fair.waiting.values() if self.fair.blocked(job.project))
+        yield from ((Place.SPENT, job.job_id) for job in sorted(spent))
 
     def _in_time(self, job_id: str, window: Reservation) -> bool:
         return window.mode is WindowMode.DEDICATED or self._jobs[job_id].accepted_at >= window.start

@@ -122,7 +122,7 @@ class Sessions:
         session = self._session_of(job)
         if session is not None and job.id == (session.root or session.first):
             why = f"its first job {job.id} {what}"
-            self.end(session, now, why, "first job lost", code=codes.ROOT_GONE, spare_accepted=False)
+            self.end(session, now, why, "first job lost", code=codes.ROOT_GONE, accepted_too=True)
 
     # the ttl clock
 
@@ -209,13 +209,13 @@ class Sessions:
         *,
         code: int = codes.SESSION_CLOSED,
         outcome: JobState = JobState.FAILED,
-        spare_accepted: bool = True,
+        accepted_too: bool = False,
     ) -> None:
-        """R32-R36. Queued jobs get `outcome`; accepted ones become plain (R34) unless not spared (R40)."""
+        """R32-R36. Queued jobs get `outcome`; accepted ones become plain (R34), or get it too (R40)."""
         session.accepting = False
         session.reason = f"Session {session.id} ended at {at_time(now)}: {why}."
         for job in self._book.members(session.id):
-            if job.state is JobState.ACCEPTED and spare_accepted:
+            if job.state is JobState.ACCEPTED and not accepted_too:
                 self._book.detach_job(job, now, cause, session.cache_expires_at)
             elif job.state is not JobState.RUNNING:
                 self._fail(job, outcome, session.reason, code, now, cause)
@@ -265,5 +265,6 @@ class Sessions:
             session.state is SessionState.ACTIVE
             and session.ttl_at is None
             and session.ttl_left is None
-            and all(j.state is JobState.ACCEPTED for j in self._book.members(session.id))
+            and session.running_since is None
+            and not self._queues.session_waits
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 DEFAULT_ACCOUNT = "default"
 
@@ -30,7 +31,7 @@ class Shares:
 
     def __post_init__(self) -> None:
         weights = [*self.accounts.values(), *(p.weight for p in self.projects.values()), *self.users.values()]
-        if any(not 0 <= weight < float("inf") for weight in weights):
+        if any(not 0 <= weight < inf for weight in weights):
             raise ValueError("a weight is a finite number that is not negative")
         if any(p.allocation is not None and not p.allocation >= 0 for p in self.projects.values()):
             raise ValueError("an allocation is a number of seconds that is not negative")

@@ -14,10 +14,11 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
+from sojourn.core.words import at_time
 from sojourn.execution import protocol
 from sojourn.execution import types as execution
 from sojourn.execution.types import Description
-from sojourn.service.errors import BadRequest, NotFound
+from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.ids import sha256
 from sojourn.store import Store
 from sojourn.store import calibrations as stored
@@ -128,20 +129,32 @@ class Calibrations:
         return ", ".join(repr(i) if i != "…" else i for i in ids)
 
     async def description(self, calibration: Calibration) -> Description:
-        """What its device was under that calibration."""
+        """What its device was under that calibration. Expired when that has been deleted."""
         known = self.descriptions.get(calibration.device)
         if known is None or calibration != self.present(calibration.device):
-            configuration = await self._table(calibration.configuration_hash)
+            configuration = await self._table(calibration, calibration.configuration_hash)
             known = Description(
                 int(configuration.get("n_qubits", 0)),
                 configuration,
-                await self._table(calibration.properties_hash) if calibration.properties_hash else None,
+                await self._table(calibration, calibration.properties_hash)
+                if calibration.properties_hash
+                else None,
                 str(configuration.get("backend_version", "")),
             )
         return known
 
-    async def _table(self, digest: str) -> dict[str, Any]:
-        return msgspec.json.decode(await self._store.blob(digest) or b"{}", type=dict[str, Any])
+    async def _table(self, calibration: Calibration, digest: str) -> dict[str, Any]:
+        text = await self._store.blob(digest)
+        if text is None:
+            present = self.present(calibration.device)
+            assert present is not None, "it has this one"
+            raise Expired(
+                f"What was measured by calibration {calibration.id!r} of {calibration.device} "
+                f"(in force from {at_time(calibration.at)}) has been deleted: this service keeps it for a "
+                "limited time after the next calibration (calibrations_days of [retention]). Ask for the "
+                f"present one, {present.id!r}, or for the first, {FIRST!r}."
+            )
+        return msgspec.json.decode(text, type=dict[str, Any])
 
     # what workers say
 

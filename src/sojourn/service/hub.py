@@ -125,7 +125,7 @@ class Hub:
         for device, wanted in waiting.items():
             lane = self.dispatchers[device].lane
             found |= dict.fromkeys(wanted, 0)  # one has just started or ended: the commit is under way
-            for place, job_id in enumerate(lane.queues.order(lane.now), lane.running is not None):
+            for place, (_, job_id) in enumerate(lane.line(), lane.running is not None):
                 if job_id in wanted:
                     found[job_id] = place
                     wanted.remove(job_id)

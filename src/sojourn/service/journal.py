@@ -67,8 +67,17 @@ class Journal:
 
 
 def export(database: Path) -> Iterator[bytes]:
-    """The journal as the lines of a file, oldest first, each with its newline."""
+    """The journal as the lines of a file, oldest first, each with its newline.
+
+    A device's lines begin with a start of its lane: of a life that is being deleted because of its age
+    (`journal_days`) the rest is left out, as it could not be replayed.
+    """
+    begun: set[str] = set()
     for row in read_journal(database):
+        if row.kind == "Restored":
+            begun.add(row.device)
+        if row.device not in begun:
+            continue
         did = msgspec.json.decode(row.did, type=list[str])
         line = log.Line(row.device, row.at, row.kind, msgspec.Raw(row.body), did, row.digest)
         yield log.encode_line(line) + b"\n"

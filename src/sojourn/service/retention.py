@@ -1,4 +1,6 @@
-"""Deletes the bytes and steps of what ended long ago, in small batches. Never a row of the ledger (R49).
+"""Deletes what ended long ago, in small batches: bytes, steps, calibrations' bytes, rows of the journal.
+
+Never a row of the ledger (R49).
 
 Owns its timer and nothing else. Old entries are looked for on a reader, so that submits are not held up.
 """
@@ -21,7 +23,7 @@ DAY = 86_400.0
 EVERY = 3600.0
 """Seconds between two rounds."""
 BATCH = 50
-"""Jobs, and ten times as many steps, of one transaction."""
+"""Jobs or calibrations, and ten times as many steps or rows of the journal, of one transaction."""
 
 
 class Retention:
@@ -34,7 +36,7 @@ class Retention:
     def start(self) -> None:
         """The first round comes an hour after the start: a server that comes up has better things to do."""
         settings = self._hub.settings.retention
-        if settings.params_days or settings.results_days or settings.story_days:
+        if any(days for _, days in settings):
             self._due = self._hub.clock.now() + EVERY
             self._arm()
 
@@ -71,6 +73,10 @@ class Retention:
             await self._jobs("result", now - settings.results_days * DAY)
         if settings.story_days:
             await self._steps(now - settings.story_days * DAY)
+        if settings.calibrations_days:
+            await self._calibrations(now - settings.calibrations_days * DAY)
+        if settings.journal_days:
+            await self._journal(now - settings.journal_days * DAY)
 
     async def _jobs(self, what: rows.What, before: float) -> None:
         hub, seq, count = self._hub, 0, 0
@@ -105,3 +111,28 @@ class Retention:
             last, count = found[-1], count + len(found)
         if count:
             log.info("retention.deleted", what="story", steps=count)
+
+    async def _calibrations(self, before: float) -> None:
+        hub = self._hub
+        found = await hub.store.read(lambda c: rows.old_calibrations(c, before))
+        for first in range(0, len(found), BATCH):
+            some = found[first : first + BATCH]
+            await hub.store.write(lambda c, digests=some: rows.drop_calibrations(c, before, digests))  # type: ignore[misc]
+        if found:
+            log.info("retention.deleted", what="calibrations", texts=len(found))
+
+    async def _journal(self, before: float) -> None:
+        """What lies before a start of the lane: the replay can begin there (docs/decisions/0007)."""
+        hub, count = self._hub, 0
+        begins = await hub.store.read(lambda c: rows.journal_begins(c, before))
+        for device, first in begins.items():
+            while True:
+                found = await hub.store.read(
+                    lambda c, d=device, f=first: rows.journal_rows(c, d, f, limit=10 * BATCH)  # type: ignore[misc]
+                )
+                if not found:
+                    break
+                await hub.store.write(lambda c, ids=found: rows.delete_journal(c, ids))  # type: ignore[misc]
+                count += len(found)
+        if count:
+            log.info("retention.deleted", what="journal", rows=count)

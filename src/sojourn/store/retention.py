@@ -1,4 +1,5 @@
-"""Finds and deletes what has grown old: bodies, results and steps of what has ended. Never the ledger (R49).
+"""Finds and deletes what has grown old: bodies, results and steps of what has ended, bytes of calibrations,
+rows of the journal. Never the ledger (R49).
 
 Finding runs on a reader; only the deletion of one small batch is a write.
 """
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from sojourn.core.model import SessionState
 from sojourn.store import tables as t
@@ -68,3 +69,57 @@ def old_steps(connection: Connection, before: float, *, after_id: int, limit: in
 
 def delete_steps(connection: Connection, ids: Sequence[int]) -> None:
     connection.execute(delete(t.story).where(t.story.c.id.in_(ids)))
+
+
+def old_calibrations(connection: Connection, before: float) -> list[str]:
+    """Digests whose bytes are there, and which only calibrations name that were followed before then."""
+    k = t.calibrations.c
+    named = select(k.configuration_hash).union(select(k.properties_hash))
+    there = connection.execute(select(t.blobs.c.hash).where(t.blobs.c.hash.in_(named))).scalars()
+    kept = _kept_by_calibrations(connection, before)
+    return [digest for digest in there if digest not in kept]
+
+
+def drop_calibrations(connection: Connection, before: float, digests: Sequence[str]) -> None:
+    """Delete these bytes; their calibrations stay on record. What something else has come to name stays."""
+    j = t.jobs.c
+    columns = (j.params_hash, j.result_hash, j.logs_hash)
+    kept = _kept_by_calibrations(connection, before)
+    for digest in digests:
+        by_jobs = select(j.id).where(or_(*(column == digest for column in columns))).limit(1)
+        if digest not in kept and connection.execute(by_jobs).first() is None:
+            connection.execute(delete(t.blobs).where(t.blobs.c.hash == digest))
+
+
+def _kept_by_calibrations(connection: Connection, before: float) -> set[str | None]:
+    """Digests of each device's first and present calibration, and of those that held at `before` or later.
+
+    The first one answers for all time before it; there is one for each device, and it is never old.
+    """
+    k = t.calibrations.c
+    query = select(k.device, k.number, k.at, k.configuration_hash, k.properties_hash)
+    kept: set[str | None] = set()
+    followed: dict[str, float] = {}
+    for row in connection.execute(query.order_by(k.device, k.number.desc())):
+        if row.number == 1 or followed.get(row.device, before) >= before:
+            kept.update((row.configuration_hash, row.properties_hash))
+        followed[row.device] = row.at
+    return kept
+
+
+def journal_begins(connection: Connection, before: float) -> dict[str, int]:
+    """For each device the last row before then at which a replay can begin: a start of its lane."""
+    c = t.journal.c
+    query = select(c.device, func.max(c.id)).where(c.kind == "Restored", c.at < before).group_by(c.device)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def journal_rows(connection: Connection, device: str, first: int, *, limit: int) -> list[int]:
+    """The oldest rows of a device before the row `first`."""
+    c = t.journal.c
+    query = select(c.id).where(c.device == device, c.id < first).order_by(c.id).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def delete_journal(connection: Connection, ids: Sequence[int]) -> None:
+    connection.execute(delete(t.journal).where(t.journal.c.id.in_(ids)))

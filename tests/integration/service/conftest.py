@@ -59,12 +59,16 @@ class House:
 
 
 def settings(
-    data: Path, *devices: DeviceSettings, sections: dict[str, Any] | None = None, **policy: Any
+    data: Path,
+    *devices: DeviceSettings,
+    sections: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
+    **policy: Any,
 ) -> Settings:
-    """`sections` are further ones of the configuration, as in the file."""
+    """`sections` are further ones of the configuration, as in the file; `server` more keys of that one."""
     return Settings(
         **(sections or {}),
-        server=ServerSettings(data=data),
+        server=ServerSettings(data=data, **(server or {})),
         policy=PolicySettings(**policy),
         devices=devices or (DeviceSettings(name="mock", driver="mock", options={"qubits": 5}),),
     )

@@ -146,3 +146,169 @@ def test_position_counts_down_to_the_start(count: int) -> None:
         assert found.position == expected
         world.finish()
     assert world.running == last
+
+
+def test_a_job_that_waits_for_a_cancelled_one_to_be_cleared_away_says_so() -> None:
+    world = World()
+    world.submit("x", "xav")
+    world.submit("a1")
+    world.cancel("x")
+    found = ex.explain(world.lane, "a1")
+    assert found is not None
+    assert found.position == 0
+    assert why(world, "a1") == ["job x has ended and is being cleared off the device"]
+
+
+def test_a_system_job_is_not_told_of_reservations_and_sessions_that_it_goes_before() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.book("R", "bob", 10, 2000)
+    world.submit("cal", "system", kind=JobKind.SYSTEM)
+    world.sleep(20)
+    assert why(world, "cal") == ["job s1 of session S of project ANN is running"]
+
+
+def test_the_holder_of_a_reservation_is_not_told_of_a_session_that_it_goes_before() -> None:
+    world = World()
+    world.book("R", "bob", 10, 2000)
+    world.open("S", max_time=5000)
+    world.submit("s1", "ann", "S", limit=5)
+    world.submit("s2", "ann", "S")
+    world.submit("x", "system", kind=JobKind.SYSTEM)
+    world.finish("s1")
+    world.sleep(20)
+    world.submit("b1", "bob")
+    assert why(world, "b1") == ["job x of project SYSTEM is running"]
+    assert why(world, "s2")[-1] == "1 job is ahead in the queue (1 of project BOB)"
+
+
+def test_a_system_job_that_may_not_disturb_a_session_waits_behind_its_jobs() -> None:
+    world = World(system_in_dedicated=False)
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("s2", "ann", "S")
+    world.submit("cal", "system", kind=JobKind.SYSTEM)
+    world.submit("b1", "bob")
+    assert world.lane.order() == ["s2", "cal", "b1"]
+    assert why(world, "s2") == ["job s1 of session S of project ANN is running"]
+    assert why(world, "cal")[1] == "the active session S of project ANN goes first with 1 more job"
+
+
+def test_a_session_whose_job_waits_for_the_device_has_no_end_of_a_hold() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("b1", "bob")
+    world.do(ev.DeviceLost("no worker"))
+    world.submit("s2", "ann", "S")
+    world.finish("s1")
+    found = ex.explain(world.lane, "b1")
+    assert found is not None
+    assert found.reasons[-1] == ex.SessionHolds("S", "ann", 1, None)
+
+
+def test_a_session_that_somebody_keeps_from_the_device_does_not_hold_it() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("b1", "bob")
+    world.submit("cal", "system", kind=JobKind.SYSTEM)
+    world.finish("s1")
+    assert why(world, "b1") == [
+        "job cal of project SYSTEM is running",
+        "the active session S of project ANN keeps the device for its next job",
+    ]
+
+
+def test_r34_a_job_that_outlived_its_session_runs_as_a_plain_one() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("s2", "ann", "S", prepared=False)
+    world.submit("b1", "bob")
+    world.close("S")
+    world.prepare("s2")
+    world.finish("s1")
+    assert why(world, "b1")[0] == "job s2 of project ANN is running"
+
+
+def test_jobs_without_an_allocation_stand_last_and_the_oldest_of_them_first() -> None:
+    world = World()
+    world.shares(projects={"ann": ProjectShare(allocation=10.0), "cid": ProjectShare(allocation=10.0)})
+    world.submit("x", "xav")
+    world.submit("c1", "cid")
+    world.submit("a1", "ann")
+    world.used(20.0, "ann")
+    world.used(20.0, "cid")
+    world.submit("c2", "cid")
+    world.submit("b1", "bob")
+    assert world.lane.order() == ["b1", "c1", "a1", "c2"]
+
+
+def test_a_share_is_counted_within_the_account_that_the_project_belongs_to() -> None:
+    world = World()
+    world.shares(
+        accounts={"lab": 3.0, "club": 1.0},
+        projects={
+            "ann": ProjectShare("lab", 2.0),
+            "bob": ProjectShare("lab", 1.0),
+            "cid": ProjectShare("club"),
+        },
+    )
+    world.used(60.0, "ann")
+    world.used(20.0, "bob")
+    world.used(20.0, "cid")
+    world.submit("x", "xav")
+    for job, user in (("a1", "ann"), ("b1", "bob"), ("c1", "cid")):
+        world.submit(job, user)
+    assert "project ANN has used 1.2x its share" in why(world, "a1")  # 60 % instead of 50 %
+
+
+def test_a_session_job_is_not_told_of_a_share_that_does_not_decide() -> None:
+    world = World()
+    world.used(100.0, "ann")
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("s2", "ann", "S")
+    world.book("R", "bob", 10, 2000, mode=WindowMode.PRIORITY)
+    world.sleep(10)
+    world.submit("b1", "bob")
+    assert why(world, "s2") == [
+        "job s1 of session S of project ANN is running",
+        "reservation R of project BOB goes first until 1970-01-12 14:20:10 UTC",
+        "1 job is ahead in the queue (1 of project BOB)",
+    ]
+
+
+def test_who_is_behind_the_holders_jobs_in_a_priority_window_is_told_of_it() -> None:
+    world = World()
+    world.submit("x", "xav")
+    world.submit("b1", "bob")
+    world.book("R", "ann", 10, 2000, mode=WindowMode.PRIORITY)
+    world.sleep(10)
+    assert len(why(world, "b1")) == 1, "nobody of the holder waits"
+    world.submit("a1", "ann")
+    world.submit("a2", "ann")
+    reserved = "reservation R of project ANN goes first until 1970-01-12 14:20:10 UTC"
+    assert reserved in why(world, "b1")
+    assert reserved not in why(world, "a2")
+
+
+def test_who_has_no_weight_is_told_where_when_that_is_what_puts_others_first() -> None:
+    world = World()
+    projects = {
+        "ann": ProjectShare("lab", weight=0.0),
+        "bob": ProjectShare("lab"),
+        "cid": ProjectShare("club"),
+    }
+    world.shares(projects=projects, accounts={"club": 0.0}, users={("bob", "ben"): 0.0})
+    world.submit("x", "xav")
+    for name, user, project in (("a", "ann", "ann"), ("b", "ben", "bob"), ("c", "cid", "cid")):
+        world.submit(name, user, project=project)
+    weightless = "has weight 0, so it goes only when nobody else waits"
+    assert f"the account {weightless}" in why(world, "c")
+    assert f"the project {weightless}" in why(world, "a")
+    assert not any(weightless in reason for reason in why(world, "b"))
+    world.submit("b2", "bob", project="bob")
+    assert f"the user {weightless}" in why(world, "b")

@@ -7,7 +7,7 @@ from sojourn.core import explain as ex
 from tests.unit.core.world import World
 
 
-def test_a_session_whose_hold_a_system_job_interrupts_still_has_the_device() -> None:
+def test_a_session_whose_hold_a_system_job_interrupts_keeps_the_device() -> None:
     world = World()
     world.open("S")
     world.submit("s1", "ann", "S")
@@ -17,7 +17,7 @@ def test_a_session_whose_hold_a_system_job_interrupts_still_has_the_device() -> 
     found = ex.explain(world.lane, "b1")
     assert found is not None
     said = [reason.sentence(str) for reason in found.reasons]
-    assert "the active session S of project ann has the device" in said
+    assert "the active session S of project ann keeps the device for its next job" in said
 
 
 def test_a_run_whose_job_was_cancelled_is_not_named() -> None:

@@ -182,9 +182,9 @@ def test_r48_a_job_that_leaves_and_returns_waits_once() -> None:
 
 def test_r48_shares_are_sane_numbers() -> None:
     for weight in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="weight"):
+        with pytest.raises(ValueError, match=r"^a weight is a finite number that is not negative$"):
             Shares(accounts={"a": weight})
-    with pytest.raises(ValueError, match="allocation"):
+    with pytest.raises(ValueError, match=r"^an allocation is a number of seconds that is not negative$"):
         Shares(projects={"p": ProjectShare(allocation=-1.0)})
 
 

@@ -548,6 +548,20 @@ def test_r55_a_restart_inside_a_window_forgets_no_idle_time(world: World) -> Non
     assert rows(world)[1:] == [("reservation", "ann", 30.0)]
 
 
+def test_r55_a_window_opens_also_when_the_service_was_restarted_before_it(world: World) -> None:
+    world.book("R", "ann", 100, HOUR)
+    world.restart(down=50)
+    assert world.windows["R"] == ["booked"]
+    world.sleep(50)
+    assert world.windows["R"] == ["booked", "open"]
+
+
+def test_r47_idle_time_of_a_window_counts_for_who_booked_it(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.sleep(HOUR)
+    assert world.lane.fair.used("ann", "ann-admin") == HOUR
+
+
 def test_r55_a_restart_inside_a_window_forgets_no_held_time(world: World) -> None:
     world.book("R", "ann", 100, HOUR)
     world.open("A", "ann")

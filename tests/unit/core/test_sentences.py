@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sojourn.core import JobKind, Mode, codes
@@ -12,7 +14,8 @@ from sojourn.core.model import HaltMode, JobState, SessionState
 from sojourn.core.profile import IBM2026
 from sojourn.core.shares import ProjectShare
 from sojourn.core.transitions import IllegalTransition
-from tests.unit.core.world import World
+from sojourn.core.words import at_time, seconds
+from tests.unit.core.world import START, World
 
 HOUR = 3600.0
 NOON = "1970-01-12 13:46:40 UTC"  # START
@@ -29,6 +32,19 @@ def ended(world: World, name: str) -> tuple[str | None, int | None]:
 
 def warned(world: World, what: str = "job", length: float | None = 60.0, project: str = "ann") -> list[str]:
     return list(world.lane.warnings(what, length, project))
+
+
+def test_seconds_are_plain_numbers_also_when_they_are_many() -> None:
+    said = [seconds(n) for n in (0.0, 2.5, 600.0, 28_801.0, 999_999.0, 1e6, 2_419_200.4)]
+    assert said == ["0 s", "2.5 s", "600 s", "28801 s", "999999 s", "1000000 s", "2419200 s"]
+
+
+def test_instants_are_told_in_utc_wherever_the_server_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert at_time(START) == NOON
+    time.tzset()
 
 
 # jobs
@@ -312,6 +328,32 @@ def test_r22_a_job_that_was_lost_and_then_cancelled_leaves_the_hold_that_its_run
     assert world.is_("A", "active")
     world.sleep(1)
     assert world.is_("A", "inactive")
+
+
+def test_d7_a_session_whose_clock_ran_out_ends_its_hold_when_only_accepted_jobs_are_left(
+    world: World,
+) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.finish("a1")
+    world.do(ev.DeviceLost("the worker died"))
+    assert world.lane.ready is False
+    world.submit("a2", "ann", "A")
+    world.submit("a3", "ann", "A", prepared=False)
+    world.sleep(400)
+    assert world.is_("A", "active")  # a2 waits for nothing but the device
+    world.cancel("a2")
+    world.sleep(0)
+    assert world.is_("A", "inactive")
+
+
+def test_r38_draining_what_is_not_there_or_again_changes_nothing(world: World) -> None:
+    assert world.do(ev.SessionDrained("A")) == []
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.drain("A")
+    assert world.do(ev.SessionDrained("A")) == []
+    assert world.do(ev.SessionClosed("B")) == []
 
 
 def test_r44_a_window_cancelled_at_the_very_start_ends_for_what_began_in_it(world: World) -> None:

@@ -1,0 +1,237 @@
+"""Whether explain tells the truth, judged from what the witness knows. May not look into the lane.
+
+`judge` works out all reasons that hold, each in its own naive way, and compares: a reason is given if and
+only if it holds, with the same facts. Who is before whom is asked of the naive reference, again and again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sojourn.core import explain as ex
+from tests.proofs.reference import faded, next_job, spent
+from tests.proofs.witness import FINAL, Witness
+
+PROBE = "probe"
+
+
+def judge(witness: Witness, job_id: str, found: ex.Explanation | None) -> None:
+    """AssertionError when `found` is not the truth about the job, as of the last event."""
+    job = witness.jobs.get(job_id)
+    if job is None or job.state == "running" or job.state in FINAL:
+        assert found is None, "who runs or has ended waits for nothing"
+        return
+    assert found is not None
+    live = [j for j in witness.jobs.values() if j.state not in FINAL]
+    assert found.depth == sum(j.state in ("accepted", "queued") for j in live), "depth is all that wait"
+    line = line_of(witness)
+    before = None if job.state == "accepted" else line[: line.index(job_id)]
+    runs = any(j.state == "running" for j in live)
+    assert found.position == (None if before is None else len(before) + runs), (
+        f"position of {job_id} in {line}, {'one' if runs else 'none'} running"
+    )
+    expected = {type(reason): reason for reason in reasons(witness, job, line)}
+    told = {type(reason): reason for reason in found.reasons}
+    assert len(told) == len(found.reasons), "each reason once"
+    assert told.keys() == expected.keys(), f"{job_id}: told {told}, but the truth is {expected}"
+    for kind, reason in expected.items():
+        same(told[kind], reason)
+    assert told, "who waits waits for something"
+
+
+def same(told: Any, true: Any) -> None:
+    if isinstance(true, ex.OverShare):
+        assert told.project == true.project
+        assert told.ratio == pytest.approx(true.ratio)
+    elif isinstance(true, ex.AllocationUsed):
+        assert (told.project, told.allocation) == (true.project, true.allocation)
+        assert told.used == pytest.approx(true.used)
+    else:
+        assert told == true
+    assert told.sentence(str.upper)
+
+
+def line_of(w: Witness, *more: Any) -> list[str]:
+    """Whom the reference would start, one after the other, if they all fitted and nothing else happened.
+
+    When it would start nobody, what stands in the way is taken away: the window, then the session. Whoever is
+    left then has no allocation left.
+    """
+    s = w.snapshot()
+    jobs = {j.id: j for j in (*s.jobs, *more)}
+    s.windows = [x for x in w.windows.values() if x.start <= w.now]  # R46: who does not fit keeps the place
+    line: list[str] = []
+    for in_the_way in ("nobody", "window", "session"):
+        if in_the_way == "window":
+            s.windows = []
+        elif in_the_way == "session":
+            s.sessions = []
+        while True:
+            s.jobs = jobs.values()
+            first = next_job(s, w.now)
+            if first is None:
+                break
+            line.append(first)
+            del jobs[first]
+    assert all(spent(s, j.project, w.now) for j in jobs.values())
+    return line + sorted(jobs, key=lambda i: jobs[i].seq)
+
+
+def reasons(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
+    """All that keep the job from starting now."""
+    if job.state == "accepted":
+        yield ex.Preparing()
+    if w.halt is not None and w.halt.mode in ("paused", "maintenance"):
+        yield ex.DeviceStopped(w.halt.mode, w.halt.by, w.halt.message, w.halt.until)
+    if not w.ready:
+        yield ex.DeviceDown(w.why_down or "the device has not come up yet")
+    if job.state == "queued":
+        yield from of_windows(w, job, line)
+        yield from of_the_device(w)
+        yield from of_others(w, job, [w.jobs[i] for i in line[: line.index(job.id)]])
+        yield from of_the_session(w, job, line)
+
+
+def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
+    if job.kind == "system":
+        return
+    theirs = sorted(
+        (x for x in w.windows.values() if x.mode == "dedicated" and x.project != job.project),
+        key=lambda x: x.start,
+    )
+    for x in theirs:
+        if x.start <= w.now < x.end:
+            yield ex.Reserved(x.id, x.project, x.mode, x.end)
+    before = [w.jobs[i] for i in line[: line.index(job.id)]]
+    for x in w.windows.values():
+        if x.mode == "priority" and x.start <= w.now < x.end and x.project != job.project:
+            active = w.active()
+            if any(
+                in_queue(w, j)
+                and j.project == x.project
+                and j.accepted_at >= x.start
+                and not spent(w.snapshot(), j.project, w.now)
+                for j in before
+            ) and not (active is not None and active.project == x.project):
+                yield ex.Reserved(x.id, x.project, x.mode, x.end)
+    ahead = [x for x in theirs if x.start > w.now]
+    if ahead and w.now + job.limit > ahead[0].start:
+        yield ex.DoesNotFit(ahead[0].id, ahead[0].start, ahead[0].end, job.limit)
+
+
+def of_the_device(w: Witness) -> Iterator[ex.Reason]:
+    if w.occupant is None:
+        return
+    busy = w.jobs[w.occupant[0]]
+    if busy.state == "running":
+        yield ex.Running(busy.id, busy.project, None if busy.detached else busy.session_id)
+    else:
+        yield ex.Clearing(busy.id)
+
+
+def of_others(w: Witness, job: Any, before: list[Any]) -> Iterator[ex.Reason]:
+    """Jobs that go first; those of the active session are its own matter, unless the job is one of them."""
+    system = [j for j in before if j.kind == "system"]
+    if system:
+        yield ex.SystemJobsAhead(len(system))
+    others = Counter(
+        j.project for j in before if j.kind != "system" and (not in_session(w, j) or in_session(w, job))
+    )
+    if others:
+        yield ex.JobsAhead(tuple(sorted(others.items())))
+    if not in_queue(w, job):
+        return
+    if spent(w.snapshot(), job.project, w.now):
+        allocation = w.shares.project(job.project).allocation
+        assert allocation is not None
+        yield ex.AllocationUsed(job.project, used(w, job.project), allocation)
+    if set(others) - {job.project}:
+        ratio = over_share(w, job.project)
+        if ratio > 1:
+            yield ex.OverShare(job.project, ratio)
+    foreign = [j for j in before if in_queue(w, j)]
+    level = next((level for j in foreign if (level := outweighed(w, job, j))), None)
+    if level is not None:
+        yield ex.NoWeight(level)
+
+
+def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
+    """It goes first if one more job of it, the youngest of all, would still be before ours."""
+    active = w.active()
+    if active is None or in_session(w, job):
+        return
+    probe = SimpleNamespace(
+        id=PROBE,
+        seq=10**9,
+        state="queued",
+        kind="user",
+        user=active.user,
+        project=active.project,
+        session_id=active.id,
+        detached=False,
+        accepted_at=w.now,
+        limit=0.0,
+    )
+    longer = line_of(w, probe)
+    if longer.index(PROBE) > longer.index(job.id):
+        return
+    mine = [j for j in w.members(active.id) if j.state == "queued"]
+    window = next((x for x in w.windows.values() if x.start <= w.now < x.end), None)
+    dedicated = window if window is not None and window.mode == "dedicated" else None
+    until = None
+    if not mine and not w._runs(active) and not w._overruled(active, dedicated):
+        until = max(w.now, w.now + active.ttl - w._clock[active.id])
+    yield ex.SessionHolds(active.id, active.project, len(mine), until)
+
+
+# small questions
+
+
+def in_session(w: Witness, job: Any) -> bool:
+    active = w.active()
+    return active is not None and job.session_id == active.id and not job.detached
+
+
+def in_queue(w: Witness, job: Any) -> bool:
+    """Whether it waits in fair share."""
+    return job.state == "queued" and job.kind == "user" and not in_session(w, job)
+
+
+def outweighed(w: Witness, job: Any, by: Any) -> str | None:
+    """Where the ways of the two part, if ours has weight 0 there and the other has not."""
+    mine, theirs = (w.shares.project(j.project) for j in (job, by))
+    if mine.account != theirs.account:
+        ours, other = (w.shares.account_weight(a) for a in (mine.account, theirs.account))
+        level = "account"
+    elif job.project != by.project:
+        ours, other, level = mine.weight, theirs.weight, "project"
+    else:
+        ours, other = (w.shares.user_weight(j.project, j.user) for j in (job, by))
+        level = "user"
+    return level if ours == 0 and other > 0 else None
+
+
+def used(w: Witness, project: str) -> float:
+    s = w.snapshot()
+    return sum(faded(s, until, seconds, w.now) for until, p, _, seconds in w.charges if p == project) / 1e9
+
+
+def over_share(w: Witness, project: str) -> float:
+    """What the project has used of all that the waiting projects have, over what it should have.
+
+    The device is divided among the accounts that wait by weight, and each part among the account's projects.
+    """
+    waiting = {j.project for j in w.jobs.values() if in_queue(w, j)}
+    account_of = {p: w.shares.project(p).account for p in waiting}
+    accounts = {a: w.shares.account_weight(a) for a in account_of.values()}
+    siblings = {p: w.shares.project(p).weight for p in waiting if account_of[p] == account_of[project]}
+    everybody = sum(used(w, p) for p in waiting)
+    if not everybody or not accounts[account_of[project]] or not siblings[project]:
+        return 0.0  # nothing has been used, or nothing is due
+    due = accounts[account_of[project]] / sum(accounts.values()) * siblings[project] / sum(siblings.values())
+    return used(w, project) / everybody / due
