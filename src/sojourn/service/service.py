@@ -225,7 +225,8 @@ class Service:
             if journal is not None:
                 desk.record(journal.restored(lane, now, *own, halts.get(name), charges))
             lost = lane.restore(*own, halts.get(name))
-            steps.append(desk.feed(ev.Tick(), at=alive))  # what was held is held no longer (D19)
+            if alive:
+                steps.append(desk.feed(ev.Tick(), at=alive))  # what was held is held no longer (D19)
             steps.append(desk.feed(ev.Tick()))  # what is overdue fires first
             for event in lost:
                 log.warning("job.lost", device=name, job=event.job_id)
