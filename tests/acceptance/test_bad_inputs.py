@@ -43,7 +43,9 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with Embedded(tmp_path_factory.mktemp("house"), devices=DEVICES) as server:
+    # However busy the machine is, a submit waits for the check of its job.
+    policy = {"admission_hold": 60.0}
+    with Embedded(tmp_path_factory.mktemp("house"), devices=DEVICES, policy=policy) as server:
         yield House(server)
 
 

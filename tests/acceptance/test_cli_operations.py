@@ -82,3 +82,24 @@ def test_a_reservation_from_the_booking_to_its_end(server: Embedded) -> None:
     assert gone.stdout == f"{reservation} is cancelled\n"
     assert json.loads(sojourn(server, "calendar", "--json").stdout)["reservations"] == []
     assert "cancelled" in sojourn(server, "calendar", "--ended").stdout
+
+
+def test_a_403_says_whose_key_helps(server: Embedded) -> None:
+    key = server.user("dora", "doras").api_key
+    me = ("--url", server.url, "--token", key)
+    for command in (("reserve", "bench", "--for", "1h"), ("reserve", "bench", "-P", "local", "--for", "1h")):
+        refused = sojourn(server, *command, *me)
+        assert refused.returncode == 1
+        assert "The key of an admin of the project or of an operator is needed" in refused.stderr
+    assert "operator's key is needed" not in refused.stderr
+    refused = sojourn(server, "usage", "--user", "operator", *me)
+    assert "With an operator's key there is everybody's usage" in refused.stderr
+    refused = sojourn(server, "pause", "bench", *me)
+    assert "An operator's key is needed; it lies in" in refused.stderr
+
+
+def test_names_in_a_pipe_are_whole_whatever_the_terminal_has(server: Embedded) -> None:
+    user, project = "u" * 64, "p" * 64
+    server.user(user, project)
+    assert project in sojourn(server, "projects", "list").stdout  # with COLUMNS=80
+    assert f"{user}  {project}" in sojourn(server, "users", "list").stdout

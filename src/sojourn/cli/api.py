@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sojourn.cli.errors import CliError
+from sojourn.cli.show import visible
 
 if TYPE_CHECKING:
     from sojourn.cli.connection import Where
 
 BASE = "/sojourn/v1"
 _TIMEOUT = 30.0
+_KEYS = {
+    "/reservations": "The key of an admin of the project or of an operator is needed; the operator's lies",
+    "/usage": "With an operator's key there is everybody's usage; it lies",
+}
+"""Whose key helps after a 403, by what was asked for."""
+_ANY_OTHER = "An operator's key is needed; it lies"
 
 
 class Api:
@@ -71,19 +78,20 @@ class Api:
                 return reply.json()
             except ValueError:
                 raise CliError(f"what answers at {self.url} is not a Sojourn server") from None
-        raise CliError(_complaint(reply.status_code, reply.text, self.url))
+        raise CliError(_complaint(path, reply.status_code, reply.text, self.url))
 
 
-def _complaint(status: int, text: str, url: str) -> str:
+def _complaint(path: str, status: int, text: str, url: str) -> str:
     import json
 
     try:
-        message = str(json.loads(text)["error"]["message"])
+        message = visible(str(json.loads(text)["error"]["message"]))
     except (ValueError, KeyError, TypeError):
-        message = text.strip()[:200] or "no message"
+        message = visible(text.strip()[:200]) or "no message"
     hint = ""
     if status == 401:
         hint = ". The key is wrong, was revoked, or belongs to another server: see --token and --data"
     elif status == 403:
-        hint = ". An operator's key is needed; it lies in the server's data folder as operator.key"
+        whose = next((said for of, said in _KEYS.items() if path.startswith(of)), _ANY_OTHER)
+        hint = f". {whose} in the server's data folder as operator.key"
     return f"{message.rstrip('.')}{hint} ({url} answered {status})"

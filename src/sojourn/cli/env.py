@@ -64,7 +64,7 @@ def env(
         instance = _crn(Api(address, key), instance)
     found = variables(address, key, instance=instance, way=way.value) | around_proxies(address)
     chosen: Shell = "json" if json else shell.value
-    show.line(render(found, chosen))
+    sys.stdout.write(render(found, chosen) + "\n")  # for a shell, and of several lines
     if sys.stdout.isatty() and chosen in _EVALUATE:
         show.note(f"# to use them: {_EVALUATE[chosen]}")
 

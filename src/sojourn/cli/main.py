@@ -20,6 +20,7 @@ from sojourn.cli import (
     replay,
     reserve,
     serve,
+    show,
     usage,
     users,
     why,
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         app(args=None if arguments is None else list(arguments))
     except CliError as error:
-        sys.stderr.write(f"sojourn: {error}\n")
+        for number, text in enumerate(str(error).split("\n")):
+            show.note(text if number else f"sojourn: {text}")
         sys.exit(1)
     except BrokenPipeError:
         # `sojourn jobs | head` is no fault; a closed stream keeps the interpreter quiet at exit.

@@ -29,7 +29,9 @@ _Account = Annotated[str | None, typer.Option("--account", help="Account that it
 _Weight = Annotated[float | None, typer.Option("--weight", help="Its part within the account, 0 or more.")]
 _Allocation = Annotated[
     str | None,
-    typer.Option("--allocation", help="Device seconds in the fair-share window, or `none` for no limit."),
+    typer.Option(
+        "--allocation", help="Device seconds in the fair-share window; 0: nothing runs, none: no limit."
+    ),
 ]
 _PlanOption = Annotated[_Plan | None, typer.Option("--plan", help="open or premium.")]
 _Limit = Annotated[

@@ -1,9 +1,11 @@
-"""Owns how answers look in a terminal: tables that fit 80 columns, ages, durations. Asks nobody anything."""
+"""Owns how answers look: tables that fit a terminal and are whole in a pipe, ages, durations, and that no
+text of a user's steers the terminal. Asks nobody anything."""
 
 from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -35,24 +37,47 @@ STATE_STYLES = {
 }
 
 
+_STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Characters that a terminal obeys instead of showing them: escapes, line ends, directions of text."""
+
+
+def visible(text: str) -> str:
+    r"""The text with what would steer a terminal written out, as in `\x1b[31m`, `\n`, `\u202e`."""
+    return text if text.isprintable() else "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in _STEERING:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def as_json(value: object) -> None:
-    """The server's own answer, indented."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """The server's own answer, indented; with JSON's own escapes for what would steer a terminal."""
+    lines = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
+    for each in lines:  # only strings can have such a character, and json has escaped those below 32
+        written = each if each.isprintable() else "".join(map(_json_visible, each))
+        sys.stdout.write(written + "\n")
+
+
+def _json_visible(character: str) -> str:
+    return character if _visible(character) == character else json.dumps(character)[1:-1]
 
 
 def line(text: str = "") -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible(text) + "\n")
 
 
 def note(text: str) -> None:
     """For the human, not for the pipe."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(visible(text) + "\n")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """Columns whose name ends with `>` are right-aligned; states get a colour.
 
     In a narrow terminal the widest texts are cut; numbers and the first column, which names the row, never.
+    In a pipe or a file nothing is: somebody may look for a name in there.
     """
     from rich.console import Console
     from rich.table import Table
@@ -62,9 +87,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     if not lines:
         note(empty)
         return
-    console = Console(highlight=False)
+    widths = _needed(columns, lines)
+    if sys.stdout.isatty():
+        console = Console(highlight=False)
+        widths = _cut(columns, widths, console.width)
+    else:
+        console = Console(highlight=False, width=_whole(widths))
     made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
-    for name, width in zip(columns, _widths(columns, lines, console.width), strict=True):
+    for name, width in zip(columns, widths, strict=True):
         made.add_column(
             name.rstrip(">"), justify="right" if name.endswith(">") else "left", no_wrap=True, width=width
         )
@@ -73,16 +103,25 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     console.print(made)
 
 
-def _widths(columns: Sequence[str], lines: Sequence[Sequence[str]], room: int) -> list[int]:
-    """What each column needs, less what is too much for `room` characters in all."""
+def _needed(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:
+    """The width of each column's longest text."""
     from rich.cells import cell_len
 
-    widths = [
+    return [
         max(cell_len(cell) for cell in (name.rstrip(">"), *column))
         for name, column in zip(columns, zip(*lines, strict=True), strict=True)
     ]
+
+
+def _whole(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _cut(columns: Sequence[str], needed: Sequence[int], room: int) -> list[int]:
+    """What each column needs, less what is too much for `room` characters in all."""
+    widths = list(needed)
     soft = [index for index, name in enumerate(columns) if index and not name.endswith(">")]
-    for _ in range(sum(widths) + _GAP * (len(widths) - 1) - room):
+    for _ in range(_whole(widths) - room):
         widest = max(soft, key=lambda index: widths[index], default=None)
         if widest is None or widths[widest] <= _SHORTEST:
             break
@@ -103,7 +142,7 @@ def _plain(cell: object) -> str:
         return "-"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return str(cell)
+    return visible(str(cell))
 
 
 def moment(text: str | None) -> datetime | None:

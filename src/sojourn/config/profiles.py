@@ -11,6 +11,16 @@ from sojourn.config.values import Number, Positive, Program, Section, TimeOrRoot
 BUILT_IN_PROFILES = ("seed", "ibm2026")
 """Named here because a leaf cannot ask the core; a test compares."""
 
+BUILT_IN_NUMBERS = {
+    "seed": {"max_time": 28_800.0, "reservation_minimum": 900.0},
+    "ibm2026": {"max_time": 28_800.0, "reservation_minimum": 900.0},
+}
+"""The limits that a site's own numbers may run into; named here for the same reason.
+
+`default_max_time` of `ibm2026` is not among them: it means as long as can be, so a lower `max_time` is no
+contradiction.
+"""
+
 PROFILE_NUMBERS = (
     "interactive_ttl",
     "batch_ttl",

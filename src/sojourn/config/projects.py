@@ -26,11 +26,11 @@ class ProjectSettings(Section):
     name: Title = Field(description="Name of the project; made when it does not exist.")
     account: Title = Field(default="default", description="The account that it belongs to.")
     weight: Weight = Field(default=1.0, description="Its part within the account; 0 as for an account.")
-    allocation: Number = Field(
-        default=0.0,
+    allocation: Number | None = Field(
+        default=None,
         ge=0,
-        description="Device seconds that it may use in the fair-share window; then its jobs wait. 0 is no "
-        "limit.",
+        description="Device seconds that it may use in the fair-share window; then its jobs wait. 0 lets "
+        "nothing run; None is no limit.",
     )
     plan: Literal["open", "premium"] = Field(
         default="premium", description="`open` may be refused sessions by the profile."

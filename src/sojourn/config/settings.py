@@ -6,6 +6,7 @@ import re
 
 from pydantic import Field, model_validator
 
+from sojourn.config import together
 from sojourn.config.devices import DEFAULT_DEVICES, DeviceSettings
 from sojourn.config.faults import meant
 from sojourn.config.limits import LimitsSettings
@@ -68,6 +69,13 @@ class Settings(Section):
         for key, name in wanted:
             if name not in known:
                 raise ValueError(f"{key} = {name!r}: there is no such profile{meant(name, known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_fit_together(self) -> Settings:
+        found = dict.fromkeys(together.faults(self))  # what `[policy]` gets wrong, each device would repeat
+        if found:
+            raise ValueError("\n".join(found))
         return self
 
     def policy_of(self, device: str) -> PolicySettings:

@@ -110,8 +110,10 @@ def warnings(
             f"a {what} of {seconds(length)} does not fit before it."
         )
     if fair.blocked(project):
-        allocation = fair.shares.project(project).allocation
+        if allocation := fair.shares.project(project).allocation:
+            spent, once = "used up its allocation of " + seconds(allocation), "usage has left the window, or "
+        else:
+            spent, once = "an allocation of 0 s", ""
         yield (
-            f"Your project has used up its allocation of {seconds(allocation or 0.0)}: the {what} is queued "
-            "and starts when usage has left the window, or an operator grants more."
+            f"Your project has {spent}: the {what} is queued and starts when {once}an operator grants more."
         )

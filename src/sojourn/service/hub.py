@@ -3,6 +3,7 @@ its own but looking things up for a caller."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sojourn.config import Settings
@@ -112,13 +113,25 @@ class Hub:
 
     def position(self, record: JobRecord) -> int | None:
         """How many jobs are before it on its device; None unless it is queued."""
-        if record.job.state is not JobState.QUEUED:
-            return None
-        lane = self.dispatchers[record.device].lane
-        ahead = lane.ahead(record.job.id)
-        if ahead is None:  # it has just started; the commit is under way
-            return 0
-        return len(ahead) + (lane.running is not None)
+        return self.positions([record]).get(record.job.id)
+
+    def positions(self, records: Iterable[JobRecord]) -> dict[str, int]:
+        """The same of those of `records` that are queued, by one look at the order of each device."""
+        waiting: dict[str, set[str]] = {}
+        for record in records:
+            if record.job.state is JobState.QUEUED:
+                waiting.setdefault(record.device, set()).add(record.job.id)
+        found: dict[str, int] = {}
+        for device, wanted in waiting.items():
+            lane = self.dispatchers[device].lane
+            found |= dict.fromkeys(wanted, 0)  # one has just started or ended: the commit is under way
+            for place, (_, job_id) in enumerate(lane.line(), lane.running is not None):
+                if job_id in wanted:
+                    found[job_id] = place
+                    wanted.remove(job_id)
+                    if not wanted:
+                        break
+        return found
 
     def session_view(self, record: SessionRecord) -> SessionView:
         session, now = record.session, self.clock.now()

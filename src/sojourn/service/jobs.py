@@ -187,19 +187,22 @@ class Jobs:
         found, count = await self._hub.store.jobs(
             query, limit=wanted.limit, offset=wanted.offset, ascending=wanted.ascending
         )
-        views = [self._hub.job_view(JobRecord(s.device, s.job, s.meta)) for s in found]
-        for view in views:
-            self._recent.named(view.id)
-        return JobPage(views, count)
+        records = [JobRecord(s.device, s.job, s.meta) for s in found]
+        places = self._hub.positions(records) if wanted.positions else {}
+        for record in records:
+            self._recent.named(record.job.id)
+        return JobPage([self._hub.job_view(r, places.get(r.job.id)) for r in records], count)
 
     async def why(self, who: Principal, job_id: str) -> WhyView:
         """Why the job waits, from the lane that will start it; no reasons when it does not wait."""
         record = await self._named(who, job_id)
-        lane = self._hub.dispatchers[record.device].lane
-        found = explain(lane, job_id)
         state = record.job.state.value
+        desk = self._hub.dispatchers.get(record.device)
+        if desk is None:  # its device is not configured any more, and nothing waits there
+            return WhyView(job_id, record.device, state, None, 0)
+        found = explain(desk.lane, job_id)
         if found is None:
-            return WhyView(job_id, record.device, state, None, lane.depth)
+            return WhyView(job_id, record.device, state, self._hub.position(record), desk.lane.depth)
         name = self._hub.accounts.project_name
         reasons = [ReasonView(type(r).__name__, r.sentence(name), asdict(r)) for r in found.reasons]
         return WhyView(job_id, record.device, state, found.position, found.depth, tuple(reasons))

@@ -294,7 +294,7 @@ def _as_stated(view: ProjectView, stated: ProjectSettings) -> ProjectView:
     given = {
         "account": stated.account,
         "weight": stated.weight,
-        "allocation": stated.allocation or None,
+        "allocation": stated.allocation,
         "plan": stated.plan,
         "limits": stated.limits,
     }

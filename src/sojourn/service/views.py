@@ -144,6 +144,7 @@ class JobFilter:
     created_before: float | None = None
     ascending: bool = False
     include_mocks: bool = False
+    positions: bool = False  # for these the queues of the devices are gone through
 
 
 @dataclass(frozen=True, slots=True)

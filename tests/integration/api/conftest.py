@@ -19,6 +19,7 @@ max_body_mb = 12
 
 [policy]
 poll_hold = 2.0
+admission_hold = 60.0
 
 [[devices]]
 name = "bench"

@@ -102,3 +102,13 @@ def test_wrong_methods_and_the_schema(ada: User) -> None:
         complaint(http.put("/devices"), 405)
         schema = http.get("/openapi.json").json()
         assert "/jobs/{job_id}/story" in schema["paths"]
+
+
+def test_the_list_of_jobs_gives_the_position_of_those_that_wait(ada: User, sampler_params: str) -> None:
+    with ada.http() as http:
+        made = [submit(http, sampler_params, "slow") for _ in range(3)]
+    with ada.http("/sojourn/v1") as http:
+        listed = {j["id"]: j["position"] for j in http.get("/jobs?device=slow&pending=true").json()["jobs"]}
+        assert 0 < listed[made[1]] < listed[made[2]]
+        for job in made:
+            http.post(f"/jobs/{job}/cancel")

@@ -95,6 +95,7 @@ def house(tmp_path: Path) -> Callable[..., None]:
         **policy: Any,
     ) -> None:
         clock = VirtualClock()
+        policy.setdefault("admission_hold", 60.0)  # a submit is answered when its job was looked at
 
         async def one(body: Body) -> None:
             fatal: list[BaseException] = []

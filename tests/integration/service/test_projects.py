@@ -167,6 +167,32 @@ def test_what_the_configuration_states_holds_and_commands_change_the_rest(house:
     house(body, after_a_restart, sections=STATED)
 
 
+def test_r50_an_allocation_of_0_lets_nothing_run_whoever_sets_it(house: Houses) -> None:
+    made: dict[str, Principal] = {}
+
+    async def stated(h: House) -> None:
+        ann = made["ann"] = await h.user("ann")
+        bob, boss = await h.user("bob"), await h.user("boss")
+        await h.service.projects.change(boss, "bobs", ProjectChange(allocation=0.0))
+        for who in (ann, bob):
+            assert h.service.usage(who).limit_seconds == 0
+            job = await h.submit(who, job_body("one"))
+            assert "an operator grants more" in " ".join(job.warnings)
+            await h.settled()
+            assert (await h.service.job(who, job.id)).state == "queued"
+
+    async def not_stated(h: House) -> None:
+        ann = made["ann"]
+        assert h.service.usage(ann).limit_seconds == 0  # what is stored stays
+        assert "allocation" not in h.service.projects.project(ann, "anns").configured
+        await h.service.projects.change(ann, "anns", ProjectChange(unlimited=True))
+        assert h.service.usage(ann).limit_seconds is None
+
+    zero = {"projects": [{"name": "anns", "allocation": 0}]}
+    house(stated, devices=(ONE,), sections=zero)
+    house(not_stated, devices=(ONE,), sections={"projects": [{"name": "anns"}]})
+
+
 def test_a_project_can_be_made_ahead_of_its_first_user(house: Houses) -> None:
     async def body(h: House) -> None:
         boss = await h.user("boss")

@@ -301,6 +301,69 @@ def test_r55_a_device_that_is_no_longer_configured_keeps_its_jobs(house: Houses,
     house(again, devices=(QUICK, SLOW))
 
 
+def test_r55_what_has_ended_on_a_device_that_is_no_longer_configured_can_be_looked_at_and_deleted(
+    house: Houses,
+) -> None:
+    made: dict[str, Any] = {}
+
+    async def before(h: House) -> None:
+        ann = made["ann"] = await h.user("ann")
+        session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
+        job = await h.submit(ann, job_body("slow", session_id=session.id))
+        await h.running(ann, job.id)
+        await h.service.cancel_job(ann, job.id)
+        await h.service.close_session(ann, session.id)
+        await h.settled()
+        made["job"], made["session"] = job.id, session.id
+
+    async def without(h: House) -> None:
+        ann, job, session = made["ann"], made["job"], made["session"]
+        why = await h.service.why(ann, job)
+        assert (why.device, why.state, why.position, why.depth) == ("slow", "cancelled", None, 0)
+        assert why.reasons == ()
+        for look in (h.service.job, h.service.poll):
+            found = await look(ann, job)
+            assert (found.device, found.state, found.position) == ("slow", "cancelled", None)
+        assert [view.id for view in (await h.service.jobs(ann, JobFilter())).jobs] == [job]
+        assert b"pubs" in await h.service.params(ann, job)
+        assert await h.service.result(ann, job) == b""
+        assert await h.service.logs(ann, job) == ""
+        assert (await h.service.story(ann, job))[-1].after == "cancelled"
+        with pytest.raises(Conflict, match="cancelled already"):
+            await h.service.cancel_job(ann, job)
+        await h.service.set_tags(ann, job, ["old"])
+        for end in (h.service.drain_session, h.service.close_session):  # R38
+            await end(ann, session)
+        assert (await h.service.session(ann, session)).state == "closed"
+        assert [view.id for view in await h.service.sessions(ann, 10)] == [session]
+        await h.service.delete_job(ann, job)
+        with pytest.raises(NotFound):
+            await h.service.why(ann, job)
+
+    house(before, devices=(QUICK, SLOW))
+    house(without, devices=(QUICK,))
+
+
+def test_a_jobs_position_is_the_same_in_every_view(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        boss = h.service.accounts.principal(h.service.accounts.user_id("operator"), None)
+        first = await h.submit(ann, job_body("slow"))
+        await h.running(ann, first.id)
+        waiting = [await h.submit(who, job_body("slow")) for who in (ann, ann, bob, ann)]
+        everybodys = await h.service.jobs(boss, JobFilter(positions=True))
+        listed = {job.id: job.position for job in everybodys.jobs}
+        assert listed[first.id] is None
+        assert sorted(listed[job.id] or 0 for job in waiting) == [1, 2, 3, 4]
+        for job in waiting:
+            assert (await h.service.job(boss, job.id)).position == listed[job.id]
+            assert (await h.service.why(boss, job.id)).position == listed[job.id]
+        page = await h.service.jobs(bob, JobFilter(limit=1, positions=True))
+        assert [job.position for job in page.jobs] == [listed[waiting[2].id]]
+
+    house(body)
+
+
 def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(house: Houses) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")

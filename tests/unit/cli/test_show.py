@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +25,12 @@ JOB: dict[str, Any] = {
     "started": "2026-11-22T11:59:30.500Z",
     "finished": None,
 }
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is one, of 80 columns and without colours."""
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +66,7 @@ def test_a_job_that_never_started_waited_until_its_end() -> None:
 def test_the_table_of_jobs_fits_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    terminal(monkeypatch)
     show.table(show.JOB_COLUMNS, [show.job_row(JOB, NOW)], empty="none")
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines)
@@ -68,7 +78,7 @@ def test_the_table_of_jobs_fits_80_columns(
 def test_what_is_too_wide_loses_text_and_never_numbers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    terminal(monkeypatch)
     job = JOB | {"user": "a-very-long-name-of-a-user", "created": "2026-11-22T11:49:50.000Z"}
     show.table(show.JOB_COLUMNS, [show.job_row(job, NOW)], empty="none")
     _, line = capsys.readouterr().out.splitlines()
@@ -82,3 +92,57 @@ def test_an_empty_list_says_so_beside_the_pipe(capsys: pytest.CaptureFixture[str
     show.table(("a",), [], empty="no jobs")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "no jobs\n")
+
+
+@pytest.mark.parametrize("columns", [None, "20", "80", "1000"])
+def test_a_table_in_a_pipe_is_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str | None
+) -> None:
+    if columns is None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    job = JOB | {"user": "a-very-long-name-of-a-user-" * 5, "device": "d" * 64}
+    show.table(show.JOB_COLUMNS, [show.job_row(job, NOW)], empty="none")
+    _, line = capsys.readouterr().out.splitlines()
+    assert job["user"] in line
+    assert job["device"] in line
+    assert "…" not in line.replace(f"…{JOB['session'][-7:]}", "")
+    assert line.endswith("2m 00s  1m 30s  30s")
+
+
+EVIL = "a\x1b[31mb\x1b]0;title\x07\x9b2J\r\nc\u202ed\u2028\ud800\x7f\t"
+SHOWN = r"a\x1b[31mb\x1b]0;title\x07\x9b2J\r\nc\u202ed\u2028\ud800\x7f\t"
+
+
+def test_no_text_of_a_users_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show.line(EVIL)
+    show.note(EVIL)
+    show.facts([("tags", EVIL)])
+    show.table(("job", "message", "n>"), [[EVIL, EVIL, 1]], empty="none")
+    out, err = capsys.readouterr()
+    line, fact, _, row = out.splitlines()
+    assert (line, fact, row.split()) == (SHOWN, f"tags  {SHOWN}", [SHOWN, SHOWN, "1"])
+    assert err == f"{SHOWN}\n"
+
+
+def test_json_in_a_terminal_steers_it_as_little_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"tags": [EVIL, "grün 量子 \xa0"], EVIL: 1}
+    show.as_json(value)
+    out = capsys.readouterr().out
+    assert all(text.isprintable() or "\xa0" in text for text in out.splitlines())
+    assert "grün 量子 \xa0" in out
+    assert json.loads(out) == value
+
+
+def test_letters_of_all_languages_are_shown_as_they_are() -> None:
+    for text in ("grün", "量子", "a\xa0b", "→ …", "🙂"):
+        assert show.visible(text) == text
+
+
+def test_nobody_but_show_prints_what_users_wrote() -> None:
+    """The others write for programs: a shell's lines, a journal, CSV; or the version."""
+    folder = Path(show.__file__).parent
+    printing = re.compile(r"\bprint\(|typer\.s?echo\(|sys\.std(out|err)\b.*\b(write|buffer)|csv\.writer")
+    found = {p.name for p in folder.glob("*.py") if printing.search(p.read_text(encoding="utf-8"))}
+    assert found == {"show.py", "env.py", "main.py", "replay.py", "usage.py"}

@@ -20,6 +20,7 @@ from sojourn.config import (
     Settings,
     load,
 )
+from sojourn.config.profiles import BUILT_IN_NUMBERS
 from sojourn.core import PROFILES, JobState, Mode, Profile
 from sojourn.core.profile import SESSION_PROGRAMS
 from sojourn.service.devices import profile_of
@@ -63,6 +64,104 @@ def test_the_leaf_knows_the_cores_profiles_fields_and_programs() -> None:
         0
     ]
     assert set(typing.get_args(programs)) == SESSION_PROGRAMS
+
+
+def test_the_leaf_knows_the_cores_limits() -> None:
+    assert set(BUILT_IN_NUMBERS) == set(PROFILES)
+    for name, numbers in BUILT_IN_NUMBERS.items():
+        assert numbers == {key: getattr(PROFILES[name], key) for key in numbers}
+    assert all(profile.reservation_allowance is None for profile in PROFILES.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        (
+            "[profiles.lab]\nreservation_allowance = 600",
+            [
+                "profiles.lab.reservation_allowance = 600: it must be at least 900, which is "
+                "the reservation_minimum of 'seed'; else nothing could be reserved"
+            ],
+        ),
+        (
+            "[profiles.lab]\nreservation_allowance = 1000\nreservation_minimum = 3600",
+            [
+                "profiles.lab.reservation_allowance = 1000: it must be at least 3600, which is "
+                "profiles.lab.reservation_minimum; else nothing could be reserved"
+            ],
+        ),
+        (
+            "[policy]\nreservation_allowance = 600",
+            [
+                "policy.reservation_allowance = 600: it must be at least 900, which is "
+                "the reservation_minimum of 'seed'; else nothing could be reserved"
+            ],
+        ),
+        (
+            "[policy]\nprofile = 'lab'\nreservation_minimum = 1000000.5\n"
+            "[profiles.lab]\nreservation_allowance = 900",
+            [
+                "profiles.lab.reservation_allowance = 900: it must be at least 1000000.5, which is "
+                "policy.reservation_minimum; else nothing could be reserved"
+            ],
+        ),
+        (
+            "[policy]\nreservation_allowance = 1000\n"
+            "[[devices]]\nname = 'a'\ndriver = 'mock'\nreservation_minimum = 2000",
+            [
+                "policy.reservation_allowance = 1000: it must be at least 2000, which is "
+                "devices[0] (a).reservation_minimum; else nothing could be reserved"
+            ],
+        ),
+        (
+            "[profiles.lab]\ndefault_max_time = 30000",
+            [
+                "profiles.lab.default_max_time = 30000: it must be at most 28800, which is "
+                "the max_time of 'seed'; no session lasts longer"
+            ],
+        ),
+        (
+            "[profiles.lab]\nbase = 'ibm2026'\nmax_time = 60\ndefault_max_time = 61\n"
+            "[profiles.b]\nreservation_minimum = 2\nreservation_allowance = 1",
+            [
+                "profiles.lab.default_max_time = 61: it must be at most 60, which is "
+                "profiles.lab.max_time; no session lasts longer",
+                "profiles.b.reservation_allowance = 1: it must be at least 2, which is "
+                "profiles.b.reservation_minimum; else nothing could be reserved",
+            ],
+        ),
+        (
+            "[policy]\nprofile = 'lab'\nmax_time = 600\n[profiles.lab]\ndefault_max_time = 3600",
+            [
+                "profiles.lab.default_max_time = 3600: it must be at most 600, which is "
+                "policy.max_time; no session lasts longer"
+            ],
+        ),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused_with_both(
+    tmp_path: Path, text: str, faults: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, text)
+    *lines, last = str(caught.value).splitlines()
+    assert [*lines, last.partition(" (configuration file")[0]] == faults
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[policy]\nreservation_allowance = 900",
+        "[policy]\nreservation_allowance = 600\nreservation_minimum = 600",
+        "[policy]\nprofile = 'ibm2026'\nmax_time = 60",
+        "[profiles.lab]\nmax_time = 60\ndefault_max_time = 'root'",
+        "[profiles.lab]\nmax_time = 90000\ndefault_max_time = 90000",
+        "[policy]\nreservation_minimum = 5000\n[profiles.lab]\nreservation_allowance = 1000\n"
+        "[[devices]]\nname = 'a'\ndriver = 'mock'\nprofile = 'lab'",
+    ],
+)
+def test_numbers_that_fit_each_other_are_taken(tmp_path: Path, text: str) -> None:
+    load_text(tmp_path, text)
 
 
 def test_a_configuration_that_says_nothing_is_the_profile_itself() -> None:

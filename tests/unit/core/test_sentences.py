@@ -210,12 +210,21 @@ def test_r44_work_that_does_not_fit_before_somebodys_window_is_warned(world: Wor
 
 
 def test_r50_a_project_that_has_used_up_its_allocation_is_told_what_happens(world: World) -> None:
+    world.shares(projects={"ann": ProjectShare(allocation=60.0)})
+    world.used(60.0, "ann")
+    assert warned(world, "session") == [
+        "Your project has used up its allocation of 60 s: the session is queued "
+        "and starts when usage has left the window, or an operator grants more."
+    ]
+
+
+def test_r50_a_project_with_an_allocation_of_nothing_is_told_what_alone_can_help(world: World) -> None:
     world.shares(projects={"ann": ProjectShare(allocation=0.0)})
     assert warned(world) == []  # nothing of it has been seen yet
     world.used(0.0, "ann")
     assert warned(world, "session") == [
-        "Your project has used up its allocation of 0 s: the session is queued "
-        "and starts when usage has left the window, or an operator grants more."
+        "Your project has an allocation of 0 s: the session is queued and starts when "
+        "an operator grants more."
     ]
 
 

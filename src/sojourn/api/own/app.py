@@ -122,6 +122,7 @@ def create_own(api: Api) -> FastAPI:
             created_before=_epoch(created_before),
             ascending=sort == "ASC",
             include_mocks=True,
+            positions=True,
         )
         page = await service.jobs(who, wanted)
         found = [models.Job.of(view) for view in page.jobs]
