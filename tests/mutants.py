@@ -3,7 +3,7 @@
     python -m tests.mutants          fails when one survived that docs/mutants.md does not explain
     python -m tests.mutants --all    prints all survivors as rows for the page
 
-A mutant is known by the function, the line that was changed, and what it became; its number changes too often.
+A mutant is known by the function, the line that was changed, and what it became; numbers change too often.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _cell(line: str) -> str:
 
 
 def survivors() -> list[tuple[Mutant, str]]:
-    """Those that no test has killed, with what mutmut says of each. A time-out is a kill: the mutant hangs."""
+    """Those that no test has killed, with what mutmut says of each. A time-out is a kill: they hang."""
     found = []
     for line in _mutmut("results").splitlines():
         name, _, verdict = line.strip().rpartition(": ")

@@ -183,7 +183,7 @@ class FairShareQueue:
     def blocked(self, project: str) -> bool:
         """R50: the project's allocation is used up; its jobs wait until usage leaves the window."""
         node = self._projects.get(project)
-        return node is not None and node.blocked
+        return node.blocked if node is not None else self.shares.project(project).allocation == 0
 
     def release_at(self) -> float | None:
         """When a project that waits with its allocation used up may go on; may be early, is never late.

@@ -220,11 +220,21 @@ def test_r50_a_project_that_has_used_up_its_allocation_is_told_what_happens(worl
 
 def test_r50_a_project_with_an_allocation_of_nothing_is_told_what_alone_can_help(world: World) -> None:
     world.shares(projects={"ann": ProjectShare(allocation=0.0)})
-    assert warned(world) == []  # nothing of it has been seen yet
-    world.used(0.0, "ann")
     assert warned(world, "session") == [
         "Your project has an allocation of 0 s: the session is queued and starts when "
         "an operator grants more."
+    ]
+    world.used(0.0, "ann")
+    assert len(warned(world)) == 1
+
+
+def test_r50_a_project_that_has_used_up_its_allocation_is_told_what_can_help(world: World) -> None:
+    world.shares(projects={"ann": ProjectShare(allocation=9.0)})
+    assert warned(world) == []
+    world.used(9.0, "ann")
+    assert warned(world) == [
+        "Your project has used up its allocation of 9 s: the job is queued and starts when "
+        "usage has left the window, or an operator grants more."
     ]
 
 
