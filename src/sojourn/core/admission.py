@@ -31,9 +31,8 @@ def job(
     """R5, R6, R20, R35, R52."""
     if event.kind is JobKind.SYSTEM:
         return None
-    session = sessions.get(event.session_id) if event.session_id is not None else None
     if event.session_id is not None:
-        refused = _in_session(event, session, profile, device)
+        refused = _in_session(event, sessions.get(event.session_id), profile, device)
         if refused is not None:
             return refused
     elif (refused := draining(device, halt)) is not None:

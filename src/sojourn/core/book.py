@@ -91,7 +91,7 @@ class Book:
             job.ended_at = now
             self._forget_member(job)
             del self.jobs[job.id]
-            self._stories.pop(job.id, None)
+            del self._stories[job.id]
         self.effects.append(JobChanged(copy(job), before, now, cause))
 
     def detach_job(self, job: Job, now: float, cause: str, cache_expires_at: float | None) -> None:
@@ -131,7 +131,7 @@ class Book:
         self._tell(session.id, f"{now:.3f} {cause}: {before} -> {to}")
         if to is SessionState.CLOSED:
             del self.sessions[session.id]
-            self._stories.pop(session.id, None)
+            del self._stories[session.id]
             self._touched.pop(session.id, None)
         self.effects.append(SessionChanged(copy(session), before, now, cause))
 

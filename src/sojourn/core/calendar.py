@@ -54,7 +54,7 @@ class Room:
     somebody else. `holder` is the project that has that window; another one may come after it."""
 
     others: float = inf
-    holder: str | None = None
+    holder: str = ""
     holders: float = inf
 
     def of(self, project: str) -> float:

@@ -168,7 +168,7 @@ class FairShareQueue:
 
     def _most(self, room: Room) -> float:
         """The room of the holder of the next window counts only while he waits."""
-        holder = self._projects.get(room.holder) if room.holder is not None else None
+        holder = self._projects.get(room.holder)
         waits = holder is not None and holder.key is not None
         return max(room.others, room.holders) if waits else room.others
 

@@ -424,8 +424,7 @@ class Lane:
         job.attempt += 1
         self.book.move_job(job, JobState.RUNNING, now, "selected")
         self._sessions.started(job, now)
-        session_id = None if job.detached else job.session_id
-        self.run = Run(job.id, job.attempt, session_id, now + job.limit)
+        self.run = Run(job.id, job.attempt, job.session_id, now + job.limit)
         self.book.deadlines.push(now + job.limit, Due.RUN_LIMIT, job.id)
         self.book.effects.append(Start(job.id, job.attempt))
 

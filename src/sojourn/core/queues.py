@@ -80,7 +80,7 @@ class Queues:
 
     # who is next
 
-    def next(self, now: float, *, system: bool = True) -> str | None:
+    def next(self, now: float, *, system: bool) -> str | None:
         """R9, with the windows of R44-R47. None also when the idle device is held for somebody.
 
         `system` is whether system jobs may go now.

@@ -40,7 +40,7 @@ class Node:
     """One account, project or user. The unit of `used` is its owner's.
 
     `key` is None while nobody below may start. `shortest` is a lower bound of the limits below: it falls with
-    each new job, and rises only when a search has found nothing.
+    each new job, and rises only when a search has come to its end.
     """
 
     __slots__ = (
@@ -178,22 +178,17 @@ class Node:
         never falls from one turn to the next. So children with an equal share are merged by it. `most` is the
         largest room that there is: what is known to be longer is not looked at.
         """
-        found = False
         if self.level == "user":
             for job in self.jobs:
                 if job.limit <= most:
-                    found = True
                     yield job.seq, job
         else:
-            for at, job in self._walk_children(room, most):
-                found = True
-                yield at, job
-        if not found:
-            self.shortest = self._shortest()
+            yield from self._walk_children(room, most)
+        self.shortest = self._shortest()  # who has seen all knows it
 
     def _shortest(self) -> float:
         if self.level == "user":
-            return min((job.limit for job in self.jobs), default=inf)
+            return min(job.limit for job in self.jobs)
         # who has no key and is not blocked has no jobs, and perhaps a bound of before
         waits = (child for child in self.children.values() if child.key is not None or child.blocked)
         return min((child.shortest for child in waits), default=inf)
@@ -217,7 +212,7 @@ class Node:
             later.pop()
             walks = [child.walk(room, its_most) for _, child, its_most in group]
             share, oldest = group[0][0][:2], None
-            for at, job in walks[0] if len(walks) == 1 else merge(*walks, key=lambda turn: turn[0]):
+            for at, job in walks[0] if len(walks) == 1 else merge(*walks):
                 if oldest is None:
                     oldest = min([later[-1], *(key[2] for key in passed if key[:2] > share)])
                 yield int(min(at, oldest)), job

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core import Mode
+from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
-from sojourn.core.calendar import WindowMode
+from sojourn.core.book import STORY_LENGTH, Deadlines, Due
+from sojourn.core.calendar import Room, WindowMode
+from sojourn.core.effects import Effect, SessionChanged
 from sojourn.core.fairshare import FairShareQueue, Waiting
-from sojourn.core.model import HaltMode, JobState, Session, SessionState
+from sojourn.core.model import HaltMode, Job, JobState, Session, SessionState
 from sojourn.core.profile import IBM2026
 from sojourn.core.shares import ProjectShare, Shares
 from sojourn.core.transitions import IllegalTransition
@@ -219,3 +221,139 @@ def test_what_has_ended_leaves_nothing_behind(world: World) -> None:
         world.finish(f"b{i}", ev.Outcome.STOPPED)
     book = world.lane.book
     assert (book.jobs, book.sessions, book._members, book._touched, book._stories) == ({}, {}, {}, {}, {})
+
+
+def test_deadlines_are_tidied_when_they_have_doubled_and_not_at_every_look() -> None:
+    deadlines, asked = Deadlines(), 0
+
+    def stands(at: float, due: Due, entity: str) -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    for size, expected in ((127, 0), (128, 128), (255, 128), (256, 128 + 256), (511, 384), (512, 896)):
+        while len(deadlines) < size:
+            deadlines.push(1.0, Due.TTL, "s")
+        deadlines.tidy(stands)
+        deadlines.tidy(stands)
+        assert asked == expected
+
+
+def test_a_story_is_no_longer_than_its_last_lines() -> None:
+    world = World(crash_reruns=50)
+    world.submit("a1")
+    for _ in range(50):
+        world.finish("a1", ev.Outcome.CRASHED)
+    with pytest.raises(IllegalTransition) as caught:
+        world.lane.book.move_job(world.lane.book.jobs["a1"], JobState.ACCEPTED, world.now, "a mistake")
+    assert len(caught.value.story) == STORY_LENGTH
+    strange = Job("z", 9, "ann", "ann", "sampler", START, 1.0)
+    with pytest.raises(IllegalTransition, match="Its story: nothing yet"):
+        world.lane.book.move_job(strange, JobState.RUNNING, world.now, "a mistake")
+
+
+def test_r47_at_the_very_end_of_a_window_anybody_may_start(world: World) -> None:
+    world.book("R", "ann", 0, HOUR)
+    world.now += HOUR
+    world.submit("b1", "bob")
+    assert world.running == "b1"
+
+
+def test_r51_when_a_job_was_queued_is_kept(world: World) -> None:
+    world.submit("a1", prepared=False)
+    world.sleep(3)
+    world.prepare("a1")
+    assert (world.jobs["a1"].accepted_at, world.jobs["a1"].queued_at) == (START, START + 3)
+
+
+def causes(effects: list[Effect]) -> list[str]:
+    return [effect.cause for effect in effects if isinstance(effect, SessionChanged)]
+
+
+def test_why_a_sessions_clocks_stop_and_go_on_is_told(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    assert causes(world.finish("a1")) == ["held"]
+    world.submit("cal", "system", kind=JobKind.SYSTEM)
+    assert causes(world.do(ev.DeviceHalted(HaltMode.PAUSED, "olga", ""))) == []
+    assert causes(world.finish("cal")) == ["clock resumed"]
+    assert causes(world.do(ev.DeviceResumed("olga"))) == ["held"]
+    assert causes(world.do(ev.DeviceLost("the worker died"))) == ["not held"]
+
+
+def test_r34_a_job_that_has_left_its_session_changes_nothing_of_it(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A", prepared=False)
+    world.submit("a2", "ann", "A")
+    world.close("A")
+    assert world.is_("A", "pending_closed")
+    assert causes(world.do(ev.JobCancelled("a1"))) == []
+
+
+class Counting(Room):
+    """Counts the projects that a search looks at."""
+
+    looks = 0
+
+    def of(self, project: str) -> float:
+        Counting.looks += 1
+        return Room.of(self, project)
+
+
+def test_r46_what_is_known_to_be_too_long_is_not_looked_at_again_and_not_forgotten() -> None:
+    fair = FairShareQueue(100.0)
+    for seq in range(60):
+        limit = 30.0 if seq % 20 in (1, 2) else 60.0
+        fair.add(Waiting(seq, f"j{seq}", f"p{seq % 20}", "u", limit))
+    for seq in (0, 20, 40, 1, 2, 21, 22, 41, 42):
+        fair.remove(f"j{seq}")
+    Counting.looks = 0
+    assert fair.first(0.0, Counting(others=30.0)) is None
+    assert Counting.looks == 1 + 17  # the head of the queue, and who still waits
+    Counting.looks = 0
+    assert fair.first(0.0, Counting(others=59.0)) is None
+    assert Counting.looks == 1
+    assert fair.first(0.0, Room(others=60.0)) == "j3"
+    fair.add(Waiting(99, "j99", "p0", "u", 5.0))
+    assert fair.first(0.0, Room(others=5.0)) == "j99"
+
+
+def test_r46_a_user_whose_short_job_has_gone_is_looked_at_once() -> None:
+    fair = FairShareQueue(100.0)
+    for seq, limit in enumerate((60.0, 5.0, 70.0)):
+        fair.add(Waiting(seq, f"j{seq}", "p", "u", limit))
+    fair.remove("j1")
+    Counting.looks = 0
+    for _ in range(3):
+        assert fair.first(0.0, Counting(others=5.0)) is None
+    assert (
+        Counting.looks == 2 + 1 + 1
+    )  # the first search goes down to the project, the others only to the root
+    assert fair.first(0.0, Room(others=60.0)) == "j0"
+
+
+def test_r50_a_project_that_comes_back_is_found_by_a_search_that_passed_it_over() -> None:
+    fair = FairShareQueue(100.0, None, Shares(projects={"p": ProjectShare(allocation=5.0)}))
+    fair.add(Waiting(1, "p1", "p", "u", 10.0))
+    fair.add(Waiting(2, "q1", "q", "u", 60.0))
+    fair.charge("p", "u", 5.0, 10.0)
+    assert fair.first(20.0, Room(others=5.0)) is None
+    assert fair.first(110.0, Room(others=20.0)) == "p1"
+
+
+def test_r50_when_usage_that_fades_lets_a_project_go_on_is_known_to_a_second() -> None:
+    fair = FairShareQueue(100.0, 10.0, Shares(projects={"p": ProjectShare(allocation=100.0)}))
+    fair.add(Waiting(1, "p1", "p", "u", 10.0))
+    fair.charge("p", "u", 50.0, 1000.0)
+    assert fair.release_at() is None  # nothing keeps it
+    fair.charge("p", "u", 350.0, 1000.0)
+    assert fair.release_at() == pytest.approx(1021.0)
+
+
+def test_r48_who_is_not_named_has_weight_1() -> None:
+    fair = FairShareQueue(100.0, None, Shares(users={("p", "ann"): 1.0}, accounts={"default": 1.0}))
+    for seq, user in enumerate(("bob", "ann")):
+        fair.add(Waiting(seq, user, "p", user, 60.0))
+    fair.charge("p", "ann", 10.0, 5.0)
+    fair.charge("p", "bob", 15.0, 5.0)
+    assert fair.pick(5.0) == "ann"
