@@ -228,11 +228,11 @@ def explain(lane: Lane, job_id: str) -> Explanation | None:
         return None
     if job.state is JobState.ACCEPTED:
         return Explanation(job_id, None, lane.depth, (Preparing(), *_of_device(lane)))
+    line = lane.line()
     before: list[tuple[Place, Job]] = []
-    for place, other in lane.line():
-        if other == job_id:
-            break
-        before.append((place, lane.book.jobs[other]))
+    while (turn := next(line))[1] != job_id:
+        before.append((turn[0], lane.book.jobs[turn[1]]))
+    place = turn[0]
     of_queue = _of_queue(lane, job, place, before)
     reasons = (*_of_device(lane), *_of_time(lane, job, place), *_of_run(lane), *of_queue)
     return Explanation(job_id, len(before) + (lane.running is not None), lane.depth, reasons)
