@@ -48,7 +48,7 @@ def decide(
     now = 2.0
     begin, spent = time.perf_counter(), time.process_time()
     for took, new in zip(times, coming, strict=True):
-        job_id = fair.pick(now)
+        job_id = fair.first(now)
         assert job_id is not None
         job = fair.waiting[job_id]
         fair.remove(job_id)
@@ -121,7 +121,7 @@ def main() -> None:
                 "times faster": naive * options.decisions / taken,
             }
         )
-    common.report("decisions", rows, ["A decision: pick, remove, charge, and one new job."])
+    common.report("decisions", rows, ["A decision: choose, remove, charge, and one new job."])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sojourn.core.calendar import Calendar, Reservation, WindowMode
+from sojourn.core.calendar import Calendar, Reservation, Room, WindowMode
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.queues import Queues
 from sojourn.core.shares import ProjectShare, Shares
@@ -20,15 +20,18 @@ WEIGHTS = (0.0, 0.5, 1.0, 1.0, 1.0, 3.0)
 
 
 def random_queue(
-    r: random.Random, window: float, half_life: float | None
+    r: random.Random, window: float, half_life: float | None, *, asked: bool = False
 ) -> tuple[FairShareQueue, dict[str, SimpleNamespace], list[tuple[float, str, str, float]], float]:
-    """A queue after many changes, and the plain rows that say the same."""
+    """A queue after many changes, and the plain rows that say the same.
+
+    `asked` between the changes who is next, and who waits: no answer of later may depend on it.
+    """
     projects = [f"p{i}" for i in range(r.randint(1, 5))]
     users = [(p, f"u{r.randrange(6)}") for p in projects for _ in range(2)]
     shares = Shares(
         accounts={f"a{i}": r.choice(WEIGHTS) for i in range(2)},
         projects={
-            p: ProjectShare(f"a{r.randrange(3)}", r.choice(WEIGHTS), r.choice((None, None, None, 20.0)))
+            p: ProjectShare(f"a{r.randrange(3)}", r.choice(WEIGHTS), r.choice((None, None, 5.0, 20.0)))
             for p in projects
         },
         users={u: r.choice(WEIGHTS) for u in users},
@@ -69,6 +72,9 @@ def random_queue(
             case 4:
                 now += r.randrange(max(12, int(window) // 4))
                 fair.expire(now)
+        if asked:
+            list(fair.order(now))
+            fair.first(now, Room(others=float(seq % 10)))
     return fair, jobs, charges, now
 
 
@@ -88,7 +94,7 @@ def test_the_naive_scheduler_would_pick_the_same(window: float, half_life: float
         while True:
             plain.jobs = jobs.values()
             expected = next_job(plain, now)
-            assert fair.pick(now) == expected, f"seed {seed}"
+            assert fair.first(now) == expected, f"seed {seed}"
             if expected is None:
                 break
             if len(jobs) % 3 == 0:
@@ -135,3 +141,25 @@ def test_r46_the_naive_scheduler_would_pass_over_the_same_jobs(half_life: float 
                 charges.append((now, late.project, late.user, 1.0))
     assert passed > ROUNDS
     print(f"\n{passed:,} jobs did not fit")
+
+
+@pytest.mark.parametrize("half_life", [None, 30.0])
+@pytest.mark.timeout(3600)
+def test_r46_who_may_start_again_is_found_whatever_was_asked_before(half_life: float | None) -> None:
+    """Time passes before a window that keeps its distance, and allocations are used up no more."""
+    found = 0
+    for seed in range(ROUNDS):
+        r = random.Random(seed)
+        fair, jobs, charges, now = random_queue(r, 50.0, half_life, asked=True)
+        profile = SimpleNamespace(half_life=half_life, fair_share_window=50.0, system_in_dedicated=True)
+        for _ in range(6):
+            now += r.randrange(20)
+            far = now + r.randint(1, 9)
+            calendar = Calendar()
+            calendar.add(Reservation("R", "nobody", "u", far, far + 1.0))
+            plain = Snapshot(jobs.values(), [], list(calendar), charges, fair.shares, profile)
+            expected = next_job(plain, now)
+            assert Queues(fair, calendar, jobs).next(now, system=True) == expected, f"seed {seed}"  # type: ignore[arg-type]
+            list(fair.order(now))
+            found += expected is not None
+    print(f"\n{found:,} searches found a job")

@@ -138,10 +138,6 @@ class FairShareQueue:
 
     # choosing
 
-    def pick(self, now: float) -> str | None:
-        """The job that starts next, or None."""
-        return self.first(now)
-
     def first(
         self,
         now: float,
@@ -149,9 +145,8 @@ class FairShareQueue:
         project: str | None = None,
         wanted: Callable[[Waiting], bool] | None = None,
     ) -> str | None:
-        """The next job that fits, perhaps only of one project, or a wanted one (R46, R47).
-
-        Those before it are passed over.
+        """The job that starts next, or None: the first that fits, perhaps only of one project, or a wanted
+        one (R46, R47). Those before it are passed over.
         """
         self.expire(now)
         node = self._root if project is None else self._projects.get(project)
@@ -173,7 +168,7 @@ class FairShareQueue:
         return max(room.others, room.holders) if waits else room.others
 
     def order(self, now: float) -> Iterator[str]:
-        """All who may start, in the order of `pick` as things stand: nothing is charged meanwhile.
+        """All who may start, in the order of `first` as things stand: nothing is charged meanwhile.
 
         Nothing may be changed before it has come to its end, or is dropped.
         """

@@ -150,15 +150,6 @@ class Lane:
     def order(self) -> list[str]:
         return [job_id for _, job_id in self.line()]
 
-    def ahead(self, job_id: str) -> list[str] | None:
-        """Those of `order` that go before a waiting job; None when it is not queued."""
-        found: list[str] = []
-        for _, other in self.line():
-            if other == job_id:
-                return found
-            found.append(other)
-        return None
-
     def next_in_line(self) -> str | None:
         return self._next(self.now)
 

@@ -39,8 +39,9 @@ class Waiting(NamedTuple):
 class Node:
     """One account, project or user. The unit of `used` is its owner's.
 
-    `key` is None while nobody below may start. `shortest` is a lower bound of the limits below: it falls with
-    each new job, and rises only when a search has come to its end.
+    `key` is None while nobody below may start. `shortest` is a lower bound of the limits of those below that
+    may start: it falls with each new job and each child that comes back, and rises only when a search has
+    come to its end.
     """
 
     __slots__ = (
@@ -84,11 +85,7 @@ class Node:
             insort(self.jobs, job)
         else:
             self.jobs.append(job)
-        node: Node | None = self
-        while node is not None:
-            if job.limit < node.shortest:
-                node.shortest = job.limit
-            node = node.parent
+        self._hear_of(job.limit)
         self.refresh_up()
 
     def remove(self, job: Waiting) -> None:
@@ -126,6 +123,8 @@ class Node:
         oldest = self.oldest()
         if oldest >= 0 and not self.blocked:
             return self.place(oldest)
+        if oldest < 0:
+            self.shortest = inf
         was, self.key = self.key, None
         return was is not None
 
@@ -137,11 +136,20 @@ class Node:
         if key == before:
             return False
         heappush(parent.heap, key)
+        if before is None:
+            parent._hear_of(self.shortest)
         if before is None or before[2] != oldest:
             heappush(parent.ages, (oldest, self.name))
         if len(parent.heap) > FEW and len(parent.heap) > 4 * len(parent.children):
             parent._sweep()
         return True
+
+    def _hear_of(self, limit: float) -> None:
+        """Some job below that is no shorter than `limit` may start from now on."""
+        node: Node | None = self
+        while node is not None and limit < node.shortest:
+            node.shortest = limit
+            node = node.parent
 
     def _sweep(self) -> None:
         """Drop what no longer stands from both heaps, before they outgrow the children."""
@@ -189,9 +197,8 @@ class Node:
     def _shortest(self) -> float:
         if self.level == "user":
             return min(job.limit for job in self.jobs)
-        # who has no key and is not blocked has no jobs, and perhaps a bound of before
-        waits = (child for child in self.children.values() if child.key is not None or child.blocked)
-        return min((child.shortest for child in waits), default=inf)
+        may_start = (child for child in self.children.values() if child.key is not None)
+        return min((child.shortest for child in may_start), default=inf)
 
     def _walk_children(self, room: Room, most: float) -> Iterator[tuple[int, Waiting]]:
         looked_at: list[tuple[Key, Node, float]] = []

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 def seconds(value: float) -> str:
     """`600 s`, `2.5 s`: plain seconds, as the settings and the client give them."""
-    return f"{value:g} s" if value < 1e6 else f"{value:.0f} s"
+    return f"{value:g} s" if value < 999_999.5 else f"{value:.0f} s"
 
 
 def at_time(at: float) -> str:

@@ -341,6 +341,27 @@ def test_r50_a_project_that_comes_back_is_found_by_a_search_that_passed_it_over(
     assert fair.first(110.0, Room(others=20.0)) == "p1"
 
 
+def test_r46_asking_who_waits_does_not_hide_a_project_that_comes_back() -> None:
+    """Its account is out of sight as a whole while its only project may not start."""
+    fair = FairShareQueue(100.0, None, Shares(projects={"p": ProjectShare("lab", allocation=5.0)}))
+    fair.charge("p", "u", 5.0, 10.0)
+    fair.add(Waiting(1, "long", "p", "u", 1000.0))
+    fair.add(Waiting(2, "short", "p", "u", 10.0))
+    assert list(fair.order(20.0)) == []
+    assert fair.first(110.0, Room(others=20.0)) == "short"
+
+
+def test_r46_a_project_that_comes_back_is_found_among_others_of_its_account() -> None:
+    fair = FairShareQueue(100.0, None, Shares(projects={"p": ProjectShare(allocation=5.0)}))
+    fair.charge("p", "u", 5.0, 10.0)
+    fair.add(Waiting(1, "long", "p", "u", 1000.0))
+    fair.add(Waiting(2, "q1", "q", "u", 60.0))
+    assert fair.first(20.0, Room(others=20.0)) is None
+    fair.add(Waiting(3, "short", "p", "u", 10.0))
+    assert fair.first(20.0, Room(others=20.0)) is None  # q1 is looked at again, short may not start
+    assert fair.first(110.0, Room(others=20.0)) == "short"
+
+
 def test_r50_when_usage_that_fades_lets_a_project_go_on_is_known_to_a_second() -> None:
     fair = FairShareQueue(100.0, 10.0, Shares(projects={"p": ProjectShare(allocation=100.0)}))
     fair.add(Waiting(1, "p1", "p", "u", 10.0))
@@ -356,4 +377,4 @@ def test_r48_who_is_not_named_has_weight_1() -> None:
         fair.add(Waiting(seq, user, "p", user, 60.0))
     fair.charge("p", "ann", 10.0, 5.0)
     fair.charge("p", "bob", 15.0, 5.0)
-    assert fair.pick(5.0) == "ann"
+    assert fair.first(5.0) == "ann"

@@ -66,7 +66,7 @@ def test_r48_weight_0_means_only_when_nobody_else_waits(world: World) -> None:
 def test_r48_among_those_of_weight_0_the_least_used_goes_first() -> None:
     fair = queue((1, "p", "ann"), (2, "p", "bob"), users={("p", "ann"): 0.0, ("p", "bob"): 0.0})
     fair.charge("p", "ann", 5.0, 10.0)
-    assert fair.pick(10.0) == "j2"
+    assert fair.first(10.0) == "j2"
 
 
 def test_r48_accounts_and_users_have_weights_too() -> None:
@@ -143,7 +143,7 @@ def test_r48_with_a_half_life_usage_fades() -> None:
     fair.charge("q", "bob", 5.0, 110.0)
     fair.expire(110.0)
     assert fair.used("p") == pytest.approx(4.0)
-    assert fair.pick(110.0) == "j1"
+    assert fair.first(110.0) == "j1"
     fair.expire(130.0)
     assert fair.used("p") == pytest.approx(1.0)
 
@@ -153,7 +153,7 @@ def test_r48_fading_usage_is_rescaled_before_it_overflows() -> None:
     fair.charge("p", "ann", 8.0, 100.0)
     for at in range(200, 5000, 100):
         fair.charge("q", "bob", 8.0, float(at))
-        assert fair.pick(float(at)) == "j1"
+        assert fair.first(float(at)) == "j1"
     assert fair.used("q") == pytest.approx(8.0)
     assert list(fair.order(5000.0)) == ["j1", "j2"]
 
@@ -167,13 +167,13 @@ def test_r48_the_tie_of_accounts_goes_to_the_oldest_job_that_may_start() -> None
     fair = queue((1, "p", "ann"), (2, "r", "cid"), (3, "q", "bob"), projects=projects)
     fair.charge("p", "ann", 5.0, 10.0)
     fair.charge("r", "cid", 5.0, 10.0)
-    assert fair.pick(10.0) == "j2"
+    assert fair.first(10.0) == "j2"
 
 
 def test_r48_a_job_that_leaves_and_returns_waits_once() -> None:
     fair = queue((1, "p", "ann"), (2, "p", "ann"))
     fair.remove("j1")
-    assert fair.pick(0.0) == "j2"
+    assert fair.first(0.0) == "j2"
     fair.add(Waiting(1, "j1", "p", "ann", 60.0))
     assert list(fair.order(0.0)) == ["j1", "j2"]
     assert len(fair) == 2
@@ -194,7 +194,7 @@ def test_r48_picking_and_forgetting_stay_exact_over_many_changes() -> None:
         fair.charge(f"p{i % 3}", f"u{i % 100}", 0.1, float(i))
     fair.expire(10_000.0)
     assert all(fair.used(f"p{i}") == 0.0 for i in range(3))
-    assert fair.pick(10_000.0) == "j0"
+    assert fair.first(10_000.0) == "j0"
 
 
 def test_r49_an_accounts_usage_is_the_sum_of_its_rows(world: World) -> None:

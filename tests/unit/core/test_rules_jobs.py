@@ -339,13 +339,6 @@ def test_reminders_of_jobs_that_have_ended_do_not_pile_up_behind_a_far_deadline(
     assert world.lane.next_deadline() == world.sessions["A"].unused_at
 
 
-def test_how_many_go_before_a_job_is_asked_without_listing_all(world: World) -> None:
-    for name in ("x", "a1", "a2", "a3"):
-        world.submit(name)
-    assert world.lane.ahead("a2") == ["a1"]
-    assert world.lane.ahead("x") is None  # it runs
-
-
 def test_r34_a_job_that_outlived_its_session_is_not_charged_to_it(world: World) -> None:
     world.open("A")
     world.submit("root", "ann", "A")
