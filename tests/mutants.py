@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 PAGE = Path(__file__).parents[1] / "docs" / "mutants.md"
 MUTMUT = Path(sys.executable).parent / "mutmut"
-UNDECIDED = ("survived", "timeout", "suspicious", "no tests", "segfault")
+UNKILLED = ("survived", "suspicious", "no tests", "segfault")
 
 
 class Mutant(NamedTuple):
@@ -37,7 +37,7 @@ def survivors() -> list[tuple[Mutant, str]]:
     found = []
     for line in _mutmut("results").splitlines():
         name, _, verdict = line.strip().rpartition(": ")
-        if verdict in UNDECIDED and verdict != "timeout":
+        if verdict in UNKILLED:
             found.append((_mutant(name), verdict))
     return found
 

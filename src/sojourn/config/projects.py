@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sojourn.config.limits import check_limits
-from sojourn.config.values import Number, Section, Title, Weight
+from sojourn.config.values import SYSTEM, Number, Section, Title, Weight
 
 
 class AccountSettings(Section):
@@ -42,6 +42,15 @@ class ProjectSettings(Section):
         default_factory=dict, description="Weights of its users by name; 1 for who is not named."
     )
     admins: tuple[str, ...] = Field(default=(), description="Users who may make reservations for it.")
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if name == SYSTEM:
+            raise ValueError(
+                f"{name!r} is what the service's own jobs and their usage are shown under; choose another"
+            )
+        return name
 
     @model_validator(mode="after")
     def _limits_exist(self) -> ProjectSettings:

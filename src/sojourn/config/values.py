@@ -58,6 +58,8 @@ TimeOrRoot = Annotated[float | Literal["root"], PlainValidator(_time_or_root)]
 Program = Literal["sampler", "estimator", "executor", "noise-learner", "noise-learner-v3", "calibrate"]
 Folder = Annotated[Path, BeforeValidator(_home)]
 Title = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+SYSTEM = "system"
+"""No project or user may be called so: the service's own jobs and their usage are shown under it."""
 
 
 class Section(BaseModel):

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from sojourn.config.values import SYSTEM
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound
 from sojourn.service.ids import new_api_key, new_id, sha256
 from sojourn.service.views import NewKey, Principal, ProjectView, UserView
@@ -23,7 +24,7 @@ from sojourn.store import Store
 from sojourn.store import tables as t
 from sojourn.store.projects import MemberRow, ProjectRow, save
 
-SYSTEM_USER = SYSTEM_PROJECT = "system"
+SYSTEM_USER = SYSTEM_PROJECT = SYSTEM
 """The ids that the system's own jobs carry. They are rows for the database's sake: no keys, nobody's names,
 and not in memory, so that nobody is shown them, joins them or speaks for them."""
 
@@ -189,8 +190,8 @@ class Accounts:
 
     async def add(self, name: str, project_name: str, *, operator: bool = False) -> NewKey:
         """A user in a project, with a new API key. A user who exists joins the project with a further key."""
-        _check_name("user", name)
-        _check_name("project", project_name)
+        check_name("user", name)
+        check_name("project", project_name)
         now = self._now()
         project = next((p for p in self._projects.values() if p.name == project_name), None)
         user = next((u for u in self._users.values() if u.name == name), None)
@@ -249,7 +250,7 @@ class Accounts:
         self, name: str, settled: Callable[[ProjectView], ProjectView] = lambda new: new
     ) -> ProjectView:
         """A project without users yet; `settled` says what it is to be instead of the default."""
-        _check_name("project", name)
+        check_name("project", name)
         if any(project.name == name for project in self._projects.values()):
             raise Conflict(f"There is a project {name} already. `sojourn projects set` changes it.")
         project = settled(self._new_project(name))
@@ -278,6 +279,15 @@ class Accounts:
         rows = [_row(project) for project in projects]
         joined = [MemberRow(p, u, m.weight, m.admin) for (p, u), m in members.items()]
         await self._store.write(lambda c: save(c, rows, joined, accounts))
+
+    def check_instance(self, who: Principal, instance: str | None) -> None:
+        """A body may repeat the instance in which the caller acts. Raises BadRequest for another one."""
+        own = self.project(who.project_id)
+        if instance is not None and instance not in (own.crn, own.name):
+            raise BadRequest(
+                f"Field 'instance' is {instance[:200]!r}, but the request is made in instance {own.crn} "
+                f"(project {own.name}). Name the instance in the header Service-CRN, and leave the field out."
+            )
 
     async def new_key(self, name: str) -> str:
         """A further key for a user who exists."""
@@ -315,13 +325,14 @@ class Accounts:
         raise NotFound(f"There is no user {name!r}. Users: {known}.", code=1004)
 
 
-def _check_name(what: str, name: str) -> None:
+def check_name(what: str, name: str) -> None:
+    """Raises BadRequest for what is no name of a user, project or account."""
     if not NAME.fullmatch(name):
         raise BadRequest(
             f"{name!r} is no {what} name: 1 to 64 letters, digits and . _ @ -, beginning with a letter "
             "or digit."
         )
-    if name == SYSTEM_USER:
+    if name == SYSTEM and what != "account":
         raise BadRequest(
             f"{name!r} is what the service's own jobs and their usage are shown under. Choose another name."
         )

@@ -41,6 +41,7 @@ class Admission:
     ) -> JobRecord:
         """The record of the job, once it is committed. A job that is refused leaves nothing behind."""
         body = parse(data)
+        self._hub.accounts.check_instance(who, body.instance)
         desk = await self._desk_for(who, body)
         if body.calibration_id is not None:
             self._hub.calibrations.check_current(desk.device, body.calibration_id)

@@ -71,6 +71,7 @@ class Dispatcher:
         self._on_fatal = on_fatal
         self._timer: Handle | None = None
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._leaving = False
 
     # events in
 
@@ -85,9 +86,10 @@ class Dispatcher:
     ) -> asyncio.Future[None]:
         """Hand events that belong together to the lane; the future is done when they are committed.
 
-        `measured` is a calibration that is committed with them. `at` is the time that the caller has read
-        from the clock just now, when the events speak of it. `taken` is called
-        when the lane has admitted them, before anything is written.
+        `measured` is a calibration that is committed with them. `at` is when they happened,
+        if it is not now: what the caller has read from the clock for events that speak of it, or the last
+        sign of life before a restart. `taken` is called when the lane has admitted them, before anything is
+        written.
 
         Raises a Refusal when the lane does not admit one of them; nothing of that one has happened then.
         """
@@ -245,6 +247,8 @@ class Dispatcher:
 
     def worker_changed(self, state: WorkerState) -> None:
         """The fleet reports; only what the lane needs to know reaches it."""
+        if self._leaving:
+            return
         operational = state.phase in OPERATIONAL
         if operational and not self.lane.ready:
             self.feed(ev.DeviceReady())
@@ -258,7 +262,7 @@ class Dispatcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        deadline = self.lane.next_deadline()
+        deadline = None if self._leaving else self.lane.next_deadline()
         if deadline is not None:
             self._timer = self._clock.call_at(deadline, self._on_timer)
 
@@ -270,15 +274,16 @@ class Dispatcher:
         else:
             self._arm()
 
-    async def stop(self, *, told: bool) -> None:
-        """No more timers; runs in progress are left to the fleet, which kills them, and to recovery.
+    async def leave(self) -> None:
+        """The service stops: holds end now and not with the last sign of life (D19), and nothing starts any
+        more. From here on there are no timers, and the worker is not listened to."""
+        self._leaving = True
+        await self.feed(ev.DeviceLost("the service was stopped"))
 
-        When the lane is `told`, holds end now and not with the last sign of life (D19).
-        """
-        if told:
-            await self.feed(ev.DeviceLost("the service was stopped"))
-        if self._timer is not None:
-            self._timer.cancel()
+    async def stop(self) -> None:
+        """Runs in progress are left to the fleet, which kills them, and to recovery."""
+        self._leaving = True
+        self._arm()
         for task in list(self._runs.values()):
             task.cancel()
         await asyncio.gather(*self._runs.values(), return_exceptions=True)

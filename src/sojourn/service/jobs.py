@@ -151,13 +151,23 @@ class Jobs:
         return await self._blob(record.meta.params_hash)
 
     async def result(self, who: Principal, job_id: str) -> bytes:
-        """The result's text; of a failed job the error's; empty when there is none (yet)."""
+        """The result's text; of a failed job the error's; empty when there is none (yet).
+
+        Raises Expired for one that has been deleted, or read if the job is private (R56): an empty text would
+        be None in a Qiskit program.
+        """
         record = await self._named(who, job_id)
         if record.meta.private and record.job.state.final:
             data = await self._hub.store.take_result(job_id)
             if record.meta.result_hash is not None:
                 self._hub.records.blobs.drop(record.meta.result_hash)
                 record.meta.result_hash = None
+            if data is None and record.job.state is JobState.COMPLETED:
+                raise Expired(
+                    f"The result of job {job_id} is gone: a private job's result can be read once (R56), and "
+                    "results are kept for a limited time (settings of [retention]). Run the job again if you "
+                    "need it."
+                )
             return data or b""
         if record.meta.result_hash is None:
             if record.job.state is JobState.COMPLETED:

@@ -217,9 +217,8 @@ def _new_session(body: Body, profile: Profile) -> float | None:
     """How long the session lasts at most that the job starts, if it does."""
     if not body.start_session:
         return None
-    asked = body.session_time
-    # what is no time, or too long a one, is refused with the session
-    return float(asked) if asked and 0 < asked <= profile.max_time else profile.max_time
+    # too long a one is refused with the session
+    return profile.max_time if body.session_time is None else min(body.session_time, profile.max_time)
 
 
 def _keys(user: str, project: str, device: str) -> tuple[tuple[str, ...], ...]:

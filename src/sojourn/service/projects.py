@@ -16,7 +16,7 @@ import structlog
 from sojourn.config import LimitsSettings, ProjectSettings, check_limits
 from sojourn.core import events as ev
 from sojourn.core.shares import ProjectShare, Shares
-from sojourn.service.accounts import NAME, Membership
+from sojourn.service.accounts import Membership, check_name
 from sojourn.service.errors import BadRequest, Conflict, NotFound
 from sojourn.service.views import Principal, ProjectView
 
@@ -232,7 +232,7 @@ class Projects:
 
     async def weigh(self, who: Principal, account: str, weight: float) -> None:
         """An account's weight; the account need not have a project yet."""
-        _check_name("account", account)
+        check_name("account", account)
         _check_weight(f"The weight of account {account}", weight)
         if any(stated.name == account for stated in self._hub.settings.accounts):
             raise _is_configured(f"account {account}", "weight")
@@ -242,7 +242,7 @@ class Projects:
 
     def _check(self, stated: ProjectSettings | None, change: ProjectChange) -> None:
         if change.account is not None:
-            _check_name("account", change.account)
+            check_name("account", change.account)
         if change.weight is not None:
             _check_weight("The project's weight", change.weight)
         for user, member in change.members.items():
@@ -307,14 +307,6 @@ def _is_configured(what: str, name: str) -> Conflict:
         f"The configuration states {name!r} of {what}, and what it states holds. Change it there and start "
         "the server again, or take it out of the configuration."
     )
-
-
-def _check_name(what: str, name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise BadRequest(
-            f"{name!r} is no {what} name: 1 to 64 letters, digits and . _ @ -, beginning with a letter "
-            "or digit."
-        )
 
 
 def _check_weight(what: str, weight: float) -> None:

@@ -68,7 +68,7 @@ class Reservations:
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
         now = _shown(self._hub.clock.now())
         begin = now if start is None else _shown(start)
-        until = _shown(end) if end is not None else begin + (length or 0.0)
+        until = _shown(end if end is not None else begin + (length or 0.0))
         reservation_id = ids.new_id("r")
         booked = ev.ReservationBooked(
             reservation_id,

@@ -156,11 +156,17 @@ class Service:
             task.cancel()
         await self._retention.stop()
         await self._jobs.stop()
-        for desk in hub.dispatchers.values():
-            await desk.stop(told=self.fatal is None)
-        await hub.fleet.stop()
-        hub.store.close()
-        self._hub = None
+        desks = hub.dispatchers.values()
+        try:
+            if self.fatal is None:
+                # what goes wrong is told to `_failed`, and the rest stops all the same
+                await asyncio.gather(*[desk.leave() for desk in desks], return_exceptions=True)
+            for desk in desks:
+                await desk.stop()
+        finally:
+            await hub.fleet.stop()
+            hub.store.close()
+            self._hub = None
 
     async def _first_users(self, data: Path) -> None:
         """The operator and the local user, each with the key in a file that only its owner may read."""
@@ -193,7 +199,9 @@ class Service:
         lanes = {name: Lane(name, profile_of(self.settings, name), shares) for name in names}
         queues = [hub.usage, *(lane.fair for lane in lanes.values())]
         since = now - max(fair.memory for fair in queues)
-        charged = {fair.step: await hub.store.charges_since(since, fair.step) for fair in queues}
+        charged = {
+            step: await hub.store.charges_since(since, step) for step in {fair.step for fair in queues}
+        }
         steps: list[asyncio.Future[None]] = []
         for name, lane in lanes.items():
             charges = charged[lane.fair.step]

@@ -20,6 +20,7 @@ MAX_TAGS = 8
 MAX_TAG_LENGTH = 86
 MAX_COST = 7 * 24 * 3600
 MAX_SESSION_TIME = 10 * 366 * 24 * 3600
+"""Seconds that no device allows: more is refused here, before it is counted with."""
 MAX_LOG_LEVEL = 20
 
 
@@ -64,14 +65,14 @@ def parse(data: bytes) -> Body:
         raise BadRequest("params must be a JSON object with the inputs of the program.")
     if body.cost is not None and not 0 < body.cost <= MAX_COST:
         raise BadRequest(
-            f"max_execution_time (cost) is {body.cost} s; it must be at least 1 s and less than a week, and "
-            "not more than what the device allows to a job.",
+            f"max_execution_time (cost) is {body.cost} s; it must be 1 s to {MAX_COST} s, and not more "
+            "than what the device allows to a job.",
             code=1219,
         )
     if body.session_time is not None and not 0 < body.session_time <= MAX_SESSION_TIME:
         raise BadRequest(
-            f"session_time is {body.session_time} s; it must be at least 1 s, and not more than what "
-            "the device allows to a session. Leave it out for the default.",
+            f"session_time is {body.session_time} s; it must be 1 s to {MAX_SESSION_TIME} s, and not more "
+            "than what the device allows to a session. Leave it out for the default.",
             code=1219,
         )
     if body.log_level is not None and len(body.log_level) > MAX_LOG_LEVEL:

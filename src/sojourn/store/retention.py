@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 
 from sojourn.core.model import SessionState
 from sojourn.store import tables as t
-from sojourn.store.store import LIVE, drop_unused
+from sojourn.store.store import LIVE, drop_unused, named_by_a_job
 
 What = Literal["params", "result"]
 FIELDS: dict[What, tuple[str, ...]] = {"params": ("params_hash",), "result": ("result_hash", "logs_hash")}
@@ -82,12 +82,9 @@ def old_calibrations(connection: Connection, before: float) -> list[str]:
 
 def drop_calibrations(connection: Connection, before: float, digests: Sequence[str]) -> None:
     """Delete these bytes; their calibrations stay on record. What something else has come to name stays."""
-    j = t.jobs.c
-    columns = (j.params_hash, j.result_hash, j.logs_hash)
     kept = _kept_by_calibrations(connection, before)
     for digest in digests:
-        by_jobs = select(j.id).where(or_(*(column == digest for column in columns))).limit(1)
-        if digest not in kept and connection.execute(by_jobs).first() is None:
+        if digest not in kept and not named_by_a_job(connection, digest):
             connection.execute(delete(t.blobs).where(t.blobs.c.hash == digest))
 
 

@@ -164,6 +164,7 @@ class Store:
         return await self.read(lambda c: c.execute(last).scalar() or 0.0)
 
     async def charges_since(self, at: float, step: float) -> list[tuple[str, str, float, float]]:
+        """(user, project, seconds, when) of what was charged after `at`, merged by steps: see `charged`."""
         return await self.read(lambda c: charged(c, at, step))
 
     # jobs
@@ -331,14 +332,14 @@ def _with_steps(connection: Connection, row: Any) -> StoredSession:
 
 def drop_unused(connection: Connection, digests: Sequence[str | None]) -> None:
     """Delete the bytes that no job and no calibration names any more."""
+    k = t.calibrations.c
     for digest in filter(None, digests):
-        c = t.jobs.c
-        used = connection.execute(
-            select(func.count())
-            .select_from(t.jobs)
-            .where((c.params_hash == digest) | (c.result_hash == digest) | (c.logs_hash == digest))
-        ).scalar()
-        k = t.calibrations.c
         named = select(k.number).where((k.configuration_hash == digest) | (k.properties_hash == digest))
-        if not used and connection.execute(named.limit(1)).first() is None:
+        if not named_by_a_job(connection, digest) and connection.execute(named.limit(1)).first() is None:
             connection.execute(delete(t.blobs).where(t.blobs.c.hash == digest))
+
+
+def named_by_a_job(connection: Connection, digest: str) -> bool:
+    c = t.jobs.c
+    jobs = select(c.id).where((c.params_hash == digest) | (c.result_hash == digest) | (c.logs_hash == digest))
+    return connection.execute(jobs.limit(1)).first() is not None

@@ -68,7 +68,7 @@ def sums(
 
 
 def charged(connection: Connection, since: float, step: float) -> list[tuple[str, str, float, float]]:
-    """(user, project, seconds, when) of what was charged after `since`, oldest first; without system jobs.
+    """(user, project, seconds, when) of what was charged after `since`, step by step; without system jobs.
 
     The rows of a user in a project that ended in the same step, from `(n - 1) * step` to `n * step`, are one:
     their seconds, and the middle of their ends, each weighed by its seconds (D18).

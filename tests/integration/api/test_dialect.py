@@ -417,6 +417,19 @@ def test_fields_of_a_session_that_do_not_exist_are_refused_not_dropped(ada: User
         http.delete(f"/sessions/{session_id}/close")
 
 
+def test_a_body_that_names_another_instance_than_its_header_is_refused(
+    ada: User, bob: User, sampler_params: str
+) -> None:
+    session = {"mode": "dedicated", "backend": "bench"}
+    with ada.http() as http:
+        assert ada.crn in complaint(http.post("/sessions", json=session | {"instance": bob.crn}), 400)
+        session_id = http.post("/sessions", json=session | {"instance": ada.crn}).json()["id"]
+        http.delete(f"/sessions/{session_id}/close")
+        job = f'{{"program_id": "sampler", "backend": "bench", "params": {sampler_params}, "instance": "%s"}}'
+        assert ada.crn in complaint(http.post("/jobs", content=job % bob.crn), 400)
+        assert http.post("/jobs", content=job % ada.crn).status_code in (200, 201)
+
+
 def test_a_session_on_an_unknown_device_is_refused(ada: User) -> None:
     with ada.http() as http:
         reply = http.post("/sessions", json={"mode": "dedicated", "backend": "nope"})

@@ -137,11 +137,12 @@ def test_r56_the_client_is_told_that_a_private_result_was_read(service: QiskitRu
     assert job.status() == "DONE"
 
 
-def test_a_reservation_can_begin_where_another_is_said_to_end(operator: httpx.Client) -> None:
+@pytest.mark.parametrize("length", ["1h", "900.3s", "905.7s", "1234.567s"])
+def test_a_reservation_can_begin_where_another_is_said_to_end(operator: httpx.Client, length: str) -> None:
     made = []
     start = (datetime.now(UTC) + timedelta(hours=1, microseconds=123457)).isoformat()
-    for _ in range(3):
-        booking = {"device": "bench", "start": start, "duration": "1h"}
+    for _ in range(5):
+        booking = {"device": "bench", "start": start, "duration": length}
         reply = operator.post("/reservations", json=booking)
         assert reply.status_code == 201, reply.text
         made.append(reply.json())

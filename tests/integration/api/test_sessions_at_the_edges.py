@@ -21,6 +21,7 @@ from sojourn.api.app import create_app
 from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Settings
 from sojourn.core import events as ev
 from sojourn.embedded import Embedded
+from sojourn.execution.types import WorkerPhase
 from sojourn.service.clock import VirtualClock
 from sojourn.service.errors import Conflict
 from sojourn.service.service import Service
@@ -144,10 +145,14 @@ class House:
         self.clock.advance(seconds)
         await self.settled()
 
-    async def worker_up(self, device: str) -> None:
-        """The device has a fresh worker, after a run was stopped."""
-        desk = self.service.hub.dispatchers[device]
-        while desk.lane.run is not None or not desk.lane.ready:
+    def worker(self, device: str) -> int | None:
+        """The worker that can take a run."""
+        state = self.service.hub.fleet.state(device)
+        return state.pid if state.phase in (WorkerPhase.READY, WorkerPhase.BUSY) else None
+
+    async def follows(self, device: str, worker: int | None) -> None:
+        """The device has a fresh worker, after a run was stopped with this one."""
+        while self.worker(device) in (None, worker):
             await self.settled()  # another process: one can only look again
         await self.settled()
 
@@ -586,10 +591,11 @@ def test_d15_elapsed_time_is_the_sum_of_the_ledger_rows(run: Run) -> None:
         for length in (10, 25):
             job = await ann.submit("slow", session_id=session, cost=length)
             await ann.running(job["id"])
+            worker = h.worker("slow")
             await h.advance(length)
             ended = await ann.ended(job["id"])
             assert ended["usage"]["quantum_seconds"] == length
-            await h.worker_up("slow")  # nobody pays for a device that is not there
+            await h.follows("slow", worker)  # nobody pays for a device that is not there
             await h.advance(40)  # held
         assert (await ann.session(session))["elapsed_time"] == 10 + 40 + 25 + 40  # the hold is under way
         await ann.close(session)

@@ -184,19 +184,30 @@ def test_retention_deletes_old_bytes_and_steps_and_never_the_ledger(house: House
     house(body, after_a_restart, sections={"retention": days})
 
 
-def test_retention_comes_by_itself_every_hour_and_keeps_everything_by_default(house: Houses) -> None:
+def test_r56_of_a_private_result_that_was_deleted_it_is_not_said_that_somebody_read_it(
+    house: Houses,
+) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body(private=True))
+        await h.ended(ann, job.id)
+        h.clock.advance(2 * DAY)
+        assert h.service._retention._round is not None
+        await h.service._retention._round
+        with pytest.raises(Expired, match=r"is gone: .* once \(R56\), and results are kept for a limited"):
+            await h.service.result(ann, job.id)
+
+    house(body, sections={"retention": {"results_days": 1}})
+
+
+def test_retention_comes_by_itself_every_hour(house: Houses) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body())
         await h.ended(ann, job.id)
         h.clock.advance(2 * DAY)
-        retention = h.service._retention
-        if retention._round is None:  # not configured
-            h.clock.advance(1000 * DAY)
-            assert retention._round is None
-            assert await h.service.result(ann, job.id)
-            return
-        await retention._round
+        assert h.service._retention._round is not None
+        await h.service._retention._round
         with pytest.raises(Expired):
             await h.service.result(ann, job.id)
 

@@ -219,3 +219,9 @@ def test_reading_the_configuration_imports_no_driver_and_no_qiskit() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+def test_a_project_cannot_be_configured_under_the_name_of_the_services_own_usage(tmp_path: Path) -> None:
+    said = fault(write(tmp_path, '[[projects]]\nname = "system"\n'))
+    assert "projects" in said
+    assert "'system' is what the service's own jobs" in said

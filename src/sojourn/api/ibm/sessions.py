@@ -13,7 +13,7 @@ from sojourn.service.errors import BadRequest, Conflict
 MODES = ("dedicated", "batch")
 _OF_A_SESSION = (
     *("mode", "backend", "backend_name", "max_ttl", "max_session_ttl", "max_time"),
-    *("instance", "hub", "group", "project"),  # the header says it already
+    *("instance", "hub", "group", "project"),  # the header says it already; clients before 0.41 send all
 )
 _SMALL_BODY = 1_000_000
 _EXAMPLE = '{"mode": "dedicated", "backend": "…", "max_ttl": 600},'
@@ -22,6 +22,7 @@ _EXAMPLE = '{"mode": "dedicated", "backend": "…", "max_ttl": 600},'
 async def create(request: Request) -> Reply:
     body = json_object(await request.body(_SMALL_BODY), f"the session, {_EXAMPLE}")
     _only(body, _OF_A_SESSION)
+    request.service.accounts.check_instance(request.who, field(body, "instance", str, "your instance's CRN"))
     mode = field(body, "mode", str, "'dedicated' or 'batch'", check=MODES.__contains__) or "dedicated"
     device = _device(body)
     max_time = None

@@ -108,6 +108,8 @@ class ChangedProject(_Strict):
 
 
 class NewProject(ChangedProject):
+    """`members` are refused with what to do: it has none yet."""
+
     name: str = _NAME
 
 

@@ -1,0 +1,67 @@
+"""An orderly stop: everything that is held ends with it, and nothing happens afterwards (D19)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
+
+from sojourn.config import DeviceSettings
+from sojourn.execution.types import WorkerPhase, WorkerState
+from tests.integration.service.conftest import QUICK, House
+from tests.programs import job_body
+
+Houses = Callable[..., None]
+OTHER = DeviceSettings(name="other", driver="mock", options={"qubits": 5})
+
+
+async def hold(h: House, name: str, device: str) -> str:
+    """A session of a new user that holds the device."""
+    who = await h.user(name)
+    session = await h.service.open_session(who, device=device, mode="dedicated", max_time=None)
+    await h.ended(who, (await h.submit(who, job_body(device, session_id=session.id))).id)
+    return session.id
+
+
+def test_no_clock_of_any_device_runs_on_after_a_stop(house: Houses) -> None:
+    """Also where one device is told last what the hold of another cost."""
+
+    async def body(h: House) -> None:
+        await hold(h, "ann", "mock")
+        await hold(h, "bob", "other")
+        h.clock.advance(50)
+        lanes = [desk.lane for desk in h.service.hub.dispatchers.values()]
+        await h.service.stop()
+        stopped = h.clock.now()
+        h.clock.advance(10_000)
+        assert {lane.now for lane in lanes} == {stopped}
+
+    house(body, devices=(QUICK, OTHER))
+
+
+def test_a_worker_that_comes_up_during_a_stop_starts_nothing(house: Houses) -> None:
+    async def body(h: House) -> None:
+        await hold(h, "ann", "mock")
+        desk = h.service.hub.dispatchers["mock"]
+        await desk.leave()
+        desk.worker_changed(WorkerState(WorkerPhase.READY))
+        assert not desk.lane.ready
+
+    house(body)
+
+
+def test_a_stop_whose_last_word_cannot_be_written_ends_everything_all_the_same(
+    house: Houses, tmp_path: Path
+) -> None:
+    async def body(h: House) -> None:
+        await hold(h, "ann", "mock")
+        await hold(h, "bob", "other")
+        h.clock.advance(50)
+        with sqlite3.connect(tmp_path / "sojourn.db") as other:
+            other.execute("ALTER TABLE ledger RENAME TO elsewhere")
+        await h.service.stop()
+        assert not (await h.service.ready())["ready"]
+
+    house(body, devices=(QUICK, OTHER), broken=OperationalError)
