@@ -80,6 +80,7 @@ class Witness:
         self._waited: set[str] = set()
         self._idle: dict[str, float] = defaultdict(float)  # what should be charged as held
         self._held: dict[str, float] = defaultdict(float)
+        self._paid: dict[str, float] = defaultdict(float)  # all rows of a session
         self._window_idle: dict[str, float] = defaultdict(float)  # by project
         self._window_rows: dict[str, float] = defaultdict(float)
         self._unused_since: dict[str, float] = {}
@@ -172,7 +173,7 @@ class Witness:
         held = False
         if active is not None and not self._overruled(active, dedicated) and not self._runs(active):
             self._clock[active.id] += length
-            if self.able:
+            if self.able and active.mode in self.profile.charge_holds:
                 held = True
                 self._idle[active.id] += length
         if dedicated is not None and self.able and self.occupant is None and not held:
@@ -184,6 +185,10 @@ class Witness:
     def _overruled(self, active: Any, dedicated: Any) -> bool:
         foreign = self.occupant is not None and self._occupant_session != active.id
         return foreign or (dedicated is not None and dedicated.project != active.project)
+
+    def _runs_for(self, session: Any) -> float:
+        began = (j.started_at for j in self.members(session.id) if j.state == "running")
+        return sum(self.now - at for at in began)
 
     def _runs(self, session: Any) -> bool:
         return any(j.state == "running" for j in self.members(session.id))
@@ -354,11 +359,7 @@ class Witness:
     def _moves(self, session: Any, known: Any, at: float, event: ev.Event) -> None:
         sid = session.id
         if known.state == "active":
-            charged = self.profile.charge_holds
-            if session.mode in charged:
-                assert self._held[sid] == self._idle[sid], "R49: every idle second of a hold, and no other"
-            else:
-                assert self._held[sid] == 0
+            assert self._held[sid] == self._idle[sid], "R49: every idle second of a hold, and no other"
         if session.state in ("inactive", "pending_inactive") and known.state == "active":
             window = self.windows.get(known.window or session.window or "")
             over = known.window is not None and (
@@ -398,6 +399,8 @@ class Witness:
         self.rows.append(row)
         if row.kind != "system":
             self.charges.append((row.end, row.project, row.user, row.seconds))
+        if row.session_id is not None:
+            self._paid[row.session_id] += row.seconds
         if row.kind == "held":
             assert row.session_id is not None
             self._held[row.session_id] += row.seconds
@@ -428,6 +431,8 @@ class Witness:
                 assert not late(self._unused_since[session.id] + self.profile.unused_expiry)
             if session.state == "closed":
                 assert not self.members(session.id), "nobody is left in a closed session"
+            under_way = self._idle[session.id] - self._held[session.id] + self._runs_for(session)
+            assert session.usage(now) == self._paid[session.id] + under_way, "D15: usage is the ledger's"
         running = [j for j in self.jobs.values() if j.state == "running"]
         assert len(running) <= 1
         for job in running:

@@ -30,7 +30,7 @@ class ProjectSettings(Section):
         default=None,
         ge=0,
         description="Device seconds that it may use in the fair-share window; then its jobs wait. 0 lets "
-        "nothing run; None is no limit.",
+        "nothing leave the queue; None is no limit.",
     )
     plan: Literal["open", "premium"] = Field(
         default="premium", description="`open` may be refused sessions by the profile."

@@ -90,9 +90,19 @@ def session(max_time: float | None, profile: Profile, device: str, halt: Halt | 
 
 
 def warnings(
-    what: str, length: float, project: str, calendar: Calendar, fair: FairShareQueue, now: float
+    what: str,
+    length: float,
+    project: str,
+    calendar: Calendar,
+    fair: FairShareQueue,
+    now: float,
+    *,
+    queued: bool,
 ) -> Iterator[str]:
-    """R44, R50: what the user should know about `length` seconds of work, said at once."""
+    """R44, R50: what the user should know about `length` seconds of work, said at once.
+
+    `queued`: it has to wait its turn, as its session is not active (D20).
+    """
     window = calendar.open_at(now)
     if window is not None and window.project == project and now + length > window.end:
         yield (
@@ -108,7 +118,7 @@ def warnings(
             f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
             f"a {what} of {seconds(length)} does not fit before it."
         )
-    if fair.blocked(project):
+    if queued and fair.blocked(project):
         if allocation := fair.shares.project(project).allocation:
             spent, once = "used up its allocation of " + seconds(allocation), "usage has left the window, or "
         else:

@@ -153,11 +153,16 @@ class Lane:
     def next_in_line(self) -> str | None:
         return self._next(self.now)
 
-    def warnings(self, what: str, length: float | None, project: str) -> tuple[str, ...]:
-        """What to tell the owner of a new job or session of `length` seconds (R44, R50)."""
+    def warnings(
+        self, what: str, length: float | None, project: str, session_id: str | None = None
+    ) -> tuple[str, ...]:
+        """What to tell the owner of a new session, or of a new job perhaps of a session, of `length` seconds
+        (R44, R50)."""
         longest = self.profile.max_time if length is None else length
-        found = admission.warnings(what, longest, project, self.calendar, self.fair, self.now)
-        return tuple(found)
+        queued = session_id is None or session_id != self.active
+        return tuple(
+            admission.warnings(what, longest, project, self.calendar, self.fair, self.now, queued=queued)
+        )
 
     @property
     def active(self) -> str | None:

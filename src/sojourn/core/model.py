@@ -116,8 +116,8 @@ class Session:
     `max_time` is what the user asked for until the root starts, then what holds (R19). `first` is the first
     accepted job: it stands for the root until a job has started (R40). The deadlines (`ends_at`, `ttl_at`,
     `unused_at`) are absolute; `ttl_left` is what remains of a suspended ttl clock (D1). `hold_since` is
-    the beginning of the present idle hold, `running_since` that of the running job. `window` is the
-    reservation in which it last became active (R44).
+    the beginning of the present idle hold if it is charged, `running_since` that of the running job.
+    `window` is the reservation in which it last became active (R44).
     """
 
     id: str

@@ -145,10 +145,14 @@ class Sessions:
     def account(self, now: float, *, held: bool) -> None:
         """R49: a hold lasts while the device could run a job of the active session and has none of it.
 
-        Nobody pays for a device that is lost, paused, or somebody else's meanwhile.
+        Nobody pays for a device that is lost, paused, or somebody else's meanwhile, nor for holds that the
+        profile does not charge.
         """
         session = self._queues.active
-        if session is None or session.running_since is not None or held == (session.hold_since is not None):
+        if session is None or session.running_since is not None:
+            return
+        held = held and session.mode in self._profile.charge_holds
+        if held == (session.hold_since is not None):
             return
         if held:
             session.hold_since = now
@@ -246,7 +250,7 @@ class Sessions:
     def _end_hold(self, session: Session, now: float) -> None:
         """R49: idle time in which the device was held is a ledger row of its own."""
         since, session.hold_since = session.hold_since, None
-        if since is None or session.mode not in self._profile.charge_holds:
+        if since is None:
             return
         row = self._book.charge(
             ChargeKind.HELD, session.user, session.project, since, now, session_id=session.id

@@ -99,7 +99,7 @@ class Windows:
         """Note whether the device stands idle for a dedicated window's holder; such time is charged (D13).
 
         `idle`: the device could run a job and does not. The hold of the holder's own session has rows of
-        its own.
+        its own, if the profile charges it.
         """
         window = self.calendar.open_at(now)
         if window is None or window.mode is not WindowMode.DEDICATED:

@@ -82,7 +82,10 @@ class Admission:
 
         def warn() -> None:
             longest = desk.lane.profile.run_limit(body.program_id, own_limit)
-            meta.warnings = (*meta.warnings, *desk.lane.warnings("job", longest, who.project_id))
+            meta.warnings = (
+                *meta.warnings,
+                *desk.lane.warnings("job", longest, who.project_id, body.session_id),
+            )
 
         try:
             await asyncio.wait({preparing}, timeout=self._hub.settings.policy.admission_hold)

@@ -102,9 +102,12 @@ class Calibrations:
         )
 
     def in_force(self, device: str, at: float) -> Calibration | None:
-        """The newest one at or before `at`. The first one holds for all time before it, too."""
+        """The newest one at or before `at`. The first one holds for all time before it, too.
+
+        A calibration's time is compared as it is shown, so that who asks with a time of ours gets that one.
+        """
         found = self.history(device)
-        return next((c for c in reversed(found) if c.at <= at), found[0] if found else None)
+        return next((c for c in reversed(found) if _as_told(c.at) <= at), found[0] if found else None)
 
     def check_current(self, device: str, calibration_id: str) -> None:
         """A job can only run under the present calibration. Raises BadRequest naming it."""
@@ -230,3 +233,7 @@ def _hashes(description: Description) -> tuple[tuple[str, str | None], dict[str,
     configuration, properties = found
     assert configuration is not None, "a device has a configuration"
     return (configuration, properties), blobs
+
+
+def _as_told(at: float) -> float:
+    return datetime.fromtimestamp(at, UTC).timestamp()

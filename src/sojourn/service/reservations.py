@@ -99,7 +99,7 @@ class Reservations:
         self, who: Principal, device: str | None = None, *, ended: bool = False
     ) -> list[ReservationView]:
         """By start. Others' reservations show only that the device is taken, and are gone when over."""
-        if device is not None:
+        if device is not None and device not in self._hub.dispatchers:  # one without settings may have some
             self._hub.dispatcher(device)
         found = await stored.find(self._hub.store, device=device, ended=ended)
         return [self._view(who, r) for r in found if self._sees(who, r) or r.state in stored.LIVE]

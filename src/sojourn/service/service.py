@@ -46,6 +46,7 @@ log = structlog.get_logger("sojourn.service")
 
 OPERATOR, OPERATOR_PROJECT = "operator", "operators"
 LOCAL = "local"
+NOT_CONFIGURED = "it is not in the configuration any more. Cancel the job, or ask an operator to put it back"
 FIRST_DESCRIPTION = 30.0
 """Seconds that a list of devices waits for what they are, after a start."""
 
@@ -236,6 +237,8 @@ class Service:
             if alive:
                 steps.append(desk.feed(ev.Tick(), at=alive))  # what was held is held no longer (D19)
             steps.append(desk.feed(ev.Tick()))  # what is overdue fires first
+            if name not in hub.specs:
+                steps.append(desk.feed(ev.DeviceLost(NOT_CONFIGURED)))
             for event in lost:
                 log.warning("job.lost", device=name, job=event.job_id)
                 steps.append(desk.feed(event))

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 from qiskit import QuantumCircuit
 
+from sojourn.api.wire import iso
 from sojourn.config import DeviceSettings
 from sojourn.core.words import at_time
 from sojourn.service.accounts import Membership
@@ -233,6 +235,21 @@ def test_a_calibration_refreshes_the_properties_and_the_old_ones_stay_to_be_aske
         assert h.service.device("manila").calibration == "cal-3"
 
     house(before, after, devices=(DRIFTING,))
+
+
+def test_a_calibration_is_in_force_from_the_time_on_that_is_told_of_it(house: Houses) -> None:
+    """Times are told to the microsecond, which may lie before the time itself."""
+
+    async def body(h: House) -> None:
+        await h.service.description("mock")
+        for _ in range(8):
+            h.clock.advance(1.0 + 1e-7 * 3)
+            await calibrated(h, "mock")
+        for calibration in h.service.calibrations("mock"):
+            told = datetime.fromisoformat(iso(calibration.at) or "").timestamp()
+            assert (await h.service.calibrated("mock", at=told))[0] == calibration.id
+
+    house(body)
 
 
 def counts(result: bytes) -> Any:

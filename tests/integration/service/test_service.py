@@ -564,6 +564,23 @@ def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(house: 
     house(after, after, devices=(QUICK,))
 
 
+def test_a_job_of_a_device_that_was_taken_away_is_told_so(house: Houses) -> None:
+    kept: list[str] = []
+
+    async def before(h: House) -> None:
+        ann = await h.user("ann")
+        await h.running(ann, (await h.submit(ann, job_body("slow"))).id)
+        kept.append((await h.submit(ann, job_body("slow"))).id)
+
+    async def after(h: House) -> None:
+        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
+        why = await h.service.why(ann, kept[0])
+        assert "not in the configuration any more. Cancel the job" in why.reasons[0].sentence
+
+    house(before, devices=(QUICK, SLOW))
+    house(after, devices=(QUICK,))
+
+
 def test_a_lane_that_breaks_ends_the_service(house: Houses) -> None:
     """Half an event may be in its memory then, and nothing of it in the store."""
 

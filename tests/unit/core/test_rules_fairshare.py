@@ -228,6 +228,28 @@ def test_r50_a_project_whose_allocation_is_used_up_waits_and_is_told(world: Worl
     assert not world.lane.fair.blocked("nobody")
 
 
+def test_d20_a_session_that_is_active_goes_on_when_the_allocation_is_used_up(world: World) -> None:
+    """And is not told that its jobs wait; it has to queue like others once it has lost the device."""
+    world.finish("x")
+    world.open("A", "ann")
+    world.submit("a1", "ann", "A")
+    world.shares(projects={"ann": ProjectShare(allocation=5.0)})
+    world.run_for(5)
+    world.submit("b1", "bob")
+    assert world.lane.fair.blocked("ann")
+    assert world.lane.warnings("job", 1.0, "ann", "A") == ()
+    world.submit("a2", "ann", "A")
+    assert world.running == "a2"
+    world.run_for(1)
+    world.sleep(world.sessions["A"].ttl)
+    assert world.running == "b1"
+    (said,) = world.lane.warnings("job", 1.0, "ann", "A")
+    assert "allocation of 5 s" in said
+    world.submit("a3", "ann", "A")
+    world.finish("b1")
+    assert world.running is None
+
+
 def test_r50_it_goes_on_by_itself_when_usage_has_left_the_window(world: World) -> None:
     world.shares(projects={"ann": ProjectShare(allocation=100.0)})
     world.used(100.0, "ann")

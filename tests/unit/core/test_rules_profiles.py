@@ -120,6 +120,15 @@ def test_d15_in_ibm2026_a_dedicated_sessions_usage_is_its_wall_clock_and_a_batch
         assert sum(c.seconds for c in world.charges if c.session_id == name) == usage
 
 
+def test_d15_a_hold_that_is_not_charged_is_no_usage_while_it_lasts(world: World) -> None:
+    world.open("A", mode=Mode.BATCH)
+    world.submit("a1", "ann", "A")
+    world.run_for(10)
+    world.sleep(0.5)
+    assert world.is_("A", "active")
+    assert world.sessions["A"].usage(world.now) == 10.0
+
+
 def test_d15_a_sessions_usage_includes_what_is_under_way() -> None:
     world = World()
     world.open("A")
