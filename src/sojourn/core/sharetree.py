@@ -23,7 +23,7 @@ Room = Callable[[str], float]
 """The longest job of a project that may start now, in seconds (R46)."""
 
 FEW = 64
-"""A heap of less is never swept."""
+"""Entries that no longer stand and are not worth a sweep."""
 
 
 class Waiting(NamedTuple):
@@ -140,7 +140,7 @@ class Node:
             parent._hear_of(self.shortest)
         if before is None or before[2] != oldest:
             heappush(parent.ages, (oldest, self.name))
-        if len(parent.heap) > FEW and len(parent.heap) > 4 * len(parent.children):
+        if len(parent.heap) > 4 * len(parent.children) + FEW:
             parent._sweep()
         return True
 

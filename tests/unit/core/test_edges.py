@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core import JobKind, Mode
+from sojourn.core import JobKind, Lane, Mode
 from sojourn.core import events as ev
 from sojourn.core.book import STORY_LENGTH, Deadlines, Due
 from sojourn.core.calendar import Room, WindowMode
 from sojourn.core.effects import Effect, SessionChanged
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.model import HaltMode, Job, JobState, Session, SessionState
-from sojourn.core.profile import IBM2026
+from sojourn.core.profile import IBM2026, SEED
 from sojourn.core.shares import ProjectShare, Shares
 from sojourn.core.transitions import IllegalTransition
 from tests.unit.core.world import START, World
@@ -345,8 +345,8 @@ def test_r46_asking_who_waits_does_not_hide_a_project_that_comes_back() -> None:
     """Its account is out of sight as a whole while its only project may not start."""
     fair = FairShareQueue(100.0, None, Shares(projects={"p": ProjectShare("lab", allocation=5.0)}))
     fair.charge("p", "u", 5.0, 10.0)
-    fair.add(Waiting(1, "long", "p", "u", 1000.0))
-    fair.add(Waiting(2, "short", "p", "u", 10.0))
+    fair.add(Waiting(0, "long", "p", "u", 1000.0))
+    fair.add(Waiting(1, "short", "p", "u", 10.0))
     assert list(fair.order(20.0)) == []
     assert fair.first(110.0, Room(others=20.0)) == "short"
 
@@ -378,3 +378,8 @@ def test_r48_who_is_not_named_has_weight_1() -> None:
     fair.charge("p", "ann", 10.0, 5.0)
     fair.charge("p", "bob", 15.0, 5.0)
     assert fair.first(5.0) == "ann"
+
+
+def test_a_lane_takes_the_time_of_its_first_event_whatever_it_is() -> None:
+    opened = Lane("mock", SEED).handle(ev.SessionOpened("A", "ann", "ann", Mode.DEDICATED, None), 0.5)
+    assert [effect.at for effect in opened if isinstance(effect, SessionChanged)] == [0.5]
