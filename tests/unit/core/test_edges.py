@@ -13,6 +13,7 @@ from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.model import HaltMode, Job, JobState, Session, SessionState
 from sojourn.core.profile import IBM2026, SEED
 from sojourn.core.shares import ProjectShare, Shares
+from sojourn.core.sharetree import FEW
 from sojourn.core.transitions import IllegalTransition
 from tests.unit.core.world import START, World
 
@@ -383,3 +384,12 @@ def test_r48_who_is_not_named_has_weight_1() -> None:
 def test_a_lane_takes_the_time_of_its_first_event_whatever_it_is() -> None:
     opened = Lane("mock", SEED).handle(ev.SessionOpened("A", "ann", "ann", Mode.DEDICATED, None), 0.5)
     assert [effect.at for effect in opened if isinstance(effect, SessionChanged)] == [0.5]
+
+
+def test_r48_what_was_charged_long_ago_takes_no_room_in_the_share_tree() -> None:
+    fair = FairShareQueue(1e9)
+    for seq in range(3):
+        fair.add(Waiting(seq, f"j{seq}", "p", f"u{seq}", 60.0))
+    for i in range(1000):
+        fair.charge("p", f"u{i % 3}", 1.0 + i % 7, float(i))
+    assert max(len(node.heap) for node in fair._nodes()) <= 4 * 3 + FEW
