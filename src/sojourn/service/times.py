@@ -9,6 +9,8 @@ from sojourn.service.errors import BadRequest
 
 LONGEST = 3660 * 86400.0
 """Ten years, in seconds: what lies further away is a slip of the pen."""
+EARLIEST = datetime.min.replace(tzinfo=UTC).timestamp()
+"""The first instant that can be written as a date."""
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _NUMBER = r"\d+(?:\.\d+)?"
@@ -35,6 +37,23 @@ def duration(text: str, what: str) -> float:
     return found
 
 
+def epoch(at: datetime, what: str) -> float:
+    """Seconds since the epoch; UTC when it names no offset.
+
+    Raises BadRequest naming `what` for a time that only its offset keeps within the years 1 to 9999: in UTC,
+    as all answers are, nobody could write it.
+    """
+    found = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    try:
+        datetime.fromtimestamp(found, UTC)
+    except (ValueError, OverflowError):
+        raise BadRequest(
+            f"{what} is {at.isoformat()}, which lies outside of the years 1 to 9999 in UTC. Choose a time "
+            "within them."
+        ) from None
+    return found
+
+
 def instant(text: str, now: float, what: str) -> float:
     """Seconds since the epoch of an ISO 8601 time (UTC when it names no offset), `now`, `+2h` or `in 30m`.
 
@@ -50,12 +69,12 @@ def instant(text: str, now: float, what: str) -> float:
         return now + duration(said[3:], what)
     try:
         at = datetime.fromisoformat(said)
-        found = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+    except ValueError:
         raise BadRequest(
             f"{what} is {text[:60]!r}; a time looks like 2026-11-22T14:00 or 2026-11-22T14:00+01:00 (UTC "
             "when no offset is given), +2h, 'in 30m' or now."
         ) from None
+    found = epoch(at, what)
     if abs(found - now) > LONGEST:
         raise BadRequest(f"{what} is {text[:60]!r}, more than ten years away.")
     return found
