@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from sojourn.config import TEN_YEARS
 from sojourn.core.profile import SESSION_PROGRAMS
 from sojourn.service.calls import Call, Origin
 from sojourn.service.errors import BadRequest
@@ -19,7 +20,7 @@ from sojourn.service.errors import BadRequest
 MAX_TAGS = 8
 MAX_TAG_LENGTH = 86
 MAX_COST = 7 * 24 * 3600
-MAX_SESSION_TIME = 10 * 366 * 24 * 3600
+MAX_SESSION_TIME = int(TEN_YEARS)
 """Seconds that no device allows: more is refused here, before it is counted with."""
 MAX_LOG_LEVEL = 20
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from sojourn.config import TEN_YEARS
 from sojourn.service.errors import BadRequest
 
-LONGEST = 3660 * 86400.0
-"""Ten years, in seconds: what lies further away is a slip of the pen."""
 EARLIEST = datetime.min.replace(tzinfo=UTC).timestamp()
 """The first instant that can be written as a date."""
 
@@ -32,7 +31,7 @@ def duration(text: str, what: str) -> float:
     found = seconds(text)
     if found is None:
         raise BadRequest(f"{what} is {text[:60]!r}; a duration looks like 90s, 45m, 2h, 1h 30m or 2d.")
-    if not 0 < found <= LONGEST:
+    if not 0 < found <= TEN_YEARS:
         raise BadRequest(f"{what} is {text[:60]!r}; it must be more than 0 and at most ten years.")
     return found
 
@@ -75,6 +74,6 @@ def instant(text: str, now: float, what: str) -> float:
             "when no offset is given), +2h, 'in 30m' or now."
         ) from None
     found = epoch(at, what)
-    if abs(found - now) > LONGEST:
+    if abs(found - now) > TEN_YEARS:
         raise BadRequest(f"{what} is {text[:60]!r}, more than ten years away.")
     return found
