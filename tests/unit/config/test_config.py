@@ -203,7 +203,7 @@ LONGEST = {"days": 3660, "s": 316_224_000}
 def test_no_time_can_be_set_that_leads_out_of_the_calendar(
     tmp_path: Path, section: str, key: str, most: str
 ) -> None:
-    # not the one thing that must fit the other
+    # what these two must not be longer than
     fit = {
         "default_max_time": "max_time = 316224000",
         "reservation_minimum": "reservation_allowance = 316224000",
