@@ -76,6 +76,11 @@ def parse(data: bytes) -> Body:
             "than what the device allows to a session. Leave it out for the default.",
             code=1219,
         )
+    if body.session_time is not None and not body.start_session:
+        raise BadRequest(
+            f"session_time is {body.session_time} s, but the job starts no session. It belongs to "
+            "start_session: true; leave it out, or open a session with POST /sessions and its max_ttl."
+        )
     if body.log_level is not None and len(body.log_level) > MAX_LOG_LEVEL:
         raise BadRequest(
             f"log_level has {len(body.log_level)} characters; the limit is {MAX_LOG_LEVEL}. Send a level "
