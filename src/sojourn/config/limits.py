@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field, ValidationError
 
 from sojourn.config.faults import meant, sentence
-from sojourn.config.values import Number, Seconds, Section, Whole
+from sojourn.config.values import Number, Section, Whole
 
 
 class LimitsSettings(Section):
@@ -37,7 +37,7 @@ class LimitsSettings(Section):
         ge=0,
         description="Executions of one job: circuits, times their parameter values, times shots.",
     )
-    execution_seconds: Seconds = Field(
+    execution_seconds: Number = Field(
         default=0.0,
         ge=0,
         description="Longest time that a job may ask for and run, in seconds; the profile's own limit always "

@@ -12,8 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 DAY = 86_400.0
 TEN_YEARS = 3660 * DAY
-"""No time that can be set is longer, in seconds: a date so far away is a slip of the pen, and one much
-further away could not be written."""
+"""No time that the service counts with is longer, in seconds: a date so far away is a slip of the pen, and
+one much further away could not be written."""
 
 
 def _not_a_boolean(value: object) -> object:

@@ -196,7 +196,6 @@ LONGEST = {"days": 3660, "s": 316_224_000}
         *(("profiles.lab", key, "s") for key in ("cache_grace", "job_limit", "job_cap", "default_max_time")),
         *(("profiles.lab", key, "s") for key in ("fair_share_window", "half_life")),
         ("profiles.lab.program_limits", "sampler", "s"),
-        ("limits", "execution_seconds", "s"),
         *(("retention", key, "days") for key in RetentionSettings.model_fields),
     ],
 )
