@@ -216,6 +216,8 @@ def test_the_content_type_of_a_submit_does_not_matter(house: House, kind: str) -
         {"start_session": True, "session_id": "x"},
         {"start_session": True, "session_time": -5},
         {"start_session": True, "session_time": 10**30},
+        {"session_time": 600},
+        {"start_session": False, "session_time": 600},
     ],
 )
 def test_bad_fields_of_a_job(house: House, field: dict[str, Any]) -> None:

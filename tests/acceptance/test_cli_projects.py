@@ -75,15 +75,11 @@ def test_a_project_is_made_changed_listed_and_shown(server: Embedded) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("set", "local"), "nothing to change"),
-        (("set", "local", "--limit", "circuits"), "NAME=VALUE"),
-        (("set", "local", "--limit", "circuits=many"), "no number"),
         (("set", "local", "--limit", "circus=1"), "circuits"),
         (("set", "local", "--weight", "-1"), "-1"),
         (("set", "nowhere", "--weight", "1"), "nowhere"),
         (("show", "no/where"), "404"),
         (("account", "nobody"), "nobody"),
-        (("account", "--weight", "1"), "name"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(server: Embedded, arguments: tuple[str, ...], words: str) -> None:
@@ -107,6 +103,6 @@ def test_r49_usage_comes_as_a_table_as_json_and_as_csv(server: Embedded) -> None
     (row,) = csv.DictReader(io.StringIO(text))
     assert (row["device"], row["entries"]) == ("bench", "1")
     assert float(row["seconds"]) == pytest.approx(found["total_seconds"])
-    bad = sojourn(server, "usage", "--from", "yesterday")
+    bad = sojourn(server, "usage", "--from", "9999-12-31T23:59:59-14:00")
     assert bad.returncode == 1
-    assert "2026-11-01" in bad.stderr
+    assert "years 1 to 9999" in bad.stderr

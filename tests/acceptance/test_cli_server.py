@@ -117,6 +117,39 @@ def test_a_job_and_a_session_are_listed_and_shown_with_their_story(server: Embed
     assert sojourn(server, "sessions", "close", str(session.session_id)).returncode == 0
 
 
+def test_a_drained_session_is_said_to_take_no_more_jobs(server: Embedded) -> None:
+    session, job = waiting_in_a_session(server)
+    drained = sojourn(server, "sessions", "close", session, "--drain")
+    assert drained.stdout == f"{session} takes no more jobs; it is open\n"
+    assert sojourn(server, "sessions", "close", session).stdout == f"{session} is closed\n"
+    assert sojourn(server, "sessions", "close", session, "--drain").stdout == f"{session} is closed\n"
+    assert data(server, "jobs", "show", job)["state"] == "failed"
+    sojourn(server, "resume", "bench")
+
+
+def test_jobs_that_have_ended_and_those_that_have_not_are_listed_apart(server: Embedded) -> None:
+    session, job = waiting_in_a_session(server)
+    for flags, there in (((), True), (("--pending",), True), (("--final",), False)):
+        assert (job in sojourn(server, "jobs", *flags).stdout) is there
+    sojourn(server, "sessions", "close", session)
+    for flags, there in (((), True), (("--pending",), False), (("--final",), True)):
+        assert (job in sojourn(server, "jobs", *flags).stdout) is there
+    sojourn(server, "resume", "bench")
+
+
+def waiting_in_a_session(server: Embedded) -> tuple[str, str]:
+    """(session, its first job), which waits, as the device is paused."""
+    from qiskit import QuantumCircuit
+    from qiskit_ibm_runtime import SamplerV2, Session
+
+    sojourn(server, "pause", "bench")
+    circuit = QuantumCircuit(2)
+    circuit.measure_all()
+    session = Session(backend=server.service().backend("bench"))
+    job = SamplerV2(mode=session).run([circuit], shots=10)
+    return str(session.session_id), job.job_id()
+
+
 def test_what_is_not_there_is_said_to_be_not_there(server: Embedded) -> None:
     for command in ("jobs", "sessions"):
         done = sojourn(server, command, "show", "nothing/../here")

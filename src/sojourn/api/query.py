@@ -6,7 +6,7 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -99,12 +99,17 @@ class Query:
         try:
             # A plus that nobody encoded arrives as a space.
             at = datetime.fromisoformat(_LOST_PLUS.sub("+", value))
-            return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
+        except ValueError:
             raise BadRequest(
                 f"Query parameter {name}={shown(value)} is not a time. "
                 "Send ISO 8601 such as 2026-01-31T12:00:00Z (a plus sign in it must be sent as %2B)."
             ) from None
+        return epoch(at, name)
+
+
+def epoch(at: datetime | None, name: str) -> float | None:
+    """Seconds since the epoch of the time in query parameter `name`; None stays None."""
+    return None if at is None else times.epoch(at, f"Query parameter {name}")
 
 
 def json_object(raw: bytes, what: str) -> dict[str, Any]:

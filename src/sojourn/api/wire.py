@@ -65,7 +65,7 @@ def iso(at: float | None) -> str | None:
     """Seconds since the epoch as ISO 8601 in UTC with microseconds, the clients' form; None stays None."""
     if at is None:
         return None
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def tidy(seconds: float) -> int | float:

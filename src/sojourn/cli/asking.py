@@ -10,6 +10,7 @@ from typing import Any
 
 from sojourn.cli.api import Api
 from sojourn.cli.connection import Where
+from sojourn.cli.errors import WrongCall
 from sojourn.cli.options import Config, Data, Json, Token, Url, where
 
 
@@ -32,6 +33,12 @@ def _ask(
     return Ask(where(url, token, config, data), json)
 
 
+def _check(said: object) -> None:
+    """Bytes that are no text reach us as lone surrogates, and none of those can be sent."""
+    if isinstance(said, str) and any("\ud800" <= character <= "\udfff" for character in said):
+        raise WrongCall(f"{said!r} is not text in UTF-8; write it in UTF-8")
+
+
 _FLAGS = inspect.signature(_ask, eval_str=True).parameters
 
 
@@ -41,6 +48,9 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**said: Any) -> None:
         ask = _ask(**{flag: said.pop(flag) for flag in _FLAGS})
+        for each in said.values():
+            for text in each if isinstance(each, list) else [each]:
+                _check(text)
         command(ask, **said)
 
     signature = inspect.signature(command, eval_str=True)

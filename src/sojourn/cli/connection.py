@@ -51,14 +51,14 @@ class Where:
     def find_key(self, who: Who) -> str:
         """The key as given, else that of the operator or of the local user in the data folder."""
         if self.token:
-            return self.token
+            return _key(self.token, "the API key of --token (or SOJOURN_TOKEN)")
         if self.url:
             raise CliError(
                 "a server given by --url (or SOJOURN_URL) needs an API key: --token KEY or SOJOURN_TOKEN"
             )
         path = self.settings().server.data / f"{who}.key"
         try:
-            key = path.read_text(encoding="utf-8").strip()
+            key = path.read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             raise CliError(
                 f"there is no {who} key at {path}. `sojourn serve` makes it at its first start: start the "
@@ -73,7 +73,14 @@ class Where:
             raise CliError(
                 f"the {who} key at {path} is empty; stop the server, remove the file and start it again"
             )
-        return key
+        return _key(key, f"the {who} key at {path}")
+
+
+def _key(text: str, what: str) -> str:
+    """What a header can carry. The message does not show it: it may be a key but for one character."""
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise CliError(f"{what} has a character that is in no key; copy the key again")
+    return text
 
 
 def address(host: str, port: int) -> str:

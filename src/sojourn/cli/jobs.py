@@ -10,6 +10,7 @@ import typer
 
 from sojourn.cli import show
 from sojourn.cli.asking import Ask, asks
+from sojourn.cli.errors import WrongCall
 
 app = typer.Typer(help="Look at jobs, and cancel them.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
@@ -23,14 +24,15 @@ def jobs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="How many, newest first.")] = 20,
     device: Annotated[str | None, typer.Option("--device", "-d", help="Only of this device.")] = None,
     session: Annotated[str | None, typer.Option("--session", help="Only of this session.")] = None,
-    pending: Annotated[
-        bool | None, typer.Option("--pending/--final", help="Only those that have not ended, or that have.")
-    ] = None,
+    pending: Annotated[bool, typer.Option("--pending", help="Only those that have not ended.")] = False,
+    final: Annotated[bool, typer.Option("--final", help="Only those that have ended.")] = False,
 ) -> None:
     """List the jobs, newest first."""
     if context.invoked_subcommand is not None:
         return
-    wanted = None if pending is None else str(pending).lower()
+    if pending and final:
+        raise WrongCall("a job is --pending or --final; give one of the two, or none for all jobs")
+    wanted = str(pending).lower() if pending or final else None
     answer = ask.api.get("/jobs", limit=limit, device=device, session=session, pending=wanted)
     if ask.json:
         show.as_json(answer)

@@ -112,10 +112,12 @@ def close(
     session_id: _Id,
     drain: Annotated[bool, typer.Option("--drain", help="Let the jobs that it has finish first.")] = False,
 ) -> None:
-    """End a session now: its queued jobs fail, the running one finishes."""
+    """End a session now, and with it its queued jobs; the running one finishes."""
     verb = "drain" if drain else "close"
     session = ask.api.post(f"/sessions/{quote(session_id, safe='')}/{verb}")
     if ask.json:
         show.as_json(session)
+    elif drain and session["state"] != "closed":
+        show.line(f"{session_id} takes no more jobs; it is {session['state']}")
     else:
         show.line(f"{session_id} is {session['state']}")

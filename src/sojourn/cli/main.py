@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except CliError as error:
         for number, text in enumerate(str(error).split("\n")):
             show.note(text if number else f"sojourn: {text}")
-        sys.exit(1)
+        sys.exit(error.code)
     except BrokenPipeError:
         # `sojourn jobs | head` is no fault; a closed stream keeps the interpreter quiet at exit.
         sys.stderr.close()

@@ -9,6 +9,13 @@ from typing import Any
 from sojourn.cli import show
 from sojourn.cli.options import Config, Data, Json, where
 
+_NONE = {
+    "default_max_time": "as its first job may run",
+    "half_life": "none: the window counts",
+    "reservation_allowance": "no limit",
+}
+"""What it means that a field has no value."""
+
 
 def policy(config: Config = None, data: Data = None, json: Json = False) -> None:
     """Show the rules of each device as `sojourn serve` with the same configuration takes them."""
@@ -28,7 +35,8 @@ def policy(config: Config = None, data: Data = None, json: Json = False) -> None
         else:
             alike.append(name)
     rows = [
-        [field.replace("_", " "), *(worded(table[field]) for table, _ in columns)] for field in columns[0][0]
+        [field.replace("_", " "), *(worded(field, table[field]) for table, _ in columns)]
+        for field in columns[0][0]
     ]
     show.table(["rule", *(", ".join(names) for _, names in columns)], rows, empty="no devices")
 
@@ -46,10 +54,10 @@ def facts(profile: Any) -> dict[str, Any]:
     return found
 
 
-def worded(value: object) -> str:
-    """One value as people read it."""
+def worded(field: str, value: object) -> str:
+    """The value of a field as people read it."""
     if value is None:
-        return "-"
+        return _NONE[field]
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

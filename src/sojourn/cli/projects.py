@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from sojourn.cli import show
 from sojourn.cli.asking import Ask, asks
-from sojourn.cli.errors import CliError
+from sojourn.cli.errors import CliError, WrongCall
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +27,9 @@ class _Plan(StrEnum):
 
 _Name = Annotated[str, typer.Argument(help="Name of the project.")]
 _Account = Annotated[str | None, typer.Option("--account", help="Account that it belongs to.")]
-_Weight = Annotated[float | None, typer.Option("--weight", help="Its part within the account, 0 or more.")]
+_Weight = Annotated[
+    str | None, typer.Option("--weight", metavar="NUMBER", help="Its part within the account, 0 or more.")
+]
 _Allocation = Annotated[
     str | None,
     typer.Option(
@@ -119,7 +122,7 @@ def set_(
     """Change a project; holds at once, for waiting jobs too."""
     members: dict[str, dict[str, Any]] = {}
     for who, value in _pairs("--user", user):
-        members.setdefault(who, {})["weight"] = _number("--user", who, value)
+        members.setdefault(who, {})["weight"] = _number(f"--user {who}", value)
     for names, may in ((admin, True), (no_admin, False)):
         for who in names or ():
             members.setdefault(who, {})["admin"] = may
@@ -127,7 +130,7 @@ def set_(
     if members:
         body["members"] = members
     if not body:
-        raise CliError("nothing to change; `sojourn projects set --help` lists what can be")
+        raise WrongCall("nothing to change; `sojourn projects set --help` lists what can be")
     _print(ask.api.patch(f"/projects/{quote(name, safe='')}", body), ask.json)
 
 
@@ -139,15 +142,16 @@ def account_(
         str | None, typer.Argument(help="Name of the account; without it all are listed.")
     ] = None,
     weight: Annotated[
-        float | None, typer.Option("--weight", help="Its part of the devices, 0 or more.")
+        str | None, typer.Option("--weight", metavar="NUMBER", help="Its part of the devices, 0 or more.")
     ] = None,
 ) -> None:
     """List the accounts above the projects, or set the weight of one."""
+    number = None if weight is None else _number("--weight", weight)
+    if number is not None and name is None:
+        raise WrongCall("--weight needs the name of an account")
     api = ask.api
-    if name is not None and weight is not None:
-        api.put(f"/accounts/{quote(name, safe='')}", {"weight": weight})
-    elif weight is not None:
-        raise CliError("--weight needs the name of an account")
+    if number is not None and name is not None:
+        api.put(f"/accounts/{quote(name, safe='')}", {"weight": number})
     found = [a for a in api.get("/accounts")["accounts"] if name in (None, a["name"])]
     if name is not None and not found:
         raise CliError(f"there is no account {name!r}; --weight makes it")
@@ -159,7 +163,7 @@ def account_(
 
 def _change(
     account: str | None,
-    weight: float | None,
+    weight: str | None,
     allocation: str | None,
     plan: _Plan | None,
     limits: list[str] | None,
@@ -168,15 +172,15 @@ def _change(
     if account is not None:
         body["account"] = account
     if weight is not None:
-        body["weight"] = weight
+        body["weight"] = _number("--weight", weight)
     if allocation is not None:
         none = allocation.lower() == "none"
-        body["allocation"] = None if none else _number("--allocation", "", allocation)
+        body["allocation"] = None if none else _number("--allocation", allocation)
     if plan is not None:
         body["plan"] = plan.value
     if limits:
         body["limits"] = {
-            name: None if value == "default" else _number("--limit", name, value)
+            name: None if value == "default" else _number(f"--limit {name}", value)
             for name, value in _pairs("--limit", limits)
         }
     return body
@@ -186,16 +190,19 @@ def _pairs(flag: str, texts: list[str] | None) -> Iterable[tuple[str, str]]:
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise CliError(f"{flag} {text!r}: NAME=VALUE is needed")
+            raise WrongCall(f"{flag} {text!r}: NAME=VALUE is needed")
         yield name, value
 
 
-def _number(flag: str, name: str, value: str) -> float:
+def _number(flag: str, text: str) -> float:
+    """One that JSON can carry."""
     try:
-        return float(value)
+        number = float(text)
     except ValueError:
-        which = f" {name}" if name else ""
-        raise CliError(f"{flag}{which}: {value!r} is no number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise WrongCall(f"{flag}: {text!r} is not a number such as 2 or 0.5; give one")
+    return number
 
 
 def _print(project: Mapping[str, Any], json: bool) -> None:

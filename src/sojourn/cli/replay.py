@@ -63,6 +63,12 @@ def replay(
             report = run(lines)
         except ValueError as error:
             raise CliError(f"{file}: {error}") from None
+    found = report.difference
+    if found is None and not report.events:
+        raise CliError(
+            f"{file} has no event in it: there is nothing to replay. `sojourn journal export` writes what a "
+            "server recorded"
+        )
     if json:
         table = asdict(report) | {"devices": sorted(report.devices), "events_per_second": report.rate}
         show.as_json(table)
@@ -71,7 +77,6 @@ def replay(
             f"{report.events} events of {len(report.devices)} devices in {report.lives} lives, "
             f"{report.decisions} decisions, {report.seconds:.2f} s ({report.rate:,.0f} events/s)"
         )
-    found = report.difference
     if found is None:
         show.note("The core takes the same decisions.")
         return

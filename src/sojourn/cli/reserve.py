@@ -9,7 +9,7 @@ import typer
 
 from sojourn.cli import show
 from sojourn.cli.asking import Ask, asks
-from sojourn.cli.errors import CliError
+from sojourn.cli.errors import WrongCall
 
 app = typer.Typer(no_args_is_help=True, help="Show and cancel a reservation.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the reservation.")]
@@ -43,7 +43,7 @@ def reserve(
 ) -> None:
     """Reserve a device for a project (operators, and the project's admins)."""
     if (end is None) == (length is None):
-        raise CliError("say when the reservation ends: --end TIME or --for DURATION, one of the two")
+        raise WrongCall("say when the reservation ends: --end TIME or --for DURATION, one of the two")
     body = {
         "device": device,
         "project": project,

@@ -151,7 +151,8 @@ def moment(text: str | None) -> datetime | None:
 
 
 def duration(seconds: float | None) -> str | None:
-    """At most seven characters: `85ms`, `3.2s`, `47s`, `3m 05s`, `2h 05m`, `3d 04h`."""
+    """`85ms`, `3.2s`, `47s`, `3m 05s`, `2h 05m`, `2h 46m 40s`, `3d 04h`: from ten seconds on exact to the
+    second. What is left out at the end is zero."""
     if seconds is None:
         return None
     seconds = max(seconds, 0.0)
@@ -164,9 +165,14 @@ def duration(seconds: float | None) -> str | None:
         return f"{whole}s"
     if whole < 3600:
         return f"{whole // 60}m {whole % 60:02d}s"
-    if whole < 86400:
-        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
-    return f"{whole // 86400}d {whole % 86400 // 3600:02d}h"
+    days, hours = divmod(whole // 3600, 24)
+    minutes, rest = divmod(whole % 3600, 60)
+    parts = [f"{days}d", f"{hours:02d}h"] if days else [f"{hours}h", f"{minutes:02d}m"]
+    if days and (minutes or rest):
+        parts.append(f"{minutes:02d}m")
+    if rest:
+        parts.append(f"{rest:02d}s")
+    return " ".join(parts)
 
 
 def between(start: str | None, end: str | None, now: datetime) -> str | None:
@@ -175,6 +181,12 @@ def between(start: str | None, end: str | None, now: datetime) -> str | None:
     if begin is None:
         return None
     return duration(((moment(end) or now) - begin).total_seconds())
+
+
+def age(created: str | None, now: datetime) -> str | None:
+    """How long ago, by its two largest units: nobody counts the seconds of last week."""
+    exact = between(created, None, now)
+    return None if exact is None else " ".join(exact.split()[:2])
 
 
 def short(identity: str | None) -> str | None:
@@ -189,7 +201,7 @@ def job_row(job: Mapping[str, Any], now: datetime) -> list[object]:
         job["device"],
         job["user"],
         short(job["session"]),
-        between(job["created"], None, now),
+        age(job["created"], now),
         # A job that ended without a start has waited until its end.
         between(job["created"], job["started"] or job["finished"], now),
         between(job["started"], job["finished"], now),
@@ -206,7 +218,7 @@ def session_row(session: Mapping[str, Any], now: datetime) -> list[object]:
         session["mode"],
         session["device"],
         session["user"],
-        between(session["created"], None, now),
+        age(session["created"], now),
         duration(session["elapsed"]),
         duration(session["active_ttl"]) if session["state"] != "closed" else None,
     ]
@@ -224,9 +236,9 @@ def utc(text: str | None) -> str | None:
 
 
 def day(text: str | None) -> str | None:
-    """`11-22 14:00`: short enough for a calendar."""
-    at = moment(text)
-    return None if at is None else at.strftime("%m-%d %H:%M")
+    """As `utc`, without the year: `11-22 14:00` is short enough for a calendar."""
+    whole = utc(text)
+    return None if whole is None else whole.partition("-")[2]
 
 
 def device_state(device: Mapping[str, Any]) -> str:

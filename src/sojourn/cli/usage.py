@@ -12,7 +12,7 @@ import typer
 
 from sojourn.cli import show
 from sojourn.cli.asking import Ask, asks
-from sojourn.cli.errors import CliError
+from sojourn.cli.errors import WrongCall
 
 
 class _By(StrEnum):
@@ -64,6 +64,7 @@ def usage(
 ) -> None:
     """Say who has used the devices for how long, from the ledger."""
     now = datetime.now(UTC)
+    period = {"from": _moment("--from", since, now), "to": _moment("--to", until, now)}
     answer = ask.api.get(
         "/usage",
         by=[each.value for each in by or (_By.USER,)],
@@ -72,7 +73,7 @@ def usage(
         device=device,
         kind=kind.value if kind else None,
         session=session,
-        **{"from": _moment("--from", since, now), "to": _moment("--to", until, now)},
+        **period,
     )
     if ask.json:
         show.as_json(answer)
@@ -112,12 +113,12 @@ def _moment(flag: str, text: str | None, now: datetime) -> str | None:
     """As ISO 8601 in UTC."""
     if text is None:
         return None
-    if ago := re.fullmatch(r"(\d{1,6})([dhm])", text):
-        return (now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])).isoformat()
     try:
+        if ago := re.fullmatch(r"(\d{1,6})([dhm])", text):
+            return (now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])).isoformat()
         at = datetime.fromisoformat(text)
-    except ValueError:
-        raise CliError(
+    except (ValueError, OverflowError):  # the latter when it is more days ago than there are dates
+        raise WrongCall(
             f"{flag} {text!r}: a date (2026-11-01), a time (2026-11-01T12:00) or a span (7d, 12h) is needed"
         ) from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()

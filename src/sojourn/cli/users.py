@@ -50,7 +50,7 @@ def list_(
             ", ".join(u["projects"]),
             u["operator"],
             u["revoked"],
-            show.between(u["created"], None, now),
+            show.age(u["created"], now),
         ]
         for u in answer["users"]
     ]

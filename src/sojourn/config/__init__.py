@@ -13,12 +13,14 @@ from sojourn.config.projects import AccountSettings, ProjectSettings
 from sojourn.config.retention import RetentionSettings
 from sojourn.config.server import ServerSettings
 from sojourn.config.settings import Settings, reference
+from sojourn.config.values import TEN_YEARS
 
 __all__ = [
     "BUILT_IN_PROFILES",
     "DEFAULT_DEVICES",
     "PROFILE_NUMBERS",
     "PROJECT_LIMITS",
+    "TEN_YEARS",
     "AccountSettings",
     "ConfigError",
     "DeviceSettings",

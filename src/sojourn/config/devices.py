@@ -6,17 +6,13 @@ from typing import Any
 
 from pydantic import Field
 
-from sojourn.config.values import Number, Schedule, Section
+from sojourn.config.values import DeviceName, Schedule, Seconds, Section
 
 
 class DeviceSettings(Section):
     """`[[devices]]`: one device. A time that is not set is the policy's."""
 
-    name: str = Field(
-        pattern=r"^[a-z0-9_-]+$",
-        max_length=64,
-        description="What programs call it: `a-z`, `0-9`, `_` and `-`.",
-    )
+    name: DeviceName = Field(description="What programs call it: `a-z`, `0-9`, `_` and `-`.")
     driver: str = Field(
         min_length=1,
         description="`fake`, `aer`, `mock`, or another entry point of the group `sojourn.drivers`.",
@@ -32,16 +28,18 @@ class DeviceSettings(Section):
         default=None,
         description="The table of rules of this device; then the times of `[policy]` do not count for it.",
     )
-    interactive_ttl: Number | None = Field(
+    interactive_ttl: Seconds | None = Field(
         default=None, ge=0, description="As in `[policy]`, for this device."
     )
-    batch_ttl: Number | None = Field(default=None, ge=0, description="As in `[policy]`, for this device.")
-    max_time: Number | None = Field(default=None, gt=0, description="As in `[policy]`, for this device.")
-    unused_expiry: Number | None = Field(default=None, gt=0, description="As in `[policy]`, for this device.")
-    reservation_minimum: Number | None = Field(
+    batch_ttl: Seconds | None = Field(default=None, ge=0, description="As in `[policy]`, for this device.")
+    max_time: Seconds | None = Field(default=None, gt=0, description="As in `[policy]`, for this device.")
+    unused_expiry: Seconds | None = Field(
         default=None, gt=0, description="As in `[policy]`, for this device."
     )
-    reservation_allowance: Number | None = Field(
+    reservation_minimum: Seconds | None = Field(
+        default=None, gt=0, description="As in `[policy]`, for this device."
+    )
+    reservation_allowance: Seconds | None = Field(
         default=None, gt=0, description="As in `[policy]`, for this device."
     )
     calibrate: Schedule | None = Field(

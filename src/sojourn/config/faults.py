@@ -10,6 +10,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from sojourn.config.values import PATTERNS
+
 PREFIX = "SOJOURN_"
 
 
@@ -69,19 +71,23 @@ def _allowed(error: Any) -> str:
         case "literal_error":
             return f"allowed is {context['expected']}"
         case "string_pattern_mismatch":
-            return "allowed are a-z, 0-9, '_' and '-'"
+            return f"allowed are {PATTERNS[context['pattern']]}"
         case "greater_than_equal":
-            return f"it must be at least {context['ge']:g}"
+            return f"it must be at least {context['ge']:.15g}"
         case "greater_than":
-            return f"it must be more than {context['gt']:g}"
+            return f"it must be more than {context['gt']:.15g}"
         case "less_than_equal":
-            return f"it must be at most {context['le']:g}"
+            return f"it must be at most {context['le']:.15g}"
         case "float_parsing" | "float_type" | "finite_number":
             return "a number is needed"
         case "model_type" | "dict_type":
             return "a table is needed"
-        case "list_type":
+        case "list_type":  # the lists of the top; others say of what they are
             return "a list of tables is needed"
+        case "string_type" | "string_too_short":
+            return "a text is needed"
+        case "bool_type" | "bool_parsing":
+            return "true or false is needed"
         case "int_parsing" | "int_type" | "int_from_float":
             return "a whole number is needed"
         case _:

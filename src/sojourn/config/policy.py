@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from sojourn.config.profiles import ALLOWANCE, MAX_TIME, SHORTEST, TTL, UNUSED
-from sojourn.config.values import Number, Section
+from sojourn.config.values import Seconds, Section
 
 
 class PolicySettings(Section):
@@ -18,25 +18,25 @@ class PolicySettings(Section):
         default="seed",
         description="The table of rules that holds: `seed`, `ibm2026`, or one of `[profiles]`.",
     )
-    interactive_ttl: Number | None = Field(default=None, ge=0, description=TTL.format(mode="dedicated"))
-    batch_ttl: Number | None = Field(default=None, ge=0, description=TTL.format(mode="batch"))
-    max_time: Number | None = Field(default=None, gt=0, description=MAX_TIME)
-    unused_expiry: Number | None = Field(default=None, gt=0, description=UNUSED)
-    reservation_minimum: Number | None = Field(default=None, gt=0, description=SHORTEST)
-    reservation_allowance: Number | None = Field(default=None, gt=0, description=ALLOWANCE)
-    poll_hold: Number = Field(
+    interactive_ttl: Seconds | None = Field(default=None, ge=0, description=TTL.format(mode="dedicated"))
+    batch_ttl: Seconds | None = Field(default=None, ge=0, description=TTL.format(mode="batch"))
+    max_time: Seconds | None = Field(default=None, gt=0, description=MAX_TIME)
+    unused_expiry: Seconds | None = Field(default=None, gt=0, description=UNUSED)
+    reservation_minimum: Seconds | None = Field(default=None, gt=0, description=SHORTEST)
+    reservation_allowance: Seconds | None = Field(default=None, gt=0, description=ALLOWANCE)
+    poll_hold: Seconds = Field(
         default=2.0,
         ge=0,
         le=60,
         description="Longest time that a waiting status poll is held, in seconds; 0 is never.",
     )
-    submit_retry_window: Number = Field(
+    submit_retry_window: Seconds = Field(
         default=300.0,
         ge=0,
         description="A submit that is repeated byte for byte within this many seconds, after a lost reply, "
         "makes no second job (R54).",
     )
-    admission_hold: Number = Field(
+    admission_hold: Seconds = Field(
         default=2.0,
         ge=0,
         le=60,

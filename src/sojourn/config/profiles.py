@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from sojourn.config.values import Number, Positive, Program, Section, TimeOrRoot, Whole
+from sojourn.config.values import Modes, Program, Seconds, Section, TimeOrRoot, Whole
 
 BUILT_IN_PROFILES = ("seed", "ibm2026")
 """Named here because a leaf cannot ask the core; a test compares."""
@@ -42,16 +42,16 @@ class ProfileSettings(Section):
     """`[profiles.NAME]`: a site's own table of rules. What is None is as in `base`."""
 
     base: Literal["seed", "ibm2026"] = Field(default="seed", description="The profile that it starts from.")
-    interactive_ttl: Number | None = Field(default=None, ge=0, description=TTL.format(mode="dedicated"))
-    batch_ttl: Number | None = Field(default=None, ge=0, description=TTL.format(mode="batch"))
-    max_time: Number | None = Field(default=None, gt=0, description=MAX_TIME)
+    interactive_ttl: Seconds | None = Field(default=None, ge=0, description=TTL.format(mode="dedicated"))
+    batch_ttl: Seconds | None = Field(default=None, ge=0, description=TTL.format(mode="batch"))
+    max_time: Seconds | None = Field(default=None, gt=0, description=MAX_TIME)
     default_max_time: TimeOrRoot | None = Field(
         default=None,
         description="How long a session lasts that does not say: seconds, or `root` for the limit of its "
         "first job (R19).",
     )
-    unused_expiry: Number | None = Field(default=None, gt=0, description=UNUSED)
-    cache_grace: Number | None = Field(
+    unused_expiry: Seconds | None = Field(default=None, gt=0, description=UNUSED)
+    cache_grace: Seconds | None = Field(
         default=None, ge=0, description="How long the first job's data outlives `max_time`, in seconds (R42)."
     )
     root_cancel_ends_session: bool | None = Field(
@@ -60,21 +60,21 @@ class ProfileSettings(Section):
     hard_close: Literal["failed", "cancelled"] | None = Field(
         default=None, description="What a hard close makes of the queued jobs (R33)."
     )
-    charge_holds: list[Literal["dedicated", "batch"]] | None = Field(
+    charge_holds: Modes | None = Field(
         default=None, description="The kinds of sessions whose idle holds are charged (R49)."
     )
     open_plan_sessions: bool | None = Field(
         default=None, description="Whether projects on the open plan may have sessions; if not, 1352."
     )
-    program_limits: dict[Program, Positive] | None = Field(
+    program_limits: dict[Program, Annotated[Seconds, Field(gt=0)]] | None = Field(
         default=None,
         description="Seconds that a job of a program may run when it does not say (R19); those not named are "
         "as in `base`.",
     )
-    job_limit: Number | None = Field(
+    job_limit: Seconds | None = Field(
         default=None, gt=0, description="The same for programs without a limit of their own, in seconds."
     )
-    job_cap: Number | None = Field(
+    job_cap: Seconds | None = Field(
         default=None, gt=0, description="The longest that any job may run, in seconds (R52, D14)."
     )
     crash_reruns: Whole | None = Field(
@@ -86,16 +86,16 @@ class ProfileSettings(Section):
     system_in_dedicated: bool | None = Field(
         default=None, description="Whether system jobs run while a dedicated session is active (R11)."
     )
-    fair_share_window: Number | None = Field(
+    fair_share_window: Seconds | None = Field(
         default=None, gt=0, description="How far back used device time counts, in seconds (R48)."
     )
-    half_life: Number | None = Field(
+    half_life: Seconds | None = Field(
         default=None,
         gt=0,
         description="Used time counts half after this many seconds, instead of a window (R48).",
     )
-    reservation_minimum: Number | None = Field(default=None, gt=0, description=SHORTEST)
-    reservation_allowance: Number | None = Field(default=None, gt=0, description=ALLOWANCE)
+    reservation_minimum: Seconds | None = Field(default=None, gt=0, description=SHORTEST)
+    reservation_allowance: Seconds | None = Field(default=None, gt=0, description=ALLOWANCE)
 
     def changes(self) -> dict[str, Any]:
         """What differs from `base`, by the names of the core's profile; None stands for `root`."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from sojourn.config.limits import check_limits
-from sojourn.config.values import SYSTEM, Number, Section, Title, Weight
+from sojourn.config.values import SYSTEM, Number, Section, Title, UserNames, Weight
 
 
 class AccountSettings(Section):
@@ -41,7 +41,7 @@ class ProjectSettings(Section):
     users: dict[str, Weight] = Field(
         default_factory=dict, description="Weights of its users by name; 1 for who is not named."
     )
-    admins: tuple[str, ...] = Field(default=(), description="Users who may make reservations for it.")
+    admins: UserNames = Field(default=(), description="Users who may make reservations for it.")
 
     @field_validator("name")
     @classmethod

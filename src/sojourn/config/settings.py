@@ -15,7 +15,7 @@ from sojourn.config.profiles import BUILT_IN_PROFILES, PROFILE_NUMBERS, ProfileS
 from sojourn.config.projects import AccountSettings, ProjectSettings
 from sojourn.config.retention import RetentionSettings
 from sojourn.config.server import ServerSettings
-from sojourn.config.values import Section
+from sojourn.config.values import DEVICE_NAME, PATTERNS, Section
 
 SECTIONS = ("server", "policy", "profiles", "limits", "retention")
 LISTS = ("accounts", "projects", "devices")
@@ -53,8 +53,8 @@ class Settings(Section):
     @model_validator(mode="after")
     def _profiles_are_known(self) -> Settings:
         for name in self.profiles:
-            if not re.fullmatch(r"[a-z0-9_-]{1,64}", name):
-                raise ValueError(f"profiles.{name}: a profile's name has 1 to 64 of a-z, 0-9, '_' and '-'")
+            if not re.fullmatch(DEVICE_NAME, name):
+                raise ValueError(f"profiles.{name}: a profile's name has {PATTERNS[DEVICE_NAME]}")
             if name in BUILT_IN_PROFILES:
                 raise ValueError(
                     f"profiles.{name}: {name!r} is built in; choose another name, base = {name!r}"

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+DAY = 86_400.0
+TEN_YEARS = 3660 * DAY
+"""No time that the service counts with is longer, in seconds: a date so far away is a slip of the pen, and
+one much further away could not be written."""
 
 
 def _not_a_boolean(value: object) -> object:
@@ -30,9 +36,22 @@ def _time_or_root(value: object) -> float | Literal["root"]:
         number = float(typing.cast("str", value))
     except (TypeError, ValueError):
         number = 0.0
-    if isinstance(value, bool) or not 0 < number < float("inf"):
-        raise ValueError("a positive number of seconds is needed, or 'root': the limit of the first job")
+    if isinstance(value, bool) or not 0 < number <= TEN_YEARS:
+        raise ValueError(
+            f"a positive number of seconds, at most {TEN_YEARS:.15g}, is needed, or 'root': the limit of the "
+            "first job"
+        )
     return number
+
+
+def _list_of(what: str) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        # pydantic would say "a valid tuple", and nobody writes those
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"a list of {what} is needed")
+        return value
+
+    return check
 
 
 def _cron(value: object) -> object:
@@ -40,6 +59,8 @@ def _cron(value: object) -> object:
         from cronsim import CronSim, CronSimError
 
         try:
+            if (count := len(value.split())) != 5:  # CronSim takes six, with seconds
+                raise CronSimError(f"this one has {count} fields")
             next(CronSim(value, datetime.now(UTC)))
         except (CronSimError, StopIteration) as error:
             raise ValueError(
@@ -51,13 +72,24 @@ def _cron(value: object) -> object:
 
 Number = Annotated[float, BeforeValidator(_not_a_boolean), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_not_a_boolean)]
-Positive = Annotated[float, BeforeValidator(_not_a_boolean), Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[Number, Field(le=TEN_YEARS)]
+Days = Annotated[Number, Field(le=TEN_YEARS / DAY)]
 Weight = Annotated[float, BeforeValidator(_not_a_boolean), Field(ge=0, le=1e9, allow_inf_nan=False)]
 Schedule = Annotated[str, BeforeValidator(_cron)]
 TimeOrRoot = Annotated[float | Literal["root"], PlainValidator(_time_or_root)]
 Program = Literal["sampler", "estimator", "executor", "noise-learner", "noise-learner-v3", "calibrate"]
 Folder = Annotated[Path, BeforeValidator(_home)]
-Title = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+DEVICE_NAME = r"^[a-z0-9_-]{1,64}$"
+TITLE = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
+PATTERNS = {
+    DEVICE_NAME: "1 to 64 of a-z, 0-9, '_' and '-'",
+    TITLE: "1 to 64 of a-z, A-Z, 0-9, '.', '_', '@' and '-', of which the first is a letter or a digit",
+}
+"""What each pattern allows, in words."""
+DeviceName = Annotated[str, Field(pattern=DEVICE_NAME)]
+Title = Annotated[str, Field(pattern=TITLE)]
+UserNames = Annotated[tuple[str, ...], BeforeValidator(_list_of("user names"))]
+Modes = Annotated[list[Literal["dedicated", "batch"]], BeforeValidator(_list_of("'dedicated' and 'batch'"))]
 SYSTEM = "system"
 """No project or user may be called so: the service's own jobs and their usage are shown under it."""
 

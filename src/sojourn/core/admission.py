@@ -68,10 +68,11 @@ def _in_session(
         )
     longest = session.max_time if session.max_time is not None else profile.max_time
     if event.own_limit is not None and event.own_limit > longest:
+        otherwise = "open a longer session" if longest < profile.max_time else "split the job"
         return Rejected(
             codes.OVER_LIMIT,
             f"The job's max_execution_time is {seconds(event.own_limit)} but session {session.id} lasts "
-            f"at most {seconds(longest)} (max_time). Ask for less, or open a longer session.",
+            f"at most {seconds(longest)} (max_time). Ask for less, or {otherwise}.",
         )
     return None
 

@@ -50,6 +50,11 @@ class Windows:
             return (
                 f"The window begins at {at_time(window.start)}, which is in the past. Choose a later start."
             )
+        if window.end <= window.start:
+            return (
+                f"The window begins at {at_time(window.start)} and ends at {at_time(window.end)}; its end "
+                "must lie after its start. Choose a later end."
+            )
         if not window.seconds >= shortest:
             length = seconds(window.seconds)
             return f"The window is {length} long; a reservation is at least {seconds(shortest)}."

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from sojourn.config import TEN_YEARS
 from sojourn.core.profile import SESSION_PROGRAMS
 from sojourn.service.calls import Call, Origin
 from sojourn.service.errors import BadRequest
@@ -19,7 +20,7 @@ from sojourn.service.errors import BadRequest
 MAX_TAGS = 8
 MAX_TAG_LENGTH = 86
 MAX_COST = 7 * 24 * 3600
-MAX_SESSION_TIME = 10 * 366 * 24 * 3600
+MAX_SESSION_TIME = int(TEN_YEARS)
 """Seconds that no device allows: more is refused here, before it is counted with."""
 MAX_LOG_LEVEL = 20
 
@@ -74,6 +75,11 @@ def parse(data: bytes) -> Body:
             f"session_time is {body.session_time} s; it must be 1 s to {MAX_SESSION_TIME} s, and not more "
             "than what the device allows to a session. Leave it out for the default.",
             code=1219,
+        )
+    if body.session_time is not None and not body.start_session:
+        raise BadRequest(
+            f"session_time is {body.session_time} s, but the job starts no session. It belongs to "
+            "start_session: true; leave it out, or open a session with POST /sessions and its max_ttl."
         )
     if body.log_level is not None and len(body.log_level) > MAX_LOG_LEVEL:
         raise BadRequest(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from sojourn.config import TEN_YEARS
 from sojourn.service.errors import BadRequest
 
-LONGEST = 3660 * 86400.0
-"""Ten years, in seconds: what lies further away is a slip of the pen."""
+EARLIEST = datetime.min.replace(tzinfo=UTC).timestamp()
+"""The first instant that can be written as a date."""
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _NUMBER = r"\d+(?:\.\d+)?"
@@ -30,8 +31,25 @@ def duration(text: str, what: str) -> float:
     found = seconds(text)
     if found is None:
         raise BadRequest(f"{what} is {text[:60]!r}; a duration looks like 90s, 45m, 2h, 1h 30m or 2d.")
-    if not 0 < found <= LONGEST:
+    if not 0 < found <= TEN_YEARS:
         raise BadRequest(f"{what} is {text[:60]!r}; it must be more than 0 and at most ten years.")
+    return found
+
+
+def epoch(at: datetime, what: str) -> float:
+    """Seconds since the epoch; UTC when it names no offset.
+
+    Raises BadRequest naming `what` for a time that only its offset keeps within the years 1 to 9999: in UTC,
+    as all answers are, nobody could write it.
+    """
+    found = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    try:
+        datetime.fromtimestamp(found, UTC)
+    except (ValueError, OverflowError):
+        raise BadRequest(
+            f"{what} is {at.isoformat()}, which lies outside of the years 1 to 9999 in UTC. Choose a time "
+            "within them."
+        ) from None
     return found
 
 
@@ -50,12 +68,12 @@ def instant(text: str, now: float, what: str) -> float:
         return now + duration(said[3:], what)
     try:
         at = datetime.fromisoformat(said)
-        found = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+    except ValueError:
         raise BadRequest(
             f"{what} is {text[:60]!r}; a time looks like 2026-11-22T14:00 or 2026-11-22T14:00+01:00 (UTC "
             "when no offset is given), +2h, 'in 30m' or now."
         ) from None
-    if abs(found - now) > LONGEST:
+    found = epoch(at, what)
+    if abs(found - now) > TEN_YEARS:
         raise BadRequest(f"{what} is {text[:60]!r}, more than ten years away.")
     return found

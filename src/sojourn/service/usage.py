@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sojourn.service.errors import BadRequest, Forbidden, NotFound
+from sojourn.service.times import EARLIEST
 from sojourn.service.views import Principal, UsageView
 from sojourn.store.usage import DAY, Sum, sums
 
@@ -68,9 +69,14 @@ class Usage:
         """An operator sees everything; others their project, where only an admin sees who the others are."""
         now = self._hub.clock.now()
         end = now if wanted.end is None else wanted.end
-        start = end - self._hub.usage.window if wanted.start is None else wanted.start
+        start = wanted.start
+        if start is None:
+            start = max(EARLIEST, end - self._hub.usage.window)
         if not start < end:
-            raise BadRequest(f"The period begins at {_iso(start)} and ends at {_iso(end)}; swap them.")
+            raise BadRequest(
+                f"The period begins at {_iso(start)} and ends at {_iso(end)}; the end must lie after the "
+                "begin."
+            )
         only = self._only(who, wanted)
         for key in wanted.by:
             if key not in KEYS:
@@ -149,4 +155,4 @@ class Usage:
 
 
 def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

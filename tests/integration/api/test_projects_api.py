@@ -152,6 +152,40 @@ def test_projects_are_shown_to_their_users_and_changed_by_operators(live: Live, 
         complaint(operator.patch("/projects/chem", json={"members": {"eve": {"weight": 1}}}), 404)
 
 
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_does_not_exist_in_utc_is_a_400_wherever_a_time_is_taken(live: Live, at: str) -> None:
+    with live.operator() as operator:
+        for path, name in (
+            ("/sojourn/v1/usage", "from"),
+            ("/sojourn/v1/usage", "to"),
+            ("/sojourn/v1/jobs", "created_after"),
+            ("/sojourn/v1/jobs", "created_before"),
+            ("/api/v1/jobs", "created_after"),
+            ("/api/v1/workloads", "created_before"),
+            ("/api/v1/backends/bench/properties", "updated_before"),
+        ):
+            refused = operator.get(live.url + path, params={name: at})
+            complaint(refused, 400)
+            assert f"Query parameter {name} is {at}" in refused.text
+        for path, body in (
+            ("/reservations", {"device": "bench", "start": at, "duration": "1h"}),
+            ("/reservations", {"device": "bench", "end": at}),
+            ("/devices/bench/maintain", {"until": at}),
+        ):
+            refused = operator.post(path, json=body)
+            complaint(refused, 400)
+            assert "years 1 to 9999" in refused.text
+
+
+def test_r49_a_report_goes_back_to_the_first_day_that_can_be_written(live: Live) -> None:
+    with live.operator() as operator:
+        found = operator.get("/usage", params={"to": "0001-01-05"}).json()
+        assert (found["from"], found["rows"]) == ("0001-01-01T00:00:00.000000Z", [])
+        same = operator.get("/usage", params={"from": "2026-01-01", "to": "2026-01-01"})
+        complaint(same, 400)
+        assert "the end must lie after the begin" in same.text
+
+
 def test_r49_usage_is_reported_from_the_ledger(live: Live, sampler_params: str) -> None:
     user = live.user()
     with user.http() as http:

@@ -539,6 +539,18 @@ def test_r20_a_refused_first_job_leaves_no_session(house: Houses, more: dict[str
     house(body, max_time=400)
 
 
+def test_a_time_for_a_session_that_the_job_does_not_start_is_refused(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        opened = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        for more in ({}, {"start_session": False}, {"session_id": opened.id}):
+            with pytest.raises(BadRequest, match="session_time is 600 s, but the job starts no session"):
+                await h.submit(ann, job_body("mock", session_time=600, **more))
+        await h.submit(ann, job_body("mock", session_time=None))
+
+    house(body)
+
+
 def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(house: Houses) -> None:
     keys: list[str] = []
     ids: list[str] = []

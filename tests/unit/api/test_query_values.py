@@ -22,6 +22,8 @@ from sojourn.service.errors import BadRequest
         (b"sort=UP", "must be one of ASC, DESC"),
         (b"created_after=yesterday", "is not a time"),
         (b"created_after=2026-02-01&created_before=2026-01-01", "Swap them"),
+        (b"created_before=9999-12-31T23:59:59-14:00", "years 1 to 9999"),
+        (b"created_after=0001-01-01T00:00:00%2B14:00", "years 1 to 9999"),
         (b"tags=%ff%fe", "not percent-encoded UTF-8"),
         (b"tags=\xff", "not percent-encoded UTF-8"),
         (b"&".join(b"a=%d" % i for i in range(300)), "200 fields"),

@@ -112,6 +112,50 @@ def test_a_call_in_a_wrong_way_ends_with_2() -> None:
     assert sojourn("nonsense").returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("projects", "set", "physics", "--weight", "nan"), "--weight: 'nan' is not a number"),
+        (("projects", "add", "physics", "--weight", "inf"), "--weight: 'inf' is not a number"),
+        (("projects", "account", "nope", "--weight", "1e400"), "--weight: '1e400' is not a number"),
+        (("projects", "account", "--weight", "1"), "--weight needs the name of an account"),
+        (("projects", "set", "physics", "--limit", "payload_mb=nan"), "--limit payload_mb: 'nan' is not a"),
+        (("projects", "set", "physics", "--limit", "circuits"), "NAME=VALUE"),
+        (("projects", "set", "physics", "--user", "bob=nan"), "--user bob: 'nan' is not a number"),
+        (("projects", "set", "physics", "--allocation", "nan"), "--allocation: 'nan' is not a number"),
+        (("projects", "set", "physics"), "nothing to change"),
+        (("usage", "--from", "yesterday"), "--from 'yesterday': a date (2026-11-01)"),
+        (("usage", "--to", "999999d"), "--to '999999d': a date (2026-11-01)"),
+        (("jobs", "--pending", "--final"), "one of the two"),
+        (("reserve", "bench", "--end", "+2h", "--for", "1h"), "one of the two"),
+        (("jobs", "show", "j\udcff"), r"'j\udcff' is not text in UTF-8"),
+        (("projects", "set", "physics", "--admin", "\udcff"), r"'\udcff' is not text in UTF-8"),
+    ],
+)
+def test_what_the_command_sees_by_itself_is_one_sentence_and_ends_with_2(
+    tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = sojourn(*arguments, cwd=tmp_path)  # no server is asked
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("sojourn: ")
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["schl\u00fcssel", "\udcff", "two words", "line\nend"])
+def test_a_key_that_no_request_can_carry_is_a_sentence_that_does_not_show_it(data: Path, key: str) -> None:
+    for command in ("devices", "env"):
+        for done in (sojourn(command, cwd=data, SOJOURN_TOKEN=key), sojourn(command, "--token", key)):
+            assert done.returncode == 1
+            assert "the API key of --token (or SOJOURN_TOKEN) has a character" in done.stderr
+            assert key not in done.stderr
+            assert len(done.stderr.splitlines()) == 1
+    (data / "operator.key").write_bytes(b"\xff\xfe")
+    done = sojourn("devices", "--data", str(data))
+    assert "the operator key at" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_bad_configuration_stops_serve_with_the_key_and_no_traceback(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[policy]\npol_hold = 1\n", encoding="utf-8")

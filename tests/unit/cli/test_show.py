@@ -47,11 +47,38 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         (185, "3m 05s"),
         (3599.7, "1h 00m"),
         (7500, "2h 05m"),
+        (10_000, "2h 46m 40s"),
+        (3601, "1h 00m 01s"),
+        (86399.6, "1d 00h"),
         (86400 * 3 + 3600 * 4, "3d 04h"),
+        (86400 * 3 + 60, "3d 00h 01m"),
+        (100_001, "1d 03h 46m 41s"),
     ],
 )
-def test_a_duration_is_short_and_never_a_wrong_carry(seconds: float | None, text: str | None) -> None:
+def test_a_duration_is_exact_to_the_second_without_a_wrong_carry(
+    seconds: float | None, text: str | None
+) -> None:
     assert show.duration(seconds) == text
+
+
+def test_an_age_is_as_exact_as_an_age_can_be() -> None:
+    for created, text in (
+        ("2026-11-22T11:59:57.700Z", "2.3s"),
+        ("2026-11-22T11:56:55Z", "3m 05s"),
+        ("2026-11-22T09:13:20Z", "2h 46m"),
+        ("2026-11-19T08:00:00Z", "3d 04h"),
+    ):
+        assert show.age(created, NOW) == text
+    assert show.job_row(JOB | {"created": "2026-11-22T09:13:20Z"}, NOW)[-3:] == [
+        "2h 46m",
+        "2h 46m 10s",
+        "30s",
+    ]
+
+
+def test_the_calendar_shows_seconds_when_there_are_any() -> None:
+    shown = [show.day(f"2026-11-22T14:00:{second}Z") for second in ("00", "30", "30.250000")]
+    assert shown == ["11-22 14:00", "11-22 14:00:30", "11-22 14:00:30"]
 
 
 def test_a_running_job_waited_until_its_start_and_runs_until_now() -> None:

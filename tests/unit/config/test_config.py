@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.config import ConfigError, DeviceSettings, Settings, load
+from sojourn.config import PROFILE_NUMBERS, ConfigError, DeviceSettings, RetentionSettings, Settings, load
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +141,22 @@ def test_a_device_may_have_its_own_times() -> None:
         ("[devices]\nname = 'x'", ["devices", "[[devices]]"]),
         ("devices = []", ["devices: there is none"]),
         ("[[devices]]\nname = 'a'", ["devices[0].driver: this key must be set"]),
-        ("[[devices]]\nname = 'Ibm X'\ndriver = 'fake'", ["devices[0].name = 'Ibm X'", "a-z"]),
+        (
+            "[[devices]]\nname = 'Ibm X'\ndriver = 'fake'",
+            ["devices[0].name = 'Ibm X': allowed are 1 to 64 of a-z, 0-9, '_' and '-' ("],
+        ),
+        (
+            "[[projects]]\nname = 'a b'",
+            ["projects[0].name = 'a b': allowed are 1 to 64 of a-z, A-Z, 0-9, '.', '_', '@' and '-'"],
+        ),
+        ("[[projects]]\nname = 'a'\nadmins = 'ada'", ["admins = 'ada': a list of user names is needed"]),
+        ("[[projects]]\nname = 'a'\nadmins = [1]", ["admins[0] = 1: a text is needed"]),
+        ("[server]\nhost = ''", ["server.host = '': a text is needed"]),
+        ("[server]\njournal = 'maybe'", ["server.journal = 'maybe': true or false is needed"]),
+        (
+            "[[devices]]\nname = 'a'\ndriver = 'mock'\ncalibrate = '* * * * * *'",
+            ["calibrate = '* * * * * *': a cron expression is needed: minute, hour, day", "has 6 fields"],
+        ),
         (
             "[[devices]]\nname = 'a'\ndriver = 'fak'",
             ["devices[0] (a).driver = 'fak'", "did you mean 'fake'?"],
@@ -168,6 +183,42 @@ def test_a_fault_names_the_key_the_value_and_what_is_allowed(
     message = fault(write(tmp_path, text))
     for part in expected:
         assert part in message
+
+
+LONGEST = {"days": 3660, "s": 316_224_000}
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "most"),
+    [
+        *(("policy", key, "s") for key in (*PROFILE_NUMBERS, "submit_retry_window")),
+        *(("profiles.lab", key, "s") for key in PROFILE_NUMBERS),
+        *(("profiles.lab", key, "s") for key in ("cache_grace", "job_limit", "job_cap", "default_max_time")),
+        *(("profiles.lab", key, "s") for key in ("fair_share_window", "half_life")),
+        ("profiles.lab.program_limits", "sampler", "s"),
+        *(("retention", key, "days") for key in RetentionSettings.model_fields),
+    ],
+)
+def test_no_time_can_be_set_that_leads_out_of_the_calendar(
+    tmp_path: Path, section: str, key: str, most: str
+) -> None:
+    # what these two must not be longer than
+    fit = {
+        "default_max_time": "max_time = 316224000",
+        "reservation_minimum": "reservation_allowance = 316224000",
+    }
+    text = f"[{section}]\n{fit.get(key, '')}\n{key} ="
+    load(write(tmp_path, f"{text} {LONGEST[most]}"))
+    for value in (LONGEST[most] + 1, 1e300):
+        message = fault(write(tmp_path, f"{text} {value}"))
+        assert f"{section}.{key} = {value}: " in message
+        assert f"at most {LONGEST[most]}" in message
+
+
+def test_a_time_of_a_device_is_bounded_as_well(tmp_path: Path) -> None:
+    for key in PROFILE_NUMBERS:
+        message = fault(write(tmp_path, f"[[devices]]\nname = 'a'\ndriver = 'aer'\n{key} = 1e300"))
+        assert f"devices[0].{key} = 1e+300: it must be at most 316224000" in message
 
 
 def test_every_fault_is_told_not_only_the_first(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sojourn.api.own import models
 from sojourn.cli.main import app
 from sojourn.config import reference
 
@@ -84,6 +86,12 @@ def test_every_command_and_flag_is_documented(command: str, flags: list[str]) ->
     for flag in flags:
         documented = f"`{flag}" in own[0] or f"{flag}" in own[0].splitlines()[0] or f"`{flag}" in shared
         assert documented, f"{flag} of `{command}` is not in docs/cli.md"
+
+
+def test_every_state_of_a_job_and_a_session_is_documented() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    for states in (models.JobState, models.SessionState):
+        assert f'"state": "{"|".join(typing.get_args(states))}"' in page
 
 
 def test_every_decision_is_listed_and_every_page_is_in_the_menu() -> None:

@@ -203,6 +203,10 @@ def test_profiles_come_from_variables_too(monkeypatch: pytest.MonkeyPatch) -> No
         ("[profiles.lab]\ndefault_max_time = true", ["default_max_time = True", "a positive number"]),
         ("[profiles.lab]\nbase = 'lab'", ["profiles.lab.base = 'lab'", "'seed' or 'ibm2026'"]),
         ("[profiles.lab]\nhard_close = 'x'", ["profiles.lab.hard_close = 'x'", "'failed' or 'cancelled'"]),
+        (
+            "[profiles.lab]\ncharge_holds = 'batch'",
+            ["profiles.lab.charge_holds = 'batch': a list of 'dedicated' and 'batch' is needed"],
+        ),
         ("[profiles.lab]\njob_cap = 0", ["profiles.lab.job_cap = 0", "more than 0"]),
         ("[profiles.seed]\nmax_time = 1", ["profiles.seed", "built in"]),
         ("[profiles.Lab]\nmax_time = 1", ["profiles.Lab", "a-z"]),
@@ -226,6 +230,11 @@ def test_the_policy_command_shows_what_holds_per_device(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sojourn", "policy", "--config", str(tmp_path / "sojourn.toml")]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "interactive ttl" in shown
+    (usual,) = (line for line in shown.splitlines() if line.startswith("default max time"))
+    assert usual.count("as its first job may run") == 2
+    assert "no limit" in shown
+    assert "estimator 5h 00m" in shown
+    assert "2h 46m 40s" in shown
     told = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True).stdout)
     by_name = {device["name"]: device["policy"] for device in told["devices"]}
     assert (by_name["a"]["name"], by_name["b"]["name"]) == ("lab", "seed")

@@ -256,6 +256,17 @@ def test_r20_limits_are_refused_with_both_numbers(world: World) -> None:
     assert world.submit("b1", "ann", "B", limit=10_800.0) is None
 
 
+def test_r20_a_session_that_is_as_long_as_can_be_is_not_told_to_be_longer() -> None:
+    world = World(max_time=50.0)
+    world.open("A")
+    world.open("B", max_time=50.0)
+    for session in ("A", "B"):
+        assert refusal(world, "submit", "a1", "ann", session, limit=51.0) == (
+            f"The job's max_execution_time is 51 s but session {session} lasts at most 50 s (max_time). "
+            "Ask for less, or split the job."
+        )
+
+
 def test_r35_a_closed_session_says_why_it_takes_no_more(world: World) -> None:
     assert refusal(world, "submit", "a1", "ann", "A") == (
         "Session A is not open on device. Open a new session."
@@ -300,6 +311,10 @@ def test_r47_a_booking_that_cannot_be_says_why(world: World) -> None:
     assert refusal(world, "book", "R", "ann", 0, 899) == (
         "The window is 899 s long; a reservation is at least 900 s."
     )
+    for end in (0, -HOUR):
+        assert refusal(world, "book", "R", "ann", 0, end).endswith(
+            f"{at_time(START + end)}; its end must lie after its start. Choose a later end."
+        )
     world.book("R", "ann", 0, HOUR)
     assert refusal(world, "book", "S", "bob", 60, HOUR) == (
         "Reservation R has the device from 1970-01-12 13:46:40 UTC to 1970-01-12 14:46:40 UTC. "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
+from sojourn.api.wire import iso
 from sojourn.service.errors import BadRequest
-from sojourn.service.times import duration, instant
+from sojourn.service.times import duration, epoch, instant
 
 NOW = 1_750_000_000.0
 
@@ -56,3 +59,16 @@ def test_an_instant_is_iso_8601_or_from_now_on(text: str, at: float) -> None:
 def test_what_is_no_instant_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(BadRequest, match="start is"):
         instant(text, NOW, "start")
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999", "0001-01-01T00:00:00+14:00"]
+)
+def test_an_instant_that_no_answer_could_name_in_utc_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match=r"start is .* years 1 to 9999 in UTC"):
+        instant(text, NOW, "start")
+
+
+def test_every_instant_of_the_years_1_to_9999_can_be_shown() -> None:
+    for text in ("0001-01-01T00:00:00.000000Z", "2026-11-22T19:47:54.123000Z", "9999-12-31T23:59:59.500000Z"):
+        assert iso(epoch(datetime.fromisoformat(text), "start")) == text

@@ -83,3 +83,15 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "text").write_text("hello\n")
     assert run("replay", tmp_path / "text") == 1
     assert "line 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lines", [[], [b"\n", b"\n"], log()[:1]], ids=["empty", "blank", "a start only"])
+def test_a_log_without_an_event_proves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[bytes]
+) -> None:
+    (tmp_path / "queue.jsonl").write_bytes(b"".join(lines))
+    for flags in ((), ("--json",)):
+        assert run("replay", tmp_path / "queue.jsonl", *flags) == 1
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert "nothing to replay" in shown.err

@@ -3,7 +3,7 @@
 import asyncio
 import platform
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Path, Query, Request
@@ -17,7 +17,7 @@ from sojourn.api.endpoint import Api, Gone, bug_reply, method_reply, missing_rep
 from sojourn.api.endpoint import Request as RawRequest
 from sojourn.api.own import models, projects, usage
 from sojourn.api.own.operations import router
-from sojourn.api.query import shown
+from sojourn.api.query import epoch, shown
 from sojourn.api.wire import Reply, error_body, refusal_reply
 from sojourn.service.errors import Forbidden, Refusal
 from sojourn.service.views import JobFilter, Principal
@@ -118,8 +118,8 @@ def create_own(api: Api) -> FastAPI:
             program_id=program,
             tags=tuple(tag or ()),
             session_id=session,
-            created_after=_epoch(created_after),
-            created_before=_epoch(created_before),
+            created_after=epoch(created_after, "created_after"),
+            created_before=epoch(created_before, "created_before"),
             ascending=sort == "ASC",
             include_mocks=True,
             positions=True,
@@ -204,12 +204,6 @@ class SmallBodies:
             return await receive()
 
         await self._app(scope, replay, send)
-
-
-def _epoch(at: datetime | None) -> float | None:
-    if at is None:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _as_response(reply: Reply) -> JSONResponse:

@@ -1,12 +1,13 @@
 """Usage in our own API: sums of the ledger (R49). Decides nothing."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import Depends, FastAPI, Query
 from pydantic import BaseModel, Field
 
+from sojourn.api.query import epoch
 from sojourn.api.wire import iso
 from sojourn.service.service import Service
 from sojourn.service.usage import UsageQuery, UsageReport
@@ -70,8 +71,8 @@ def add_routes(app: FastAPI, service: Service, caller: Callable[..., Any]) -> No
         session: str | None = None,
     ) -> Usage:
         wanted = UsageQuery(
-            start=_epoch(start),
-            end=_epoch(end),
+            start=epoch(start, "from"),
+            end=epoch(end, "to"),
             by=tuple(by or ("user",)),
             user=user,
             project=project,
@@ -80,9 +81,3 @@ def add_routes(app: FastAPI, service: Service, caller: Callable[..., Any]) -> No
             session=session,
         )
         return Usage.of(service.usage(who), await service.usage_report(who, wanted))
-
-
-def _epoch(at: datetime | None) -> float | None:
-    if at is None:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
