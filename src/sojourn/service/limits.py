@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sojourn.config import LimitsSettings, check_limits
+from sojourn.config import TEN_YEARS, LimitsSettings, check_limits
 from sojourn.core import codes
 from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
@@ -198,7 +198,7 @@ class Limits:
         key, now = (who.user_id, who.project_id), self._clock()
         level, then = self._rates.get(key, (burst, now))
         level = min(burst, level + (now - then) * rate)
-        wait = max(0.0, cost - level) / rate
+        wait = min(max(0.0, cost - level) / rate, TEN_YEARS)
         if wait > PATIENCE:
             raise TooMany(
                 f"User {who.user} sends more than {rate:g} requests per second (request_rate) and has used "

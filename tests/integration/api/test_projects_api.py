@@ -112,6 +112,8 @@ def test_r50_over_the_rate_a_get_says_when_to_come_back(live: Live) -> None:
         refused = http.get("/backends")
         assert "0.05 requests per second" in complaint(refused, 429)
         assert int(refused.headers["retry-after"]) >= 1
+        change(live, user.project, limits={"request_rate": 1e-310})  # next to never
+        assert int(http.get("/backends").headers["retry-after"]) > 1_000_000
     with user.http("/sojourn/v1") as http:
         complaint(http.get("/devices"), 429)
     change(live, user.project, limits={"request_rate": None})
