@@ -345,9 +345,9 @@ def test_r50_a_project_that_comes_back_is_found_by_a_search_that_passed_it_over(
 def test_r46_asking_who_waits_does_not_hide_a_project_that_comes_back() -> None:
     """Its account is out of sight as a whole while its only project may not start."""
     fair = FairShareQueue(100.0, None, Shares(projects={"p": ProjectShare("lab", allocation=5.0)}))
-    fair.charge("p", "u", 5.0, 10.0)
     fair.add(Waiting(0, "long", "p", "u", 1000.0))
     fair.add(Waiting(1, "short", "p", "u", 10.0))
+    fair.charge("p", "u", 5.0, 10.0)
     assert list(fair.order(20.0)) == []
     assert fair.first(110.0, Room(others=20.0)) == "short"
 
@@ -393,3 +393,15 @@ def test_r48_what_was_charged_long_ago_takes_no_room_in_the_share_tree() -> None
     for i in range(1000):
         fair.charge("p", f"u{i % 3}", 1.0 + i % 7, float(i))
     assert max(len(node.heap) for node in fair._nodes()) <= 4 * 3 + FEW
+
+
+def test_r48_usage_fades_from_its_charge_on_however_early_that_was() -> None:
+    fair = FairShareQueue(100.0, 10.0)
+    fair.charge("p", "u", 8.0, 0.5)
+    assert fair.used("p") == 8.0
+    fair.expire(10.5)
+    assert fair.used("p") == pytest.approx(4.0)
+
+
+def test_d18_a_step_has_whole_seconds() -> None:
+    assert [FairShareQueue(672.0 * n + 100.0).step for n in (0, 1, 3)] == [1.0, 1.0, 3.0]
