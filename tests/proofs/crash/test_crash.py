@@ -33,6 +33,7 @@ ONLY_CRASHES = Faults(lost_replies=False, workers=False, slow_preparation=False,
 @pytest.mark.timeout(0 if SEEDS > 100 else 180)
 def test_r55_nothing_acknowledged_is_lost_or_doubled_whatever_fails() -> None:
     crashes = sum(simulate(seed).crashes for seed in range(SEEDS))
+    print(f"\n{SEEDS:,} seeds, {crashes:,} crashes")
     assert crashes > SEEDS / 2
 
 
@@ -43,6 +44,7 @@ def test_r55_a_crash_before_and_after_every_commit_and_every_effect() -> None:
     assert points > 50
     for point in range(1, points + 1, STRIDE):
         assert simulate(SMALL_SCENARIO, cuts=frozenset({point}), jobs=SMALL_JOBS).crashes == 1
+    print(f"\nthe power was cut at {len(range(1, points + 1, STRIDE))} of {points} points")
 
 
 def test_r55_a_crash_during_the_recovery_from_a_crash() -> None:
