@@ -79,6 +79,16 @@ class Hub:
             raise NotFound(f"Session {session_id} was not found in this instance.", code=1216)
         return record
 
+    async def check_filter(self, device: str | None, session_id: str | None) -> None:
+        """A slip of the pen must not look like an answer that is empty. Raises NotFound for a device,
+        configured or not, or a session of which there is no trace."""
+        if device is not None and device not in self.dispatchers and not await self.store.traces_of(device):
+            self.dispatcher(device)
+        if session_id is None or self.records.session(session_id) is not None:
+            return
+        if await self.store.session(session_id) is None:
+            raise NotFound(f"There is no session {session_id[:100]!r}.", code=1216)
+
     def job_view(self, record: JobRecord, position: int | None = None) -> JobView:
         job, meta = record.job, record.meta
         return JobView(

@@ -133,6 +133,7 @@ class Service:
         self._retention = Retention(hub)
         usage = Usage(hub)
         self.usage, self.usage_report = usage.window, usage.report
+        self.check_filter = hub.check_filter
         self.projects, self.pace = hub.projects, hub.limits.pace
         await self._first_users(data)
         await hub.projects.configure()

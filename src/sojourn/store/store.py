@@ -264,6 +264,16 @@ class Store:
         query = select(t.blobs.c.data).where(t.blobs.c.hash == digest)
         return await self.read(lambda c: c.execute(query).scalar())
 
+    async def traces_of(self, device: str) -> bool:
+        """Whether something has ever run or been charged on a device of that name."""
+
+        def work(connection: Connection) -> bool:
+            columns = t.jobs.c.device, t.ledger.c.device
+            queries = (select(column).where(column == device).limit(1) for column in columns)
+            return any(connection.execute(query).first() is not None for query in queries)
+
+        return await self.read(work)
+
     # sessions
 
     async def session(self, session_id: str) -> StoredSession | None:

@@ -79,6 +79,9 @@ def test_a_job_its_story_and_who_sees_it(live: Live, ada: User, bob: User, sampl
         found = http.get("/jobs", params={"tag": "story", "pending": False, "device": "bench"}).json()
         assert (found["count"], found["jobs"][0]["id"]) == (1, job_id)
         assert "limit" in complaint(http.get("/jobs?limit=1000"), 400)
+        for what in ("jobs", "usage"):
+            assert "Backends: bench" in complaint(http.get(f"/{what}?device=nope"), 404)
+            assert "no session 'nope'" in complaint(http.get(f"/{what}?session=nope"), 404)
         complaint(http.get("/jobs?pending=maybe"), 400)
     with bob.http("/sojourn/v1") as http:
         complaint(http.get(f"/jobs/{job_id}"), 404)

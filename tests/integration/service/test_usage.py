@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Expired, Forbidden, NotFound
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.usage import UsageQuery
@@ -246,6 +247,22 @@ def test_r49_a_hold_ends_with_the_service_and_begins_with_the_device(house: Hous
         assert (await h.service.session(ann, session)).elapsed == pytest.approx(sum(held.values()))
 
     house(before, after)
+
+
+def test_a_device_that_was_taken_away_can_be_asked_about_and_one_that_never_was_is_refused(
+    house: Houses,
+) -> None:
+    async def before(h: House) -> None:
+        ann = await h.user("ann")
+        await h.ended(ann, (await h.submit(ann, job_body("other"))).id)
+
+    async def after(h: House) -> None:
+        assert await rows(h, boss(h), "device", device="other") == {}  # no time has passed
+        with pytest.raises(NotFound, match=r"no backend 'othre'\. Backends: mock"):
+            await rows(h, boss(h), "device", device="othre")
+
+    house(before, devices=(QUICK, DeviceSettings(name="other", driver="mock", options={"qubits": 5})))
+    house(after, devices=(QUICK,))
 
 
 def test_r17_the_clocks_of_a_device_that_is_no_longer_configured_run_on(house: Houses) -> None:

@@ -110,6 +110,7 @@ def create_own(api: Api) -> FastAPI:
         created_before: datetime | None = None,
         sort: Literal["ASC", "DESC"] = "DESC",
     ) -> models.Jobs:
+        await service.check_filter(device, session)
         wanted = JobFilter(
             limit=limit,
             offset=offset,
