@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -184,9 +185,13 @@ def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]
     window = next((x for x in w.windows.values() if x.start <= w.now < x.end), None)
     dedicated = window if window is not None and window.mode == "dedicated" else None
     until = None
-    if not mine and not w._runs(active) and not w._overruled(active, dedicated):
-        until = max(w.now, w.now + active.ttl - w._clock[active.id])
-    yield ex.SessionHolds(active.id, active.project, len(mine), until)
+    idles = not w._runs(active) and not w._overruled(active, dedicated)
+    if idles and not any(map(w.fits, mine)) and not (mine and active.ttl_at is None):
+        own = w.windows.get(active.window or "")
+        over = max(w.now, w.now + active.ttl - w._clock[active.id]), active.started_at + active.max_time
+        until = min(*over, own.end if own is not None else inf)
+    if active.accepting or any(j.state != "running" for j in w.members(active.id)):
+        yield ex.SessionHolds(active.id, active.project, len(mine), until)
 
 
 # small questions

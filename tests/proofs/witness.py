@@ -186,6 +186,13 @@ class Witness:
         foreign = self.occupant is not None and self._occupant_session != active.id
         return foreign or (dedicated is not None and dedicated.project != active.project)
 
+    def fits(self, job: Any) -> bool:
+        """R46: its run would be over before the next dedicated window of somebody else."""
+        return not any(
+            w.mode == "dedicated" and w.project != job.project and self.now < w.start < self.now + job.limit
+            for w in self.windows.values()
+        )
+
     def _runs_for(self, session: Any) -> float:
         began = (j.started_at for j in self.members(session.id) if j.state == "running")
         return sum(self.now - at for at in began)
@@ -452,8 +459,10 @@ class Witness:
         active = self.active()
         if active is None or self._runs(active):
             return
-        if any(j.state == "queued" for j in self.members(active.id)):
+        queued = [j for j in self.members(active.id) if j.state == "queued"]
+        if any(self.fits(j) for j in queued):
             self._waited.add(active.id)
+        if queued and active.id in self._waited:
             return
         window = self._open(now)
         dedicated = window if window is not None and window.mode == "dedicated" else None

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from sojourn.core.calendar import WindowMode
 from sojourn.core.lane import Lane
-from sojourn.core.model import HaltMode, Job, JobKind, JobState
+from sojourn.core.model import HaltMode, Job, JobKind, JobState, Session
 from sojourn.core.queues import Place
 from sojourn.core.words import at_time, seconds
 
@@ -141,7 +142,7 @@ class SystemJobsAhead:
 @dataclass(frozen=True, slots=True)
 class SessionHolds:
     """R2: another session goes first; `held_until` is the end of its idle hold as things stand, None while
-    it has a job or somebody else has the device."""
+    it has a job that can start or somebody else has the device."""
 
     session_id: str
     project: str
@@ -152,7 +153,11 @@ class SessionHolds:
         whose = f"session {self.session_id} of project {name(self.project)}"
         if self.jobs_ahead:
             more = "job" if self.jobs_ahead == 1 else "jobs"
-            return f"the active {whose} goes first with {self.jobs_ahead} more {more}"
+            goes = f"the active {whose} goes first with {self.jobs_ahead} more {more}"
+            if self.held_until is None:
+                return goes
+            until = at_time(self.held_until)
+            return f"{goes}, of which none can start now, and holds the device until {until}"
         if self.held_until is not None:
             return f"the active {whose} holds the device until {at_time(self.held_until)} or its next job"
         return f"the active {whose} keeps the device for its next job"
@@ -284,9 +289,9 @@ def _of_queue(lane: Lane, job: Job, mine: Place, before: list[tuple[Place, Job]]
     if window is not None and window.mode is WindowMode.PRIORITY and window.project != job.project:
         found.append(Reserved(window.id, window.project, window.mode, window.end))
     active = lane.queues.active
-    if active is not None and mine > Place.SESSION:
-        held_until = None if lane.queues.session_waits else active.ttl_at
-        found.append(SessionHolds(active.id, active.project, places[Place.SESSION], held_until))
+    if active is not None and mine > Place.SESSION and not _ends_with_its_run(lane, active):
+        ahead, until = places[Place.SESSION], _held_until(lane, active)
+        found.append(SessionHolds(active.id, active.project, ahead, until))
     named = {Place.SYSTEM, Place.SYSTEM_LATER} | ({Place.SESSION} if mine > Place.SESSION else set())
     others = [other for place, other in before if place not in named]
     if others:
@@ -297,6 +302,20 @@ def _of_queue(lane: Lane, job: Job, mine: Place, before: list[tuple[Place, Job]]
         if (level := _weightless(lane, job, others)) is not None:
             found.append(NoWeight(level))
     return found
+
+
+def _ends_with_its_run(lane: Lane, active: Session) -> bool:
+    """It takes no more jobs, and the one that runs is its last (R38a)."""
+    return not active.accepting and all(j.state is JobState.RUNNING for j in lane.book.members(active.id))
+
+
+def _held_until(lane: Lane, active: Session) -> float | None:
+    """When it loses the device if nothing else happens; None while it has a job for it, or no clock runs."""
+    if active.ttl_at is None or lane.queues.session_ready(lane.now):
+        return None
+    until = min(active.ttl_at, active.ends_at or inf)
+    window = lane.calendar.get(active.window or "")  # R44
+    return until if window is None else min(until, window.end)
 
 
 def _weightless(lane: Lane, job: Job, before: list[Job]) -> str | None:

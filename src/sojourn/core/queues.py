@@ -74,9 +74,9 @@ class Queues:
 
     # who waits
 
-    @property
-    def session_waits(self) -> bool:
-        return bool(self._session)
+    def session_ready(self, now: float) -> bool:
+        """R24: whether a job of the active session waits that needs nothing but the device (D21)."""
+        return self._of_session(self.calendar.room(now)) is not None
 
     # who is next
 
@@ -93,8 +93,11 @@ class Queues:
         if window is not None and window.mode is WindowMode.DEDICATED and not self._holds(window):
             return None
         if self.active is not None:
-            return next((i for _, i in self._session if self._fits(self._jobs[i], room)), None)
+            return self._of_session(room)
         return self.fair.first(now, room)
+
+    def _of_session(self, room: Room) -> str | None:
+        return next((i for _, i in self._session if self._fits(self._jobs[i], room)), None)
 
     def _of_holder(self, window: Reservation, room: Room, now: float) -> str | None:
         """R9 (2), R47: what the window's holder wants to run, unless its own session has the device."""

@@ -97,7 +97,7 @@ class Sessions:
                 self._book.set_ttl(session, now + session.ttl)  # R22, R25
         elif session.state is SessionState.OPEN and not self._book.has_members(session.id):
             self._book.set_unused(session, now + self._profile.unused_expiry)  # R26: still not used
-        elif self._idles_without_clock(session):
+        elif self._idles_without_clock(session, now):
             self._book.set_ttl(session, now)  # its ttl ran out while this job was waiting
         self._book.touch(session, "job ended")
         self._finish_drain(session, now)
@@ -161,9 +161,10 @@ class Sessions:
         self._book.touch(session, "held" if held else "not held")
 
     def ttl_over(self, session: Session, at: float) -> None:
-        """R23, R24: deactivate, unless a job is queued and only waits for the device to come back."""
+        """R23, R24: deactivate, unless a job is queued and only waits for the device to come back. One that
+        does not fit before a window waits for more than that (D21)."""
         self._book.set_ttl(session, None)
-        if self._queues.session_waits:
+        if self._queues.session_ready(at):
             self._book.touch(session, "ttl over")
             return
         self._deactivate(session, at, "ttl over")
@@ -264,11 +265,11 @@ class Sessions:
     def _session_of(self, job: Job) -> Session | None:
         return None if job.detached or job.session_id is None else self._book.sessions.get(job.session_id)
 
-    def _idles_without_clock(self, session: Session) -> bool:
+    def _idles_without_clock(self, session: Session, now: float) -> bool:
         return (
             session.state is SessionState.ACTIVE
             and session.ttl_at is None
             and session.ttl_left is None
             and session.running_since is None
-            and not self._queues.session_waits
+            and not self._queues.session_ready(now)
         )

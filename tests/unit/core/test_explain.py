@@ -381,3 +381,46 @@ def test_r48_a_share_counts_from_the_first_second_on() -> None:
     for name, user in (("x", "xav"), ("a1", "ann"), ("b1", "bob")):
         world.submit(name, user)
     assert why(world, "a1")[-1] == "project ANN has used 1.6x its share"
+
+
+@pytest.mark.parametrize(("max_time", "length", "until"), [(1000.0, 40.0, 40.0), (50.0, 9000.0, 50.0)])
+def test_a_hold_ends_with_whatever_comes_first(max_time: float, length: float, until: float) -> None:
+    """Before its ttl: the end of the window in which it became active (R44), or its max_time (R32)."""
+    world = World(reservation_minimum=10.0)
+    world.book("R", "ann", 0.0, length, mode=WindowMode.PRIORITY)
+    world.open("S", max_time=max_time)
+    world.submit("s1", "ann", "S", limit=20.0)
+    world.submit("b1", "bob")
+    world.run_for(10, "s1")
+    found = ex.explain(world.lane, "b1")
+    assert found is not None
+    (held,) = [reason for reason in found.reasons if isinstance(reason, ex.SessionHolds)]
+    assert held.held_until == START + until
+    world.sleep(until - 10)
+    assert world.running == "b1"
+
+
+def test_a_session_of_which_no_job_can_start_before_a_window_has_an_end_of_its_hold() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("b1", "bob")
+    world.run_for(10, "s1")
+    world.book("R", "cid", 1000.0, 3600.0)
+    world.submit("s2", "ann", "S", limit=5000.0)
+    said = why(world, "b1")
+    assert (
+        "the active session S of project ANN goes first with 1 more job, of which none can start now, and "
+        "holds the device until 1970-01-12 13:51:50 UTC"
+    ) in said
+
+
+def test_a_session_that_ends_with_its_running_job_goes_before_nobody() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("b1", "bob")
+    world.drain("S")
+    assert why(world, "b1") == ["job s1 of session S of project ANN is running"]
+    world.finish("s1")
+    assert world.running == "b1"

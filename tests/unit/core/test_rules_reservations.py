@@ -631,3 +631,38 @@ def test_r47_in_a_priority_window_the_order_shows_the_holders_new_jobs_first(wor
     world.sleep(100)
     world.submit("new", "ann")
     assert world.lane.order() == ["new", "b1", "old"]
+
+
+def test_d21_a_job_that_does_not_fit_before_a_window_does_not_keep_the_device_for_its_session(
+    world: World,
+) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.run_for(10, "a1")
+    world.book("R", "cid", 2000.0, 3600.0)
+    world.submit("a2", "ann", "A", limit=5000.0)
+    world.submit("b1", "bob", limit=60.0)
+    assert world.running is None
+    world.sleep(299)
+    assert world.is_("A", "active")
+    world.sleep(1)
+    assert world.is_("A", "inactive")
+    assert world.running == "b1"
+    assert [c.seconds for c in world.charges if c.kind == "held"] == [300.0]
+    world.run_for(10, "b1")
+    world.sleep(6000)
+    assert world.running == "a2"
+
+
+def test_d21_a_job_that_fits_keeps_it_also_beside_one_that_does_not(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.run_for(10, "a1")
+    world.book("R", "cid", 2000.0, 3600.0)
+    world.halt(HaltMode.PAUSED)
+    world.submit("a2", "ann", "A", limit=5000.0)
+    world.submit("a3", "ann", "A", limit=60.0)
+    world.sleep(400)
+    assert world.is_("A", "active")
+    world.resume()
+    assert world.running == "a3"
