@@ -186,7 +186,7 @@ def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]
     dedicated = window if window is not None and window.mode == "dedicated" else None
     until = None
     idles = not w._runs(active) and not w._overruled(active, dedicated)
-    if idles and not any(map(w.fits, mine)) and not (mine and active.ttl_at is None):
+    if idles and not w.ready_job(active, w.now):
         own = w.windows.get(active.window or "")
         over = max(w.now, w.now + active.ttl - w._clock[active.id]), active.started_at + active.max_time
         until = min(*over, own.end if own is not None else inf)

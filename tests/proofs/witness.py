@@ -172,6 +172,9 @@ class Witness:
         dedicated = window if window is not None and window.mode == "dedicated" else None
         held = False
         if active is not None and not self._overruled(active, dedicated) and not self._runs(active):
+            left = active.ttl - self._clock[active.id]
+            if 0 < left <= length and self.ready_job(active, since + left):
+                self._waited.add(active.id)
             self._clock[active.id] += length
             if self.able and active.mode in self.profile.charge_holds:
                 held = True
@@ -186,11 +189,15 @@ class Witness:
         foreign = self.occupant is not None and self._occupant_session != active.id
         return foreign or (dedicated is not None and dedicated.project != active.project)
 
-    def fits(self, job: Any) -> bool:
-        """R46: its run would be over before the next dedicated window of somebody else."""
-        return not any(
-            w.mode == "dedicated" and w.project != job.project and self.now < w.start < self.now + job.limit
-            for w in self.windows.values()
+    def ready_job(self, session: Any, at: float) -> bool:
+        """R24, D21: a job of the session waits, and its run would be over before the next dedicated window of
+        somebody else."""
+        starts = [
+            w.start for w in self.windows.values() if w.mode == "dedicated" and w.project != session.project
+        ]
+        return any(
+            j.state == "queued" and not any(at < start < at + j.limit for start in starts)
+            for j in self.members(session.id)
         )
 
     def _runs_for(self, session: Any) -> float:
@@ -459,10 +466,8 @@ class Witness:
         active = self.active()
         if active is None or self._runs(active):
             return
-        queued = [j for j in self.members(active.id) if j.state == "queued"]
-        if any(self.fits(j) for j in queued):
+        if self.ready_job(active, now):
             self._waited.add(active.id)
-        if queued and active.id in self._waited:
             return
         window = self._open(now)
         dedicated = window if window is not None and window.mode == "dedicated" else None

@@ -89,6 +89,8 @@ class Lane:
         if rejected is not None:
             self.book.effects.append(rejected)
         self.fair.expire(now)
+        if not self._overruled(now):
+            self._sessions.let_go(now)
         self._select(now)
         self._settle(now)
         return self.book.take(now)

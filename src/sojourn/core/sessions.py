@@ -97,8 +97,6 @@ class Sessions:
                 self._book.set_ttl(session, now + session.ttl)  # R22, R25
         elif session.state is SessionState.OPEN and not self._book.has_members(session.id):
             self._book.set_unused(session, now + self._profile.unused_expiry)  # R26: still not used
-        elif self._idles_without_clock(session, now):
-            self._book.set_ttl(session, now)  # its ttl ran out while this job was waiting
         self._book.touch(session, "job ended")
         self._finish_drain(session, now)
 
@@ -168,6 +166,12 @@ class Sessions:
             self._book.touch(session, "ttl over")
             return
         self._deactivate(session, at, "ttl over")
+
+    def let_go(self, now: float) -> None:
+        """R23: its ttl ran out while a job waited for the device, and none is ready any more (D21)."""
+        session = self._queues.active
+        if session is not None and self._idles_without_clock(session) and not self._queues.session_ready(now):
+            self._deactivate(session, now, "ttl over")
 
     def _deactivate(self, session: Session, now: float, cause: str) -> None:
         """The session loses the device, at once or when its running job ends."""
@@ -265,11 +269,10 @@ class Sessions:
     def _session_of(self, job: Job) -> Session | None:
         return None if job.detached or job.session_id is None else self._book.sessions.get(job.session_id)
 
-    def _idles_without_clock(self, session: Session, now: float) -> bool:
+    def _idles_without_clock(self, session: Session) -> bool:
         return (
             session.state is SessionState.ACTIVE
             and session.ttl_at is None
             and session.ttl_left is None
             and session.running_since is None
-            and not self._queues.session_ready(now)
         )

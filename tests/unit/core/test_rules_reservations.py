@@ -666,3 +666,20 @@ def test_d21_a_job_that_fits_keeps_it_also_beside_one_that_does_not(world: World
     assert world.is_("A", "active")
     world.resume()
     assert world.running == "a3"
+
+
+def test_d21_a_session_whose_ttl_ran_out_lets_go_when_none_of_its_jobs_is_ready_any_more(
+    world: World,
+) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.run_for(10, "a1")
+    world.halt(HaltMode.PAUSED)
+    world.submit("a2", "ann", "A", limit=5000.0)
+    world.submit("b1", "bob", limit=60.0)
+    world.sleep(400)
+    assert world.is_("A", "active")  # its job waits for nothing but the device
+    world.book("R", "cid", 2000.0, 3600.0)
+    assert world.is_("A", "inactive")
+    world.resume()
+    assert world.running == "b1"
