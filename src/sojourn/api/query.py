@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -12,6 +11,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from sojourn.config import TEN_YEARS
+from sojourn.core import words
 from sojourn.service import times
 from sojourn.service.errors import BadRequest
 
@@ -159,16 +160,24 @@ def field(
 
 
 def duration(value: object, name: str, limit: float) -> float:
-    """Seconds: a positive number, or text such as ``2h 30m 40s`` (R18). BadRequest names the `limit`."""
+    """Seconds: a positive number, or text such as ``2h 30m 40s`` (R18). BadRequest names the `limit`.
+
+    What is over the `limit` is left to the policy to refuse, but not what no device could allow.
+    """
     seconds: float | None = None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
             seconds = float(value)
     elif isinstance(value, str):
         seconds = times.seconds(value)
-    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
+    if seconds is not None and seconds > TEN_YEARS:
+        raise BadRequest(
+            f"Field {name!r} is {shown(value)}, more than ten years; it must be at most "
+            f"{words.seconds(limit)}."
+        )
+    if seconds is None or not seconds > 0:
         raise BadRequest(
             f"Field {name!r} is {shown(value)}; it must be a number of seconds, more than 0 and at "
-            f"most {limit:g}, or text such as '2h 30m 40s'."
+            f"most {limit:g}, or text such as '2h 30m 40s', each unit once."
         )
     return seconds

@@ -36,7 +36,7 @@ class ServerSettings(Section):
         description="Largest request body, in megabytes.",
     )
     preparers: Whole = Field(
-        default=1, ge=1, le=64, description="Processes that decode and check jobs before they are queued."
+        default=2, ge=1, le=64, description="Processes that decode and check jobs before they are queued."
     )
     journal: bool = Field(
         default=False,

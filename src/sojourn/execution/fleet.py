@@ -45,8 +45,8 @@ class Fleet:
     `on_state` is called on the loop at every change, before anybody who waits for it continues.
     `preparers` is their number per interpreter. `machine` is the dotted path of the class that workers load
     (``module:Class``). `prepare_limit` and `load_limit` are seconds. `prepare_memory` is the bytes
-    that one preparation may take: None for 2 GiB, or half of the machine's memory if that is less. `fork`
-    False starts every worker from scratch, as on systems where a fork is not usable.
+    that one preparation may take: None for 2 GiB, or a preparer's part of half of the machine's memory if
+    that is less. `fork` False starts every worker from scratch, as on systems where a fork is not usable.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Fleet:
                 size=preparers,
                 machine=machine,
                 limit=prepare_limit,
-                memory=_affordable() if prepare_memory is None else prepare_memory,
+                memory=_affordable(preparers) if prepare_memory is None else prepare_memory,
             )
             for python, interpreter in self._interpreters.items()
         }
@@ -147,9 +147,9 @@ class Fleet:
             self._pools[self._supervisors[device].spec.python].warm(device)
 
 
-def _affordable() -> int:
-    """`PREPARE_MEMORY`, or half of what this machine has."""
+def _affordable(preparers: int) -> int:
+    """`PREPARE_MEMORY`, or a preparer's part of half of what this machine has."""
     try:
-        return min(PREPARE_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+        return min(PREPARE_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 // preparers)
     except (ValueError, OSError):  # a system that does not say
         return PREPARE_MEMORY

@@ -17,9 +17,10 @@ from sojourn.devices import conformance
 from sojourn.devices.driver import Driver, DriverError, load_driver
 from sojourn.execution import estimator, protocol, sampler
 from sojourn.execution.prepare import Device
-from sojourn.execution.programs import PROGRAMS, Plan, open_payload
+from sojourn.execution.programs import Plan, open_payload
 from sojourn.execution.types import (
     CALIBRATE,
+    PROGRAMS,
     Calibration,
     Completed,
     Description,

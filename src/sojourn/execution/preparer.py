@@ -40,6 +40,32 @@ class _Request:
             self.answer.set_exception(error)
 
 
+class _Waiting:
+    """Requests without a preparer. The devices take turns; of one device, first come is first served."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, deque[_Request]] = {}  # the device whose turn it is comes first
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def add(self, request: _Request) -> None:
+        self._of.setdefault(request.device, deque()).append(request)
+
+    def put_back(self, requests: Sequence[_Request]) -> None:
+        """They were taken and not served: they are their devices' first again."""
+        for request in reversed(requests):
+            self._of.setdefault(request.device, deque()).appendleft(request)
+
+    def take(self) -> _Request:
+        device = next(iter(self._of))
+        of_device = self._of.pop(device)
+        request = of_device.popleft()
+        if of_device:
+            self._of[device] = of_device
+        return request
+
+
 class PreparerPool:
     """`size` preparers for `specs`. `limit`: seconds that one preparation (or one load) may take.
     `memory`: bytes that one preparation may take, 0 for no limit."""
@@ -59,7 +85,7 @@ class PreparerPool:
         self.machine = machine
         self.limit = limit
         self.memory = memory
-        self.queue: deque[_Request] = deque()
+        self.waiting = _Waiting()
         self.in_flight = IN_FLIGHT if size == 1 else 1
         self._size = size
         self._numbers = 0
@@ -83,23 +109,23 @@ class PreparerPool:
             preparer.warm(device)
 
     async def prepare(self, device: str, program_id: str, params: bytes) -> Prepared:
-        """First come, first served. Raises `JobRefused`, `DeviceUnavailable`."""
+        """Among the devices in turn, see `_Waiting`. Raises `JobRefused`, `DeviceUnavailable`."""
         if self._stopping:
             raise DeviceUnavailable("the server is stopping")
         self.start()
         self._numbers += 1
         request = _Request(self._numbers, device, program_id, params)
-        self.queue.append(request)
+        self.waiting.add(request)
         self.dispatch()
         return await request.answer
 
     def dispatch(self) -> None:
         """Hand waiting requests to the least loaded preparers; in a tie to the first, its cache is warm."""
-        while self.queue:
+        while self.waiting:
             ready = [preparer for preparer in self._preparers if preparer.has_room]
             if not ready:
                 return
-            request = self.queue.popleft()
+            request = self.waiting.take()
             if not request.answer.done():  # else its caller has gone away
                 min(ready, key=lambda preparer: preparer.load).take(request)
 
@@ -107,16 +133,16 @@ class PreparerPool:
         """No preparer can be started: nobody should wait for one."""
         if any(preparer.process is not None for preparer in self._preparers):
             return
-        while self.queue:
-            self.queue.popleft().refuse(DeviceUnavailable(f"jobs cannot be prepared: {reason}"))
+        while self.waiting:
+            self.waiting.take().refuse(DeviceUnavailable(f"jobs cannot be prepared: {reason}"))
 
     async def stop(self) -> None:
         """Every waiting preparation raises `DeviceUnavailable`."""
         self._stopping = True
         for preparer in self._preparers:
             await preparer.stop()
-        while self.queue:
-            self.queue.popleft().refuse(DeviceUnavailable("the server is stopping"))
+        while self.waiting:
+            self.waiting.take().refuse(DeviceUnavailable("the server is stopping"))
 
 
 class _Preparer:
@@ -272,7 +298,7 @@ class _Preparer:
         return f", as it does when a job needs more than its {self._pool.memory / 2**20:.0f} MB of memory"
 
     def _bury(self, how: str) -> None:
-        """Settle who is to blame: the request in work. The others go back to the front of the queue."""
+        """Settle who is to blame: the request in work. The others are their devices' next."""
         self._watch(False)
         loading, overdue, limit = self._loading, self._overdue, self._pool.limit
         self._loading, self._overdue = None, False
@@ -303,6 +329,6 @@ class _Preparer:
                         CRASH_CODE,
                     )
                 )
-        self._pool.queue.extendleft(reversed(self._flight))
+        self._pool.waiting.put_back(self._flight)
         self._flight.clear()
         self._pool.dispatch()

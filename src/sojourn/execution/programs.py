@@ -18,9 +18,8 @@ from sojourn.execution import codec, options
 from sojourn.execution.codec import Budget
 from sojourn.execution.options import Settings
 from sojourn.execution.prepare import MAX_EXECUTIONS, Circuit, Device
-from sojourn.execution.types import JobRefused, Prepared
+from sojourn.execution.types import PROGRAMS, JobRefused, Prepared
 
-PROGRAMS = ("sampler", "estimator")
 MAX_PUBS = 10_000
 
 

@@ -88,6 +88,9 @@ class RunRequest:
     params: bytes
 
 
+PROGRAMS = ("sampler", "estimator")
+"""The programs that every device runs; no device runs others for users."""
+
 CALIBRATE = "calibrate"
 """The program of a system job that calibrates; its params are a `Calibration`, its result a description."""
 

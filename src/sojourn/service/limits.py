@@ -84,16 +84,16 @@ class Limits:
         keys = _keys(who.user_id, who.project_id, device)
         most = (limits.pending_per_user, limits.pending_per_project, limits.pending_per_device)
         whose = (
-            f"User {who.user} has {{}} jobs in project {who.project}",
-            f"Project {who.project} has {{}} jobs",
-            f"Device {device} has {{}} jobs",
+            (f"User {who.user}", f" in project {who.project}"),
+            (f"Project {who.project}", ""),
+            (f"Device {device}", ""),
         )
         names = ("pending_per_user", "pending_per_project", "pending_per_device")
-        for key, limit, text, name in zip(keys, most, whose, names, strict=True):
+        for key, limit, (holder, where), name in zip(keys, most, whose, names, strict=True):
             count = there.count(key)
             if limit and count >= limit:
                 raise BadRequest(
-                    f"{text.format(count)} that have not ended; the limit is {limit} ({name}). "
+                    f"{holder} has {_not_ended(count, 'job', where)}; the limit is {limit} ({name}). "
                     "Wait until some have ended, or cancel some.",
                     code=codes.TOO_MANY_PENDING,
                 )
@@ -172,10 +172,12 @@ class Limits:
             )
         there, limit = self._hub.records.open_sessions, self.of(who.project_id).sessions_per_user
         key = (who.project_id, who.user_id)
-        if limit and there.count(key) >= limit:
+        count = there.count(key)
+        if limit and count >= limit:
+            held = _not_ended(count, "session", f" in project {who.project}")
             raise BadRequest(
-                f"User {who.user} has {there.count(key)} sessions in project {who.project} that have not "
-                f"ended; the limit is {limit} (sessions_per_user). `sojourn sessions` lists them.",
+                f"User {who.user} has {held}; the limit is {limit} (sessions_per_user). "
+                "`sojourn sessions` lists them.",
                 code=codes.TOO_MANY_PENDING,
             )
         there.enter(session_id, key)
@@ -211,6 +213,13 @@ class Limits:
         if len(self._rates) > REMEMBERED:
             self._rates.popitem(last=False)
         return wait
+
+
+def _not_ended(count: int, what: str, where: str) -> str:
+    """`1 job in project lab that has not ended`."""
+    return (
+        f"1 {what}{where} that has not ended" if count == 1 else f"{count} {what}s{where} that have not ended"
+    )
 
 
 def _new_session(body: Body, profile: Profile) -> float | None:

@@ -14,6 +14,7 @@ import msgspec
 
 from sojourn.config import TEN_YEARS
 from sojourn.core.profile import SESSION_PROGRAMS
+from sojourn.execution.types import PROGRAMS
 from sojourn.service.calls import Call, Origin
 from sojourn.service.errors import BadRequest
 
@@ -60,8 +61,10 @@ def parse(data: bytes) -> Body:
     except RecursionError:
         raise BadRequest("The body is nested too deeply to be a job.", code=1201) from None
     if body.program_id not in SESSION_PROGRAMS:
-        known = ", ".join(sorted(SESSION_PROGRAMS))
-        raise BadRequest(f"There is no program {body.program_id[:100]!r}. Programs: {known}.", code=1202)
+        raise BadRequest(
+            f"There is no program {body.program_id[:100]!r}. The devices run {' and '.join(PROGRAMS)}.",
+            code=1202,
+        )
     if not bytes(body.params).lstrip().startswith(b"{"):
         raise BadRequest("params must be a JSON object with the inputs of the program.")
     if body.cost is not None and not 0 < body.cost <= MAX_COST:

@@ -17,20 +17,28 @@ _PART = rf"({_NUMBER})\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|
 
 
 def seconds(text: str) -> float | None:
-    """Seconds of `90`, `90s`, `2h`, `1h 30m`, `2 days`; None for a text that is no duration."""
+    """Seconds of `90`, `90s`, `2h`, `1h 30m`, `2 days`; None for a text that is no duration.
+
+    Each unit comes once at most.
+    """
     said = text.strip().lower()
     if re.fullmatch(_NUMBER, said):
         return float(said)
     if not re.fullmatch(f"(?:{_PART})+", said):
         return None
-    return sum(float(number) * _UNITS[unit[0]] for number, unit in re.findall(_PART, said))
+    parts = [(unit[0], float(number)) for number, unit in re.findall(_PART, said)]
+    if len(dict(parts)) < len(parts):
+        return None  # `1h 1h` is more likely a slip than two hours
+    return sum(number * _UNITS[unit] for unit, number in parts)
 
 
 def duration(text: str, what: str) -> float:
     """As `seconds`, but raises BadRequest naming `what`, also for none and for more than ten years."""
     found = seconds(text)
     if found is None:
-        raise BadRequest(f"{what} is {text[:60]!r}; a duration looks like 90s, 45m, 2h, 1h 30m or 2d.")
+        raise BadRequest(
+            f"{what} is {text[:60]!r}; a duration looks like 90s, 45m, 2h, 1h 30m or 2d, each unit once."
+        )
     if not 0 < found <= TEN_YEARS:
         raise BadRequest(f"{what} is {text[:60]!r}; it must be more than 0 and at most ten years.")
     return found

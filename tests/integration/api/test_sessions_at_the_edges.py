@@ -212,7 +212,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Ru
     """One service for all of the tests: real workers are not started in no time."""
     clock = VirtualClock()
     settings = Settings(
-        server=ServerSettings(data=tmp_path_factory.mktemp("edges")),
+        server=ServerSettings(data=tmp_path_factory.mktemp("edges"), preparers=1),  # all are stopped at times
         policy=PolicySettings(poll_hold=0, admission_hold=0.05),
         devices=DEVICES,
     )

@@ -1,4 +1,4 @@
-"""Preparations: in order, refused in words, and a crash or a hang costs only the guilty one."""
+"""Preparations: by device in turn, refused in words, and a crash or a hang costs only the guilty one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from sojourn.execution.fleet import Fleet
+from sojourn.execution.preparer import IN_FLIGHT
 from sojourn.execution.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared
 
 pytestmark = pytest.mark.anyio
@@ -130,6 +131,26 @@ async def test_a_caller_that_gave_up_holds_nobody_up(fleet: Fleet) -> None:
         job.cancel()
     answers = await asyncio.gather(*jobs, return_exceptions=True)
     assert all(isinstance(answer, Prepared) for answer in answers[1::2])
+
+
+async def test_one_devices_jobs_do_not_hold_up_another_devices(fleet: Fleet, tmp_path: Path) -> None:
+    for device in ("a", "b"):
+        await fleet.prepare(device, "sampler", b"")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    order: list[str] = []
+
+    async def prepare(device: str, program: str, params: bytes = b"") -> None:
+        order.append((await fleet.prepare(device, program, params)).warnings[0])
+
+    jobs = [asyncio.create_task(prepare("a", "gate", os.fsencode(gate)))]
+    jobs += [asyncio.create_task(prepare("a", "sampler")) for _ in range(20)]
+    jobs += [asyncio.create_task(prepare("b", "sampler"))]
+    await asyncio.sleep(0)
+    writer = await asyncio.to_thread(gate.open, "wb")  # the preparer is in the first one; all others wait
+    writer.close()
+    await asyncio.gather(*jobs)
+    assert order.index("b") <= IN_FLIGHT + 1, "it waits for what the preparer has, and one turn"
 
 
 async def test_two_preparers_work_at_the_same_time(tmp_path: Path) -> None:

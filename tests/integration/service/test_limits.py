@@ -88,6 +88,22 @@ def test_r50_a_refused_submit_takes_no_place(house: Houses) -> None:
     house(body, sections={"limits": {"pending_per_user": 1, "sessions_per_user": 1}})
 
 
+def test_r50_what_has_not_ended_is_counted_in_words_that_fit_one_and_several(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, boss = await h.user("ann"), await h.user("boss")
+        for count, words in ((1, "1 job in project anns that has"), (2, "2 jobs in project anns that have")):
+            await h.service.projects.change(boss, "anns", ProjectChange(limits={"pending_per_user": count}))
+            await h.submit(ann, job_body("slow"))
+            with pytest.raises(BadRequest) as refused:
+                await h.submit(ann, job_body("slow"))
+            assert f"User ann has {words} not ended; the limit is {count} (" in refused.value.message
+        await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+        with pytest.raises(BadRequest, match="User ann has 1 session in project anns that has not ended; "):
+            await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+
+    house(body, sections={"limits": {"sessions_per_user": 1}})
+
+
 def test_r50_a_projects_own_limits_hold_at_once_and_can_be_taken_back(house: Houses) -> None:
     async def body(h: House) -> None:
         ann, boss = await h.user("ann"), await h.user("boss")

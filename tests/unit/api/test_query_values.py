@@ -83,6 +83,17 @@ def test_r18_a_bad_time_is_a_400_that_names_the_limit(value: object) -> None:
         duration(value, "max_ttl", 28800)
 
 
+@pytest.mark.parametrize("value", [1e99, 10**99, "9" * 99, "4000d", float("inf")])
+def test_r20_a_time_that_no_device_allows_is_refused_with_the_limit_in_few_words(value: object) -> None:
+    with pytest.raises(BadRequest, match="more than ten years; it must be at most 28800 s") as caught:
+        duration(value, "max_ttl", 28800)
+    assert len(caught.value.message) < 200
+
+
+def test_r20_what_some_device_could_allow_is_left_to_the_policy() -> None:
+    assert duration(28801, "max_ttl", 28800) == 28801
+
+
 @pytest.mark.parametrize(
     ("raw", "part"),
     [

@@ -38,6 +38,12 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
         duration(text, "for")
 
 
+@pytest.mark.parametrize("text", ["1h1h", "1 h 2 hours", "5s 1m 5s"])
+def test_a_unit_that_comes_twice_is_a_slip_and_not_a_sum(text: str) -> None:
+    with pytest.raises(BadRequest, match="each unit once"):
+        duration(text, "for")
+
+
 @pytest.mark.parametrize(
     ("text", "at"),
     [
