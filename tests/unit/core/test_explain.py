@@ -424,3 +424,16 @@ def test_a_session_that_ends_with_its_running_job_goes_before_nobody() -> None:
     assert why(world, "b1") == ["job s1 of session S of project ANN is running"]
     world.finish("s1")
     assert world.running == "b1"
+
+
+def test_a_session_that_takes_no_more_jobs_goes_first_with_those_that_it_has() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("s2", "ann", "S")
+    world.submit("b1", "bob")
+    world.drain("S")
+    assert "the active session S of project ANN goes first with 1 more job" in why(world, "b1")
+    world.finish("s1")
+    assert world.running == "s2"
+    assert why(world, "b1") == ["job s2 of session S of project ANN is running"]
