@@ -170,7 +170,10 @@ class Sessions:
     def let_go(self, now: float) -> None:
         """R23: its ttl ran out while a job waited for the device, and none is ready any more (D21)."""
         session = self._queues.active
-        if session is not None and self._idles_without_clock(session) and not self._queues.session_ready(now):
+        if session is None or session.running_since is not None:
+            return
+        no_clock = session.ttl_at is None and session.ttl_left is None
+        if no_clock and not self._queues.session_ready(now):
             self._deactivate(session, now, "ttl over")
 
     def _deactivate(self, session: Session, now: float, cause: str) -> None:
@@ -268,11 +271,3 @@ class Sessions:
 
     def _session_of(self, job: Job) -> Session | None:
         return None if job.detached or job.session_id is None else self._book.sessions.get(job.session_id)
-
-    def _idles_without_clock(self, session: Session) -> bool:
-        return (
-            session.state is SessionState.ACTIVE
-            and session.ttl_at is None
-            and session.ttl_left is None
-            and session.running_since is None
-        )

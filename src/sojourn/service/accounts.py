@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from sojourn.config.values import SYSTEM
+from sojourn.config.values import SYSTEM, TITLE
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound
 from sojourn.service.ids import new_api_key, new_id, sha256
 from sojourn.service.views import NewKey, Principal, ProjectView, UserView
@@ -27,8 +27,6 @@ from sojourn.store.projects import MemberRow, ProjectRow, save
 SYSTEM_USER = SYSTEM_PROJECT = SYSTEM
 """The ids that the system's own jobs carry. They are rows for the database's sake: no keys, nobody's names,
 and not in memory, so that nobody is shown them, joins them or speaks for them."""
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 @dataclass(slots=True)
@@ -327,7 +325,7 @@ class Accounts:
 
 def check_name(what: str, name: str) -> None:
     """Raises BadRequest for what is no name of a user, project or account."""
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(TITLE, name):
         raise BadRequest(
             f"{name!r} is no {what} name: 1 to 64 letters, digits and . _ @ -, beginning with a letter "
             "or digit."

@@ -633,12 +633,17 @@ def test_r47_in_a_priority_window_the_order_shows_the_holders_new_jobs_first(wor
     assert world.lane.order() == ["new", "b1", "old"]
 
 
-def test_d21_a_job_that_does_not_fit_before_a_window_does_not_keep_the_device_for_its_session(
-    world: World,
-) -> None:
+def between_jobs(world: World) -> None:
+    """Session A of ann's has the device; its first job has just ended."""
     world.open("A")
     world.submit("a1", "ann", "A")
     world.run_for(10, "a1")
+
+
+def test_d21_a_job_that_does_not_fit_before_a_window_does_not_keep_the_device_for_its_session(
+    world: World,
+) -> None:
+    between_jobs(world)
     world.book("R", "cid", 2000.0, 3600.0)
     world.submit("a2", "ann", "A", limit=5000.0)
     world.submit("b1", "bob", limit=60.0)
@@ -655,9 +660,7 @@ def test_d21_a_job_that_does_not_fit_before_a_window_does_not_keep_the_device_fo
 
 
 def test_d21_a_job_that_fits_keeps_it_also_beside_one_that_does_not(world: World) -> None:
-    world.open("A")
-    world.submit("a1", "ann", "A")
-    world.run_for(10, "a1")
+    between_jobs(world)
     world.book("R", "cid", 2000.0, 3600.0)
     world.halt(HaltMode.PAUSED)
     world.submit("a2", "ann", "A", limit=5000.0)
@@ -671,9 +674,7 @@ def test_d21_a_job_that_fits_keeps_it_also_beside_one_that_does_not(world: World
 def test_d21_a_session_whose_ttl_ran_out_lets_go_when_none_of_its_jobs_is_ready_any_more(
     world: World,
 ) -> None:
-    world.open("A")
-    world.submit("a1", "ann", "A")
-    world.run_for(10, "a1")
+    between_jobs(world)
     world.halt(HaltMode.PAUSED)
     world.submit("a2", "ann", "A", limit=5000.0)
     world.submit("b1", "bob", limit=60.0)

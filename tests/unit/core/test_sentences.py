@@ -223,10 +223,11 @@ def test_r50_a_project_that_has_used_up_its_allocation_is_told_what_can_help(wor
     world.shares(projects={"ann": ProjectShare(allocation=9.0)})
     assert warned(world) == []
     world.used(9.0, "ann")
-    assert warned(world) == [
-        "Your project has used up its allocation of 9 s: the job is queued and starts when "
-        "usage has left the window, or an operator grants more."
-    ]
+    for what in ("job", "session"):
+        assert warned(world, what) == [
+            f"Your project has used up its allocation of 9 s: the {what} is queued and starts when "
+            "usage has left the window, or an operator grants more."
+        ]
 
 
 # refusals

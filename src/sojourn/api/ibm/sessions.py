@@ -13,7 +13,7 @@ from sojourn.service.errors import BadRequest, Conflict
 MODES = ("dedicated", "batch")
 _OF_A_SESSION = (
     *("mode", "backend", "backend_name", "max_ttl", "max_session_ttl", "max_time"),
-    *("instance", "hub", "group", "project"),  # the header says it already; clients before 0.41 send all
+    *("instance", "hub", "group", "project"),  # the header says it already
 )
 _SMALL_BODY = 1_000_000
 _EXAMPLE = '{"mode": "dedicated", "backend": "…", "max_ttl": 600},'
