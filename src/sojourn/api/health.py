@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from sojourn.api.endpoint import Api, Endpoint, Request
+from sojourn.api.log import log_state
 from sojourn.api.wire import Reply, json_reply
 
 
@@ -13,8 +14,12 @@ async def healthz(request: Request) -> Reply:
 
 
 async def readyz(request: Request) -> Reply:
-    """200 when the store is reachable and every device's worker is up, else 503 with what is missing."""
-    found = await request.service.ready()
+    """200 when the store is reachable and every device's worker is up, else 503 with what is missing.
+
+    A log that cannot be written is told, and is no reason to take the service out of use.
+    """
+    log = log_state()
+    found = {**await request.service.ready(), "log": {"lost": log.lost, "reason": log.reason}}
     return json_reply(found, 200 if found.get("ready") else 503)
 
 

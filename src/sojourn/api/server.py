@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import fcntl
 import json
-import logging
 import os
 import resource
 import signal
@@ -20,6 +19,7 @@ import uvicorn
 
 from sojourn.api.app import create_app
 from sojourn.api.connections import recording_protocol
+from sojourn.api.log import LogWriter, log_to_stderr
 from sojourn.service.calls import ConnectionBook
 from sojourn.service.errors import ServiceFailed
 
@@ -65,10 +65,13 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None, tie
     # The database holds everybody's jobs and the key that signs tokens, and the folder may be one that
     # others can enter.
     os.umask(0o077)
-    _log_to_stderr()
     _allow_many_connections()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings, ready=ready or _announce, tied=tied))
+    log = log_to_stderr()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings, ready=ready or _announce, tied=tied))
+    finally:
+        log.end()
 
 
 async def run(
@@ -126,8 +129,8 @@ async def run(
 
 
 def _announce(url: str) -> None:
-    sys.stdout.write(f"Sojourn is listening on {url}\n")
-    sys.stdout.flush()
+    """A line on standard output, which may be as broken as the log; `server.json` says the same."""
+    LogWriter(sys.stdout.fileno()).write(f"Sojourn is listening on {url}\n")
 
 
 @contextlib.contextmanager
@@ -242,18 +245,6 @@ def _noted(data: Path, url: str) -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError, KeyError):
             if json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid():
                 path.unlink()
-
-
-def _log_to_stderr() -> None:
-    """Standard output is for the one line that says where the server listens."""
-    import structlog
-
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def _allow_many_connections() -> None:

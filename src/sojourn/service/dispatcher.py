@@ -6,7 +6,7 @@ Owns the device's timer and its run in progress. Takes no policy decision.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -154,7 +154,7 @@ class Dispatcher:
     # effects out, after the commit
 
     def _committed(
-        self, effects: Iterable[Effect], metas: dict[str, JobMeta], measured: Measured | None = None
+        self, effects: Sequence[Effect], metas: dict[str, JobMeta], measured: Measured | None = None
     ) -> None:
         if measured is not None:  # before the next job starts
             self._calibrations.take_effect(measured)
@@ -168,8 +168,11 @@ class Dispatcher:
                 case Charge():
                     self._on_charge(self.device, effect)
                 case JobChanged(job=job) if job.state.final:
-                    log.info("job.ended", device=self.device, job=job.id, state=job.state, why=job.reason)
                     self._forget_inputs(job.id)
+        for effect in effects:  # only now: no act may depend on what a log does
+            if isinstance(effect, JobChanged) and effect.job.state.final:
+                job = effect.job
+                log.info("job.ended", device=self.device, job=job.id, state=job.state, why=job.reason)
 
     def _forget_inputs(self, job_id: str) -> None:
         """R56; the store does it again for all such jobs at the next start."""

@@ -291,11 +291,11 @@ class Service:
                 desk.feed(report)
 
     def _failed(self, error: BaseException) -> None:
-        log.critical("service.broken", error=repr(error), exc_info=error)
         if self.fatal is None:
             self.fatal = error
             if self._on_fatal is not None:
                 self._on_fatal(error)
+        log.critical("service.broken", exc_info=error)
 
     # calibrations by the clock
 

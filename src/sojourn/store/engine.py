@@ -17,6 +17,7 @@ def sqlite_engine(path: Path, *, writer: bool) -> Engine:
         connect_args={"check_same_thread": False},
         pool_size=1 if writer else 4,
         max_overflow=0,
+        hide_parameters=True,  # a message of an error would show users' data, and take the repr of all of it
     )
 
     @event.listens_for(engine, "connect")

@@ -1,0 +1,167 @@
+"""Writes the server's log to standard error from a thread of its own: logging cannot stop the service.
+
+A log may go where nobody reads any more (a pager, a terminal that was stopped), to a reader that has gone
+away, or onto a disk that is full. A write there blocks or fails. Neither may reach the event loop, which
+would stand still or leave its work half done: entries wait in a bounded queue, and what cannot be written is
+counted.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+MOST_WAITING = 4_000_000
+"""Characters that may wait to be written; what comes on top is counted as lost."""
+LONGEST_ENTRY = 20_000
+"""Characters of one entry; the middle of a longer one is left out."""
+LAST_WORDS = 1.0
+"""Seconds that the end of the process waits for what is still to be written."""
+
+
+_UNREAD = "it is not read"
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """How the log is doing: entries lost so far, and why the last write failed, None when it did not."""
+
+    lost: int
+    reason: str | None
+
+
+class LogWriter(io.TextIOBase):
+    """A text stream onto the file descriptor `fd` that takes any entry at once, and never raises.
+
+    Each call of `write` is one entry. A thread writes them in order. It is a daemon: a write that blocks for
+    ever does not keep the process from ending.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._entries: deque[str] = deque()
+        self._size = 0
+        self._lost = 0  # all of them
+        self._untold = 0  # not yet mentioned in the log itself
+        self._reason: str | None = None
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="sojourn-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def state(self) -> LogState:
+        with self._changed:
+            return LogState(self._lost, self._reason or (_UNREAD if self._untold else None))
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        try:
+            return os.isatty(self._fd)
+        except OSError:
+            return False
+
+    def write(self, text: str, /) -> int:
+        if len(text) > LONGEST_ENTRY:
+            half = LONGEST_ENTRY // 2
+            text = f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+        with self._changed:
+            if self._size + len(text) > MOST_WAITING or self._ended:
+                self._lost += 1
+                self._untold += 1
+            else:
+                self._entries.append(text)
+                self._size += len(text)
+                self._changed.notify()
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: the thread writes as soon as it can."""
+
+    def end(self, within: float = LAST_WORDS) -> None:
+        """Write what is waiting, for at most `within` seconds. What comes later is lost."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join(within)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._entries and not self._ended:
+                    self._changed.wait()
+                if not self._entries:
+                    return
+                batch = list(self._entries)
+                self._entries.clear()
+                untold, why = self._untold, self._reason or _UNREAD
+            gap = f"{untold} log entries were lost before this one: {why}\n" if untold else ""
+            reason = self._put((gap + "".join(batch)).encode("utf-8", "backslashreplace"))
+            with self._changed:
+                self._size = sum(map(len, self._entries))
+                self._reason = reason
+                if reason is None:
+                    self._untold -= untold
+                else:
+                    self._lost += len(batch)
+                    self._untold += len(batch)
+
+    def _put(self, data: bytes) -> str | None:
+        """Write it all; what went wrong when it could not be."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._fd, view) :]
+            except OSError as error:
+                return error.strerror or str(error)
+        return None
+
+
+_writer: LogWriter | None = None
+
+
+def log_state() -> LogState:
+    """Of this process's log; nothing is lost where `log_to_stderr` was not called."""
+    return LogState(0, None) if _writer is None else _writer.state
+
+
+def log_to_stderr() -> LogWriter:
+    """Send both logging systems to standard error; a traceback shows no values of variables.
+
+    They may be large, and they are other people's. Standard output is for the line that says where the server
+    listens.
+    """
+    global _writer
+    writer = _writer = LogWriter(sys.stderr.fileno())
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(asctime)s [%(levelname)s] %(name)s: %(message)s",
+        handlers=[logging.StreamHandler(writer)],
+    )
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.StackInfoRenderer(),
+        structlog.dev.set_exc_info,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(
+            colors=writer.isatty(), exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type]
+        cache_logger_on_first_use=True,
+    )
+    return writer
