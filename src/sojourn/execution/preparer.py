@@ -204,7 +204,9 @@ class _Preparer:
                 )
                 async with asyncio.timeout(self._pool.limit):
                     await greet(process, self._pool.specs, self._pool.machine, self._pool.memory)
-            except (LaunchFailed, LoadRefused, WorkerGone, TimeoutError) as error:
+            except Exception as error:  # whatever it is, see `Supervisor._live`
+                if not isinstance(error, LaunchFailed | LoadRefused | WorkerGone | TimeoutError):
+                    log.exception("preparer not started", worker=self._name)
                 failures += 1
                 reason = str(error) or f"the preparer did not start within {self._pool.limit:g} s"
                 if process is not None:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import sys
+from contextlib import ExitStack
 
 import structlog
 
@@ -66,25 +67,30 @@ class Interpreter:
         """
         if self._stopped:
             raise LaunchFailed("the server is stopping")
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        read, write = os.pipe()
-        process = WorkerProcess(loop, name, Output(loop, name, read))
         try:
-            await loop.create_unix_connection(lambda: process, sock=ours)
-            if not self._forked(process, theirs.fileno(), write, drivers):
-                start_worker(self.python, process, theirs.fileno(), write)
-        except BaseException as error:
-            ours.close()
-            process.never_was()
-            if not isinstance(error, OSError):
-                raise
+            process = await self._start(name, drivers)
+        except OSError as error:  # of files, memory or processes there may be none left
             raise LaunchFailed(f"cannot start a worker with {self.python}: {error}") from error
-        finally:
-            theirs.close()
-            os.close(write)
         self._processes.add(process)
         process.gone.add_done_callback(lambda _: self._processes.discard(process))
+        return process
+
+    async def _start(self, name: str, drivers: tuple[str, ...]) -> WorkerProcess:
+        """Raises OSError; nothing is left open then."""
+        loop = asyncio.get_running_loop()
+        with ExitStack() as theirs, ExitStack() as ours, ExitStack() as unconnected:
+            our_socket, their_socket = socket.socketpair()
+            unconnected.callback(our_socket.close)
+            theirs.callback(their_socket.close)
+            read, write = os.pipe()
+            theirs.callback(os.close, write)
+            process = WorkerProcess(loop, name, Output(loop, name, read))
+            ours.callback(process.never_was)
+            await loop.create_unix_connection(lambda: process, sock=our_socket)
+            unconnected.pop_all()
+            if not self._forked(process, their_socket.fileno(), write, drivers):
+                start_worker(self.python, process, their_socket.fileno(), write)
+            ours.pop_all()
         return process
 
     async def stop(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import os
 import socket
+from contextlib import ExitStack
 
 import structlog
 
@@ -37,20 +38,18 @@ class ZygoteClient:
         self.how: str | None = None
         self.lived = 0.0
         self.ended: asyncio.Future[str] = loop.create_future()
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
-        read, write = os.pipe()
-        try:
-            fd = theirs.fileno()
+        with ExitStack() as theirs, ExitStack() as ours:
+            self._control, their_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.callback(self._control.close)
+            theirs.callback(their_end.close)
+            self._control.setblocking(False)
+            read, write = os.pipe()
+            ours.callback(os.close, read)
+            theirs.callback(os.close, write)
+            fd = their_end.fileno()
             command = module(python, "sojourn.execution.zygote", "--fd", str(fd))
             self._popen = start(command, keep=(fd,), output=write)
-        except OSError:
-            self._control.close()
-            os.close(read)
-            raise
-        finally:
-            theirs.close()
-            os.close(write)
+            ours.pop_all()
         self.pid = self._popen.pid
         self._output = Output(loop, "zygote", read)
         loop.add_reader(self._control.fileno(), self._listen)

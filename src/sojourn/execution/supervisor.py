@@ -214,7 +214,9 @@ class Supervisor:
         while True:
             try:
                 process = await self._bring_up()
-            except (LoadRefused, LaunchFailed, WorkerGone) as error:
+            except Exception as error:  # whatever it is: a device whose worker is given up for good is lost
+                if not isinstance(error, LoadRefused | LaunchFailed | WorkerGone):
+                    log.exception("worker not started", device=self.spec.name)
                 failures += 1
                 if isinstance(error, WorkerGone) and failures == 1:
                     log.warning("worker died while loading", device=self.spec.name, how=str(error))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from sojourn.execution.fleet import Fleet
+from sojourn.execution.spawn import Interpreter, LaunchFailed
 from sojourn.execution.types import (
     Completed,
     Crashed,
@@ -179,6 +181,49 @@ async def test_an_idle_worker_that_dies_is_replaced() -> None:
         os.kill(fleet.state("a").pid or 0, signal.SIGKILL)
         await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.READY)
         assert isinstance(await fleet.run("a", RunRequest("1", "noop", b"")), Completed)
+
+
+@contextmanager
+def no_files_left() -> Iterator[None]:
+    """This process can open nothing more. What it has stays usable."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+    taken = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("fork", [True, False])
+async def test_a_device_outlives_a_time_without_file_descriptors(fork: bool) -> None:
+    """The kind: any resource of the system that a new process needs and that is gone for a while. Every fault
+    of starting a worker is told, and tried again."""
+    async with fleet_of(DeviceSpec("a", "echo"), fork=fork) as (fleet, watch):
+        pid = (await fleet.description("a")).configuration["pid"]
+        preparer = int((await fleet.prepare("a", "sampler", b"")).warnings[1])
+        with no_files_left():
+            for worker in (pid, preparer):
+                os.kill(worker, signal.SIGKILL)
+            await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.FAILED)
+            assert "Too many open files" in (fleet.state("a").reason or "")
+        await watch.for_phases(WorkerPhase.FAILED, WorkerPhase.READY)
+        assert isinstance(await fleet.run("a", RunRequest("1", "noop", b"")), Completed)
+        await fleet.prepare("a", "sampler", b"")
+
+
+async def test_a_launch_that_fails_leaves_nothing_open() -> None:
+    interpreter = Interpreter(fork=False)
+    before = open_files()
+    with no_files_left(), pytest.raises(LaunchFailed, match="Too many open files"):
+        await interpreter.launch("a", ())
+    assert open_files() == before
 
 
 async def test_a_worker_that_writes_garbage_is_replaced() -> None:
