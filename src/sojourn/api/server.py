@@ -117,7 +117,9 @@ async def run(
                 if ready is not None and server.started:
                     ready(url)
                 listening.cancel()
+                checking = asyncio.create_task(service.check_store())
                 await serving
+                checking.cancel()
         finally:
             await service.stop()
     if service.fatal is not None:

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sojourn.cli import (
+    database,
     demo,
     env,
     jobs,
@@ -55,6 +56,8 @@ app.add_typer(reserve.app, name="reservations")
 app.command("policy")(policy.policy)
 app.add_typer(replay.app, name="journal")
 app.command("replay")(replay.replay)
+app.command("backup")(database.backup)
+app.command("check")(database.check)
 app.command("demo")(demo.demo)
 
 

@@ -15,8 +15,9 @@ from typing import IO, Annotated
 import typer
 
 from sojourn.cli import show
+from sojourn.cli.database import database_of
 from sojourn.cli.errors import CliError
-from sojourn.cli.options import Config, Data, Json, where
+from sojourn.cli.options import Config, Data, Json
 
 app = typer.Typer(help="The record of what the queue was fed and what it decided.", no_args_is_help=True)
 
@@ -36,9 +37,7 @@ def export(
     from sojourn.service.journal import export as lines
     from sojourn.store.journal import count_journal
 
-    database = where(None, None, config, data).settings().server.data / "sojourn.db"
-    if not database.is_file():
-        raise CliError(f"there is no database {database}: name the server's folder with --data or --config")
+    database = database_of(config, data)
     if not count_journal(database):
         raise CliError(
             f"nothing is recorded in {database}: set journal = true in [server] and start the server again"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import DatabaseError
 
 from sojourn.config import Settings
 from sojourn.core import Lane
@@ -26,10 +25,11 @@ from sojourn.service.calibrations import FIRST, Calibrations
 from sojourn.service.clock import Clock, SystemClock
 from sojourn.service.devices import is_mock, models, profile_of, renamed, schedules, specs
 from sojourn.service.dispatcher import OPERATIONAL, Dispatcher
-from sojourn.service.errors import Conflict, ServiceFailed
+from sojourn.service.errors import Conflict
 from sojourn.service.hub import Hub
 from sojourn.service.jobs import Jobs
 from sojourn.service.journal import Journal
+from sojourn.service.opening import DATABASE, explained, open_store
 from sojourn.service.operations import Operations, pending_calibration, state_of
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.reservations import Reservations
@@ -40,7 +40,7 @@ from sojourn.service.usage import Usage
 from sojourn.service.views import DeviceView, NewKey, UserView
 from sojourn.store import Store
 from sojourn.store.calibrations import Calibration, last_attempts
-from sojourn.store.migrate import SchemaTooNew
+from sojourn.store.integrity import faults
 
 log = structlog.get_logger("sojourn.service")
 
@@ -75,15 +75,23 @@ class Service:
         self.fatal: BaseException | None = None
         self._hub: Hub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._damage: list[str] | None = None  # None until it has been looked for
         self._heard: dict[str, int | None] = {}  # the worker that has described each device
 
     # life
 
     async def start(self) -> None:
-        """Open the store, recover, and let the workers come up in the background."""
+        """Open the store, recover, and let the workers come up in the background.
+
+        Raises ServiceFailed when the database is missing, damaged or of another version.
+        """
         data = self.settings.server.data
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store = await _open(self._open_store, data / "sojourn.db")
+        async with explained(data / DATABASE):
+            await self._start(data)
+
+    async def _start(self, data: Path) -> None:
+        store = await open_store(self._open_store, data / DATABASE)
         accounts = Accounts(store, self.clock.now)
         await accounts.load()
         devices = specs(self.settings.devices)
@@ -423,14 +431,22 @@ class Service:
     def alive(self) -> dict[str, Any]:
         return {"alive": True}
 
+    async def check_store(self) -> None:
+        """Look for damage in the database file beside everything else; `ready` says what was found."""
+        path = self.settings.server.data / DATABASE
+        self._damage = await asyncio.to_thread(faults, path)
+        if self._damage:
+            log.critical("store.damaged", database=str(path), faults=self._damage)
+
     async def ready(self) -> dict[str, Any]:
-        """Whether jobs can be taken and run: the store answers, every device's worker is up or asleep."""
+        """Whether jobs can be taken and run: the store answers and no damage was found in it, every device's
+        worker is up or asleep."""
         if self._hub is None or self.fatal is not None:
             why = repr(self.fatal) if self.fatal is not None else "closed"
             return {"ready": False, "store": why, "devices": {}}
         try:
             await self._hub.store.ping()
-            store = "ok"
+            store = f"damaged: {self._damage[0]}" if self._damage else "ok"
         except Exception as error:
             store = f"not reachable: {error}"
         devices = {}
@@ -438,7 +454,8 @@ class Service:
             state = self._hub.fleet.state(name)
             devices[name] = {"phase": str(state.phase), "reason": state.reason}
         up = all(self._hub.fleet.state(n).phase in OPERATIONAL for n in self._hub.specs)
-        return {"ready": up and store == "ok", "store": store, "devices": devices}
+        checked = self._damage is not None
+        return {"ready": up and store == "ok", "store": store, "store_checked": checked, "devices": devices}
 
     @property
     def hub(self) -> Hub:
@@ -446,15 +463,3 @@ class Service:
         if self._hub is None:
             raise Conflict("The service is not running.")
         return self._hub
-
-
-async def _open(opener: Callable[[Path], Awaitable[Store]], path: Path) -> Store:
-    try:
-        return await opener(path)
-    except DatabaseError as error:
-        raise ServiceFailed(
-            f"the database {path} cannot be used ({error.orig}). Make it readable and writable for us, "
-            "put its backup in its place, or choose another folder with --data"
-        ) from error
-    except SchemaTooNew as error:
-        raise ServiceFailed(f"the database {path} cannot be used: {error}") from None

@@ -16,7 +16,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class SchemaTooNew(RuntimeError):
-    """The database was written by a later version of Sojourn."""
+    """The database was written by a later version of Sojourn, or says so."""
 
 
 def current(engine: Engine) -> str | None:
@@ -38,9 +38,16 @@ def upgrade(engine: Engine) -> None:
         )
     from alembic import command
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if at is not None and at not in known:
+        raise SchemaTooNew(
+            f"the database is at schema {at!r}, which this version of Sojourn does not know: install the "
+            "Sojourn that wrote it, or put a backup in its place"
+        )
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

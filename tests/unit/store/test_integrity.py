@@ -1,0 +1,145 @@
+"""Damage of the database is found and named, a copy is whole, and a lost database is not a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from sojourn.service.errors import ServiceFailed
+from sojourn.service.opening import open_store
+from sojourn.store import Store
+from sojourn.store.engine import sqlite_engine
+from sojourn.store.integrity import MARKER, CopyFailed, LostDatabase, copy, expect, faults, mark
+from sojourn.store.migrate import SchemaTooNew, upgrade
+
+PAGE = 4096
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Path]:
+    """A database with our schema and some hundred rows, open for writing as a server has it."""
+    path = tmp_path / "sojourn.db"
+    engine = sqlite_engine(path, writer=True)
+    upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE filler (id INTEGER PRIMARY KEY, body BLOB)"))
+        for _ in range(300):
+            connection.execute(text("INSERT INTO filler (body) VALUES (randomblob(3000))"))
+    yield path
+    engine.dispose()
+
+
+def flatten(path: Path) -> None:
+    """Everything into the file itself."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def test_a_sound_database_has_no_faults(database: Path) -> None:
+    assert faults(database) == []
+    assert faults(database, thorough=True) == []
+
+
+def test_a_damaged_page_is_found_wherever_it_is(database: Path) -> None:
+    flatten(database)
+    whole = database.read_bytes()
+    found = 0
+    pages = range(1, len(whole) // PAGE, 7)
+    for page in pages:
+        damaged = whole[: page * PAGE] + b"\xa5" * PAGE + whole[(page + 1) * PAGE :]
+        other = database.with_name("damaged.db")
+        other.write_bytes(damaged)
+        found += bool(faults(other))
+    assert found >= len(pages) - 2, "a page that is not in use may be anything"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all" * 500, bytes(range(256)) * 40])
+def test_a_file_that_is_not_a_database_has_faults_or_is_empty(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(content)
+    assert bool(faults(path)) == bool(content)
+
+
+def test_a_missing_file_is_a_fault_and_is_not_created(tmp_path: Path) -> None:
+    assert faults(tmp_path / "none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_without_its_parent_is_a_fault(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("CREATE TABLE child (id INTEGER PRIMARY KEY, of INTEGER REFERENCES filler (id))")
+        connection.execute("INSERT INTO child (of) VALUES (123456)")
+    connection.close()
+    assert faults(database) == ["a row of child refers to a row of filler that does not exist"]
+
+
+def test_a_copy_is_of_one_moment_while_others_write(database: Path) -> None:
+    writer = sqlite3.connect(database, isolation_level=None)
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, pages: int) -> None:
+        seen.append((done, pages))
+        writer.execute("INSERT INTO filler (body) VALUES (randomblob(3000))")
+
+    target = database.with_name("copy.db")
+    copy(database, target, progress=progress)
+    writer.close()
+    assert seen[-1][0] == seen[-1][1] > 0
+    with sqlite3.connect(target) as made:
+        assert made.execute("SELECT count(*) FROM filler").fetchone() == (300,)
+    made.close()
+    assert faults(target, thorough=True) == []
+    assert target.stat().st_mode & 0o077 == 0, "it holds everybody's jobs"
+    assert sorted(path.name for path in database.parent.iterdir() if "copy" in path.name) == ["copy.db"]
+
+
+def test_a_copy_does_not_replace_a_file(database: Path) -> None:
+    target = database.with_name("copy.db")
+    target.write_text("precious")
+    with pytest.raises(CopyFailed, match="exists already"):
+        copy(database, target)
+    assert target.read_text() == "precious"
+
+
+def test_a_damaged_database_is_not_copied_as_if_it_were_sound(database: Path) -> None:
+    flatten(database)
+    whole = bytearray(database.read_bytes())
+    whole[10 * PAGE : 11 * PAGE] = b"\xa5" * PAGE
+    database.with_name("bad.db").write_bytes(bytes(whole))
+    target = database.with_name("copy.db")
+    with pytest.raises(CopyFailed, match=r"damaged|cannot be copied"):
+        copy(database.with_name("bad.db"), target)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("loss", ["missing", "empty"])
+def test_a_lost_database_is_not_taken_for_a_new_one(database: Path, loss: str) -> None:
+    mark(database)
+    expect(database)
+    if loss == "missing":
+        database.unlink()
+    else:
+        database.write_bytes(b"")
+    with pytest.raises(LostDatabase, match=loss):
+        expect(database)
+    with pytest.raises(ServiceFailed, match="backup"):
+        asyncio.run(open_store(Store.open, database))
+    database.with_name(MARKER).unlink()
+    expect(database)
+
+
+@pytest.mark.parametrize("version", ["", "0000", "abc", "9999"])
+def test_a_schema_that_is_not_known_is_named(database: Path, version: str) -> None:
+    engine = sqlite_engine(database, writer=True)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+    with pytest.raises(SchemaTooNew, match="schema"):
+        upgrade(engine)
+    engine.dispose()
