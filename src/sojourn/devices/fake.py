@@ -3,6 +3,9 @@
 Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method` and `threads` as for
 `aer`; `drift` (0 to 1, default 0): how much a calibration changes what is measured, see `drift.py`. The only
 module that imports qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
+
+The snapshots' configurations were taken without the fractional gates that their devices had; where the
+snapshot's calibration has them, the device has them too. Clients leave them out unless they are asked for.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from zlib import crc32
 from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 from qiskit_ibm_runtime import fake_provider
-from qiskit_ibm_runtime.models import BackendProperties
+from qiskit_ibm_runtime.models import BackendConfiguration, BackendProperties
+from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
+from qiskit_ibm_runtime.utils.backend_decoder import decode_backend_configuration
 
 from sojourn.devices import describe
 from sojourn.devices.aer import SEED_LIMIT
@@ -32,6 +37,10 @@ from sojourn.devices.noise import NoiseTable
 
 # One of these is needed beside rz: with its default settings the client drops every other gate with angles
 _ROTATIONS = frozenset({"sx", "h", "rx", "ry", "r", "u"})
+_FRACTIONAL = {
+    "rx": "gate rx(theta) q { U(theta, -pi/2, pi/2) q; }",
+    "rzz": "gate rzz(theta) p, q { cx p, q; U(0, 0, theta) q; cx p, q; }",
+}
 
 
 def fake_backends() -> list[str]:
@@ -87,10 +96,11 @@ class FakeDriver(Driver):
                 f"device {name!r}: by the snapshot of {choice} every two-qubit gate fails always (error 1), "
                 "so its results would be noise; choose another backend, such as FakeTorino"
             )
-        conf = describe.renamed(conf, name)
+        conf = describe.renamed(_with_fractional_gates(conf, props), name)
+        conf["multi_meas_enabled"] = True  # the simulator measures in the middle of any circuit
         props["backend_name"] = name
         self._facts = Facts(conf["n_qubits"], conf, props, str(conf["backend_version"]))
-        self._target: Target = backend.target
+        self._target = _target(conf, backend.properties())
         self._snapshot = props
         self._make_engine = partial(AerEngine, method=method, threads=threads)
         self._engine = self._make_engine(NoiseTable(backend.properties(), self._target.dt))
@@ -120,6 +130,28 @@ class FakeDriver(Driver):
 
     def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
         return self._engine.execute(tasks, seed=self._seed if seed is None else seed, memory=memory)
+
+
+def _with_fractional_gates(conf: Mapping[str, Any], props: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the fractional gates that are calibrated, where they are calibrated."""
+    basis, gates = list(conf["basis_gates"]), list(conf["gates"])
+    for name, definition in _FRACTIONAL.items():
+        places = [gate["qubits"] for gate in props["gates"] if gate["gate"] == name]
+        if not places:
+            continue
+        if name not in basis:
+            basis.append(name)
+        if all(gate["name"] != name for gate in gates):
+            entry = {"name": name, "parameters": ["theta"], "qasm_def": definition, "coupling_map": places}
+            gates.append(entry)
+    return {**conf, "basis_gates": basis, "gates": gates}
+
+
+def _target(conf: Mapping[str, Any], properties: BackendProperties) -> Target:
+    """As the client makes it of the same description."""
+    decoded = deepcopy(dict(conf))
+    decode_backend_configuration(decoded)
+    return convert_to_target(BackendConfiguration.from_dict(decoded), properties)
 
 
 def _shape(properties: Mapping[str, Any]) -> Any:
