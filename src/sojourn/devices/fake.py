@@ -5,7 +5,8 @@ Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `met
 module that imports qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
 
 The snapshots' configurations were taken without the fractional gates that their devices had; where the
-snapshot's calibration has them, the device has them too. Clients leave them out unless they are asked for.
+snapshot's properties have one that works, the device has it too. Clients leave them out unless they are
+asked for.
 """
 
 from __future__ import annotations
@@ -98,9 +99,11 @@ class FakeDriver(Driver):
             )
         conf = describe.renamed(_with_fractional_gates(conf, props), name)
         conf["multi_meas_enabled"] = True  # the simulator measures in the middle of any circuit
+        self._target = _target(conf, backend.properties())
+        offered = set(self._target.operation_names)
+        props["gates"] = [gate for gate in props["gates"] if gate["gate"] in offered]
         props["backend_name"] = name
         self._facts = Facts(conf["n_qubits"], conf, props, str(conf["backend_version"]))
-        self._target = _target(conf, backend.properties())
         self._snapshot = props
         self._make_engine = partial(AerEngine, method=method, threads=threads)
         self._engine = self._make_engine(NoiseTable(backend.properties(), self._target.dt))
@@ -133,12 +136,13 @@ class FakeDriver(Driver):
 
 
 def _with_fractional_gates(conf: Mapping[str, Any], props: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the fractional gates that are calibrated, where they are calibrated."""
+    """The configuration with the fractional gates that work; one whose error is 1 everywhere does not."""
     basis, gates = list(conf["basis_gates"]), list(conf["gates"])
     for name, definition in _FRACTIONAL.items():
-        places = [gate["qubits"] for gate in props["gates"] if gate["gate"] == name]
-        if not places:
+        found = [gate for gate in props["gates"] if gate["gate"] == name]
+        if min(_errors(found), default=1) >= 1:
             continue
+        places = [gate["qubits"] for gate in found]
         if name not in basis:
             basis.append(name)
         if all(gate["name"] != name for gate in gates):
@@ -161,11 +165,8 @@ def _shape(properties: Mapping[str, Any]) -> Any:
 
 
 def _cannot_entangle(properties: Mapping[str, Any]) -> bool:
-    errors = [
-        entry["value"]
-        for gate in properties["gates"]
-        if len(gate["qubits"]) == 2
-        for entry in gate["parameters"]
-        if entry["name"] == "gate_error"
-    ]
-    return bool(errors) and min(errors) >= 1
+    return min(_errors([g for g in properties["gates"] if len(g["qubits"]) == 2]), default=0) >= 1
+
+
+def _errors(gates: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [e["value"] for gate in gates for e in gate["parameters"] if e["name"] == "gate_error"]

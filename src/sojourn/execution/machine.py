@@ -56,7 +56,7 @@ class Machine:
             faults = conformance.check(driver)
             if faults:
                 raise DriverError(
-                    f"device {spec.name!r}: driver {spec.driver!r} gives wrong results: " + "; ".join(faults)
+                    f"device {spec.name!r}: driver {spec.driver!r} does not conform: " + "; ".join(faults)
                 )
         return cls(spec, driver)
 
