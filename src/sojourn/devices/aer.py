@@ -104,6 +104,7 @@ class AerDriver(Driver):
             version=VERSION,
             description=f"{self._target.num_qubits} ideal qubits, simulated",
             max_shots=MAX_SHOTS,
+            family="Aer",
         )
         return Facts(self._target.num_qubits, made, None, VERSION)
 

@@ -1,4 +1,5 @@
-"""Owns the check that a driver's results mean what they should. Runs a driver; knows nothing of jobs.
+"""Owns the check that a driver's results mean what they should, and that it describes itself as what its
+target is. Runs a driver; knows nothing of jobs.
 
 Some vendor backends return counts and no memory, or bits in another order, and nothing fails: the user gets
 zeros (Qiskit/qiskit#15694). A driver that is not built in is checked when it is loaded, and refused when it
@@ -21,12 +22,13 @@ _SLACK = 0.35  # a noisy device may be this wrong; wrong bits are wrong all the 
 
 
 def check(driver: Driver) -> list[str]:
-    """What is wrong with the driver's results, one sentence each; empty when it conforms.
+    """What is wrong with the driver, one sentence each; empty when it conforms.
 
-    X on one qubit, a Bell pair, two registers of different width with an asymmetric pattern, and a sweep of
-    one rotation. A driver with `random_results` is checked for shapes only.
+    Its description, then X on one qubit, a Bell pair, two registers of different width with an asymmetric
+    pattern, a sweep of one rotation, and a condition if its target has any. A driver with `random_results` is
+    checked for shapes only.
     """
-    faults: list[str] = []
+    faults = _description(driver)
     for name, circuit, values, expected in _cases(driver):
         manager = generate_preset_pass_manager(1, target=driver.target, seed_transpiler=1)
         ready = manager.run(circuit)
@@ -64,6 +66,14 @@ def _cases(
     shares = [{"1": 1.0}, {"1": 0.5}, {"1": 0.0, "0": 1.0}]
     cases = [("X", flip, none, [{"1": 1.0}]), ("sweep of rz", sweep, angles, shares)]
     width = driver.target.num_qubits or 0
+    if "if_else" in driver.target.operation_names:
+        condition = QuantumCircuit(1, 2)
+        condition.x(0)
+        condition.measure(0, 0)
+        with condition.if_test((condition.clbits[0], 1)):
+            condition.x(0)
+        condition.measure(0, 1)
+        cases.append(("X on a condition", condition, none, [{"01": 1.0}]))
     if width >= 2:
         bell = QuantumCircuit(2, 2)
         bell.h(0)
@@ -80,6 +90,25 @@ def _cases(
         lopsided.measure(qubits[2], second[1])
         cases.append(("two registers", lopsided, none, [{"010": 1.0}]))
     return cases
+
+
+def _description(driver: Driver) -> list[str]:
+    """Where the driver says other things of its gates and qubits than its target. The rest of a description
+    is settled by the service."""
+    target, facts = driver.target, driver.facts()
+    stated = facts.configuration
+    if facts.num_qubits != target.num_qubits:
+        return [f"it says that it has {facts.num_qubits} qubits, its target has {target.num_qubits}"]
+    if "basis_gates" not in stated or "gates" not in stated:
+        return ["its configuration lacks `basis_gates` or `gates`; sojourn.devices.describe makes both"]
+    faults = []
+    told = stated.get("n_qubits", facts.num_qubits)
+    if told != facts.num_qubits:
+        faults.append(f"its configuration has {told} qubits in `n_qubits`, its target has {facts.num_qubits}")
+    unknown = sorted(set(stated["basis_gates"]) - set(target.operation_names))
+    if unknown:
+        faults.append(f"it offers gates that its target does not have: {', '.join(unknown)}")
+    return faults
 
 
 def _shape(outcomes: list[list[Outcome]], points: int, bits: int) -> list[str]:

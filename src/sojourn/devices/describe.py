@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qiskit.circuit import Instruction
+from qiskit.circuit import Gate, Instruction, Parameter
 from qiskit.transpiler import Target
 
-_CONTROL_FLOW = ("if_else", "while_loop", "for_loop", "switch_case")
+from sojourn.devices.offered import CONTROL_FLOW
+
 _NOT_GATES = frozenset(
     {"measure", "reset", "delay", "barrier", "store", "box", "break_loop", "continue_loop"}
 )
@@ -24,17 +25,22 @@ def configuration(
     max_shots: int,
     rep_delay: float | None = None,
     online_date: str = _EPOCH,
+    family: str | None = None,
 ) -> dict[str, Any]:
-    """The configuration of a device called `name`.
+    """The configuration of a device called `name`: what its target and these facts say. What can be asked of
+    it, and the fields of which nothing is known here, are added when it is settled, see `offered.py`.
 
     `rep_delay` is in seconds. A gate that the target allows on any qubits has no coupling map of its own;
-    the client reads that as all-to-all. Every device says ``simulator: false``, because the client opens
-    no sessions on simulators.
+    the client reads that as all-to-all. `family` is the family of its processor, `version` the revision.
     """
     gates = []
+    signatures = []
     for gate in target.operation_names:
         operation = target.operation_from_name(gate)
-        if gate in _NOT_GATES or gate in _CONTROL_FLOW or not isinstance(operation, Instruction):
+        if gate in _NOT_GATES or gate in CONTROL_FLOW or not isinstance(operation, Instruction):
+            continue
+        if not isinstance(operation, Gate):  # such as a second kind of measurement
+            signatures.append(_signature(gate, operation))
             continue
         entry: dict[str, Any] = {
             "name": gate,
@@ -45,41 +51,22 @@ def configuration(
         if places is not None:
             entry["coupling_map"] = places
         gates.append(entry)
-    basis = [entry["name"] for entry in gates]
-    instructions = [n for n in target.operation_names if n in _NOT_GATES or n in _CONTROL_FLOW]
-    dynamic = any(n in _CONTROL_FLOW for n in instructions)
     made: dict[str, Any] = {
         "backend_name": name,
         "backend_version": version,
         "n_qubits": target.num_qubits,
-        "basis_gates": basis,
+        "basis_gates": [entry["name"] for entry in gates],
         "gates": gates,
-        "local": False,
-        "simulator": False,
-        "conditional": dynamic,
-        "open_pulse": False,
-        "memory": True,
+        "instruction_signatures": signatures,
         "coupling_map": _coupling(target),
         "max_shots": max_shots,
-        "max_experiments": 10_000,
         "online_date": online_date,
         "description": description,
-        "supported_instructions": [*basis, *instructions],
-        "supported_features": ["qasm3", *(["dynamic_circuits"] if dynamic else [])],
-        "dynamic_reprate_enabled": False,
-        "meas_levels": [2],
-        "credits_required": False,
-        "timing_constraints": {
-            "acquire_alignment": target.acquire_alignment or 1,
-            "granularity": target.granularity or 1,
-            "min_length": target.min_length or 1,
-            "pulse_alignment": target.pulse_alignment or 1,
-        },
     }
-    if target.dt is not None:
-        made["dt"] = target.dt * 1e9  # the wire speaks nanoseconds
+    if family is not None:
+        made["processor_type"] = {"family": family, "revision": version}
     if rep_delay is not None:
-        made["default_rep_delay"] = rep_delay * 1e6  # and microseconds
+        made["default_rep_delay"] = rep_delay * 1e6  # microseconds on the wire
     return made
 
 
@@ -109,7 +96,7 @@ def properties(name: str, target: Target, *, version: str, date: str = _EPOCH) -
         something |= len(entries) > 1
         qubits.append(entries)
     for gate in target.operation_names:
-        if gate in _NOT_GATES or gate in _CONTROL_FLOW:
+        if gate in _NOT_GATES or gate in CONTROL_FLOW:
             continue
         for place, known in (target[gate] or {}).items():
             if place is None or known is None:
@@ -136,8 +123,8 @@ def properties(name: str, target: Target, *, version: str, date: str = _EPOCH) -
 
 
 def renamed(configuration: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A configuration under another device name, open for sessions (``simulator: false``)."""
-    return {**configuration, "backend_name": name, "simulator": False, "local": False}
+    """A configuration under another device name."""
+    return {**configuration, "backend_name": name}
 
 
 def _places(target: Target, gate: str) -> list[list[int]] | None:
@@ -147,12 +134,25 @@ def _places(target: Target, gate: str) -> list[list[int]] | None:
     return [list(place) for place in known if place is not None]
 
 
+def _signature(name: str, operation: Instruction) -> dict[str, Any]:
+    """An instruction that is not a gate and that the client does not know."""
+    names = [p.name if isinstance(p, Parameter) else f"p{i}" for i, p in enumerate(operation.params)]
+    return {
+        "name": name,
+        "num_qubits": operation.num_qubits,
+        "num_clbits": operation.num_clbits,
+        "parameters": names,
+        "description": "",
+        "return_type": "None",
+    }
+
+
 def _coupling(target: Target) -> list[list[int]] | None:
     pairs: set[tuple[int, int]] = set()
     wide = False
     for gate in target.operation_names:
         operation = target.operation_from_name(gate)
-        if isinstance(operation, Instruction) and operation.num_qubits == 2 and gate not in _CONTROL_FLOW:
+        if isinstance(operation, Instruction) and operation.num_qubits == 2 and gate not in CONTROL_FLOW:
             places = _places(target, gate)
             wide |= places is None
             pairs.update((place[0], place[1]) for place in places or ())

@@ -3,6 +3,10 @@
 Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method` and `threads` as for
 `aer`; `drift` (0 to 1, default 0): how much a calibration changes what is measured, see `drift.py`. The only
 module that imports qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
+
+The snapshots' configurations were taken without the fractional gates that their devices had; where the
+snapshot's properties have one that works, the device has it too. Clients leave them out unless they are
+asked for.
 """
 
 from __future__ import annotations
@@ -21,7 +25,9 @@ from zlib import crc32
 from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 from qiskit_ibm_runtime import fake_provider
-from qiskit_ibm_runtime.models import BackendProperties
+from qiskit_ibm_runtime.models import BackendConfiguration, BackendProperties
+from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
+from qiskit_ibm_runtime.utils.backend_decoder import decode_backend_configuration
 
 from sojourn.devices import describe
 from sojourn.devices.aer import SEED_LIMIT
@@ -32,6 +38,10 @@ from sojourn.devices.noise import NoiseTable
 
 # One of these is needed beside rz: with its default settings the client drops every other gate with angles
 _ROTATIONS = frozenset({"sx", "h", "rx", "ry", "r", "u"})
+_FRACTIONAL = {
+    "rx": "gate rx(theta) q { U(theta, -pi/2, pi/2) q; }",
+    "rzz": "gate rzz(theta) p, q { cx p, q; U(0, 0, theta) q; cx p, q; }",
+}
 
 
 def fake_backends() -> list[str]:
@@ -87,10 +97,13 @@ class FakeDriver(Driver):
                 f"device {name!r}: by the snapshot of {choice} every two-qubit gate fails always (error 1), "
                 "so its results would be noise; choose another backend, such as FakeTorino"
             )
-        conf = describe.renamed(conf, name)
+        conf = describe.renamed(_with_fractional_gates(conf, props), name)
+        conf["multi_meas_enabled"] = True  # the simulator measures in the middle of any circuit
+        self._target = _target(conf, backend.properties())
+        offered = set(self._target.operation_names)
+        props["gates"] = [gate for gate in props["gates"] if gate["gate"] in offered]
         props["backend_name"] = name
         self._facts = Facts(conf["n_qubits"], conf, props, str(conf["backend_version"]))
-        self._target: Target = backend.target
         self._snapshot = props
         self._make_engine = partial(AerEngine, method=method, threads=threads)
         self._engine = self._make_engine(NoiseTable(backend.properties(), self._target.dt))
@@ -122,6 +135,29 @@ class FakeDriver(Driver):
         return self._engine.execute(tasks, seed=self._seed if seed is None else seed, memory=memory)
 
 
+def _with_fractional_gates(conf: Mapping[str, Any], props: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the fractional gates that work; one whose error is 1 everywhere does not."""
+    basis, gates = list(conf["basis_gates"]), list(conf["gates"])
+    for name, definition in _FRACTIONAL.items():
+        found = [gate for gate in props["gates"] if gate["gate"] == name]
+        if min(_errors(found), default=1) >= 1:
+            continue
+        places = [gate["qubits"] for gate in found]
+        if name not in basis:
+            basis.append(name)
+        if all(gate["name"] != name for gate in gates):
+            entry = {"name": name, "parameters": ["theta"], "qasm_def": definition, "coupling_map": places}
+            gates.append(entry)
+    return {**conf, "basis_gates": basis, "gates": gates}
+
+
+def _target(conf: Mapping[str, Any], properties: BackendProperties) -> Target:
+    """As the client makes it of the same description."""
+    decoded = deepcopy(dict(conf))
+    decode_backend_configuration(decoded)
+    return convert_to_target(BackendConfiguration.from_dict(decoded), properties)
+
+
 def _shape(properties: Mapping[str, Any]) -> Any:
     """What a calibration cannot change: which backend it is, how many qubits, which gates."""
     gates = [(gate["gate"], list(gate["qubits"])) for gate in properties["gates"]]
@@ -129,11 +165,8 @@ def _shape(properties: Mapping[str, Any]) -> Any:
 
 
 def _cannot_entangle(properties: Mapping[str, Any]) -> bool:
-    errors = [
-        entry["value"]
-        for gate in properties["gates"]
-        if len(gate["qubits"]) == 2
-        for entry in gate["parameters"]
-        if entry["name"] == "gate_error"
-    ]
-    return bool(errors) and min(errors) >= 1
+    return min(_errors([g for g in properties["gates"] if len(g["qubits"]) == 2]), default=0) >= 1
+
+
+def _errors(gates: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [e["value"] for gate in gates for e in gate["parameters"] if e["name"] == "gate_error"]

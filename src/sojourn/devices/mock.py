@@ -111,6 +111,7 @@ def _plain(name: str, qubits: int) -> tuple[Target, Facts]:
         version=VERSION,
         description=f"{qubits} qubits that give random results",
         max_shots=1_000_000,
+        family="Mock",
     )
     return target, Facts(qubits, made, None, VERSION)
 

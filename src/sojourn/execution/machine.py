@@ -15,6 +15,7 @@ import msgspec
 
 from sojourn.devices import conformance
 from sojourn.devices.driver import Driver, DriverError, load_driver
+from sojourn.devices.offered import settled
 from sojourn.execution import estimator, protocol, sampler
 from sojourn.execution.prepare import Device
 from sojourn.execution.programs import Plan, open_payload
@@ -55,7 +56,7 @@ class Machine:
             faults = conformance.check(driver)
             if faults:
                 raise DriverError(
-                    f"device {spec.name!r}: driver {spec.driver!r} gives wrong results: " + "; ".join(faults)
+                    f"device {spec.name!r}: driver {spec.driver!r} does not conform: " + "; ".join(faults)
                 )
         return cls(spec, driver)
 
@@ -98,7 +99,7 @@ class Machine:
         try:
             wanted = msgspec.json.decode(params, type=Calibration)
             begun = time.monotonic()
-            facts = self._device.driver.calibrate(wanted.at, wanted.number)
+            facts = settled(self._device.driver.calibrate(wanted.at, wanted.number), self._device.target)
             seconds = time.monotonic() - begun
             found = Description(
                 facts.num_qubits, facts.configuration, facts.properties, facts.backend_version

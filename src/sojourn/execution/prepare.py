@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import ParameterExpression, QuantumCircuit
 
 from sojourn.devices.driver import Driver, DriverError, Program
+from sojourn.devices.offered import settled
 from sojourn.execution import codec
 from sojourn.execution.codec import Budget, Observables
 from sojourn.execution.options import Limits
@@ -55,7 +56,7 @@ class Device:
         self.name = name
         self.driver = driver
         self.target = driver.target
-        self.facts = driver.facts()
+        self.facts = settled(driver.facts(), self.target)
         configuration = self.facts.configuration
         self.num_qubits = self.facts.num_qubits
         self.max_shots = int(configuration.get("max_shots") or DEFAULT_MAX_SHOTS)
@@ -72,7 +73,7 @@ class Device:
     def adopt(self, properties: Mapping[str, Any]) -> None:
         """A calibration holds from now on: what was compiled under the earlier one is forgotten."""
         self.driver.adopt(properties)
-        self.facts = self.driver.facts()
+        self.facts = settled(self.driver.facts(), self.target)
         self._programs = Cache(PROGRAM_BYTES)
 
     def circuit(self, text: msgspec.Raw, where: str, budget: Budget) -> Circuit:

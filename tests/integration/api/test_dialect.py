@@ -231,7 +231,7 @@ def test_unknown_devices_calibrations_and_dates_are_refused(ada: User) -> None:
         assert "cal-1" in complaint(http.get("/backends/bench/properties?calibration_id=cal-7"), 404)
         assert "cal-1" in complaint(http.get("/backends/bench/configuration?calibration_id=x"), 404)
         complaint(http.get("/backends/bench/properties?updated_before=yesterday"), 400)
-        complaint(http.get("/backends/bench/defaults"), 404)
+        assert "bench" in complaint(http.get("/backends/nope/defaults"), 404)
 
 
 # Jobs

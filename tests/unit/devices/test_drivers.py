@@ -21,6 +21,7 @@ from sojourn.devices.conformance import check
 from sojourn.devices.driver import Driver, DriverError, Outcome, Task, load_driver
 from sojourn.devices.engine import method_for
 from sojourn.devices.fake import fake_backends
+from sojourn.devices.offered import settled
 
 UNUSABLE = {
     "FakeAlmadenV2",
@@ -38,7 +39,7 @@ UNUSABLE = {
 
 def through_the_client(driver: Driver) -> Any:
     """The target that the client builds from what the device says, over JSON as on the wire."""
-    facts = driver.facts()
+    facts = settled(driver.facts(), driver.target)
     configuration = configuration_from_server_data(json.loads(json.dumps(facts.configuration)))
     assert configuration is not None
     assert configuration.backend_name == driver.name
@@ -116,6 +117,11 @@ def test_every_fake_backend_works_or_is_refused_by_name(name: str) -> None:
             load_driver("device", "fake", {"backend": name})
         return
     driver = load_driver("device", "fake", {"backend": name})
+    facts, names = settled(driver.facts(), driver.target), set(driver.target.operation_names)
+    assert facts.properties is not None
+    assert {gate["gate"] for gate in facts.properties["gates"]} <= names
+    assert set(facts.configuration["basis_gates"]) <= names
+    assert facts.configuration["multi_meas_enabled"] is True
     target = through_the_client(driver)
     circuit = ghz(min(2, driver.facts().num_qubits))
     # level 3 places the circuit on good qubits; some snapshots have pairs that do nothing but make noise

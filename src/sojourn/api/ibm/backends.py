@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from sojourn.api.endpoint import Request
+from sojourn.api.ibm.devices import configuration_object, properties_object, reader
 from sojourn.api.wire import Reply, encode, json_reply
 from sojourn.execution.types import Description
-from sojourn.service.errors import NotFound
 from sojourn.service.views import DeviceView
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -77,9 +77,11 @@ async def status(request: Request) -> Reply:
 
 
 async def defaults(request: Request) -> Reply:
-    """Pulse defaults, which only clients of 2023 ask for."""
-    device = request.service.device(request.path["name"])
-    raise NotFound(f"Device {device.name!r} has no pulse defaults; it takes no pulse programs.")
+    """Pulse defaults: none, as no device takes pulse programs. Clients of 2023 to 0.38 ask before they use a
+    device, and have none when the answer is an error.
+    """
+    request.service.device(request.path["name"])
+    return json_reply({})
 
 
 async def _calibrated(request: Request, at: float | None) -> tuple[str, Description, bool]:
@@ -93,14 +95,15 @@ async def _calibrated(request: Request, at: float | None) -> tuple[str, Descript
 def _encoded(request: Request, calibration: str, described: Description, keep: bool) -> tuple[bytes, bytes]:
     """Configuration and properties as JSON; the present ones are encoded once, they are some 100 kB."""
     name = request.path["name"]
-    kept = request.api.descriptions.get(name)
+    who = reader(request.header(b"ibm-api-version"), request.header(b"x-qx-client-application"))
+    key = f"{name} {who}"
+    kept = request.api.descriptions.get(key)
     if keep and kept is not None and kept[0] == calibration and kept[1] is described:
         return kept[2], kept[3]
-    configuration = {**described.configuration, "backend_name": name, "calibration_id": calibration}
-    measured: dict[str, Any] = {}
-    if described.properties:
-        measured = {**described.properties, "backend_name": name, "calibration_id": calibration}
-    texts = encode(configuration), encode(measured)
+    texts = (
+        encode(configuration_object(described, name, calibration, who)),
+        encode(properties_object(described, name, calibration, who)),
+    )
     if keep:
-        request.api.descriptions[name] = (calibration, described, *texts)
+        request.api.descriptions[key] = (calibration, described, *texts)
     return texts
