@@ -196,7 +196,7 @@ class Town:
 
     def _estimate(self) -> float | None:
         """What preparation finds; not always anything."""
-        return float(self.count % 6) or None
+        return None if self.count % 7 == 6 else float(self.count % 7)
 
     def prepare(self, d: int, n: int) -> None:
         job = self._job(self.device(d), n, "accepted")

@@ -127,7 +127,8 @@ def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
         fits = [n for n in range(1, 100) if n <= room and n >= (job.estimate or 0)]  # no window is later
         source = source_of(w, job)
         most = max(fits, default=None)
-        yield ex.DoesNotFit(first.id, first.start, first.end, job.limit, room, source, job.estimate, most)
+        estimate = job.estimate or None  # 0 is not known, either
+        yield ex.DoesNotFit(first.id, first.start, first.end, job.limit, room, source, estimate, most)
 
 
 def source_of(w: Witness, job: Any) -> str:

@@ -301,7 +301,7 @@ class Witness:
             limits.append(job.own_limit)
         else:
             limits.append(profile.program_limits.get(job.program, profile.job_limit))
-        if profile.estimate_factor and job.estimate is not None and not (job.own_limit and job.stated):
+        if profile.estimate_factor and job.estimate and not (job.own_limit and job.stated):
             limits.append(max(profile.estimate_floor, profile.estimate_factor * job.estimate))
         return float(min(limits))
 

@@ -111,7 +111,7 @@ def job_windows(job: Job, profile: Profile, calendar: Calendar, now: float) -> I
         yield (
             f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
             f"the job with its {limit_of(job, profile)} does not fit into the {seconds(room)} before it"
-            f"{remedy(room, job.estimate)}."
+            f"{remedy(room, job.estimate or None)}."
         )
 
 

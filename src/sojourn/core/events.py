@@ -28,8 +28,8 @@ class JobAccepted:
 
 @dataclass(frozen=True, slots=True)
 class JobPrepared:
-    """Preparation succeeded: the job may queue (R51). `estimate` is how many device seconds it will take, as
-    far as that is known."""
+    """Preparation succeeded: the job may queue (R51). `estimate` is how many device seconds it will take;
+    None or 0 for a device that does not know how long its gates take."""
 
     job_id: str
     estimate: float | None = None

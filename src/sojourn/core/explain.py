@@ -285,10 +285,10 @@ def _of_time(lane: Lane, job: Job, place: Place, now: float) -> list[Reason]:
         found.append(Reserved(window.id, window.project, window.mode, window.end))
     ahead = lane.calendar.next_dedicated(now, job.project)
     if ahead is not None and not lane.queues.fits(job, now):
-        room, source = ahead.start - now, source_of(job, lane.profile)
-        would_fit = fitting(room, job.estimate)
+        room, source, estimate = ahead.start - now, source_of(job, lane.profile), job.estimate or None
+        would_fit = fitting(room, estimate)
         found.append(
-            DoesNotFit(ahead.id, ahead.start, ahead.end, job.limit, room, source, job.estimate, would_fit)
+            DoesNotFit(ahead.id, ahead.start, ahead.end, job.limit, room, source, estimate, would_fit)
         )
     return found
 

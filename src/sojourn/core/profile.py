@@ -85,7 +85,7 @@ class Profile:
 
     def from_estimate(self, job: Job) -> float | None:
         """D22: what the job's estimate would make its limit; None when its limit does not follow from it."""
-        if job.estimate is None or not self.awaits_estimate(job):
+        if not job.estimate or not self.awaits_estimate(job):
             return None
         return max(self.estimate_floor, self.estimate_factor * job.estimate)
 

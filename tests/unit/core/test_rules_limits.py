@@ -44,7 +44,7 @@ def explained(world: World, name: str) -> ex.Explanation:
 @pytest.mark.parametrize(
     ("estimate", "expected", "came_from"),
     [
-        (0.0, 60.0, LimitSource.ESTIMATE),
+        (1e-9, 60.0, LimitSource.ESTIMATE),
         (0.3, 60.0, LimitSource.ESTIMATE),
         (20.0, 60.0, LimitSource.ESTIMATE),
         (21.0, 63.0, LimitSource.ESTIMATE),
@@ -53,6 +53,7 @@ def explained(world: World, name: str) -> ex.Explanation:
         (1e300, 10_000.0, LimitSource.PROGRAM),
         (float("inf"), 10_000.0, LimitSource.PROGRAM),
         (None, 10_000.0, LimitSource.PROGRAM),  # nothing is known
+        (0.0, 10_000.0, LimitSource.PROGRAM),  # nor here: the device has no durations
     ],
 )
 def test_d22_the_limit_of_a_job_that_states_none_follows_from_its_estimate(
@@ -210,6 +211,7 @@ def test_d22_a_job_is_warned_of_windows_when_its_limit_is_known(world: World) ->
     ("room", "estimate", "most", "said"),
     [
         (100.0, None, 100, "; submitted with a max_execution_time of at most 100 s it would fit now"),
+        (100.0, 0.0, 100, "; submitted with a max_execution_time of at most 100 s it would fit now"),
         (
             99.9,
             99.0,
@@ -238,9 +240,9 @@ def test_d22_a_job_that_does_not_fit_is_told_what_would(
     world.submit("a1", limit=500.0, estimate=estimate)
     (reason,) = explained(world, "a1").reasons
     assert isinstance(reason, ex.DoesNotFit)
-    assert (reason.source, reason.estimate) == (LimitSource.STATED, estimate)
+    assert (reason.source, reason.estimate) == (LimitSource.STATED, estimate or None)
     assert reason.room == pytest.approx(room)
-    assert reason.would_fit == fitting(reason.room, estimate) == most
+    assert reason.would_fit == fitting(reason.room, estimate or None) == most
     assert reason.sentence(str).endswith(f"UTC{said}")
     if most is not None:
         world.submit("a2", limit=float(most), estimate=estimate)
