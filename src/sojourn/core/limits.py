@@ -44,7 +44,7 @@ def named(limit: float, source: LimitSource | None, estimate: float | None) -> s
             why = f" (the default of its program, {_UNSTATED})"
         case LimitSource.ESTIMATE:
             why = f" (from its estimate of {seconds(estimate or 0.0)}, {_UNSTATED})"
-        case None:
+        case _:
             why = ""
     return f"limit of {seconds(limit)}{why}"
 
