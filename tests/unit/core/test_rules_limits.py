@@ -99,6 +99,12 @@ def test_d22_estimates_make_no_limits_unless_the_profile_says_so() -> None:
     assert world.jobs["a1"].estimate == 0.3
 
 
+def test_d22_a_factor_of_one_is_the_least_that_is_not_off() -> None:
+    world = World(estimate_factor=1.0, estimate_floor=60.0)
+    world.submit("a1", estimate=70.0)
+    assert limit(world, "a1") == 70.0
+
+
 def test_d22_a_system_job_keeps_its_limit(world: World) -> None:
     world.submit("cal", "system", kind=JobKind.SYSTEM, program="calibrate")
     assert limit(world, "cal") == 10_000.0
@@ -205,6 +211,24 @@ def test_d22_a_job_is_warned_of_windows_when_its_limit_is_known(world: World) ->
     world.submit("off", prepared=False)
     world.cancel("off")
     assert world.lane.job_warnings("off") == ()
+
+
+def test_d22_a_waiting_job_is_told_the_estimate_that_its_limit_comes_from(world: World) -> None:
+    world.book("R", "bob", 50.0, HOUR)
+    world.submit("a1", estimate=0.3)
+    (reason,) = explained(world, "a1").reasons
+    assert reason.sentence(str) == (
+        "with its limit of 60 s (from its estimate of 0.3 s, as it states no max_execution_time) it does not "
+        "fit into the 50 s before reservation R, from 1970-01-12 13:47:30 UTC to 1970-01-12 14:47:30 UTC; its "
+        "estimate is 0.3 s: submitted with a max_execution_time of at most 50 s it would fit now"
+    )
+
+
+def test_r46_a_job_that_fits_before_a_window_is_not_told_of_it(world: World) -> None:
+    world.submit("x", "xav", limit=10.0)
+    world.book("R", "bob", 100.0, HOUR)
+    world.submit("a1", limit=100.0)
+    assert [type(reason) for reason in explained(world, "a1").reasons] == [ex.Running]
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,7 @@ def test_r44_work_that_may_outlast_its_own_window_is_warned(world: World) -> Non
     world.sleep(HOUR)
     world.book("S", "ann", 0, HOUR, after_window=AfterWindow.REQUEUE)
     (said,) = warned(world, "job", HOUR + 1)
+    assert said.startswith("This job may take 3601 s, but your reservation S ends at ")
     assert said.endswith("jobs of a session that have not started by then wait in the queue.")
     world.do(ev.ReservationCancelled("S"))
     assert warned(world, "job", HOUR + 1) == []
@@ -246,7 +247,8 @@ def test_r44_work_that_does_not_fit_before_somebodys_window_is_warned(world: Wor
     ]
     assert warned(world, "session", 60.0) == []
     assert warned(world, "session", 61.0) == [f"{window}a session of 61 s does not fit before it."]
-    assert warned(world, "job", 61.0, "bob") == []  # his own
+    for what in ("job", "session"):
+        assert warned(world, what, 61.0, "bob") == []  # his own
     assert "a session of 28800 s" in warned(world, "session", None)[0]  # one that does not say
 
 
