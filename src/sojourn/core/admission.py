@@ -9,7 +9,7 @@ from sojourn.core.calendar import Calendar
 from sojourn.core.effects import Rejected
 from sojourn.core.events import JobAccepted
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.limits import limit_of, remedy
+from sojourn.core.limits import left_before, limit_of, remedy, source_of
 from sojourn.core.model import Halt, HaltMode, Job, JobKind, Session
 from sojourn.core.profile import SESSION_PROGRAMS, Profile
 from sojourn.core.words import at_time, seconds
@@ -110,8 +110,8 @@ def job_windows(job: Job, profile: Profile, calendar: Calendar, now: float) -> I
         room = ahead.start - now
         yield (
             f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
-            f"the job with its {limit_of(job, profile)} does not fit into the {seconds(room)} before it"
-            f"{remedy(room, job.estimate or None)}."
+            f"the job with its {limit_of(job, profile)} does not fit into the {left_before(room)} before "
+            f"it{remedy(room, job.estimate or None, source_of(job, profile))}."
         )
 
 

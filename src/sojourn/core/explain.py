@@ -12,7 +12,7 @@ from math import inf
 
 from sojourn.core.calendar import WindowMode
 from sojourn.core.lane import Lane
-from sojourn.core.limits import LimitSource, fitting, named, remedy, source_of
+from sojourn.core.limits import LimitSource, fitting, left_before, named, remedy, source_of
 from sojourn.core.model import HaltMode, Job, JobKind, JobState, Session
 from sojourn.core.queues import Place
 from sojourn.core.words import at_time, seconds
@@ -111,8 +111,8 @@ class DoesNotFit:
     def sentence(self, _: Name) -> str:
         return (
             f"with its {named(self.limit, self.source, self.estimate)} it does not fit into the "
-            f"{seconds(self.room)} before reservation {self.reservation}, from {at_time(self.start)} to "
-            f"{at_time(self.end)}{remedy(self.room, self.estimate)}"
+            f"{left_before(self.room)} before reservation {self.reservation}, from {at_time(self.start)} to "
+            f"{at_time(self.end)}{remedy(self.room, self.estimate, self.source)}"
         )
 
 

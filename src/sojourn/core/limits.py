@@ -43,7 +43,7 @@ def named(limit: float, source: LimitSource | None, estimate: float | None) -> s
         case LimitSource.PROGRAM:
             why = f" (the default of its program, {_UNSTATED})"
         case LimitSource.ESTIMATE:
-            why = f" (from its estimate of {seconds(estimate or 0.0)}, {_UNSTATED})"
+            why = f" (from its estimate of {_about(estimate or 0.0)}, {_UNSTATED})"
         case _:
             why = ""
     return f"limit of {seconds(limit)}{why}"
@@ -61,20 +61,33 @@ def fitting(room: float, estimate: float | None) -> int | None:
     return most if most >= 1 and (estimate is None or estimate <= most) else None
 
 
-def remedy(room: float, estimate: float | None) -> str:
+def remedy(room: float, estimate: float | None, source: LimitSource | None) -> str:
     """The end of a sentence about a job that does not fit into `room` seconds: what would."""
     most = fitting(room, estimate)
     if most is not None:
-        known = f"its estimate is {seconds(estimate)}: " if estimate is not None else ""
+        known = ""
+        if estimate is not None and source is not LimitSource.ESTIMATE:  # else it was named with the limit
+            known = f"its estimate is {_about(estimate)}: "
         return f"; {known}submitted with a max_execution_time of at most {most} s it would fit now"
     if estimate is not None and estimate > room:
-        return f", and its estimate of {seconds(estimate)} does not either"
+        return f", and its estimate of {_about(estimate)} does not either"
     return ""
 
 
 def overrun(job: Job, profile: Profile, at: float) -> str:
     """R52: why the job was stopped at `at`, and, of one that stated no limit, how to get a longer one."""
     why = f"The job ran longer than its {limit_of(job, profile)} and was stopped at {at_time(at)}."
-    if job.own_limit is not None or job.limit >= profile.job_cap:
+    longest = profile.job_cap if job.own_limit is None else min(job.own_limit, profile.job_cap)
+    if job.limit >= longest:
         return why
-    return f"{why} State what it needs as max_execution_time, at most {seconds(profile.job_cap)}."
+    return f"{why} State what it needs as max_execution_time, at most {seconds(longest)}."
+
+
+def left_before(room: float) -> str:
+    """The time that is left, to a tenth of a second."""
+    return seconds(round(room, 1))
+
+
+def _about(estimate: float) -> str:
+    """An estimate as people read it: to a millisecond."""
+    return seconds(max(0.001, round(estimate, 3)))

@@ -203,8 +203,7 @@ def test_d22_a_job_is_warned_of_windows_when_its_limit_is_known(world: World) ->
     assert world.lane.job_warnings("long") == (
         "Reservation R has the device from 1970-01-12 13:48:20 UTC to 1970-01-12 14:48:20 UTC; the job with "
         "its limit of 120 s (from its estimate of 40 s, as it states no max_execution_time) does not fit "
-        "into the 100 s before it; its estimate is 40 s: submitted with a max_execution_time of at most "
-        "100 s it would fit now.",
+        "into the 100 s before it; submitted with a max_execution_time of at most 100 s it would fit now.",
     )
     world.submit("stated", limit=500.0, prepared=False)
     assert "does not fit into the 100 s" in world.lane.job_warnings("stated")[0]
@@ -219,9 +218,22 @@ def test_d22_a_waiting_job_is_told_the_estimate_that_its_limit_comes_from(world:
     (reason,) = explained(world, "a1").reasons
     assert reason.sentence(str) == (
         "with its limit of 60 s (from its estimate of 0.3 s, as it states no max_execution_time) it does not "
-        "fit into the 50 s before reservation R, from 1970-01-12 13:47:30 UTC to 1970-01-12 14:47:30 UTC; its "
-        "estimate is 0.3 s: submitted with a max_execution_time of at most 50 s it would fit now"
+        "fit into the 50 s before reservation R, from 1970-01-12 13:47:30 UTC to 1970-01-12 14:47:30 UTC; "
+        "submitted with a max_execution_time of at most 50 s it would fit now"
     )
+
+
+@pytest.mark.parametrize(
+    ("estimate", "shown"), [(1e-9, "0.001"), (0.00255, "0.003"), (0.12345, "0.123"), (7.0, "7")]
+)
+def test_d22_numbers_are_told_as_people_read_them(estimate: float, shown: str) -> None:
+    """The estimate to a millisecond and never as nothing, the time that is left to a tenth of a second."""
+    world = World()
+    world.book("R", "bob", 55.5224, HOUR)
+    world.submit("a1", estimate=estimate)
+    said = explained(world, "a1").reasons[0].sentence(str)
+    assert f"its estimate is {shown} s: " in said
+    assert "into the 55.5 s before" in said
 
 
 def test_r46_a_job_that_fits_before_a_window_is_not_told_of_it(world: World) -> None:
