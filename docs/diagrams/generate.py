@@ -169,6 +169,8 @@ MEANING = {
     "program_limits": "a job that does not say may run (R19)",
     "job_limit": "a job of any other program may run",
     "job_cap": "no job runs longer than (R52, D14)",
+    "estimate_factor": "a job that does not say may run its estimate so often, if that is less (D22)",
+    "estimate_floor": "but no limit from an estimate is shorter than (D22)",
     "crash_reruns": "runs again after its worker died",
     "rerun_lost": "a job that ran when the service died is run again (R55)",
     "system_in_dedicated": "system jobs run while a dedicated session is active (R11)",
@@ -210,6 +212,8 @@ def worded(name: str, value: Any) -> str:
         return ", ".join(sorted(value)) or "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{program} {_time(limit)}" for program, limit in value.items())
+    if name == "estimate_factor":
+        return f"{value:g} times" if value else "off"
     return _time(value) if isinstance(value, float) else str(value)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.proofs.town import Town
+from tests.proofs.town import ESTIMATED, LATER, Town
 
 D = st.integers(0, 1)
 N = st.integers(0, 7)
@@ -18,7 +18,7 @@ YES = st.booleans()
 class TownMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.town = Town()
+        self.town = Town((ESTIMATED, LATER))
 
     @rule(d=D, who=WHO, limit=LIMIT, prepared=YES)
     def submit(self, d: int, who: int, limit: int, prepared: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 
 from sojourn.core import JobKind, Lane, Mode, Profile
 from sojourn.core import events as ev
@@ -48,6 +49,9 @@ LATER = Profile(
     fair_share_window=60.0,
     reservation_minimum=3.0,
 )
+
+ESTIMATED = replace(SMALL, name="small, by estimate", estimate_factor=2.0, estimate_floor=3.0)
+"""The limits of jobs that state none follow from their estimates (D22)."""
 
 PEOPLE = (("ann", "p"), ("bob", "p"), ("cid", "q"), ("dot", "r"), ("eve", "z"))
 PROJECTS = ("p", "q", "r", "z")
@@ -185,14 +189,19 @@ class Town:
         name = self._name("j")
         program = ("sampler", "estimator")[limit % 2]
         own = None if limit == 0 else float(limit)
-        self.do(device, ev.JobAccepted(name, self.count, user, project, program, session, own, kind))
+        stated = limit % 3 > 0  # else it is the project's, which bounds what follows from an estimate (D22)
+        self.do(device, ev.JobAccepted(name, self.count, user, project, program, session, own, kind, stated))
         if prepared and name in device.witness.jobs:
-            self.do(device, ev.JobPrepared(name))
+            self.do(device, ev.JobPrepared(name, self._estimate()))
+
+    def _estimate(self) -> float | None:
+        """What preparation finds; not always anything."""
+        return None if self.count % 7 == 6 else float(self.count % 7)
 
     def prepare(self, d: int, n: int) -> None:
         job = self._job(self.device(d), n, "accepted")
         if job is not None:
-            self.do(self.device(d), ev.JobPrepared(job.id))  # type: ignore[attr-defined]
+            self.do(self.device(d), ev.JobPrepared(job.id, self._estimate()))  # type: ignore[attr-defined]
 
     def unfit(self, d: int, n: int) -> None:
         job = self._job(self.device(d), n, "accepted", "queued")

@@ -7,7 +7,7 @@ only if it holds, with the same facts. Who is before whom is asked of the naive 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import inf
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +38,7 @@ def judge(witness: Witness, job_id: str, found: ex.Explanation | None) -> None:
     )
     expected = {type(reason): reason for reason in reasons(witness, job, line)}
     told = {type(reason): reason for reason in found.reasons}
+    assert found.starts_at == start_of(witness, job, expected.keys())
     assert len(told) == len(found.reasons), "each reason once"
     assert told.keys() == expected.keys(), f"{job_id}: told {told}, but the truth is {expected}"
     for kind, reason in expected.items():
@@ -122,7 +123,42 @@ def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
                 yield ex.Reserved(x.id, x.project, x.mode, x.end)
     ahead = [x for x in theirs if x.start > w.now]
     if ahead and w.now + job.limit > ahead[0].start:
-        yield ex.DoesNotFit(ahead[0].id, ahead[0].start, ahead[0].end, job.limit)
+        first, room = ahead[0], ahead[0].start - w.now
+        fits = [n for n in range(1, 100) if n <= room and n >= (job.estimate or 0)]  # no window is later
+        source = source_of(w, job)
+        most = max(fits, default=None)
+        estimate = job.estimate or None  # 0 is not known, either
+        yield ex.DoesNotFit(first.id, first.start, first.end, job.limit, room, source, estimate, most)
+
+
+def source_of(w: Witness, job: Any) -> str:
+    """Whose limit it has: the first of all that limit it to that."""
+    if job.stated and job.own_limit is not None:
+        return "stated"
+    least = min(w.profile.program_limits[job.program], w.profile.job_cap, job.own_limit or inf)
+    if job.limit < least:
+        return "estimate"
+    return "project" if job.own_limit is not None else "program"
+
+
+def start_of(w: Witness, job: Any, kept_by: Iterable[type]) -> float | None:
+    """The first moment at which no dedicated window of somebody else keeps it, if only such windows do, and
+    if it has not failed by then."""
+    if job.state != "queued" or not set(kept_by) <= {ex.Reserved, ex.DoesNotFit}:
+        return None
+    theirs = [x for x in w.windows.values() if x.mode == "dedicated" and x.project != job.project]
+    ends = [x.end for x in theirs if x.end > w.now]
+    at = min(
+        t
+        for t in (w.now, *ends)
+        if not any(x.start <= t < x.end or t < x.start < t + job.limit for x in theirs)
+    )
+    over = [job.cache_expires_at] if job.detached else []
+    if job.session_id is not None and not job.detached:
+        session = w.sessions[job.session_id]
+        own = w.windows.get(session.window or "")
+        over += [session.ends_at, own.end if own is not None else None]
+    return None if any(end is not None and at >= end for end in over) else at
 
 
 def of_the_device(w: Witness) -> Iterator[ex.Reason]:

@@ -49,8 +49,8 @@ NEVER_CHANGE = (
     "project",
     "program",
     "accepted_at",
-    "limit",
     "own_limit",
+    "stated",
     "session_id",
     "kind",
 )
@@ -261,6 +261,8 @@ class Witness:
         if known is None:
             assert change.before is None
             assert job.state == "accepted"
+            assert job.estimate is None
+            assert job.limit == self._limit(job), "R52"
             if job.session_id:
                 assert self.sessions[job.session_id].accepting, "R35"
                 self._first.setdefault(job.session_id, job.id)
@@ -269,6 +271,12 @@ class Witness:
             assert known.state == change.before, "snapshots chain"
             for name in NEVER_CHANGE:
                 assert getattr(known, name) == getattr(job, name), name
+            prepared = isinstance(event, ev.JobPrepared) and event.job_id == job.id
+            if known.state == "accepted" and prepared and job.state == "queued":
+                assert job.estimate == event.estimate  # type: ignore[union-attr]
+                assert job.limit == self._limit(job), "D22"
+            else:
+                assert (job.limit, job.estimate) == (known.limit, known.estimate), "it has one limit for ever"
             if job.state != change.before:
                 assert job.state in JOB_STEPS[change.before or ""], f"{change.before} -> {job.state}"
             else:
@@ -285,6 +293,17 @@ class Witness:
             self._never_ran(job, change.at, event)
         if job.state in FINAL:
             self._session_unused(job, change.at)
+
+    def _limit(self, job: Any) -> float:
+        """R19, R52, D22: the least of all that limits it."""
+        profile, limits = self.profile, [self.profile.job_cap]
+        if job.own_limit is not None:
+            limits.append(job.own_limit)
+        else:
+            limits.append(profile.program_limits.get(job.program, profile.job_limit))
+        if profile.estimate_factor and job.estimate and not (job.own_limit and job.stated):
+            limits.append(max(profile.estimate_floor, profile.estimate_factor * job.estimate))
+        return float(min(limits))
 
     def _starts(self, job: Any, known: Any, at: float, now: float) -> None:
         assert at == now == job.started_at

@@ -60,6 +60,8 @@ def worded(field: str, value: object) -> str:
         return _NONE[field]
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if field == "estimate_factor":
+        return f"{value:g} times the estimate" if value else "off"
     if isinstance(value, float):
         return show.duration(value) or "-"
     if isinstance(value, list):

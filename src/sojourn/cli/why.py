@@ -30,3 +30,5 @@ def why(
         show.line(f"it does not wait: it is {found['state']}")
     for reason in found["reasons"]:
         show.line(f"- {reason['sentence']}")
+    if found["reasons"] and found["estimated_start"] is not None:
+        show.line(f"if nothing else happens it starts at {found['estimated_start']}")

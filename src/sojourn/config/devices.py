@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sojourn.config.values import DeviceName, Schedule, Seconds, Section
+from sojourn.config.values import DeviceName, Factor, Schedule, Seconds, Section
 
 
 class DeviceSettings(Section):
@@ -34,6 +34,10 @@ class DeviceSettings(Section):
     batch_ttl: Seconds | None = Field(default=None, ge=0, description="As in `[policy]`, for this device.")
     max_time: Seconds | None = Field(default=None, gt=0, description="As in `[policy]`, for this device.")
     unused_expiry: Seconds | None = Field(
+        default=None, gt=0, description="As in `[policy]`, for this device."
+    )
+    estimate_factor: Factor | None = Field(default=None, description="As in `[policy]`, for this device.")
+    estimate_floor: Seconds | None = Field(
         default=None, gt=0, description="As in `[policy]`, for this device."
     )
     reservation_minimum: Seconds | None = Field(

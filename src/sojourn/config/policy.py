@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sojourn.config.profiles import ALLOWANCE, MAX_TIME, SHORTEST, TTL, UNUSED
-from sojourn.config.values import Seconds, Section
+from sojourn.config.profiles import ALLOWANCE, FACTOR, FLOOR, MAX_TIME, SHORTEST, TTL, UNUSED
+from sojourn.config.values import Factor, Seconds, Section
 
 
 class PolicySettings(Section):
@@ -22,6 +22,8 @@ class PolicySettings(Section):
     batch_ttl: Seconds | None = Field(default=None, ge=0, description=TTL.format(mode="batch"))
     max_time: Seconds | None = Field(default=None, gt=0, description=MAX_TIME)
     unused_expiry: Seconds | None = Field(default=None, gt=0, description=UNUSED)
+    estimate_factor: Factor | None = Field(default=None, description=FACTOR)
+    estimate_floor: Seconds | None = Field(default=None, gt=0, description=FLOOR)
     reservation_minimum: Seconds | None = Field(default=None, gt=0, description=SHORTEST)
     reservation_allowance: Seconds | None = Field(default=None, gt=0, description=ALLOWANCE)
     poll_hold: Seconds = Field(

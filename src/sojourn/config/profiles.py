@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from sojourn.config.values import Modes, Program, Seconds, Section, TimeOrRoot, Whole
+from sojourn.config.values import Factor, Modes, Program, Seconds, Section, TimeOrRoot, Whole
 
 BUILT_IN_PROFILES = ("seed", "ibm2026")
 """Named here because a leaf cannot ask the core; a test compares."""
@@ -26,6 +26,8 @@ PROFILE_NUMBERS = (
     "batch_ttl",
     "max_time",
     "unused_expiry",
+    "estimate_factor",
+    "estimate_floor",
     "reservation_minimum",
     "reservation_allowance",
 )
@@ -34,6 +36,11 @@ PROFILE_NUMBERS = (
 TTL = "How long the device is held for a {mode} session after one of its jobs ended, in seconds (R21-R25)."
 MAX_TIME = "Longest session, in seconds of wall clock from its first job on (R16-R20)."
 UNUSED = "A session that never ran a job is ended after this many seconds (R26)."
+FACTOR = (
+    "A job that states no `max_execution_time` may run so many times its estimate, where that is less than "
+    "its program's limit (D22); 0 is off, else at least 1."
+)
+FLOOR = "No limit that follows from an estimate is shorter, in seconds (D22)."
 SHORTEST = "The shortest reservation, in seconds (R47)."
 ALLOWANCE = "Seconds that a project may have booked ahead on a device (R47)."
 
@@ -77,6 +84,8 @@ class ProfileSettings(Section):
     job_cap: Seconds | None = Field(
         default=None, gt=0, description="The longest that any job may run, in seconds (R52, D14)."
     )
+    estimate_factor: Factor | None = Field(default=None, description=FACTOR)
+    estimate_floor: Seconds | None = Field(default=None, gt=0, description=FLOOR)
     crash_reruns: Whole | None = Field(
         default=None, ge=0, le=100, description="How often a job is run again after its worker died."
     )

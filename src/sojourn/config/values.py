@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 DAY = 86_400.0
 TEN_YEARS = 3660 * DAY
@@ -44,6 +44,12 @@ def _time_or_root(value: object) -> float | Literal["root"]:
     return number
 
 
+def _factor(value: float) -> float:
+    if value and value < 1:
+        raise ValueError("it must be 0, which is off, or at least 1: no job ends before its estimate is over")
+    return value
+
+
 def _list_of(what: str) -> Callable[[object], object]:
     def check(value: object) -> object:
         # pydantic would say "a valid tuple", and nobody writes those
@@ -73,6 +79,7 @@ def _cron(value: object) -> object:
 Number = Annotated[float, BeforeValidator(_not_a_boolean), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_not_a_boolean)]
 Seconds = Annotated[Number, Field(le=TEN_YEARS)]
+Factor = Annotated[Number, Field(ge=0, le=1e6), AfterValidator(_factor)]
 Days = Annotated[Number, Field(le=TEN_YEARS / DAY)]
 Weight = Annotated[float, BeforeValidator(_not_a_boolean), Field(ge=0, le=1e9, allow_inf_nan=False)]
 Schedule = Annotated[str, BeforeValidator(_cron)]

@@ -9,7 +9,8 @@ from sojourn.core.calendar import Calendar
 from sojourn.core.effects import Rejected
 from sojourn.core.events import JobAccepted
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.model import Halt, HaltMode, JobKind, Session
+from sojourn.core.limits import left_before, limit_of, remedy, source_of
+from sojourn.core.model import Halt, HaltMode, Job, JobKind, Session
 from sojourn.core.profile import SESSION_PROGRAMS, Profile
 from sojourn.core.words import at_time, seconds
 
@@ -90,20 +91,31 @@ def session(max_time: float | None, profile: Profile, device: str, halt: Halt | 
     return None
 
 
-def warnings(
-    what: str,
-    length: float,
-    project: str,
-    calendar: Calendar,
-    fair: FairShareQueue,
-    now: float,
-    *,
-    queued: bool,
-) -> Iterator[str]:
-    """R44, R50: what the user should know about `length` seconds of work, said at once.
+def session_windows(length: float, project: str, calendar: Calendar, now: float) -> Iterator[str]:
+    """R44: what the owner of a session of `length` seconds should know of reservations."""
+    yield from _open_window("session", length, project, calendar, now)
+    ahead = calendar.next_dedicated(now, project)
+    if ahead is not None and now + length > ahead.start:
+        yield (
+            f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
+            f"a session of {seconds(length)} does not fit before it."
+        )
 
-    `queued`: it has to wait its turn, as its session is not active (D20).
-    """
+
+def job_windows(job: Job, profile: Profile, calendar: Calendar, now: float) -> Iterator[str]:
+    """R44: what the owner of a job should know of reservations, with what would fit before them."""
+    yield from _open_window("job", job.limit, job.project, calendar, now)
+    ahead = calendar.next_dedicated(now, job.project)
+    if ahead is not None and now + job.limit > ahead.start:
+        room = ahead.start - now
+        yield (
+            f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
+            f"the job with its {limit_of(job, profile)} does not fit into the {left_before(room)} before "
+            f"it{remedy(room, job.estimate or None, source_of(job, profile))}."
+        )
+
+
+def _open_window(what: str, length: float, project: str, calendar: Calendar, now: float) -> Iterator[str]:
     window = calendar.open_at(now)
     if window is not None and window.project == project and now + length > window.end:
         yield (
@@ -113,15 +125,13 @@ def warnings(
         )
     elif window is not None and window.project != project and window.mode == "dedicated":
         yield f"Reservation {window.id} has the device until {at_time(window.end)}."
-    ahead = calendar.next_dedicated(now, project)
-    if ahead is not None and now + length > ahead.start:
-        yield (
-            f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
-            f"a {what} of {seconds(length)} does not fit before it."
-        )
-    if queued and fair.blocked(project):
-        if allocation := fair.shares.project(project).allocation:
-            spent, once = "used up its allocation of " + seconds(allocation), "usage has left the window, or "
+
+
+def allocation(what: str, project: str, fair: FairShareQueue) -> Iterator[str]:
+    """R50: what the owner of work that has to wait its turn should know of the project's allocation."""
+    if fair.blocked(project):
+        if granted := fair.shares.project(project).allocation:
+            spent, once = "used up its allocation of " + seconds(granted), "usage has left the window, or "
         else:
             spent, once = "an allocation of 0 s", ""
         yield (

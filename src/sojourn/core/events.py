@@ -12,7 +12,8 @@ from sojourn.core.shares import Shares
 
 @dataclass(frozen=True, slots=True)
 class JobAccepted:
-    """A job came in. `own_limit` is its max_execution_time in seconds, if it has one."""
+    """A job came in. `own_limit` is its max_execution_time in seconds, if it has one; where it is not
+    `stated`, the longest run that its project allows."""
 
     job_id: str
     seq: int
@@ -22,13 +23,16 @@ class JobAccepted:
     session_id: str | None = None
     own_limit: float | None = None
     kind: JobKind = JobKind.USER
+    stated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class JobPrepared:
-    """Preparation succeeded: the job may queue (R51)."""
+    """Preparation succeeded: the job may queue (R51). `estimate` is how many device seconds it will take;
+    None or 0 for a device that does not know how long its gates take."""
 
     job_id: str
+    estimate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from math import inf
 
 from sojourn.core.calendar import WindowMode
 from sojourn.core.lane import Lane
+from sojourn.core.limits import LimitSource, fitting, left_before, named, remedy, source_of
 from sojourn.core.model import HaltMode, Job, JobKind, JobState, Session
 from sojourn.core.queues import Place
 from sojourn.core.words import at_time, seconds
@@ -92,17 +93,26 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class DoesNotFit:
-    """R46: it could run into somebody's dedicated window."""
+    """R46: it could run into somebody's dedicated window, which begins in `room` seconds.
+
+    `limit` comes from `source`, see there; `would_fit` is the longest max_execution_time that fits, None for
+    a job that needs more.
+    """
 
     reservation: str
     start: float
     end: float
     limit: float
+    room: float
+    source: LimitSource | None
+    estimate: float | None
+    would_fit: int | None
 
     def sentence(self, _: Name) -> str:
         return (
-            f"with its limit of {seconds(self.limit)} it does not fit before reservation "
-            f"{self.reservation}, from {at_time(self.start)} to {at_time(self.end)}"
+            f"with its {named(self.limit, self.source, self.estimate)} it does not fit into the "
+            f"{left_before(self.room)} before reservation {self.reservation}, from {at_time(self.start)} to "
+            f"{at_time(self.end)}{remedy(self.room, self.estimate, self.source)}"
         )
 
 
@@ -218,16 +228,24 @@ Reason = (
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`position` jobs are before it (the running one counts); `depth` wait on the device in all."""
+    """`position` jobs are before it (the running one counts); `depth` wait on the device in all.
+
+    `starts_at` is when it starts if nothing else happens, where only reservations keep it.
+    """
 
     job_id: str
     position: int | None
     depth: int
     reasons: tuple[Reason, ...]
+    starts_at: float | None = None
 
 
-def explain(lane: Lane, job_id: str) -> Explanation | None:
-    """Why the job waits on this lane, as of the lane's last event; None unless it is accepted or queued."""
+def explain(lane: Lane, job_id: str, now: float = 0.0) -> Explanation | None:
+    """Why the job waits on this lane, as of the lane's last event; None unless it is accepted or queued.
+
+    What is left before a reservation is counted from `now`, if that is later than the last event.
+    """
+    now = max(now, lane.now)
     job = lane.book.jobs.get(job_id)
     if job is None or job.state is JobState.RUNNING:
         return None
@@ -239,8 +257,10 @@ def explain(lane: Lane, job_id: str) -> Explanation | None:
         before.append((turn[0], lane.book.jobs[turn[1]]))
     place = turn[0]
     of_queue = _of_queue(lane, job, place, before)
-    reasons = (*_of_device(lane), *_of_time(lane, job, place), *_of_run(lane), *of_queue)
-    return Explanation(job_id, len(before) + (lane.running is not None), lane.depth, reasons)
+    reasons = (*_of_device(lane), *_of_time(lane, job, place, now), *_of_run(lane), *of_queue)
+    only_windows = all(isinstance(reason, Reserved | DoesNotFit) for reason in reasons)
+    starts_at = _starts_at(lane, job, now) if only_windows else None
+    return Explanation(job_id, len(before) + (lane.running is not None), lane.depth, reasons, starts_at)
 
 
 def _of_device(lane: Lane) -> list[Reason]:
@@ -252,7 +272,7 @@ def _of_device(lane: Lane) -> list[Reason]:
     return found
 
 
-def _of_time(lane: Lane, job: Job, place: Place) -> list[Reason]:
+def _of_time(lane: Lane, job: Job, place: Place, now: float) -> list[Reason]:
     """Windows and allocations: what keeps the job from starting even when it is its turn."""
     found: list[Reason] = []
     if place is Place.SPENT:
@@ -260,13 +280,39 @@ def _of_time(lane: Lane, job: Job, place: Place) -> list[Reason]:
         found.append(AllocationUsed(job.project, lane.fair.used(job.project), allocation or 0.0))
     if job.kind is JobKind.SYSTEM:  # goes first, whoever has booked (R9)
         return found
-    window = lane.calendar.open_at(lane.now)
+    window = lane.calendar.open_at(now)
     if window is not None and window.project != job.project and window.mode is WindowMode.DEDICATED:
         found.append(Reserved(window.id, window.project, window.mode, window.end))
-    ahead = lane.calendar.next_dedicated(lane.now, job.project)
-    if ahead is not None and not lane.queues.fits(job, lane.now):
-        found.append(DoesNotFit(ahead.id, ahead.start, ahead.end, job.limit))
+    ahead = lane.calendar.next_dedicated(now, job.project)
+    if ahead is not None and not lane.queues.fits(job, now):
+        room, source, estimate = ahead.start - now, source_of(job, lane.profile), job.estimate or None
+        would_fit = fitting(room, estimate)
+        found.append(
+            DoesNotFit(ahead.id, ahead.start, ahead.end, job.limit, room, source, estimate, would_fit)
+        )
     return found
+
+
+def _starts_at(lane: Lane, job: Job, now: float) -> float | None:
+    """From when on somebody else's dedicated windows leave the job the time that it may run; None when it has
+    failed by then."""
+    at = now
+    for window in lane.calendar:
+        if window.mode is WindowMode.DEDICATED and window.project != job.project:
+            if window.start >= at + job.limit:
+                break
+            at = max(at, window.end)
+    return at if at < _waits_until(lane, job) else None
+
+
+def _waits_until(lane: Lane, job: Job) -> float:
+    """When it fails if it has not started: with its session (R33) or that one's window (R44), or with its
+    cached data (R34)."""
+    if job.detached or job.session_id is None:
+        return job.cache_expires_at or inf
+    session = lane.book.sessions[job.session_id]
+    window = lane.calendar.get(session.window or "")
+    return min(session.ends_at or inf, inf if window is None else window.end)
 
 
 def _of_run(lane: Lane) -> list[Reason]:

@@ -16,6 +16,7 @@ from sojourn.core.book import Book, Due
 from sojourn.core.calendar import Calendar, Reservation, WindowMode
 from sojourn.core.effects import ChargeKind, DeviceChanged, Effect, Rejected, Start, Stop
 from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.limits import overrun
 from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, SessionState
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Place, Queues
@@ -155,16 +156,26 @@ class Lane:
     def next_in_line(self) -> str | None:
         return self._next(self.now)
 
-    def warnings(
-        self, what: str, length: float | None, project: str, session_id: str | None = None
-    ) -> tuple[str, ...]:
-        """What to tell the owner of a new session, or of a new job perhaps of a session, of `length` seconds
-        (R44, R50)."""
-        longest = self.profile.max_time if length is None else length
-        queued = session_id is None or session_id != self.active
-        return tuple(
-            admission.warnings(what, longest, project, self.calendar, self.fair, self.now, queued=queued)
+    def session_warnings(self, max_time: float | None, project: str) -> tuple[str, ...]:
+        """What to tell the owner of a new session that may last `max_time` seconds (R44, R50)."""
+        longest = self.profile.max_time if max_time is None else max_time
+        return (
+            *admission.session_windows(longest, project, self.calendar, self.now),
+            *admission.allocation("session", project, self.fair),
         )
+
+    def job_warnings(self, job_id: str) -> tuple[str, ...]:
+        """What to tell the owner of a job that was just accepted or prepared (R44, R50). Windows are told
+        when its limit is known: one that awaits its estimate is asked about again when it is prepared."""
+        job = self.book.jobs.get(job_id)
+        if job is None:
+            return ()
+        told: list[str] = []
+        if job.state is not JobState.ACCEPTED or not self.profile.awaits_estimate(job):
+            told += admission.job_windows(job, self.profile, self.calendar, self.now)
+        if job.session_id is None or job.session_id != self.active:  # else it need not wait its turn (D20)
+            told += admission.allocation("job", job.project, self.fair)
+        return tuple(told)
 
     @property
     def active(self) -> str | None:
@@ -195,6 +206,7 @@ class Lane:
             accepted_at=now,
             limit=self.profile.run_limit(event.program, event.own_limit),
             own_limit=event.own_limit,
+            stated=event.stated,
             session_id=event.session_id,
             kind=event.kind,
         )
@@ -208,6 +220,9 @@ class Lane:
         if job is None or job.state is not JobState.ACCEPTED:
             return  # cancelled meanwhile, or told twice
         job.queued_at = now
+        job.estimate = event.estimate
+        if (limit := self.profile.from_estimate(job)) is not None:
+            job.limit = min(job.limit, limit)
         self.book.move_job(job, JobState.QUEUED, now, "prepared")
         self.queues.add(job)
 
@@ -360,8 +375,7 @@ class Lane:
 
     def _ran_too_long(self, job: Job, at: float) -> None:
         """R52."""
-        why = f"The job ran longer than its limit of {seconds(job.limit)} and was stopped at {at_time(at)}."
-        self._end(job, JobState.CANCELLED, at, "limit", why, codes.RAN_TOO_LONG)
+        self._end(job, JobState.CANCELLED, at, "limit", overrun(job, self.profile, at), codes.RAN_TOO_LONG)
         self.book.effects.append(Stop(job.id, job.attempt))
 
     def _settle(self, now: float) -> None:

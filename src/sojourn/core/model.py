@@ -82,8 +82,9 @@ class Job:
     """One job of one device.
 
     `seq` orders jobs by acceptance across the whole service. `own_limit` is the `max_execution_time` that
-    the user asked for; `limit` the one that holds. `detached` marks a job that outlived its session as a
-    plain job (R34); its session's cached data holds until `cache_expires_at`.
+    the user asked for, or, where it is not `stated`, the longest run that the project allows; `limit` is the
+    one that holds. `estimate` is the device seconds that preparation expects. `detached` marks a job that
+    outlived its session as a plain job (R34); its session's cached data holds until `cache_expires_at`.
     """
 
     id: str
@@ -94,6 +95,8 @@ class Job:
     accepted_at: float
     limit: float
     own_limit: float | None = None
+    stated: bool = True
+    estimate: float | None = None
     session_id: str | None = None
     kind: JobKind = JobKind.USER
     state: JobState = JobState.ACCEPTED

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from sojourn.core.model import JobState, Mode
+from sojourn.core.model import Job, JobState, Mode
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -33,9 +33,10 @@ class Profile:
     the open plan may have sessions.
 
     Jobs. `program_limits`, `job_limit`: what a job may run when it does not say (R19); `job_cap`: the longest
-    that any job may run (R52). `crash_reruns`: how often a job is run again after its worker died.
-    `rerun_lost`: R55. `system_in_dedicated`: whether a system job may run while an interactive session is
-    active (R11).
+    that any job may run (R52). `estimate_factor`, `estimate_floor`: the limit of a job that states none is
+    `max(floor, factor x estimate)` where that is less; a factor of 0 is off (D22). `crash_reruns`: how often
+    a job is run again after its worker died. `rerun_lost`: R55. `system_in_dedicated`: whether a system job
+    may run while an interactive session is active (R11).
 
     Queue. `fair_share_window` and `half_life`: R48. `reservation_minimum`: the shortest booking;
     `reservation_allowance`: seconds that a project may have booked ahead, None for no limit (R47).
@@ -57,6 +58,8 @@ class Profile:
     )
     job_limit: float = 10_000.0
     job_cap: float = 3 * HOUR
+    estimate_factor: float = 0.0
+    estimate_floor: float = 300.0
     crash_reruns: int = 1
     rerun_lost: bool = True
     system_in_dedicated: bool = True
@@ -75,6 +78,16 @@ class Profile:
     def run_limit(self, program: str, own: float | None) -> float:
         """The limit that holds for a run (R52)."""
         return min(own if own is not None else self.limit_of(program), self.job_cap)
+
+    def awaits_estimate(self, job: Job) -> bool:
+        """D22: whether the job's limit follows from its estimate, once there is one."""
+        return self.estimate_factor > 0 and not (job.own_limit is not None and job.stated)
+
+    def from_estimate(self, job: Job) -> float | None:
+        """D22: what the job's estimate would make its limit; None when its limit does not follow from it."""
+        if not job.estimate or not self.awaits_estimate(job):
+            return None
+        return max(self.estimate_floor, self.estimate_factor * job.estimate)
 
     def session_time(self, program: str, own: float | None) -> float:
         """R19: how long a session lasts that did not say, whose root is this job."""

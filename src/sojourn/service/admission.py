@@ -81,20 +81,17 @@ class Admission:
         own_limit = self._hub.limits.own_limit(who, body, desk.lane.profile)
 
         def warn() -> None:
-            longest = desk.lane.profile.run_limit(body.program_id, own_limit)
-            meta.warnings = (
-                *meta.warnings,
-                *desk.lane.warnings("job", longest, who.project_id, body.session_id),
-            )
+            meta.warnings = (*meta.warnings, *desk.lane.job_warnings(job_id))
 
         try:
             await asyncio.wait({preparing}, timeout=self._hub.settings.policy.admission_hold)
-            prepared = preparing.done()
-            if prepared:
-                _note(meta, self._outcome(who.project_id, desk.device, preparing))
+            prepared: Prepared | None = None
+            if preparing.done():
+                prepared = self._outcome(who.project_id, desk.device, preparing)
+                _note(meta, prepared)
             if body.start_session:
                 self._hub.limits.session(who, job_id, desk.lane.profile)
-            events = self._events_of(who, body, job_id, own_limit, prepared=prepared)
+            events = self._events_of(who, body, job_id, own_limit, prepared)
             blobs = {params_hash: params}
             committed = desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
         except BaseException as error:
@@ -106,12 +103,17 @@ class Admission:
         await committed
         record = self._hub.records.job(job_id)
         assert record is not None, "a committed job is on record"
-        if not prepared:
+        if prepared is None:
             self._spawn(self._prepare_later(desk, record, preparing))
         return record
 
     def _events_of(
-        self, who: Principal, body: Body, job_id: str, own_limit: float | None, *, prepared: bool
+        self,
+        who: Principal,
+        body: Body,
+        job_id: str,
+        own_limit: float | None,
+        prepared: Prepared | None,
     ) -> list[ev.Event]:
         """What the lane hears of a submit; a session that the job starts has the job's id."""
         session_id = job_id if body.start_session else body.session_id
@@ -128,10 +130,11 @@ class Admission:
                 body.program_id,
                 session_id,
                 own_limit,
+                stated=body.cost is not None or own_limit is None,
             )
         )
-        if prepared:
-            events.append(ev.JobPrepared(job_id))
+        if prepared is not None:
+            events.append(ev.JobPrepared(job_id, prepared.estimated_seconds))
         return events
 
     def _outcome(self, project: str, device: str, preparing: asyncio.Future[Prepared]) -> Prepared:
@@ -190,7 +193,14 @@ class Admission:
                 ev.JobUnfit(job_id, f"{desk.device} cannot take jobs: {error}", codes.SYSTEM_FAILURE)
             )
         else:
-            await desk.feed(ev.JobPrepared(job_id), metas={job_id: meta})
+            awaited = desk.lane.profile.awaits_estimate(record.job)  # then its limit is known only now
+
+            def warn() -> None:
+                later = desk.lane.job_warnings(job_id) if awaited else ()
+                meta.warnings = tuple(dict.fromkeys((*meta.warnings, *later)))
+
+            ready = ev.JobPrepared(job_id, prepared.estimated_seconds)
+            await desk.feed(ready, metas={job_id: meta}, taken=warn)
 
     async def recover(self, desk: Dispatcher, stored: StoredJob) -> None:
         """An acknowledged job that had not been prepared when the service stopped (R55)."""
@@ -225,7 +235,6 @@ def _heard(preparing: asyncio.Future[Prepared]) -> None:
 
 
 def _note(meta: JobMeta, prepared: Prepared) -> None:
-    meta.estimated_seconds = prepared.estimated_seconds
     meta.num_circuits = prepared.num_circuits
     meta.num_qubits = prepared.num_qubits
     meta.executions = prepared.executions

@@ -107,7 +107,7 @@ class Hub:
             cost=meta.cost,
             limit=job.limit,
             log_level=meta.log_level,
-            estimated_seconds=meta.estimated_seconds,
+            estimated_seconds=job.estimate,
             queued=job.queued_at,
             started=job.started_at,
             finished=job.ended_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import structlog
 
@@ -133,6 +133,13 @@ class Jobs:
         record = await self._named(who, job_id)
         return self._hub.job_view(record, self._hub.position(record))
 
+    async def waiting(self, who: Principal, job_id: str) -> JobView:
+        """As `job`, with why it waits, if it does."""
+        why = await self.why(who, job_id)
+        view = self._hub.job_view(await self._hub.job_record(who, job_id), why.position)
+        reasons = tuple(reason.sentence for reason in why.reasons)
+        return replace(view, waiting_reasons=reasons, estimated_start=why.estimated_start)
+
     async def poll(self, who: Principal, job_id: str) -> JobView:
         """As `job`, but answered only when there is news for this caller (held polls)."""
         record = await self._named(who, job_id)
@@ -210,12 +217,14 @@ class Jobs:
         desk = self._hub.dispatchers.get(record.device)
         if desk is None:  # its device is not configured any more, and nothing waits there
             return WhyView(job_id, record.device, state, None, 0)
-        found = explain(desk.lane, job_id)
+        found = explain(desk.lane, job_id, self._hub.clock.now())
         if found is None:
             return WhyView(job_id, record.device, state, self._hub.position(record), desk.lane.depth)
         name = self._hub.accounts.project_name
         reasons = [ReasonView(type(r).__name__, r.sentence(name), asdict(r)) for r in found.reasons]
-        return WhyView(job_id, record.device, state, found.position, found.depth, tuple(reasons))
+        return WhyView(
+            job_id, record.device, state, found.position, found.depth, tuple(reasons), found.starts_at
+        )
 
     async def story(self, who: Principal, job_id: str) -> list[StoryLine]:
         await self._named(who, job_id)

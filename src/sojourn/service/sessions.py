@@ -33,7 +33,7 @@ class Sessions:
         except Refusal:
             self._hub.limits.session_refused(session_id)
             raise
-        warnings = desk.lane.warnings("session", max_time, who.project_id)
+        warnings = desk.lane.session_warnings(max_time, who.project_id)
         await committed
         return replace(await self.session(who, session_id), warnings=warnings)
 

@@ -123,6 +123,8 @@ class JobView:
     position: int | None = None  # jobs before it on the device; None unless it waits
     caller: str | None = None
     warnings: tuple[str, ...] = ()
+    waiting_reasons: tuple[str, ...] = ()  # only where it was asked for, as is the next
+    estimated_start: float | None = None  # when it starts if nothing else happens, if that can be told
 
     @property
     def final(self) -> bool:
@@ -217,3 +219,4 @@ class WhyView:
     position: int | None
     depth: int
     reasons: tuple[ReasonView, ...] = ()
+    estimated_start: float | None = None  # if nothing else happens, where only reservations keep it

@@ -114,7 +114,8 @@ jobs = Table(
     Column("started_at", Float),
     Column("ended_at", Float),
     Column("run_limit", Float, nullable=False),
-    Column("own_limit", Float),
+    Column("own_limit", Float),  # the job's own if it has a `cost`, else its project's
+    Column("estimated_seconds", Float),
     Column("attempt", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),
     Column("detached", Boolean, nullable=False),
@@ -134,7 +135,6 @@ jobs = Table(
     Column("logs_hash", String(64)),
     Column("submit_digest", String(64), nullable=False),
     Column("idempotency_key", String(200)),
-    Column("estimated_seconds", Float),
     Column("num_circuits", Integer),
     Column("num_qubits", Integer),
     Column("executions", Integer),

@@ -29,7 +29,6 @@ LEARNT = (
     "warnings",
     "result_hash",
     "logs_hash",
-    "estimated_seconds",
     "num_circuits",
     "num_qubits",
     "executions",
@@ -52,7 +51,6 @@ class JobMeta:
     logs_hash: str | None = None
     submit_digest: str = ""
     idempotency_key: str | None = None
-    estimated_seconds: float | None = None
     num_circuits: int | None = None
     num_qubits: int | None = None
     executions: int | None = None
@@ -75,7 +73,6 @@ class JobMeta:
             "logs_hash": self.logs_hash,
             "submit_digest": self.submit_digest,
             "idempotency_key": self.idempotency_key,
-            "estimated_seconds": self.estimated_seconds,
             "num_circuits": self.num_circuits,
             "num_qubits": self.num_qubits,
             "executions": self.executions,
@@ -230,7 +227,8 @@ def job_row(job: Job) -> dict[str, Any]:
         "started_at": job.started_at,
         "ended_at": job.ended_at,
         "run_limit": job.limit,
-        "own_limit": job.own_limit,
+        "own_limit": job.own_limit,  # whether it is `stated` the job's `cost` tells
+        "estimated_seconds": job.estimate,
         "attempt": job.attempt,
         "crashes": job.crashes,
         "detached": job.detached,

@@ -189,6 +189,10 @@ class Checks:
         assert found == set(wanted.tags)
         if row["state"] == "completed":
             assert wanted.params["fate"] == "ok", f"{wanted} cannot have completed"
+            if self._world.profile == "hardware" and row["cost"] is None:
+                seconds = wanted.params["seconds"]
+                limit = max(200.0, 20.0 * seconds) if seconds else 10_000.0
+                assert row["run_limit"] == limit, "D22: it has the limit of its estimate"
             if not row["private"]:
                 assert blobs[row["result_hash"]] == result_of(wanted.n)
             if not self._world.faults.clock_steps:

@@ -93,7 +93,13 @@ def _service(
         Settings(
             server=ServerSettings(data=folder, journal=journal),
             policy=SHORT.model_copy(update={"profile": world.profile}),
-            profiles={"hardware": ProfileSettings(rerun_lost=False)},
+            profiles={
+                "hardware": ProfileSettings(
+                    rerun_lost=False,
+                    estimate_factor=20.0,
+                    estimate_floor=200.0,  # D22
+                )
+            },
             devices=tuple(DeviceSettings(name=name, driver="mock") for name in DEVICES),
         ),
         clock=SystemClock(world.wall),

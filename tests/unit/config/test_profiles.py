@@ -208,6 +208,14 @@ def test_profiles_come_from_variables_too(monkeypatch: pytest.MonkeyPatch) -> No
             ["profiles.lab.charge_holds = 'batch': a list of 'dedicated' and 'batch' is needed"],
         ),
         ("[profiles.lab]\njob_cap = 0", ["profiles.lab.job_cap = 0", "more than 0"]),
+        (
+            "[profiles.lab]\nestimate_factor = 0.5",
+            ["profiles.lab.estimate_factor = 0.5: it must be 0, which is off, or at least 1"],
+        ),
+        ("[profiles.lab]\nestimate_factor = -1", ["estimate_factor = -1: it must be at least 0"]),
+        ("[profiles.lab]\nestimate_factor = true", ["estimate_factor = True: a number is needed"]),
+        ("[policy]\nestimate_factor = nan", ["policy.estimate_factor = nan: a number is needed"]),
+        ("[policy]\nestimate_floor = 0", ["policy.estimate_floor = 0: it must be more than 0"]),
         ("[profiles.seed]\nmax_time = 1", ["profiles.seed", "built in"]),
         ("[profiles.Lab]\nmax_time = 1", ["profiles.Lab", "a-z"]),
         ("[profiles]\nlab = 3", ["profiles.lab = 3", "a table is needed"]),
@@ -240,6 +248,58 @@ def test_the_policy_command_shows_what_holds_per_device(tmp_path: Path) -> None:
     assert (by_name["a"]["name"], by_name["b"]["name"]) == ("lab", "seed")
     assert by_name["a"]["program_limits"] == {"sampler": 60.0, "estimator": 18000.0}
     assert by_name["b"]["charge_holds"] == ["batch", "dedicated"]
+
+
+def test_d22_limits_from_estimates_are_off_until_a_profile_the_policy_or_a_device_sets_a_factor(
+    tmp_path: Path,
+) -> None:
+    text = """
+[policy]
+profile = "lab"
+estimate_floor = 20
+
+[profiles.lab]
+estimate_factor = 5
+estimate_floor = 10
+
+[profiles.twice]
+estimate_factor = 2
+
+[[devices]]
+name = "as-policy"
+driver = "mock"
+
+[[devices]]
+name = "own"
+driver = "mock"
+estimate_factor = 1
+estimate_floor = 30
+
+[[devices]]
+name = "off"
+driver = "mock"
+estimate_factor = 0
+
+[[devices]]
+name = "other"
+driver = "mock"
+profile = "twice"
+
+[[devices]]
+name = "built-in"
+driver = "mock"
+profile = "ibm2026"
+"""
+    settings = load_text(tmp_path, text)
+    profiles = [profile_of(settings, device.name) for device in settings.devices]
+    found = [(profile.estimate_factor, profile.estimate_floor) for profile in profiles]
+    assert found == [(5, 20), (1, 30), (0, 20), (2, 300), (0, 300)]
+    assert all(profile.estimate_factor == 0 for profile in PROFILES.values())
+    command = [sys.executable, "-m", "sojourn", "policy", "--config", str(tmp_path / "sojourn.toml")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (row,) = (line for line in shown.splitlines() if line.startswith("estimate factor"))
+    times = "times the estimate"
+    assert " ".join(row.split()[2:]) == f"5 {times} 1 {times} off 2 {times} off"
 
 
 def test_a_devices_own_profile_takes_nothing_from_the_policys_numbers() -> None:

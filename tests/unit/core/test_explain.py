@@ -85,7 +85,7 @@ def test_somebody_elses_reservation_is_named_before_and_while_it_is_open() -> No
     window = ev.ReservationBooked("R", "bob", "bob", world.now + 1000, world.now + 2000)
     world.do(window)
     world.submit("a1", "ann", limit=5000.0)
-    assert "does not fit before reservation R" in why(world, "a1")[0]
+    assert "does not fit into the 1000 s before reservation R" in why(world, "a1")[0]
     world.sleep(1000)
     assert why(world, "a1")[0].startswith("reservation R of project BOB has the device until ")
     world.sleep(1000)
@@ -361,8 +361,9 @@ def test_r46_the_window_that_a_job_does_not_fit_before_is_never_its_own() -> Non
     world.book("S", "bob", 5000, 2000)
     world.submit("a1", "ann", limit=6000.0)
     assert [reason for reason in why(world, "a1") if "does not fit" in reason] == [
-        "with its limit of 6000 s it does not fit before reservation S, "
-        "from 1970-01-12 15:10:00 UTC to 1970-01-12 15:43:20 UTC"
+        "with its limit of 6000 s (its max_execution_time) it does not fit into the 5000 s before "
+        "reservation S, from 1970-01-12 15:10:00 UTC to 1970-01-12 15:43:20 UTC; submitted with a "
+        "max_execution_time of at most 5000 s it would fit now"
     ]
 
 

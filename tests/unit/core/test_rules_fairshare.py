@@ -218,7 +218,7 @@ def test_r50_a_project_whose_allocation_is_used_up_waits_and_is_told(world: Worl
     world.used(100.0, "ann")
     world.submit("a1", "ann")
     world.submit("b1", "bob")
-    (said,) = world.lane.warnings("job", 1.0, "ann")
+    (said,) = world.lane.job_warnings("a1")
     assert "allocation of 100 s" in said
     world.finish("x")
     assert world.running == "b1"
@@ -237,15 +237,15 @@ def test_d20_a_session_that_is_active_goes_on_when_the_allocation_is_used_up(wor
     world.run_for(5)
     world.submit("b1", "bob")
     assert world.lane.fair.blocked("ann")
-    assert world.lane.warnings("job", 1.0, "ann", "A") == ()
     world.submit("a2", "ann", "A")
+    assert world.lane.job_warnings("a2") == ()
     assert world.running == "a2"
     world.run_for(1)
     world.sleep(world.sessions["A"].ttl)
     assert world.running == "b1"
-    (said,) = world.lane.warnings("job", 1.0, "ann", "A")
-    assert "allocation of 5 s" in said
     world.submit("a3", "ann", "A")
+    (said,) = world.lane.job_warnings("a3")
+    assert "allocation of 5 s" in said
     world.finish("b1")
     assert world.running is None
 

@@ -126,18 +126,21 @@ def test_r44_a_drained_session_ends_with_its_window(world: World) -> None:
 def test_r44_what_does_not_fit_is_said_at_once(world: World) -> None:
     world.book("R", "ann", 0, HOUR)
     world.book("S", "bob", 2 * HOUR, HOUR)
-    (own,) = world.lane.warnings("job", 2 * HOUR, "ann")
+    world.submit("x", "ann", limit=60.0)
+    world.submit("a1", "ann", limit=2 * HOUR)
+    (own,) = world.lane.job_warnings("a1")
     assert "your reservation R ends" in own
     assert "fail" in own
-    ours, ahead = world.lane.warnings("session", None, "cid")
+    ours, ahead = world.lane.session_warnings(None, "cid")
     assert "Reservation R has the device until" in ours
     assert "does not fit before it" in ahead
-    assert world.lane.warnings("job", 60.0, "ann") == ()
+    assert world.lane.job_warnings("x") == ()
 
 
 def test_r44_a_warning_says_that_jobs_are_requeued(world: World) -> None:
     world.book("R", "ann", 0, HOUR, after_window=AfterWindow.REQUEUE)
-    (said,) = world.lane.warnings("job", 2 * HOUR, "ann")
+    world.submit("a1", "ann", limit=2 * HOUR)
+    (said,) = world.lane.job_warnings("a1")
     assert "wait in the queue" in said
 
 

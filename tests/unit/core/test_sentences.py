@@ -29,7 +29,12 @@ def ended(world: World, name: str) -> tuple[str | None, int | None]:
 
 
 def warned(world: World, what: str = "job", length: float | None = 60.0, project: str = "ann") -> list[str]:
-    return list(world.lane.warnings(what, length, project))
+    """What is said of a session, or of a job that was just accepted."""
+    if what == "session":
+        return list(world.lane.session_warnings(length, project))
+    name = f"j{len(world.jobs)}"
+    world.submit(name, project, limit=length, prepared=False)
+    return list(world.lane.job_warnings(name))
 
 
 def test_seconds_are_plain_numbers_also_when_they_are_many() -> None:
@@ -66,9 +71,38 @@ def test_r52_a_job_that_ran_too_long_is_told_its_limit_and_when(world: World) ->
     world.submit("a1", limit=60.0)
     world.sleep(60)
     assert ended(world, "a1") == (
-        "The job ran longer than its limit of 60 s and was stopped at 1970-01-12 13:47:40 UTC.",
+        "The job ran longer than its limit of 60 s (its max_execution_time) and was stopped at "
+        "1970-01-12 13:47:40 UTC.",
         codes.RAN_TOO_LONG,
     )
+
+
+def test_r52_a_job_that_stated_no_limit_is_told_where_it_came_from_and_how_to_state_one() -> None:
+    """Every way to a limit that nobody has stated; at the cap there is no longer one to state."""
+    unstated = "as it states no max_execution_time) and was stopped at 1970-01-12"
+    state_one = " UTC. State what it needs as max_execution_time, at most 10800 s."
+    for limit, estimate, program, said, end in (
+        (None, 0.5, "sampler", f"limit of 20 s (from its estimate of 0.5 s, {unstated}", state_one),
+        (None, None, "sampler", f"limit of 10000 s (the default of its program, {unstated}", state_one),
+        (None, None, "estimator", f"limit of 10800 s (the default of its program, {unstated}", " UTC."),
+        (500.0, 0.5, "sampler", f"limit of 20 s (from its estimate of 0.5 s, {unstated}", " at most 500 s."),
+        (
+            15.0,
+            None,
+            "sampler",
+            f"limit of 15 s (the longest that its project or session allows, {unstated}",
+            " UTC.",
+        ),
+    ):
+        world = World(estimate_factor=10.0, estimate_floor=20.0)
+        world.submit("a1", limit=limit, stated=False, program=program, estimate=estimate)
+        world.sleep(11_000)
+        reason, code = ended(world, "a1")
+        assert code == codes.RAN_TOO_LONG
+        assert reason is not None
+        assert said in reason
+        assert reason.endswith(end)
+        assert ("State what it needs" in reason) == (end != " UTC.")
 
 
 def test_r49_a_job_that_the_system_lost_says_what_the_device_said_or_that_it_was_lost() -> None:
@@ -185,6 +219,7 @@ def test_r44_work_that_may_outlast_its_own_window_is_warned(world: World) -> Non
     world.sleep(HOUR)
     world.book("S", "ann", 0, HOUR, after_window=AfterWindow.REQUEUE)
     (said,) = warned(world, "job", HOUR + 1)
+    assert said.startswith("This job may take 3601 s, but your reservation S ends at ")
     assert said.endswith("jobs of a session that have not started by then wait in the queue.")
     world.do(ev.ReservationCancelled("S"))
     assert warned(world, "job", HOUR + 1) == []
@@ -201,11 +236,20 @@ def test_r44_somebody_elses_open_window_is_said(world: World) -> None:
 def test_r44_work_that_does_not_fit_before_somebodys_window_is_warned(world: World) -> None:
     world.book("R", "bob", 60, HOUR)
     assert warned(world, "job", 60.0) == []
+    window = "Reservation R has the device from 1970-01-12 13:47:40 UTC to 1970-01-12 14:47:40 UTC; "
     assert warned(world, "job", 61.0) == [
-        "Reservation R has the device from 1970-01-12 13:47:40 UTC to 1970-01-12 14:47:40 UTC; "
-        "a job of 61 s does not fit before it."
+        f"{window}the job with its limit of 61 s (its max_execution_time) does not fit into the 60 s before "
+        "it; submitted with a max_execution_time of at most 60 s it would fit now."
     ]
-    assert warned(world, "job", 61.0, "bob") == []  # his own
+    assert warned(world, "job", None) == [
+        f"{window}the job with its limit of 10000 s (the default of its program, as it states no "
+        "max_execution_time) does not fit into the 60 s before it; submitted with a max_execution_time of at "
+        "most 60 s it would fit now."
+    ]
+    assert warned(world, "session", 60.0) == []
+    assert warned(world, "session", 61.0) == [f"{window}a session of 61 s does not fit before it."]
+    for what in ("job", "session"):
+        assert warned(world, what, 61.0, "bob") == []  # his own
     assert "a session of 28800 s" in warned(world, "session", None)[0]  # one that does not say
 
 

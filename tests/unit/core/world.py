@@ -72,19 +72,22 @@ class World:
         kind: JobKind = JobKind.USER,
         prepared: bool = True,
         project: str | None = None,
+        stated: bool = True,
+        estimate: float | None = None,
     ) -> Rejected | None:
         """Accept and prepare; returns the refusal, if it is one."""
         self._seq += 1
-        accepted = ev.JobAccepted(name, self._seq, user, project or user, program, session, limit, kind)
+        of = project or user
+        accepted = ev.JobAccepted(name, self._seq, user, of, program, session, limit, kind, stated)
         refused = [e for e in self.do(accepted) if isinstance(e, Rejected)]
         if refused:
             return refused[0]
         if prepared:
-            self.prepare(name)
+            self.prepare(name, estimate)
         return None
 
-    def prepare(self, name: str) -> None:
-        self.do(ev.JobPrepared(name))
+    def prepare(self, name: str, estimate: float | None = None) -> None:
+        self.do(ev.JobPrepared(name, estimate))
 
     def open(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -84,6 +85,10 @@ def restored(**more: Any) -> bytes:
     return format_of.encode_line(format_of.Line("dev", 0.0, "Restored", body))
 
 
+def _began(lane: Lane) -> Restored:
+    return Restored(lane.profile, format_of.SharesText.of(EVEN), [], [], [], None, [])
+
+
 def line(at: float, event: ev.Event, effects: list[Effect]) -> bytes:
     return format_of.encode_line(
         format_of.Line(
@@ -106,6 +111,46 @@ def test_the_core_takes_the_decisions_that_it_took() -> None:
     assert report.difference is None
     assert (report.events, report.lives, report.devices) == (15, 1, {"dev"})
     assert report.decisions > 15
+
+
+BEFORE_ESTIMATES = (
+    "71857576257465c7 db73c94857f9481d 432d485ef6a6c7c1 109ab5a8980bd0da 30a4db0794ef29f1 af11d413a73bfc4f "
+    "50c1673ad752bd93 d2609ebcc24f0e37 9f6981d5d47983d4 33b849d2e6c1b33d 71857576257465c7 c71275a62f951a67 "
+    "71857576257465c7 0deac815a893a515 427e1b787c18203b"
+)
+"""The digests of the story when jobs and their events had neither `estimate` nor `stated` (D22)."""
+
+
+def test_d22_a_log_of_before_the_estimates_is_replayed_as_it_was() -> None:
+    """Fields that came later are not in its events, its profile or its digests."""
+    lines = log()
+    for gone in (
+        b',"stated":true',
+        b',"estimate":null',
+        b',"estimate_factor":0.0',
+        b',"estimate_floor":300.0',
+    ):
+        assert any(gone in line for line in lines)
+        lines = [line.replace(gone, b"") for line in lines]
+    older = zip(lines[1:], BEFORE_ESTIMATES.split(), strict=True)
+    lines[1:] = [re.sub(rb'"digest":"\w+"', b'"digest":"%b"' % d.encode(), line) for line, d in older]
+    report = replay(lines)
+    assert report.difference is None
+    assert report.events == 15
+
+
+def test_d22_a_limit_that_follows_from_another_estimate_is_a_difference() -> None:
+    lane = Lane("dev", dataclasses.replace(PROFILES["seed"], estimate_factor=2.0))
+    profile = format_of.encode_line(
+        format_of.Line("dev", 0.0, "Restored", msgspec.Raw(format_of.encode_restored(_began(lane))))
+    )
+    steps = [(1.0, ev.JobAccepted("a", 1, "u", "p", "sampler")), (2.0, ev.JobPrepared("a", 400.0))]
+    lines = [profile, *(line(at, event, lane.handle(event, at)) for at, event in steps)]
+    assert replay(lines).difference is None
+    lines[2] = lines[2].replace(b'"estimate":400.0', b'"estimate":401.0')
+    found = replay(lines).difference
+    assert found is not None
+    assert found.number == 3
 
 
 def test_a_different_policy_shows_at_the_first_event_that_it_decides_differently() -> None:

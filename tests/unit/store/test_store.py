@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from sojourn.core import Mode
+from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge
 from sojourn.core.fairshare import FairShareQueue
@@ -75,6 +75,39 @@ def test_what_a_lane_knows_comes_back_the_same(run: Run) -> None:
         assert next(s.meta for s in jobs if s.job.id == "a1") == meta["a1"]
         assert [state for state, _ in sessions[0].timestamps] == ["open", "active"]
         assert await store.last_seq() == 2
+
+    run(body)
+
+
+def test_d22_a_jobs_limit_its_estimate_and_who_set_it_come_back(run: Run) -> None:
+    """Stated, its project's, its program's, and from its estimate; prepared or not."""
+
+    async def body(store: Store) -> None:
+        world = World(estimate_factor=3.0, estimate_floor=60.0)
+        asked = {"own": JobMeta(cost=500)}
+        limits = {
+            "own": (500.0, True),
+            "project": (500.0, False),
+            "long": (40.0, False),
+            "none": (None, True),
+        }
+        for seq, (name, (own, stated)) in enumerate(limits.items()):
+            accepted = ev.JobAccepted(
+                name, seq, "ann", "ann", "sampler", None, own, JobKind.USER, stated=stated
+            )
+            await commit(store, world, accepted, ev.JobPrepared(name, 30.0), meta=asked)
+        waits = ev.JobAccepted("waits", 9, "ann", "ann", "sampler", None, 500.0, JobKind.USER, stated=False)
+        await commit(store, world, waits)
+        jobs, _ = await store.live()
+        assert {s.job.id: s.job for s in jobs} == world.lane.book.jobs
+        found = {s.job.id: (s.job.limit, s.job.estimate) for s in jobs}
+        assert found == {
+            "own": (500.0, 30.0),
+            "project": (90.0, 30.0),
+            "long": (40.0, 30.0),
+            "none": (90.0, 30.0),
+            "waits": (500.0, None),
+        }
 
     run(body)
 

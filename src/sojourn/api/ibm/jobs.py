@@ -96,7 +96,7 @@ async def logs(request: Request) -> Reply:
 
 
 async def metrics(request: Request) -> Reply:
-    return json_reply(job_metrics(await request.service.job(request.who, request.path["job_id"])))
+    return json_reply(job_metrics(await request.service.waiting(request.who, request.path["job_id"])))
 
 
 async def cancel(request: Request) -> Reply:

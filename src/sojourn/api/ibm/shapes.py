@@ -72,7 +72,10 @@ def job_bytes(job: JobView, params: bytes | None = None) -> bytes:
 
 
 def job_metrics(job: JobView) -> dict[str, Any]:
-    """What `job.metrics()` shows. Times are null until they come; usage is pending until the job is final."""
+    """What `job.metrics()` shows. Times are null until they come; usage is pending until the job is final.
+
+    Of a job that waits, `waiting_reasons` says why, as `sojourn why` does.
+    """
     seconds = tidy(job.quantum_seconds)
     usage = {
         "quantum_seconds": seconds,
@@ -91,7 +94,8 @@ def job_metrics(job: JobView) -> dict[str, Any]:
         "usage": usage,
         "position_in_queue": job.position,
         "position_in_provider": job.position,
-        "estimated_start_time": None,
+        "estimated_start_time": iso(job.estimated_start),
+        "waiting_reasons": job.waiting_reasons,
         "estimated_completion_time": None,
         "num_circuits": job.num_circuits,
         "num_qubits": job.num_qubits,

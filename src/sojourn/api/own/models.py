@@ -295,7 +295,10 @@ class Reason(BaseModel):
 
 
 class Why(BaseModel):
-    """`position` jobs go before it, the running one counts; `depth` wait on its device in all."""
+    """`position` jobs go before it, the running one counts; `depth` wait on its device in all.
+
+    `estimated_start` is when it starts if nothing else happens, where only reservations keep it.
+    """
 
     id: str
     device: str
@@ -303,6 +306,7 @@ class Why(BaseModel):
     position: int | None
     depth: int
     reasons: list[Reason]
+    estimated_start: Time | None
 
     @classmethod
     def of(cls, view: WhyView) -> Self:
@@ -314,4 +318,5 @@ class Why(BaseModel):
             position=view.position,
             depth=view.depth,
             reasons=reasons,
+            estimated_start=iso(view.estimated_start),
         )

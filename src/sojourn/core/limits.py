@@ -1,0 +1,93 @@
+"""The limit of a job in words: how long it may run, where that comes from, what would fit before a window.
+
+Pure; the numbers themselves are the profile's.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sojourn.core.model import Job
+from sojourn.core.profile import Profile
+from sojourn.core.words import at_time, seconds
+
+
+class LimitSource(StrEnum):
+    """What a job's limit comes from."""
+
+    STATED = "stated"  # its max_execution_time
+    PROJECT = "project"  # the longest run that its project, or its session, allows
+    PROGRAM = "program"  # the default of its program
+    ESTIMATE = "estimate"  # D22
+
+
+_UNSTATED = "as it states no max_execution_time"
+
+
+def source_of(job: Job, profile: Profile) -> LimitSource | None:
+    """None when the numbers of the profile have changed since and do not explain the job's limit."""
+    if job.own_limit is not None and job.stated:
+        return LimitSource.STATED
+    if job.limit == profile.run_limit(job.program, job.own_limit):
+        return LimitSource.PROGRAM if job.own_limit is None else LimitSource.PROJECT
+    return LimitSource.ESTIMATE if job.limit == profile.from_estimate(job) else None
+
+
+def named(limit: float, source: LimitSource | None, estimate: float | None) -> str:
+    """`limit of 60 s (its max_execution_time)`; times in seconds."""
+    match source:
+        case LimitSource.STATED:
+            why = " (its max_execution_time)"
+        case LimitSource.PROJECT:
+            why = f" (the longest that its project or session allows, {_UNSTATED})"
+        case LimitSource.PROGRAM:
+            why = f" (the default of its program, {_UNSTATED})"
+        case LimitSource.ESTIMATE:
+            why = f" (from its estimate of {_about(estimate or 0.0)}, {_UNSTATED})"
+        case _:
+            why = ""
+    return f"limit of {seconds(limit)}{why}"
+
+
+def limit_of(job: Job, profile: Profile) -> str:
+    """The job's own limit, named."""
+    return named(job.limit, source_of(job, profile), job.estimate)
+
+
+def fitting(room: float, estimate: float | None) -> int | None:
+    """The longest max_execution_time with which the job would fit into `room` seconds: it is a whole number,
+    at least 1. None when there is none, or when the job is estimated to take longer."""
+    most = int(room)
+    return most if most >= 1 and (estimate is None or estimate <= most) else None
+
+
+def remedy(room: float, estimate: float | None, source: LimitSource | None) -> str:
+    """The end of a sentence about a job that does not fit into `room` seconds: what would."""
+    most = fitting(room, estimate)
+    if most is not None:
+        known = ""
+        if estimate is not None and source is not LimitSource.ESTIMATE:  # else it was named with the limit
+            known = f"its estimate is {_about(estimate)}: "
+        return f"; {known}submitted with a max_execution_time of at most {most} s it would fit now"
+    if estimate is not None and estimate > room:
+        return f", and its estimate of {_about(estimate)} does not either"
+    return ""
+
+
+def overrun(job: Job, profile: Profile, at: float) -> str:
+    """R52: why the job was stopped at `at`, and, of one that stated no limit, how to get a longer one."""
+    why = f"The job ran longer than its {limit_of(job, profile)} and was stopped at {at_time(at)}."
+    longest = profile.job_cap if job.own_limit is None else min(job.own_limit, profile.job_cap)
+    if job.limit >= longest:
+        return why
+    return f"{why} State what it needs as max_execution_time, at most {seconds(longest)}."
+
+
+def left_before(room: float) -> str:
+    """The time that is left, to a tenth of a second."""
+    return seconds(round(room, 1))
+
+
+def _about(estimate: float) -> str:
+    """An estimate as people read it: to a millisecond."""
+    return seconds(max(0.001, round(estimate, 3)))
