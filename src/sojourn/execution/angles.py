@@ -28,16 +28,14 @@ from qiskit.circuit import (
     QuantumCircuit,
 )
 
+from sojourn.execution.angles_arithmetic import added, evaluated, exact, tree_of
 from sojourn.execution.types import JobRefused
 
 MAX_SLOPES = 8  # parameters of an expression whose coefficients are looked for; others are evaluated
 _FEW = 8  # angles below which NumPy does not pay
 _AT_ONCE = 4_000_000  # angles that are evaluated at once
-_NEAR_ZERO = 1e-6
 _SHOWN = 6  # parameters that a message shows
 _RULE = "every angle must be a finite real number"
-
-Number = NDArray[np.float64] | np.float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ class Angle:
         """As `affine`, read off the tree: differentiating a long sum takes long."""
         slopes = [0.0] * len(self.parameters)
         try:
-            constant = 0.0 if self._tree is None else _added(self._tree, 1.0, slopes)
+            constant = 0.0 if self._tree is None else added(self._tree, 1.0, slopes)
         except (KeyError, TypeError, OverflowError, RecursionError, ZeroDivisionError):
             return None
         return None if self._tree is None else (dict(zip(self.parameters, slopes, strict=True)), constant)
@@ -92,15 +90,7 @@ class Angle:
     @cached_property
     def _tree(self) -> ast.expr | None:
         """The expression as Python would read it, over names of our own; None when it does not."""
-        try:
-            short = {parameter: Parameter(f"value_{i}") for i, parameter in enumerate(self.parameters)}
-            return ast.parse(str(self.expression.subs(short)), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-        except Exception as error:  # the kind that Qiskit raises here is not part of its interface
-            if type(error).__module__.startswith("qiskit"):
-                return None
-            raise
+        return tree_of(self.expression, self.parameters)
 
     def lacks(self, known: Mapping[Parameter, Any]) -> bool:
         """Whether a parameter has values that nobody knows before the circuit runs."""
@@ -111,13 +101,13 @@ class Angle:
         """As a block does, point by point. Raises `JobRefused`."""
         for point in range(count):
             at = {parameter: float(columns[parameter][point]) for parameter in self.parameters}
-            exact = _exact(self.expression, at)
-            if not isinstance(exact, float):
-                raise self.refusal(exact, at, point, where)
+            found = exact(self.expression, at)
+            if not isinstance(found, float):
+                raise self.refusal(found, at, point, where)
 
-    def refusal(self, exact: str, at: Mapping[Parameter, float], point: int, where: str) -> JobRefused:
+    def refusal(self, instead: str, at: Mapping[Parameter, float], point: int, where: str) -> JobRefused:
         return JobRefused(
-            f"{where}: {_named(self)} has the angle {_short(self.expression)}, which is {exact} at "
+            f"{where}: {_named(self)} has the angle {_short(self.expression)}, which is {instead} at "
             f"{_values(at)} (point {point}); {_RULE}"
         )
 
@@ -161,7 +151,7 @@ class _Block:
                 tree = self.angle._tree
                 named = {f"value_{i}": self.values[p] for i, p in enumerate(self.angle.parameters)}
                 try:
-                    found = math.nan if tree is None else _evaluated(tree, named)
+                    found = math.nan if tree is None else evaluated(tree, named)
                 except (KeyError, TypeError, OverflowError, RecursionError):
                     found = math.nan
         numbers = np.asarray(found, dtype=np.float64)
@@ -185,10 +175,10 @@ class _Block:
         for row in np.argwhere(~finite):
             index = (int(row[0]), int(row[1]))
             at = self.place(index)
-            exact = _exact(self.angle.expression, at)
-            if not isinstance(exact, float):
-                raise self.angle.refusal(exact, at, self.start + index[1], where)
-            numbers[index] = exact
+            found = exact(self.angle.expression, at)
+            if not isinstance(found, float):
+                raise self.angle.refusal(found, at, self.start + index[1], where)
+            numbers[index] = found
         return numbers
 
 
@@ -319,91 +309,6 @@ def _columns(
     parameters: Sequence[Parameter], values: NDArray[np.float64]
 ) -> dict[Parameter, NDArray[np.float64]]:
     return {parameter: values[:, i] for i, parameter in enumerate(parameters)}
-
-
-_FUNCTIONS: Mapping[str, Any] = {
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "asin": np.arcsin,
-    "acos": np.arccos,
-    "atan": np.arctan,
-    "exp": np.exp,
-    "log": np.log,
-    "abs": np.abs,
-    "sign": np.sign,
-    "conj": np.conjugate,
-}
-
-
-def _quotient(above: Number, below: Number) -> Number:
-    """Qiskit takes what is all but 0 for 0 when it divides, so a small divisor leaves doubt."""
-    found: Number = np.where(np.abs(below) < _NEAR_ZERO, math.nan, np.divide(above, below))
-    return found
-
-
-_OPERATORS: Mapping[type[ast.operator], Any] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: _quotient,
-    ast.Pow: np.power,
-}
-
-
-def _evaluated(node: ast.expr, named: Mapping[str, NDArray[np.float64]]) -> Number:
-    """Raises KeyError, TypeError, OverflowError or RecursionError for what is not real arithmetic."""
-    found: Number
-    match node:
-        case ast.Constant(value=int() | float() as number):
-            return np.float64(float(number))
-        case ast.Name(id=name):
-            return named[name]
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_evaluated(operand, named)
-        case ast.BinOp(left=left, op=op, right=right):
-            found = _OPERATORS[type(op)](_evaluated(left, named), _evaluated(right, named))
-            return found
-        case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]):
-            found = _FUNCTIONS[name](_evaluated(argument, named))
-            return found
-    raise TypeError(f"{type(node).__name__} is not arithmetic")
-
-
-def _added(node: ast.expr, factor: float, slopes: list[float]) -> float:
-    """Add `factor` times a sum to the slopes; its constant. Raises TypeError for what is not a sum of
-    multiples, and whatever `_evaluated` does."""
-    match node:
-        case ast.Name(id=name):
-            slopes[int(name.removeprefix("value_"))] += factor
-            return 0.0
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _added(operand, -factor, slopes)
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _added(left, factor, slopes) + _added(right, factor, slopes)
-        case ast.BinOp(left=left, op=ast.Sub(), right=right):
-            return _added(left, factor, slopes) + _added(right, -factor, slopes)
-        case ast.BinOp(
-            left=ast.Constant() | ast.UnaryOp(operand=ast.Constant()) as left, op=ast.Mult(), right=right
-        ):
-            return _added(right, factor * float(_evaluated(left, {})), slopes)
-        case ast.BinOp(left=left, op=ast.Div(), right=ast.Constant() as right):
-            return _added(left, factor / float(_evaluated(right, {})), slopes)
-        case ast.Constant():
-            return factor * float(_evaluated(node, {}))
-    raise TypeError(f"{type(node).__name__} is not a sum")
-
-
-def _exact(expression: ParameterExpression, at: Mapping[Parameter, float]) -> float | str:
-    """The angle as the devices bind it, or the words for what it is instead."""
-    try:
-        number = expression.bind_all(dict(at))
-        if isinstance(number, complex) and number.imag:
-            return f"the complex number {number:.6g}"
-        number = complex(number).real
-        return number if math.isfinite(number) else str(number)
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError, OverflowError) as error:
-        return f"not defined ({error})"
 
 
 def _named(angle: Angle) -> str:
