@@ -11,8 +11,7 @@ import base64
 import binascii
 import io
 import math
-import struct
-import warnings
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,16 +20,14 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import qpy
 from qiskit.circuit import QuantumCircuit
 
+from sojourn.execution import codec_qpy
 from sojourn.execution.types import JobRefused
 
 MAX_INFLATED = 512 * 2**20
-MAX_CIRCUIT_QUBITS = 100_000
-MAX_CIRCUIT_CLBITS = 1_000_000
-MIN_QPY = 10  # Qiskit 0.45; nothing older can speak to this service
 PAULIS = frozenset("IXYZ")
+LARGEST = sys.float_info.max
 
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW_DICT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -91,44 +88,7 @@ def read_circuit(text: msgspec.Raw, where: str, budget: Budget) -> tuple[Quantum
         return _read_qasm(value, where), True
     data = _typed(value, where, ("QuantumCircuit",))
     content = inflate(data, where, budget)
-    _peek_qpy(content, where)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            programs = qpy.load(io.BytesIO(content))
-    except RecursionError:
-        raise JobRefused(f"{where}: the circuit is nested too deeply") from None
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise JobRefused(f"{where}: the QPY data cannot be read: {error or type(error).__name__}") from error
-    if len(programs) != 1 or not isinstance(programs[0], QuantumCircuit):
-        raise JobRefused(f"{where}: the QPY data must hold exactly one circuit")
-    return programs[0], False
-
-
-def _peek_qpy(content: bytes, where: str) -> None:
-    """Refuse by the header what would be expensive to even begin with."""
-    if len(content) < 20 or content[:6] != b"QISKIT":
-        raise JobRefused(f"{where}: this is not QPY data (it must begin with 'QISKIT')")
-    version = content[6]
-    if not MIN_QPY <= version <= qpy.QPY_VERSION:
-        raise JobRefused(
-            f"{where}: QPY version {version} cannot be read here; this device reads versions {MIN_QPY} to "
-            f"{qpy.QPY_VERSION}"
-        )
-    programs = struct.unpack_from("!Q", content, 10)[0]
-    if programs != 1:
-        raise JobRefused(f"{where}: the QPY data hold {programs} programs; there must be exactly one circuit")
-    start = 20 + (8 if version >= 16 else 0)  # header, program kind, since version 16 a table of offsets
-    if len(content) < start + 17:
-        raise JobRefused(f"{where}: the QPY data are cut off")
-    qubits, clbits = struct.unpack_from("!II", content, start + 5)
-    if qubits > MAX_CIRCUIT_QUBITS or clbits > MAX_CIRCUIT_CLBITS:
-        raise JobRefused(
-            f"{where}: the circuit claims {qubits} qubits and {clbits} classical bits; the limits are "
-            f"{MAX_CIRCUIT_QUBITS} and {MAX_CIRCUIT_CLBITS}"
-        )
+    return codec_qpy.load_circuit(content, where), False
 
 
 def _read_qasm(text: str, where: str) -> QuantumCircuit:
@@ -158,7 +118,7 @@ def _numbers(value: Any, where: str, budget: Budget) -> NDArray[np.float64]:
     if isinstance(value, dict):
         inner = _typed(value, where, ("ndarray",))
         if isinstance(inner, str):
-            array = _npy(inflate(inner, where, budget), where)
+            array = read_npy(inflate(inner, where, budget), where)
         else:
             array = _from_lists(inner, where)
     else:
@@ -181,7 +141,8 @@ def _from_lists(value: Any, where: str) -> NDArray[Any]:
     return array
 
 
-def _npy(content: bytes, where: str) -> NDArray[Any]:
+def read_npy(content: bytes, where: str) -> NDArray[Any]:
+    """An array of numbers as NumPy writes it to a file; never one of objects."""
     stream = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(stream)
@@ -246,9 +207,16 @@ def _terms(value: Mapping[str, Any], where: str) -> Mapping[str, float]:
             if not isinstance(parts, list) or len(parts) != 2 or parts[1] != 0:
                 raise JobRefused(f"{where}: the coefficient of {label!r} must be real, not {parts}")
             number = parts[0]
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            raise JobRefused(f"{where}: the coefficient of {label!r} must be a real number, not {number!r}")
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= LARGEST:
+            shown = repr(number)
+            raise JobRefused(
+                f"{where}: the coefficient of {label[:40]!r} must be a finite real number, not {shown[:80]}"
+            )
         made[label] = float(number)
+    if not math.isfinite(sum(map(abs, made.values()))):
+        raise JobRefused(
+            f"{where}: the coefficients add up to more than {LARGEST:.3g}, so no value is finite"
+        )
     return made
 
 

@@ -7,10 +7,11 @@ reported error is sum(|coefficient| * sqrt(variance)) / sqrt(shots), as Qiskit's
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,15 +19,15 @@ from sojourn.devices.driver import Outcome
 from sojourn.execution import codec, codec_results, estimator_basis
 from sojourn.execution.codec import Observables
 from sojourn.execution.estimator_basis import Group, Grouping
+from sojourn.execution.fields import encoded_size
 from sojourn.execution.options import DEFAULT_PRECISION
-from sojourn.execution.prepare import MAX_RESULT_BYTES, Circuit, Device
+from sojourn.execution.prepare import Circuit, Device
 from sojourn.execution.programs import (
     Payload,
     Plan,
     Tally,
     Window,
     Work,
-    plain_metadata,
     real_precision,
 )
 from sojourn.execution.types import JobRefused, Prepared
@@ -59,7 +60,7 @@ class EstimatorPub:
     shots: int
     precision: float
     first_bit: int
-    metadata: Mapping[str, Any]
+    metadata: msgspec.Raw
 
 
 class EstimatorPlan(Plan):
@@ -112,7 +113,6 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
     pubs: list[EstimatorPub] = []
     work: list[Work] = []
     tally = Tally(device, payload.settings)
-    held = 0
     for index, texts in enumerate(payload.pubs):
         where = f"pubs[{index}]"
         circuit = device.circuit(texts[0], f"{where}: the circuit", payload.budget)
@@ -123,9 +123,9 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
         own = codec.read_any(texts[3], f"{where}: precision") if len(texts) > 3 else None
         shots, precision = _shots(own, payload, where)
         whole = _broadcast(shape, observables.shape, where)
-        held += 24 * math.prod(whole)
-        if held > MAX_RESULT_BYTES:
-            raise JobRefused(f"{where}: a result of shape {whole} is more than this service returns at once")
+        metadata = device.metadata(circuit, where)
+        tally.result(3 * encoded_size(8 * math.prod(whole)) + len(bytes(metadata)) + 600)
+        tally.limit()
         parts = []
         for chosen, wanted, pairs in _parts(shape, observables.shape, whole):
             grouping: Grouping = device.recall(
@@ -139,7 +139,6 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
             if grouping.groups and circuit.checked.dynamic:
                 work[-1].task(device)
         tally.limit()
-        metadata = plain_metadata(circuit.circuit.metadata)
         bits = circuit.circuit.num_clbits
         pubs.append(EstimatorPub(whole, tuple(parts), observables, shots, precision, bits, metadata))
     prepared = tally.prepared(num_qubits=max(pub.observables.width for pub in pubs))
@@ -176,7 +175,8 @@ def _shots(own: Any, payload: Payload, where: str) -> tuple[int, float]:
         precision = settings.default_precision or DEFAULT_PRECISION
     if precision < 1e-9:
         raise JobRefused(f"{where}: precision {precision:g} needs more than 10**18 shots")
-    return _limited(math.ceil(1 / precision**2), where), precision
+    # a precision may be as large as a number can be: its square need not be one
+    return _limited(max(1, math.ceil(1 / precision / precision)), where), precision
 
 
 def _limited(shots: int, where: str) -> int:

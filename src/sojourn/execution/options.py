@@ -7,7 +7,7 @@ and a test compares the two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -17,6 +17,8 @@ from sojourn.execution.types import JobRefused
 DEFAULT_SHOTS = 4096
 DEFAULT_PRECISION = 0.015625
 SEED_LIMIT = 2**63 - 1
+MAX_FAULTS = 25  # written out in one refusal
+MAX_NAME = 120  # characters of a name that is not ours
 
 Status = Literal["honoured", "fixed", "idle", "service", "refused"]
 
@@ -161,26 +163,47 @@ def names(program: str) -> list[str]:
 def read(program: str, options: Any, limits: Limits, resilience_level: Any = None) -> Settings:
     """Check the options of one job and take from them what the device carries out.
 
-    `resilience_level` is the estimator's member of that name beside the options. Raises `JobRefused`.
+    `resilience_level` is the estimator's member of that name beside the options. Raises `JobRefused` with
+    every option that is not honoured.
     """
+    settings, faults = look(program, options, limits, resilience_level)
+    refuse(faults)
+    return settings
+
+
+def look(
+    program: str, options: Any, limits: Limits, resilience_level: Any = None
+) -> tuple[Settings, list[str]]:
+    """As `read`, but the faults are returned, by name. With any the settings mean nothing."""
     if options is None:
         options = {}
     if not isinstance(options, Mapping):
-        raise JobRefused(f"params.options must be an object, not {type(options).__name__}")
+        return Settings(), [f"params.options must be an object, not {type(options).__name__}"]
     table = {option.name: option for option in OPTIONS if program in option.programs}
     sections = {name.rsplit(".", cut)[0] for name in table for cut in range(1, name.count(".") + 1)}
     given = dict(_flatten(options, "", sections))
     if resilience_level is not None:
         given["resilience_level"] = resilience_level
-    for name, value in given.items():
-        _check(program, name, value, table, limits)
+    faults = [fault for name in sorted(given) for fault in _faults(program, name, given[name], table, limits)]
     seed = given.get("seed_estimator")
-    return Settings(
+    settings = Settings(
         default_shots=given.get("default_shots"),
         default_precision=given.get("default_precision"),
         seed=given.get("simulator.seed_simulator") if seed is None else seed,
         rep_delay=given.get("execution.rep_delay"),
     )
+    return settings, faults
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Raise `JobRefused` with all of them when there are any; at most `MAX_FAULTS` are written out."""
+    if not faults:
+        return
+    if len(faults) == 1:
+        raise JobRefused(faults[0])
+    parts = [f"({number}) {fault}" for number, fault in enumerate(faults[:MAX_FAULTS], 1)]
+    more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
+    raise JobRefused(f"{len(faults)} inputs of the job are refused: " + "; ".join(parts + more))
 
 
 def _flatten(options: Mapping[str, Any], prefix: str, sections: set[str]) -> Iterator[tuple[str, Any]]:
@@ -192,22 +215,25 @@ def _flatten(options: Mapping[str, Any], prefix: str, sections: set[str]) -> Ite
             yield name, value
 
 
-def _check(program: str, name: str, value: Any, table: Mapping[str, Option], limits: Limits) -> None:
+def _faults(
+    program: str, name: str, value: Any, table: Mapping[str, Option], limits: Limits
+) -> Iterator[str]:
     option = table.get(name)
     if option is None:
-        close = get_close_matches(name, table, n=1)
+        close = get_close_matches(name[:MAX_NAME], table, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise JobRefused(
-            f"options.{name} = {_short(value)} is not an option that the {program} knows here{hint}"
-        )
+        shown = f"options.{name[:MAX_NAME]} = {_short(value)}"
+        yield f"{shown} is not an option that the {program} knows here{hint}"
+        return
     if value is None or option.check(value, limits):
         return
     if name == "experimental" and isinstance(value, Mapping):
-        inner = next(iter(value))
-        raise JobRefused(
-            f"options.experimental.{inner} = {_short(value[inner])} is not honoured by this service, and "
-            "options are never dropped; leave it out"
-        )
+        for inner in sorted(value):
+            yield (
+                f"options.experimental.{inner[:MAX_NAME]} = {_short(value[inner])} is not honoured by this "
+                "service, and options are never dropped; leave it out"
+            )
+        return
     allowed = option.allowed
     if name == "execution.rep_delay":
         allowed = (
@@ -215,7 +241,7 @@ def _check(program: str, name: str, value: Any, table: Mapping[str, Option], lim
             if limits.rep_delay is None
             else f"from {limits.rep_delay[0]:g} to {limits.rep_delay[1]:g} seconds"
         )
-    raise JobRefused(
+    yield (
         f"options.{name} = {_short(value)} is not honoured by this device, and options are never dropped; "
         f"allowed is {allowed}"
     )

@@ -15,23 +15,26 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import ParameterExpression, QuantumCircuit
+from qiskit.circuit import QuantumCircuit
 
 from sojourn.devices.driver import Driver, DriverError, Program
 from sojourn.devices.offered import settled
-from sojourn.execution import codec
+from sojourn.execution import angles, codec
 from sojourn.execution.codec import Budget, Observables
+from sojourn.execution.fields import Fields, fields_of, metadata_of
+from sojourn.execution.frames import MAX_PAYLOAD
 from sojourn.execution.options import Limits
 from sojourn.execution.prepare_cache import Cache
-from sojourn.execution.prepare_check import Checked, Register, TargetCheck, registers
+from sojourn.execution.prepare_check import Checked, TargetCheck
 from sojourn.execution.types import JobRefused
 
 CIRCUIT_BYTES = 48 * 2**20
 PROGRAM_BYTES = 128 * 2**20
 OBSERVABLE_BYTES = 32 * 2**20
+FIELD_BYTES = 8 * 2**20
 MAX_POINTS = 1_000_000
 MAX_EXECUTIONS = 100_000_000
-MAX_RESULT_BYTES = 512 * 2**20
+MAX_RESULT_BYTES = MAX_PAYLOAD - 2**20  # what a worker can send, less the text around the data
 DEFAULT_MAX_SHOTS = 1_000_000
 
 
@@ -68,7 +71,7 @@ class Device:
         self._circuits = Cache(CIRCUIT_BYTES)
         self._programs = Cache(PROGRAM_BYTES)
         self._observables = Cache(OBSERVABLE_BYTES)
-        self._registers = Cache(4 * 2**20)
+        self._fields = Cache(FIELD_BYTES)
 
     def adopt(self, properties: Mapping[str, Any]) -> None:
         """A calibration holds from now on: what was compiled under the earlier one is forgotten."""
@@ -89,14 +92,24 @@ class Device:
         found: Circuit = self._circuits.get(key, make)
         return found
 
-    def registers(self, circuit: Circuit, where: str) -> tuple[Register, ...]:
-        """The circuit's classical registers, as fields of a result."""
+    def fields(self, circuit: Circuit, where: str) -> Fields:
+        """What of the circuit stands in a result. Raises `JobRefused` when the client could not read that."""
 
-        def make() -> tuple[tuple[Register, ...], int]:
-            found = registers(circuit.circuit, where)
-            return found, 200 + 8 * sum(len(register.bits) for register in found)
+        def make() -> tuple[Fields, int]:
+            found = fields_of(circuit.circuit, where)
+            return found, found.size + 8 * sum(len(register.bits) for register in found.registers)
 
-        held: tuple[Register, ...] = self._registers.get(circuit.key, make)
+        held: Fields = self._fields.get(circuit.key, make)
+        return held
+
+    def metadata(self, circuit: Circuit, where: str) -> msgspec.Raw:
+        """The circuit's metadata as text of a result. Raises `JobRefused` when they cannot be part of one."""
+
+        def make() -> tuple[msgspec.Raw, int]:
+            text = metadata_of(circuit.circuit.metadata, where)
+            return text, 200 + len(bytes(text))
+
+        held: msgspec.Raw = self._fields.get(("metadata", circuit.key), make)
         return held
 
     def observables(self, text: msgspec.Raw, where: str) -> tuple[bytes, Observables]:
@@ -161,6 +174,7 @@ class Device:
             values = given.reshape(-1, count)
         if len(values) > MAX_POINTS:
             raise JobRefused(f"{where}: {len(values)} points are more than the limit of {MAX_POINTS}")
+        circuit.checked.angles.check(list(circuit.circuit.parameters), values, where)
         self._bounded(circuit, values, where)
         return shape, values
 
@@ -178,17 +192,19 @@ class Device:
         return np.stack(columns, axis=-1) if columns else np.zeros((0,))
 
     def _bounded(self, circuit: Circuit, values: NDArray[np.float64], where: str) -> None:
+        """The device's own bounds are an interval for each angle, so the extremes stand for all points."""
         parameters = list(circuit.circuit.parameters)
         for entry in circuit.checked.bounded:
-            for line in values:
-                lookup = dict(zip(parameters, line.tolist(), strict=True))
-                angles = [
-                    float(a.bind({p: lookup[p] for p in a.parameters}))
-                    if isinstance(a, ParameterExpression)
-                    else float(a)
-                    for a in entry.angles
-                ]
-                self._check.check_angles(entry.name, entry.qubits, angles, where)
+            spans = [
+                (angle, angle)
+                if isinstance(angle, float)
+                else angles.extremes(angle, parameters, values, where)
+                for angle in entry.angles
+            ]
+            known = [span for span in spans if span is not None]
+            if len(known) == len(spans):
+                for extreme in zip(*known, strict=True):
+                    self._check.check_angles(entry.name, entry.qubits, extreme, where)
 
     def seconds(self, circuit: Circuit, executions: int, rep_delay: float | None) -> float:
         """Device time of that many shots: (circuit + repetition delay) each; nothing for set-up."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import keyword
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 
 from qiskit.circuit import (
@@ -19,6 +18,7 @@ from qiskit.circuit import (
 )
 from qiskit.transpiler import Target
 
+from sojourn.execution.angles import Angle, Angles, Collector
 from sojourn.execution.types import JobRefused
 
 _FREE = frozenset({"barrier", "store", "break_loop", "continue_loop"})
@@ -33,7 +33,7 @@ class Bounded:
 
     name: str
     qubits: tuple[int, ...]
-    angles: tuple[ParameterExpression | float, ...]
+    angles: tuple[Angle | float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Checked:
     dynamic: bool
     measured: bool
     bounded: tuple[Bounded, ...]
+    angles: Angles
 
 
 class TargetCheck:
@@ -68,7 +69,9 @@ class TargetCheck:
         place = {qubit: i for i, qubit in enumerate(circuit.qubits)}
         clock = [0.0] * circuit.num_qubits
         self._walk(circuit, place, where, walk, clock, 1)
-        return Checked(max(clock, default=0.0), walk.dynamic, walk.measured, tuple(walk.bounded))
+        return Checked(
+            max(clock, default=0.0), walk.dynamic, walk.measured, tuple(walk.bounded), walk.angles.made()
+        )
 
     def _walk(
         self,
@@ -85,6 +88,7 @@ class TargetCheck:
                 f"{where} has more than {MAX_INSTRUCTIONS} instructions when its loops are written out; "
                 "that is the limit"
             )
+        walk.angles.phase(circuit, where)
         for item in circuit.data:
             qubits = tuple(place[qubit] for qubit in item.qubits)
             operation = _operation(item, where)
@@ -115,6 +119,7 @@ class TargetCheck:
         """The longest branch; a loop over a known range counts its turns, any other counts once."""
         longest = 0.0
         turns = _turns(operation)
+        walk.angles.enter(operation)
         for block in operation.blocks:
             if (block.num_qubits, block.num_clbits) != (len(qubits), clbits):
                 raise JobRefused(
@@ -125,6 +130,7 @@ class TargetCheck:
             clock = [0.0] * (max(qubits, default=-1) + 1)
             self._walk(block, inner, where, walk, clock, outer * max(turns, 1))
             longest = max(longest, max(clock, default=0.0))
+        walk.angles.leave()
         return longest * turns
 
     def _allow(self, name: str, qubits: tuple[int, ...], where: str) -> None:
@@ -153,13 +159,22 @@ class TargetCheck:
         )
 
     def _angles(self, operation: Instruction, qubits: tuple[int, ...], where: str, walk: _Walk) -> None:
-        if not operation.params or not self._target.gate_has_angle_bounds(operation.name):
+        if not operation.params:
             return
-        angles = tuple(operation.params)
-        if any(isinstance(angle, ParameterExpression) and angle.parameters for angle in angles):
-            walk.bounded.append(Bounded(operation.name, qubits, angles))
+        walk.angles.see(operation, qubits, where)
+        if not self._target.gate_has_angle_bounds(operation.name):
+            return
+        angles = [
+            walk.angles.angle(angle, operation.name, qubits)
+            if isinstance(angle, ParameterExpression) and angle.parameters
+            else float(angle)
+            for angle in operation.params
+        ]
+        fixed = [angle for angle in angles if isinstance(angle, float)]
+        if len(fixed) < len(angles):
+            walk.bounded.append(Bounded(operation.name, qubits, tuple(angles)))
         else:
-            self.check_angles(operation.name, qubits, [float(angle) for angle in angles], where)
+            self.check_angles(operation.name, qubits, fixed, where)
 
     def check_angles(self, name: str, qubits: tuple[int, ...], angles: Sequence[float], where: str) -> None:
         """Refuse angles that the device does not do; 1e-10 is left for rounding."""
@@ -190,9 +205,10 @@ class TargetCheck:
 
 
 class _Walk:
-    __slots__ = ("bounded", "dynamic", "instructions", "measured")
+    __slots__ = ("angles", "bounded", "dynamic", "instructions", "measured")
 
     def __init__(self) -> None:
+        self.angles = Collector()
         self.dynamic = self.measured = False
         self.instructions = 0
         self.bounded: list[Bounded] = []
@@ -224,29 +240,3 @@ def _turns(operation: ControlFlowOp) -> int:
         span = indices.stop - indices.start
         return max(0, -(-span // indices.step))  # len() of a huge range raises
     return len(indices) if isinstance(indices, Sized) else MAX_INSTRUCTIONS + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """A classical register and where its bits are among all classical bits, least significant first."""
-
-    name: str
-    bits: tuple[int, ...]
-
-
-def registers(circuit: QuantumCircuit, where: str) -> tuple[Register, ...]:
-    """The registers that become fields of the result. Raises `JobRefused` for those that cannot."""
-    return tuple(_registers(circuit, where))
-
-
-def _registers(circuit: QuantumCircuit, where: str) -> Iterator[Register]:
-    index = {bit: i for i, bit in enumerate(circuit.clbits)}
-    for register in circuit.cregs:
-        if register.size == 0:
-            raise JobRefused(f"{where}: the classical register {register.name!r} has no bits")
-        if not register.name.isidentifier() or keyword.iskeyword(register.name):
-            raise JobRefused(
-                f"{where}: the classical register {register.name!r} cannot be a field of the result; "
-                "its name must be an identifier of Python and no keyword"
-            )
-        yield Register(register.name, tuple(index[bit] for bit in register))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,10 +17,11 @@ from sojourn.devices.driver import Outcome, Task
 from sojourn.execution import codec, options
 from sojourn.execution.codec import Budget
 from sojourn.execution.options import Settings
-from sojourn.execution.prepare import MAX_EXECUTIONS, Circuit, Device
-from sojourn.execution.types import PROGRAMS, JobRefused, Prepared
+from sojourn.execution.prepare import MAX_EXECUTIONS, MAX_RESULT_BYTES, Circuit, Device
+from sojourn.execution.types import PROGRAMS, JobRefused, Prepared, no_such_program
 
 MAX_PUBS = 10_000
+MAX_WARNINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +87,36 @@ class Plan(ABC):
 def open_payload(program: str, params: bytes, device: Device) -> Payload:
     """Read the members of `params` and check the options. Raises `JobRefused`."""
     if program not in PROGRAMS:
-        raise JobRefused(
-            f"the program {program!r} is not run by {device.name}; it runs {' and '.join(PROGRAMS)} (for "
-            "example qiskit_ibm_runtime.SamplerV2 and EstimatorV2)"
-        )
+        raise no_such_program(program)
     members = codec.read_object(params, "params")
     known = {"pubs", "options", "version", "support_qiskit", "shots"}
     if program == "estimator":
         known |= {"resilience_level", "precision"}
-    unknown = sorted(set(members) - known)
-    if unknown:
-        raise JobRefused(
-            f"params.{unknown[0]} is not a member that the {program} knows; it knows "
-            + ", ".join(sorted(known))
-        )
-    plain = {name: codec.read_any(text, f"params.{name}") for name, text in members.items() if name != "pubs"}
+    plain = {
+        name: codec.read_any(text, f"params.{name}")
+        for name, text in members.items()
+        if name in known and name != "pubs"
+    }
+    settings, faults = options.look(
+        program, plain.get("options"), device.limits, plain.get("resilience_level")
+    )
+    shots, precision = plain.get("shots"), plain.get("precision")
+    for check, value, name in ((whole_shots, shots, "shots"), (real_precision, precision, "precision")):
+        try:
+            if value is not None:
+                check(value, f"params.{name}")
+        except JobRefused as refused:
+            faults.append(refused.message)
     if plain.get("version", 2) != 2:
-        raise JobRefused(
-            f"params.version is {plain['version']!r}; only version 2 of the primitives is run here"
+        faults.append(
+            f"params.version is {_short(plain['version'])}; only version 2 of the primitives is run here"
         )
-    settings = options.read(program, plain.get("options"), device.limits, plain.get("resilience_level"))
+    faults += [
+        f"params.{name[: options.MAX_NAME]} is not a member that the {program} knows; it knows "
+        + ", ".join(sorted(known))
+        for name in sorted(set(members) - known)
+    ]
+    options.refuse(faults)
     if "pubs" not in members:
         raise JobRefused("params.pubs is missing: a job needs a list of pubs")
     pubs = codec.read_list(members["pubs"], "params.pubs")
@@ -127,26 +138,20 @@ def open_payload(program: str, params: bytes, device: Device) -> Payload:
                 )
             )
         opened.append(parts)
-    precision = plain.get("precision")
-    return Payload(
-        opened,
-        settings,
-        None if plain.get("shots") is None else whole_shots(plain["shots"], "params.shots"),
-        None if precision is None else real_precision(precision, "params.precision"),
-    )
+    return Payload(opened, settings, shots, None if precision is None else float(precision))
 
 
 def whole_shots(value: Any, where: str) -> int:
     """A number of shots. Raises `JobRefused` for anything but an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise JobRefused(f"{where} is {value!r}; shots must be an integer of at least 1")
+        raise JobRefused(f"{where} is {_short(value)}; shots must be an integer of at least 1")
     return value
 
 
 def real_precision(value: Any, where: str) -> float:
     """A precision. Raises `JobRefused` for anything but a number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise JobRefused(f"{where} is {value!r}; a precision must be a number above 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= codec.LARGEST:
+        raise JobRefused(f"{where} is {_short(value)}; a precision must be a number above 0")
     return float(value)
 
 
@@ -156,7 +161,7 @@ class Tally:
     def __init__(self, device: Device, settings: Settings) -> None:
         self._device = device
         self._rep_delay = settings.rep_delay
-        self._circuits = self._executions = 0
+        self._circuits = self._executions = self._result = 0
         self._seconds = 0.0
         self.warnings: list[str] = []
 
@@ -166,12 +171,22 @@ class Tally:
         self._executions += points * shots
         self._seconds += self._device.seconds(circuit, points * shots, self._rep_delay)
 
+    def result(self, size: int) -> None:
+        """Count characters of the result, at their most."""
+        self._result += size
+
     def limit(self) -> None:
-        """Refuse a job with more circuits x shots than any device here takes."""
+        """Refuse a job with more circuits x shots, or with a larger result, than any device here takes."""
         if self._executions > MAX_EXECUTIONS:
             raise JobRefused(
                 f"the job asks for {self._executions} executions (circuits x shots); the limit is "
                 f"{MAX_EXECUTIONS}. Split it, or ask for fewer shots"
+            )
+        if self._result > MAX_RESULT_BYTES:
+            raise JobRefused(
+                f"the job's result would be more than {MAX_RESULT_BYTES // 2**20} MB in the form in which it "
+                f"is sent (up to {self._result / 2**20:.0f} MB), which is the limit; split the job, or ask "
+                "for fewer shots or points"
             )
 
     def prepared(self, num_qubits: int) -> Prepared:
@@ -181,14 +196,17 @@ class Tally:
             num_circuits=self._circuits,
             num_qubits=num_qubits,
             executions=self._executions,
-            warnings=tuple(self.warnings),
+            warnings=tuple(_few(self.warnings)),
         )
 
 
-def plain_metadata(metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """A circuit's metadata as it goes back to its owner; what is not plain JSON is left out."""
-    try:
-        codec.read_any(msgspec.json.encode(metadata or {}), "metadata")
-    except (TypeError, ValueError, JobRefused):
-        return {}
-    return metadata or {}
+def _few(warnings: Sequence[str]) -> Sequence[str]:
+    """At most `MAX_WARNINGS` of them: they go with the answer to the submit."""
+    if len(warnings) <= MAX_WARNINGS:
+        return warnings
+    return [*warnings[:MAX_WARNINGS], f"{len(warnings) - MAX_WARNINGS} more warnings of this kind"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.devices.bits import num_bytes, take_bits
 from sojourn.devices.driver import Outcome
 from sojourn.execution import codec, codec_results
+from sojourn.execution.fields import Fields, Register, encoded_size
 from sojourn.execution.options import DEFAULT_SHOTS
-from sojourn.execution.prepare import MAX_RESULT_BYTES, Circuit, Device
-from sojourn.execution.prepare_check import Register
+from sojourn.execution.prepare import Circuit, Device
 from sojourn.execution.programs import (
     Payload,
     Plan,
     Tally,
     Window,
     Work,
-    plain_metadata,
     whole_shots,
 )
 from sojourn.execution.types import JobRefused, Prepared
@@ -34,8 +32,8 @@ class SamplerPub:
     circuit: Circuit
     shape: tuple[int, ...]
     shots: int
-    registers: tuple[Register, ...]
-    metadata: Mapping[str, Any]
+    fields: Fields
+    metadata: msgspec.Raw
 
 
 class SamplerPlan(Plan):
@@ -56,7 +54,7 @@ class SamplerPlan(Plan):
                     "BitArray",
                     codec_results.bits(_register(points, pub, register), len(register.bits)),
                 )
-                for register in pub.registers
+                for register in pub.fields.registers
             }
             data = codec_results.data_bin(pub.shape, fields)
             metadata = {"shots": pub.shots, "circuit_metadata": pub.metadata}
@@ -73,11 +71,10 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
     work: list[Work] = []
     settings = payload.settings
     tally = Tally(device, settings)
-    held = 0
     for index, parts in enumerate(payload.pubs):
         where = f"pubs[{index}]"
         circuit = device.circuit(parts[0], f"{where}: the circuit", payload.budget)
-        registers = device.registers(circuit, where)
+        fields = device.fields(circuit, where)
         values = parts[1] if len(parts) > 1 else None
         shape, points = device.points(circuit, values, f"{where}: the parameter values", payload.budget)
         own = codec.read_any(parts[2], f"{where}: shots") if len(parts) > 2 else None
@@ -91,24 +88,26 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
                 f"{where} asks for {shots} shots; the limit of {device.name} is {device.max_shots} per "
                 "circuit"
             )
-        if not registers:
+        if not fields.registers:
             tally.warnings.append(f"{where}: the circuit has no classical register, so its result is empty")
         elif not circuit.checked.measured:
             tally.warnings.append(f"{where}: the circuit has no measurement, so every bit is 0")
-        held += len(points) * shots * sum(num_bytes(len(register.bits)) for register in registers)
+        if fields.loose and fields.registers:
+            tally.warnings.append(
+                f"{where}: {fields.loose} classical bits belong to no register; the result is without them"
+            )
+        metadata = device.metadata(circuit, where)
+        tally.result(fields.size + len(bytes(metadata)))
+        for register in fields.registers:
+            tally.result(encoded_size(len(points) * shots * num_bytes(len(register.bits))))
         tally.add(circuit, len(points), shots)
         tally.limit()
-        if held > MAX_RESULT_BYTES:
-            raise JobRefused(
-                f"the job's result would be more than {MAX_RESULT_BYTES // 2**20} MB, which is the limit; "
-                "ask for fewer shots or points"
-            )
         work.append(_work(circuit, points, shots, where))
         if circuit.checked.dynamic:
             work[-1].task(
                 device
             )  # what the device cannot do inside control flow is better said before it runs
-        pubs.append(SamplerPub(circuit, shape, shots, registers, plain_metadata(circuit.circuit.metadata)))
+        pubs.append(SamplerPub(circuit, shape, shots, fields, metadata))
     prepared = tally.prepared(num_qubits=max(pub.circuit.circuit.num_qubits for pub in pubs))
     return SamplerPlan(pubs, prepared, work, settings.seed)
 

@@ -91,6 +91,18 @@ class RunRequest:
 PROGRAMS = ("sampler", "estimator")
 """The programs that every device runs; no device runs others for users."""
 
+NO_SUCH_PROGRAM = 1202
+
+
+def no_such_program(program: str) -> JobRefused:
+    """The refusal of a program that is not one of `PROGRAMS`, wherever it is found out."""
+    return JobRefused(
+        f"There is no program {program[:100]!r} on this service; it runs {' and '.join(PROGRAMS)} "
+        "(SamplerV2 and EstimatorV2 of qiskit-ibm-runtime send these).",
+        NO_SUCH_PROGRAM,
+    )
+
+
 CALIBRATE = "calibrate"
 """The program of a system job that calibrates; its params are a `Calibration`, its result a description."""
 

@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 
 from sojourn.config import TEN_YEARS
-from sojourn.core.profile import SESSION_PROGRAMS
-from sojourn.execution.types import PROGRAMS
+from sojourn.execution.types import PROGRAMS, no_such_program
 from sojourn.service.calls import Call, Origin
 from sojourn.service.errors import BadRequest
 
@@ -60,11 +59,9 @@ def parse(data: bytes) -> Body:
         raise BadRequest(f"The body is not valid JSON: {error}.", code=1201) from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply to be a job.", code=1201) from None
-    if body.program_id not in SESSION_PROGRAMS:
-        raise BadRequest(
-            f"There is no program {body.program_id[:100]!r}. The devices run {' and '.join(PROGRAMS)}.",
-            code=1202,
-        )
+    if body.program_id not in PROGRAMS:
+        refused = no_such_program(body.program_id)
+        raise BadRequest(refused.message, code=refused.code)
     if not bytes(body.params).lstrip().startswith(b"{"):
         raise BadRequest("params must be a JSON object with the inputs of the program.")
     if body.cost is not None and not 0 < body.cost <= MAX_COST:

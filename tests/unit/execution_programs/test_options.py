@@ -133,6 +133,56 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
         read("sampler", {"seed_estimator": 1}, Limits())
 
 
+def test_everything_that_is_refused_is_said_at_once(torino: Machine) -> None:
+    """The kind: a job with more than one input that is not honoured, whichever: options of every status,
+    options that nobody knows, members beside the options. Sorted, each with its value and what is allowed."""
+    options = {
+        "twirling": {"enable_gates": True, "enable_measure": True, "typo": 1},
+        "dynamical_decoupling": {"enable": True},
+        "experimental": {"b": 2, "a": 1},
+        "simulator": {"coupling_map": [[0, 1]]},
+        "default_shots": 0,
+        "execution": {"rep_delay": 7.0},
+    }
+    with pytest.raises(JobRefused) as caught:
+        torino.prepare("sampler", body([[QuantumCircuit(1, 1)]], options, shots=True, circuits=[], version=1))
+    message = caught.value.message
+    assert message.startswith("12 inputs of the job are refused: (1) options.default_shots = 0 is not")
+    told = [
+        "options.default_shots = 0",
+        "options.dynamical_decoupling.enable = True",
+        "options.execution.rep_delay = 7.0",
+        "options.experimental.a = 1",
+        "options.experimental.b = 2",
+        "options.simulator.coupling_map = [[0, 1]]",
+        "options.twirling.enable_gates = True",
+        "options.twirling.enable_measure = True",
+        "options.twirling.typo = 1",
+        "params.shots is True",
+        "params.version is 1",
+        "params.circuits is not a member",
+    ]
+    assert [message.index(words) for words in told] == sorted(message.index(words) for words in told)
+
+
+def test_one_refused_option_is_said_without_a_count() -> None:
+    with pytest.raises(JobRefused) as caught:
+        read("sampler", {"twirling": {"enable_gates": True}}, Limits())
+    assert caught.value.message == (
+        "options.twirling.enable_gates = True is not honoured by this device, and options are never dropped; "
+        "allowed is false"
+    )
+
+
+def test_a_refusal_stays_short_however_much_is_wrong() -> None:
+    wrong = {"x" * 5000 + str(number): "y" * 5000 for number in range(1000)}
+    with pytest.raises(JobRefused) as caught:
+        read("sampler", {**wrong, "experimental": wrong}, Limits())
+    assert caught.value.message.startswith("2000 inputs of the job are refused")
+    assert caught.value.message.endswith("and 1975 more")
+    assert len(caught.value.message) < 12_000
+
+
 def test_a_seed_is_taken_from_where_the_client_puts_it() -> None:
     assert read("sampler", {"simulator": {"seed_simulator": 4}}, Limits()).seed == 4
     assert read("estimator", {"simulator": {"seed_simulator": 4}, "seed_estimator": 5}, Limits()).seed == 5

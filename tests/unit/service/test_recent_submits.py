@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sojourn.execution.types import no_such_program
 from sojourn.service.calls import Call
 from sojourn.service.errors import BadRequest
 from sojourn.service.submit import RecentSubmits, parse
@@ -59,12 +60,14 @@ def test_a_log_level_is_a_word() -> None:
         parse(b'{"program_id": "sampler", "log_level": "' + b"x" * 100_000 + b'"}')
 
 
-def test_an_unknown_program_is_refused_with_the_programs_that_the_devices_run() -> None:
+@pytest.mark.parametrize("program", ["nope", "executor", "noise-learner", "calibrate", "", "Sampler"])
+def test_a_program_that_this_service_does_not_run_has_one_code_and_one_message(program: str) -> None:
+    """The kind: any program but those that run here, whoever else runs it. A worker that is asked for one
+    answers the same."""
     with pytest.raises(BadRequest) as caught:
-        parse(b'{"program_id": "nope"}')
-    assert caught.value.message == "There is no program 'nope'. The devices run sampler and estimator."
-
-
-@pytest.mark.parametrize("program", ["executor", "noise-learner", "calibrate"])
-def test_a_known_program_that_no_device_runs_is_left_to_the_device_to_refuse(program: str) -> None:
-    assert parse(b'{"program_id": "%s"}' % program.encode()).program_id == program
+        parse(b'{"program_id": "%s"}' % program.encode())
+    assert caught.value.code == 1202
+    assert f"There is no program {program!r} on this service" in caught.value.message
+    assert "it runs sampler and estimator" in caught.value.message
+    asked = no_such_program(program)
+    assert (asked.message, asked.code) == (caught.value.message, caught.value.code)
