@@ -84,11 +84,12 @@ def _parse(decoder: Any, text: bytes | msgspec.Raw, where: str, kind: str) -> An
         raise JobRefused(f"{where} is nested too deeply") from None
 
 
-def read_circuit(text: msgspec.Raw, where: str, budget: Budget) -> tuple[QuantumCircuit, bool]:
-    """The circuit, and whether it came as OpenQASM text (whose width the device may have to supply)."""
+def read_circuit(text: msgspec.Raw, where: str, budget: Budget) -> tuple[QuantumCircuit, int | None]:
+    """The circuit, and the QPY version of its file; None when it came as OpenQASM text (whose width the
+    device may have to supply)."""
     value = read_any(text, where)
     if isinstance(value, str):
-        return _read_qasm(value, where), True
+        return _read_qasm(value, where), None
     data = _typed(value, where, ("QuantumCircuit",))
     content = inflate(data, where, budget)
     _peek_qpy(content, where)
@@ -104,7 +105,7 @@ def read_circuit(text: msgspec.Raw, where: str, budget: Budget) -> tuple[Quantum
         raise JobRefused(f"{where}: the QPY data cannot be read: {error or type(error).__name__}") from error
     if len(programs) != 1 or not isinstance(programs[0], QuantumCircuit):
         raise JobRefused(f"{where}: the QPY data must hold exactly one circuit")
-    return programs[0], False
+    return programs[0], content[6]
 
 
 def _peek_qpy(content: bytes, where: str) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from qiskit.circuit import (
-    CircuitError,
-    CircuitInstruction,
     ControlFlowOp,
     Delay,
-    ForLoopOp,
     Instruction,
     ParameterExpression,
     QuantumCircuit,
@@ -19,12 +16,12 @@ from qiskit.circuit import (
 )
 from qiskit.transpiler import Target
 
+from sojourn.execution.timing import turns_of
 from sojourn.execution.types import JobRefused
 
 _FREE = frozenset({"barrier", "store", "break_loop", "continue_loop"})
 MAX_INSTRUCTIONS = 2_000_000  # after loops are written out, as the simulators do
 _KNOWN = 500_000
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ class TargetCheck:
             )
         for item in circuit.data:
             qubits = tuple(place[qubit] for qubit in item.qubits)
-            operation = _operation(item, where)
+            operation = item.operation
             name = operation.name
             if name not in _FREE:
                 self._allow(name, qubits, where)
@@ -114,7 +111,8 @@ class TargetCheck:
     ) -> float:
         """The longest branch; a loop over a known range counts its turns, any other counts once."""
         longest = 0.0
-        turns = _turns(operation)
+        known = turns_of(operation)
+        turns = MAX_INSTRUCTIONS + 1 if known is None else known
         for block in operation.blocks:
             if (block.num_qubits, block.num_clbits) != (len(qubits), clbits):
                 raise JobRefused(
@@ -177,9 +175,8 @@ class TargetCheck:
     def _duration(self, operation: Instruction, qubits: tuple[int, ...]) -> float:
         if isinstance(operation, Delay):
             if isinstance(operation.duration, ParameterExpression):
-                return 0.0
-            unit = (self._target.dt or 0.0) if operation.unit == "dt" else _SECONDS.get(operation.unit, 0.0)
-            return float(operation.duration) * unit
+                return 0.0  # counted point by point, see `Timing.seconds`
+            return float(operation.duration) * ((self._target.dt or 0.0) if operation.unit == "dt" else 1.0)
         key = (operation.name, qubits)
         known = self._durations.get(key)
         if known is None:
@@ -196,34 +193,6 @@ class _Walk:
         self.dynamic = self.measured = False
         self.instructions = 0
         self.bounded: list[Bounded] = []
-
-
-def _operation(item: CircuitInstruction, where: str) -> Instruction:
-    """The instruction, unless it is a delay whose unit got lost: QPY does not hold the unit of a delay
-    (Qiskit/qiskit#8293), and what was given in seconds comes back as that many dt. Delays in dt are integers
-    in the file, all others are not."""
-    if item.name != "delay" or not isinstance(item.params[0], float):
-        return item.operation
-    try:
-        if item.operation.unit != "dt":  # OpenQASM has units
-            return item.operation
-    except CircuitError:
-        pass
-    raise JobRefused(
-        f"{where} has a delay in another unit than dt, and QPY does not carry the unit; give delays in dt, "
-        "as the transpiler does for the device"
-    )
-
-
-def _turns(operation: ControlFlowOp) -> int:
-    """How often a block is run: known for loops over a range or a list, else taken as once."""
-    if not isinstance(operation, ForLoopOp):
-        return 1
-    indices = operation.params[0]
-    if isinstance(indices, range):
-        span = indices.stop - indices.start
-        return max(0, -(-span // indices.step))  # len() of a huge range raises
-    return len(indices) if isinstance(indices, Sized) else MAX_INSTRUCTIONS + 1
 
 
 @dataclass(frozen=True, slots=True)

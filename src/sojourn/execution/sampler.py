@@ -78,6 +78,7 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
         where = f"pubs[{index}]"
         circuit = device.circuit(parts[0], f"{where}: the circuit", payload.budget)
         registers = device.registers(circuit, where)
+        tally.warnings.extend(f"{where}: {warning}" for warning in circuit.timing.warnings)
         values = parts[1] if len(parts) > 1 else None
         shape, points = device.points(circuit, values, f"{where}: the parameter values", payload.budget)
         own = codec.read_any(parts[2], f"{where}: shots") if len(parts) > 2 else None
@@ -96,7 +97,7 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
         elif not circuit.checked.measured:
             tally.warnings.append(f"{where}: the circuit has no measurement, so every bit is 0")
         held += len(points) * shots * sum(num_bytes(len(register.bits)) for register in registers)
-        tally.add(circuit, len(points), shots)
+        tally.add(circuit, points, shots)
         tally.limit()
         if held > MAX_RESULT_BYTES:
             raise JobRefused(
