@@ -126,12 +126,8 @@ class Device:
         def build() -> tuple[Program, int]:
             try:
                 compiled = self.driver.compile(make())
-            except JobRefused:
-                raise
             except DriverError as error:
                 raise JobRefused(f"{where}: {error}") from error
-            except Exception as error:
-                raise JobRefused(f"{where} cannot be run on {self.name}: {error}") from error
             return compiled, compiled.cost
 
         found: Program = self._programs.get(key, build)

@@ -19,7 +19,9 @@ from qiskit.transpiler import Target
 from sojourn.execution.timing import turns_of
 from sojourn.execution.types import JobRefused
 
-_FREE = frozenset({"barrier", "store", "break_loop", "continue_loop"})
+_LOOP_ENDS = frozenset({"break_loop", "continue_loop"})
+_FREE = frozenset({"barrier", "store"}) | _LOOP_ENDS
+_LOOPS = frozenset({"for_loop", "while_loop"})
 MAX_INSTRUCTIONS = 2_000_000  # after loops are written out, as the simulators do
 _KNOWN = 500_000
 
@@ -50,6 +52,7 @@ class TargetCheck:
         self._device = device
         self._target = target
         self._known: set[tuple[str, tuple[int, ...]]] = set()
+        self._shapes: dict[str, tuple[int, int, bool]] = {}
         self._durations: dict[tuple[str, tuple[int, ...]], float] = {}
 
     def check(self, circuit: QuantumCircuit, where: str) -> Checked:
@@ -88,6 +91,9 @@ class TargetCheck:
             name = operation.name
             if name not in _FREE:
                 self._allow(name, qubits, where)
+                self._genuine(operation, where)
+            elif name in _LOOP_ENDS and not walk.loops:
+                raise JobRefused(f"{where} has a {name} outside of any loop")
                 self._angles(operation, qubits, where, walk)
             walk.measured |= name.startswith("measure")
             walk.dynamic |= name == "store"
@@ -113,6 +119,7 @@ class TargetCheck:
         longest = 0.0
         known = turns_of(operation)
         turns = MAX_INSTRUCTIONS + 1 if known is None else known
+        walk.loops += operation.name in _LOOPS
         for block in operation.blocks:
             if (block.num_qubits, block.num_clbits) != (len(qubits), clbits):
                 raise JobRefused(
@@ -123,6 +130,7 @@ class TargetCheck:
             clock = [0.0] * (max(qubits, default=-1) + 1)
             self._walk(block, inner, where, walk, clock, outer * max(turns, 1))
             longest = max(longest, max(clock, default=0.0))
+        walk.loops -= operation.name in _LOOPS
         return longest * turns
 
     def _allow(self, name: str, qubits: tuple[int, ...], where: str) -> None:
@@ -149,6 +157,28 @@ class TargetCheck:
             f"{where}: {name} on qubits {qubits} is not an instruction of {self._device} ({reason}); "
             "transpile the circuit for the device"
         )
+
+    def _genuine(self, operation: Instruction, where: str) -> None:
+        """Refuse an instruction that has the name of one of the device's and is another one."""
+        name = operation.name
+        shape = self._shapes.get(name)
+        if shape is None:
+            known = self._target.operation_from_name(name)
+            flow = not isinstance(known, Instruction)  # control flow stands in a target as a class
+            shape = (0, 0, True) if flow else (len(known.params), known.num_clbits, False)
+            self._shapes[name] = shape
+        params, clbits, flow = shape
+        if flow:
+            fits = isinstance(operation, ControlFlowOp)
+        else:
+            fits = (len(operation.params), operation.num_clbits) == (params, clbits) and all(
+                isinstance(value, int | float | ParameterExpression) for value in operation.params
+            )
+        if not fits:
+            raise JobRefused(
+                f"{where} has an instruction called {name!r} that is not the device's {name}: that one has "
+                + ("blocks" if flow else f"{params} real parameters and {clbits} classical bits")
+            )
 
     def _angles(self, operation: Instruction, qubits: tuple[int, ...], where: str, walk: _Walk) -> None:
         if not operation.params or not self._target.gate_has_angle_bounds(operation.name):
@@ -187,11 +217,11 @@ class TargetCheck:
 
 
 class _Walk:
-    __slots__ = ("bounded", "dynamic", "instructions", "measured")
+    __slots__ = ("bounded", "dynamic", "instructions", "loops", "measured")
 
     def __init__(self) -> None:
         self.dynamic = self.measured = False
-        self.instructions = 0
+        self.instructions = self.loops = 0
         self.bounded: list[Bounded] = []
 
 

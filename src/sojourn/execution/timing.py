@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +137,10 @@ class _Found:
     times: int
     loops: tuple[tuple[Parameter, Sequence[float]], ...]
 
+    @property
+    def duration(self) -> Any:
+        return self.item.params[0]
+
 
 class _Settling:
     def __init__(
@@ -152,7 +157,9 @@ class _Settling:
         self._names: list[str] = []
         self._numbers: dict[expr.Stretch, int] = {}
         for found in self._found:
-            duration = found.item.params[0]
+            if len(found.item.params) != 1 or len(found.item.qubits) != 1:
+                raise JobRefused(f"{where}: an instruction is called delay, but is not one qubit's delay")
+            duration = found.duration
             if isinstance(duration, expr.Expr):
                 for node in expr.iter_identifiers(duration):
                     if isinstance(node, expr.Stretch) and node not in self._numbers:
@@ -192,7 +199,7 @@ class _Settling:
 
     def _length(self, found: _Found) -> Length | None:
         """The delay's duration in dt; None when it depends on a parameter."""
-        duration = found.item.params[0]
+        duration = found.duration
         if isinstance(duration, expr.Expr):
             try:
                 return folded(duration, self._step, self._numbers)
@@ -241,7 +248,12 @@ class _Settling:
                         f"{self._where}: a delay depends on the parameter of a loop of more than {MAX_TURNS} "
                         "turns, which is the limit"
                     )
-                turns = [turn.assign(parameter, index) for turn in turns for index in indices]
+                try:
+                    turns = [turn.assign(parameter, index) for turn in turns for index in indices]
+                except ZeroDivisionError:
+                    raise JobRefused(
+                        f"{self._where}: the delay on qubit {found.qubit} divides by zero in its loop"
+                    ) from None
         times = found.times // max(len(turns), 1)
         known = tuple(turn if turn.parameters else float(turn.numeric()) for turn in turns)
         self._timed.append(Timed(found.qubit, known, times, told))
@@ -255,7 +267,7 @@ class _Settling:
         """The delay in its final form."""
         known = self._target.dt is not None
         if length is None:
-            duration = found.item.params[0]
+            duration = found.duration
             return Delay(duration * self._step, "s") if known else Delay(duration, "dt")
         whole = round(length.fixed)
         if whole < 0 or whole * self._step > MAX_DELAY:
@@ -263,7 +275,7 @@ class _Settling:
                 f"{self._where}: the delay on qubit {found.qubit} is {whole} dt; a delay must be a number "
                 f"from 0 to {_most(self._target.dt)}"
             )
-        if known or isinstance(found.item.params[0], int):
+        if known or isinstance(found.duration, int):
             return Delay(whole, "dt")
         return Delay(float(length.fixed) * self._step, "s")
 
@@ -335,7 +347,8 @@ def _delays(
     """In the order of `replaced`."""
     for item in circuit.data:
         if item.name == "delay":
-            yield _Found(item, place.get(item.qubits[0], -1), nested, times, loops)
+            qubit = place.get(item.qubits[0], -1) if item.qubits else -1
+            yield _Found(item, qubit, nested, times, loops)
         elif item.name in _FLOW:
             operation = item.operation
             if not isinstance(operation, ControlFlowOp):
