@@ -23,7 +23,9 @@ from qiskit_aer.noise.noise_model import QuantumErrorLocation
 
 from sojourn.devices.bits import num_bytes, pack_keys
 from sojourn.devices.cut import Cut, cut, gates_on
+from sojourn.devices.delays import without_delays
 from sojourn.devices.driver import DriverError, Outcome, Program, Task, fresh_seed
+from sojourn.devices.expressions import affine
 from sojourn.devices.noise import NoiseTable
 
 METHODS = ("automatic", "density_matrix", "matrix_product_state", "stabilizer", "statevector")
@@ -104,7 +106,7 @@ class _Assembled:
             for slot, value in enumerate(item.operation.params):
                 if not isinstance(value, ParameterExpression) or not value.parameters:
                     continue
-                row, constant = _affine(value, column)
+                row, constant = affine(value, column)
                 if row is None:
                     self.general.append((len(self.places), value))
                     row = np.zeros(len(column))
@@ -137,6 +139,8 @@ class AerEngine:
     def compile(self, circuit: QuantumCircuit) -> AerProgram:
         """Cut, choose the method, place the noise, assemble."""
         part = cut(circuit)
+        if part.timed and self._noise is None:
+            part = cut(without_delays(circuit))  # they change nothing, and need not be bound point by point
         names = {name for name, _ in gates_on(part.circuit)}
         method = self._method
         if method == "automatic":
@@ -329,25 +333,6 @@ def _fits(batch: Sequence[_Run], run: _Run) -> bool:
         and all(held.assembled is not run.assembled for held in batch)
         and sum(len(held.values) for held in (*batch, run)) * run.shots <= _SHOTS_PER_CALL
     )
-
-
-def _affine(
-    expression: ParameterExpression, column: Mapping[Parameter, int]
-) -> tuple[NDArray[np.float64] | None, float]:
-    """The expression as row . values + constant, or (None, 0) when it is not of that form."""
-    row = np.zeros(len(column))
-    try:
-        for parameter in expression.parameters:
-            slope = expression.gradient(parameter)
-            if isinstance(slope, ParameterExpression):
-                if slope.parameters:
-                    return None, 0.0
-                slope = slope.numeric()
-            row[column[parameter]] = float(slope)
-        constant = float(expression.bind(dict.fromkeys(expression.parameters, 0.0)))
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError):
-        return None, 0.0
-    return row, constant
 
 
 def _cost(circuit: QuantumCircuit, method: str | None) -> int:

@@ -64,13 +64,17 @@ class NoiseTable:
         return whole
 
     def delay(self, qubit: int, operation: Delay) -> QuantumError | None:
-        """Relaxation during a delay. T2 is cut to 2 T1, as Aer does."""
-        if operation.unit == "dt":
-            if self._dt is None:
-                return None
-            seconds = float(operation.duration) * self._dt
+        """Relaxation during a delay, which takes a whole number of the device's time steps. T2 is cut to
+        2 T1, as Aer does."""
+        seconds = float(operation.duration)
+        if operation.unit != "dt":
+            seconds *= _SECONDS[operation.unit]
+            if self._dt:
+                seconds = round(seconds / self._dt) * self._dt
+        elif self._dt is None:
+            return None
         else:
-            seconds = float(operation.duration) * _SECONDS[operation.unit]
+            seconds *= self._dt
         key = (qubit, seconds)
         if key not in self._delay:
             if len(self._delay) > 4096:  # durations are the user's, so bound what they can leave behind

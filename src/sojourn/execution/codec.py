@@ -81,14 +81,15 @@ def _parse(decoder: Any, text: bytes | msgspec.Raw, where: str, kind: str) -> An
         raise JobRefused(f"{where} is nested too deeply") from None
 
 
-def read_circuit(text: msgspec.Raw, where: str, budget: Budget) -> tuple[QuantumCircuit, bool]:
-    """The circuit, and whether it came as OpenQASM text (whose width the device may have to supply)."""
+def read_circuit(text: msgspec.Raw, where: str, budget: Budget) -> tuple[QuantumCircuit, int | None]:
+    """The circuit, and the QPY version of its file; None when it came as OpenQASM text (whose width the
+    device may have to supply)."""
     value = read_any(text, where)
     if isinstance(value, str):
-        return _read_qasm(value, where), True
+        return _read_qasm(value, where), None
     data = _typed(value, where, ("QuantumCircuit",))
     content = inflate(data, where, budget)
-    return codec_qpy.load_circuit(content, where), False
+    return codec_qpy.load_circuit(content, where), content[6]
 
 
 def _read_qasm(text: str, where: str) -> QuantumCircuit:

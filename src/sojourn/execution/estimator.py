@@ -116,6 +116,7 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
     for index, texts in enumerate(payload.pubs):
         where = f"pubs[{index}]"
         circuit = device.circuit(texts[0], f"{where}: the circuit", payload.budget)
+        tally.warnings.extend(f"{where}: {warning}" for warning in circuit.timing.warnings)
         key, observables = device.observables(texts[1], f"{where}: the observables")
         circuit = _fitting(device, circuit, observables, where)
         values = texts[2] if len(texts) > 2 else None
@@ -135,7 +136,7 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
             parts.append(Part(chosen, grouping, pairs, len(work)))
             for group in grouping.groups:
                 work.append(_work(device, circuit, group, points[chosen], shots, where))
-                tally.add(circuit, len(chosen), shots)
+                tally.add(circuit, points[chosen], shots)
             if grouping.groups and circuit.checked.dynamic:
                 work[-1].task(device)
         tally.limit()

@@ -26,6 +26,7 @@ from sojourn.execution.frames import MAX_PAYLOAD
 from sojourn.execution.options import Limits
 from sojourn.execution.prepare_cache import Cache
 from sojourn.execution.prepare_check import Checked, TargetCheck
+from sojourn.execution.timing import Timing, settle
 from sojourn.execution.types import JobRefused
 
 CIRCUIT_BYTES = 48 * 2**20
@@ -40,11 +41,12 @@ DEFAULT_MAX_SHOTS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """A decoded circuit that fits the device. `key` is the hash of its text."""
+    """A decoded circuit that fits the device, its delays settled. `key` is the hash of its text."""
 
     key: bytes
     circuit: QuantumCircuit
     checked: Checked
+    timing: Timing
     text: bool  # came as OpenQASM, so its width is what it uses and not the device's
 
     @property
@@ -62,6 +64,8 @@ class Device:
         self.facts = settled(driver.facts(), self.target)
         configuration = self.facts.configuration
         self.num_qubits = self.facts.num_qubits
+        self.at = "the job"
+        """What of a job is being looked at, for errors that no check foresaw."""
         self.max_shots = int(configuration.get("max_shots") or DEFAULT_MAX_SHOTS)
         self.rep_delay = float(configuration.get("default_rep_delay") or 0.0) * 1e-6
         span = configuration.get("rep_delay_range")
@@ -81,13 +85,16 @@ class Device:
 
     def circuit(self, text: msgspec.Raw, where: str, budget: Budget) -> Circuit:
         """Decode and check, or recall. Raises `JobRefused`."""
+        self.at = where
         raw = bytes(text)
         key = blake2b(raw, digest_size=20).digest()
 
         def make() -> tuple[Circuit, int]:
-            circuit, is_text = codec.read_circuit(text, where, budget)
-            made = Circuit(key, circuit, self._check.check(circuit, where), is_text)
-            return made, 4096 + 8 * len(raw) + 400 * len(circuit.data)
+            read, version = codec.read_circuit(text, where, budget)
+            timing = settle(read, self.target, version, where, ideal=self.facts.properties is None)
+            circuit = timing.circuit
+            made = Circuit(key, circuit, self._check.check(circuit, where), timing, version is None)
+            return made, 4096 + 8 * len(raw) + 400 * (len(circuit.data) + len(timing.timed))
 
         found: Circuit = self._circuits.get(key, make)
         return found
@@ -114,6 +121,7 @@ class Device:
 
     def observables(self, text: msgspec.Raw, where: str) -> tuple[bytes, Observables]:
         """Decoded observables and the hash of their text."""
+        self.at = where
         raw = bytes(text)
         key = blake2b(raw, digest_size=20).digest()
         found: Observables = self._observables.get(
@@ -127,16 +135,13 @@ class Device:
 
     def program(self, key: tuple[Any, ...], make: Callable[[], QuantumCircuit], where: str) -> Program:
         """The compiled form of the circuit that `make` gives. Raises `JobRefused` when it cannot be."""
+        self.at = where
 
         def build() -> tuple[Program, int]:
             try:
                 compiled = self.driver.compile(make())
-            except JobRefused:
-                raise
             except DriverError as error:
                 raise JobRefused(f"{where}: {error}") from error
-            except Exception as error:
-                raise JobRefused(f"{where} cannot be run on {self.name}: {error}") from error
             return compiled, compiled.cost
 
         found: Program = self._programs.get(key, build)
@@ -150,6 +155,7 @@ class Device:
         The last axis runs over the circuit's parameters in their order; it may be left out when there is
         one parameter. A mapping of names to arrays is accepted too.
         """
+        self.at = where
         given = None if text is None else codec.read_values(text, where, budget)
         count = circuit.num_parameters
         if isinstance(given, dict):
@@ -176,6 +182,7 @@ class Device:
             raise JobRefused(f"{where}: {len(values)} points are more than the limit of {MAX_POINTS}")
         circuit.checked.angles.check(list(circuit.circuit.parameters), values, where)
         self._bounded(circuit, values, where)
+        circuit.timing.check(values, where)
         return shape, values
 
     def _from_mapping(self, circuit: Circuit, given: Mapping[str, Any], where: str) -> NDArray[np.float64]:
@@ -206,7 +213,13 @@ class Device:
                 for extreme in zip(*known, strict=True):
                     self._check.check_angles(entry.name, entry.qubits, extreme, where)
 
-    def seconds(self, circuit: Circuit, executions: int, rep_delay: float | None) -> float:
-        """Device time of that many shots: (circuit + repetition delay) each; nothing for set-up."""
+    def seconds(
+        self, circuit: Circuit, values: NDArray[np.float64], shots: int, rep_delay: float | None
+    ) -> float:
+        """Device time of `shots` at each of the points `values`: (circuit + repetition delay) a shot; nothing
+        for set-up. The delays of a point count as they are there."""
         pause = self.rep_delay if rep_delay is None else rep_delay
-        return executions * (circuit.checked.duration + pause)
+        shot = len(values) * (circuit.checked.duration + pause)
+        if circuit.timing.timed:
+            shot += float(circuit.timing.seconds(values).sum())
+        return shots * shot

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qiskit.circuit import (
-    CircuitError,
-    CircuitInstruction,
     ControlFlowOp,
     Delay,
-    ForLoopOp,
     Instruction,
     ParameterExpression,
     QuantumCircuit,
@@ -19,12 +16,14 @@ from qiskit.circuit import (
 from qiskit.transpiler import Target
 
 from sojourn.execution.angles import Angle, Angles, Collector
+from sojourn.execution.timing import turns_of
 from sojourn.execution.types import JobRefused
 
-_FREE = frozenset({"barrier", "store", "break_loop", "continue_loop"})
+_LOOP_ENDS = frozenset({"break_loop", "continue_loop"})
+_FREE = frozenset({"barrier", "store"}) | _LOOP_ENDS
+_LOOPS = frozenset({"for_loop", "while_loop"})
 MAX_INSTRUCTIONS = 2_000_000  # after loops are written out, as the simulators do
 _KNOWN = 500_000
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,7 @@ class TargetCheck:
         self._device = device
         self._target = target
         self._known: set[tuple[str, tuple[int, ...]]] = set()
+        self._shapes: dict[str, tuple[int, int, bool]] = {}
         self._durations: dict[tuple[str, tuple[int, ...]], float] = {}
 
     def check(self, circuit: QuantumCircuit, where: str) -> Checked:
@@ -91,10 +91,13 @@ class TargetCheck:
         walk.angles.phase(circuit, where)
         for item in circuit.data:
             qubits = tuple(place[qubit] for qubit in item.qubits)
-            operation = _operation(item, where)
+            operation = item.operation
             name = operation.name
             if name not in _FREE:
                 self._allow(name, qubits, where)
+                self._genuine(operation, where)
+            elif name in _LOOP_ENDS and not walk.loops:
+                raise JobRefused(f"{where} has a {name} outside of any loop")
                 self._angles(operation, qubits, where, walk)
             walk.measured |= name.startswith("measure")
             walk.dynamic |= name == "store"
@@ -118,8 +121,10 @@ class TargetCheck:
     ) -> float:
         """The longest branch; a loop over a known range counts its turns, any other counts once."""
         longest = 0.0
-        turns = _turns(operation)
+        known = turns_of(operation)
+        turns = MAX_INSTRUCTIONS + 1 if known is None else known
         walk.angles.enter(operation)
+        walk.loops += operation.name in _LOOPS
         for block in operation.blocks:
             if (block.num_qubits, block.num_clbits) != (len(qubits), clbits):
                 raise JobRefused(
@@ -131,6 +136,7 @@ class TargetCheck:
             self._walk(block, inner, where, walk, clock, outer * max(turns, 1))
             longest = max(longest, max(clock, default=0.0))
         walk.angles.leave()
+        walk.loops -= operation.name in _LOOPS
         return longest * turns
 
     def _allow(self, name: str, qubits: tuple[int, ...], where: str) -> None:
@@ -157,6 +163,28 @@ class TargetCheck:
             f"{where}: {name} on qubits {qubits} is not an instruction of {self._device} ({reason}); "
             "transpile the circuit for the device"
         )
+
+    def _genuine(self, operation: Instruction, where: str) -> None:
+        """Refuse an instruction that has the name of one of the device's and is another one."""
+        name = operation.name
+        shape = self._shapes.get(name)
+        if shape is None:
+            known = self._target.operation_from_name(name)
+            flow = not isinstance(known, Instruction)  # control flow stands in a target as a class
+            shape = (0, 0, True) if flow else (len(known.params), known.num_clbits, False)
+            self._shapes[name] = shape
+        params, clbits, flow = shape
+        if flow:
+            fits = isinstance(operation, ControlFlowOp)
+        else:
+            fits = (len(operation.params), operation.num_clbits) == (params, clbits) and all(
+                isinstance(value, int | float | ParameterExpression) for value in operation.params
+            )
+        if not fits:
+            raise JobRefused(
+                f"{where} has an instruction called {name!r} that is not the device's {name}: that one has "
+                + ("blocks" if flow else f"{params} real parameters and {clbits} classical bits")
+            )
 
     def _angles(self, operation: Instruction, qubits: tuple[int, ...], where: str, walk: _Walk) -> None:
         if not operation.params:
@@ -192,9 +220,8 @@ class TargetCheck:
     def _duration(self, operation: Instruction, qubits: tuple[int, ...]) -> float:
         if isinstance(operation, Delay):
             if isinstance(operation.duration, ParameterExpression):
-                return 0.0
-            unit = (self._target.dt or 0.0) if operation.unit == "dt" else _SECONDS.get(operation.unit, 0.0)
-            return float(operation.duration) * unit
+                return 0.0  # counted point by point, see `Timing.seconds`
+            return float(operation.duration) * ((self._target.dt or 0.0) if operation.unit == "dt" else 1.0)
         key = (operation.name, qubits)
         known = self._durations.get(key)
         if known is None:
@@ -205,38 +232,12 @@ class TargetCheck:
 
 
 class _Walk:
-    __slots__ = ("angles", "bounded", "dynamic", "instructions", "measured")
+    __slots__ = ("angles", "bounded", "dynamic", "instructions", "loops", "measured")
 
     def __init__(self) -> None:
         self.angles = Collector()
         self.dynamic = self.measured = False
-        self.instructions = 0
+        self.instructions = self.loops = 0
         self.bounded: list[Bounded] = []
 
 
-def _operation(item: CircuitInstruction, where: str) -> Instruction:
-    """The instruction, unless it is a delay whose unit got lost: QPY does not hold the unit of a delay
-    (Qiskit/qiskit#8293), and what was given in seconds comes back as that many dt. Delays in dt are integers
-    in the file, all others are not."""
-    if item.name != "delay" or not isinstance(item.params[0], float):
-        return item.operation
-    try:
-        if item.operation.unit != "dt":  # OpenQASM has units
-            return item.operation
-    except CircuitError:
-        pass
-    raise JobRefused(
-        f"{where} has a delay in another unit than dt, and QPY does not carry the unit; give delays in dt, "
-        "as the transpiler does for the device"
-    )
-
-
-def _turns(operation: ControlFlowOp) -> int:
-    """How often a block is run: known for loops over a range or a list, else taken as once."""
-    if not isinstance(operation, ForLoopOp):
-        return 1
-    indices = operation.params[0]
-    if isinstance(indices, range):
-        span = indices.stop - indices.start
-        return max(0, -(-span // indices.step))  # len() of a huge range raises
-    return len(indices) if isinstance(indices, Sized) else MAX_INSTRUCTIONS + 1

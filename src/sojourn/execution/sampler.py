@@ -75,6 +75,7 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
         where = f"pubs[{index}]"
         circuit = device.circuit(parts[0], f"{where}: the circuit", payload.budget)
         fields = device.fields(circuit, where)
+        tally.warnings.extend(f"{where}: {warning}" for warning in circuit.timing.warnings)
         values = parts[1] if len(parts) > 1 else None
         shape, points = device.points(circuit, values, f"{where}: the parameter values", payload.budget)
         own = codec.read_any(parts[2], f"{where}: shots") if len(parts) > 2 else None
@@ -100,7 +101,7 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
         tally.result(fields.size + len(bytes(metadata)))
         for register in fields.registers:
             tally.result(encoded_size(len(points) * shots * num_bytes(len(register.bits))))
-        tally.add(circuit, len(points), shots)
+        tally.add(circuit, points, shots)
         tally.limit()
         work.append(_work(circuit, points, shots, where))
         if circuit.checked.dynamic:

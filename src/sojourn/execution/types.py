@@ -64,6 +64,15 @@ class JobRefused(Exception):
         self.code = code
 
 
+class JobBroke(JobRefused):
+    """Looking at the job raised an error that no check foresaw, while a plain job of the same device passes.
+    `detail` is the traceback, for the operator."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
 class DeviceUnavailable(Exception):
     """The device has no worker that could answer; the message says why."""
 

@@ -34,6 +34,7 @@ from sojourn.execution.types import (
     Description,
     DeviceSpec,
     Failed,
+    JobBroke,
     JobRefused,
     Prepared,
 )
@@ -52,7 +53,9 @@ class AnyMachine(Protocol):
 
     def adopt(self, properties: bytes) -> None: ...
 
-    def prepare(self, program_id: str, params: bytes) -> Prepared: ...
+    def prepare(self, program_id: str, params: bytes) -> Prepared:
+        """Raises `JobRefused` for whatever the job causes, anything else when the device is at fault."""
+        ...
 
     def run(self, program_id: str, params: bytes) -> Completed | Failed: ...
 
@@ -160,10 +163,12 @@ class Worker:
             with bounded_memory(self._memory):
                 prepared = machine.prepare(message.program_id, params)
         except JobRefused as refused:
+            if isinstance(refused, JobBroke):
+                sys.stderr.write(refused.detail)  # to the server's log: the user gets the message only
             self._say(protocol.RefusedReply(message.id, shorten(refused.message), refused.code))
         except MemoryError:
             self._say(protocol.RefusedReply(message.id, self._too_large(), TOO_LARGE))
-        except Exception as error:
+        except Exception as error:  # a machine answers for the job's errors itself: this one is not the job's
             # To the server's log: nobody else sees it.
             sys.stderr.write(error.detail if isinstance(error, _LoadError) else traceback.format_exc())
             reason = error.reason if isinstance(error, _LoadError) else one_line(error)

@@ -14,6 +14,7 @@ import structlog
 
 from sojourn.core import Mode, codes
 from sojourn.core import events as ev
+from sojourn.execution.supervisor import delay
 from sojourn.execution.types import DeviceUnavailable, JobRefused, Prepared
 from sojourn.service import ids
 from sojourn.service.calls import Call
@@ -179,19 +180,18 @@ class Admission:
     async def _prepare_later(
         self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared]
     ) -> None:
-        """The preparation of a job that has been acknowledged already."""
+        """The preparation of a job that has been acknowledged already. A device that cannot look at it is not
+        the job's fault: the job waits until the device can, and its session lives on (R40, R55)."""
         job_id = record.job.id
         meta = replace(record.meta)
         try:
-            prepared = await preparing
+            prepared = await self._until_looked_at(desk, record, preparing)
+            if prepared is None:
+                return
             self._hub.limits.prepared(record.job.project, prepared)
             _note(meta, prepared)
         except JobRefused as error:
             await desk.feed(ev.JobUnfit(job_id, error.message, error.code))
-        except DeviceUnavailable as error:
-            await desk.feed(
-                ev.JobUnfit(job_id, f"{desk.device} cannot take jobs: {error}", codes.SYSTEM_FAILURE)
-            )
         else:
             awaited = desk.lane.profile.awaits_estimate(record.job)  # then its limit is known only now
 
@@ -202,15 +202,35 @@ class Admission:
             ready = ev.JobPrepared(job_id, prepared.estimated_seconds)
             await desk.feed(ready, metas={job_id: meta}, taken=warn)
 
+    async def _until_looked_at(
+        self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared]
+    ) -> Prepared | None:
+        """What preparation finds, however often the device is unavailable for it; None when the job has ended
+        meanwhile. Raises `JobRefused`."""
+        job, failures = record.job, 0
+        while True:
+            try:
+                return await preparing
+            except DeviceUnavailable as error:
+                failures += 1
+                log.warning(
+                    "preparation.waits", device=desk.device, job=job.id, why=str(error), attempt=failures
+                )
+            await asyncio.sleep(delay(failures))
+            if job.id not in desk.lane.book.jobs:
+                return None
+            preparing = await self._prepare(desk, record)
+
+    async def _prepare(self, desk: Dispatcher, record: JobRecord) -> asyncio.Future[Prepared]:
+        """The preparation, begun with the body from the store."""
+        params = await self._hub.store.blob(record.meta.params_hash or "") or b""
+        return asyncio.ensure_future(self._hub.fleet.prepare(desk.device, record.job.program, params))
+
     async def recover(self, desk: Dispatcher, stored: StoredJob) -> None:
         """An acknowledged job that had not been prepared when the service stopped (R55)."""
         record = self._hub.records.job(stored.job.id)
         if record is not None:
-            params = await self._hub.store.blob(stored.meta.params_hash or "") or b""
-            preparing = asyncio.ensure_future(
-                self._hub.fleet.prepare(desk.device, stored.job.program, params)
-            )
-            self._spawn(self._prepare_later(desk, record, preparing))
+            self._spawn(self._prepare_later(desk, record, await self._prepare(desk, record)))
 
     async def stop(self) -> None:
         for task in list(self._tasks):

@@ -51,7 +51,7 @@ async def test_a_refusal_keeps_its_words_and_number(fleet: Fleet) -> None:
     assert refused.value.code == 1234
 
 
-async def test_a_preparation_that_raises_is_not_the_jobs_fault(fleet: Fleet) -> None:
+async def test_what_a_machine_raises_is_the_devices_fault_as_it_has_asked_itself(fleet: Fleet) -> None:
     with pytest.raises(DeviceUnavailable, match="device a cannot prepare: RuntimeError: broken"):
         await fleet.prepare("a", "raise", b"")
 

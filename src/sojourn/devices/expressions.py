@@ -1,0 +1,46 @@
+"""Evaluates expressions of parameters at many points at once. Knows no circuits and no devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter, ParameterExpression
+
+
+def affine(
+    expression: ParameterExpression, column: Mapping[Parameter, int]
+) -> tuple[NDArray[np.float64] | None, float]:
+    """The expression as row . values + constant, or (None, 0) when it is not of that form."""
+    row = np.zeros(len(column))
+    try:
+        for parameter in expression.parameters:
+            slope = expression.gradient(parameter)
+            if isinstance(slope, ParameterExpression):
+                if slope.parameters:
+                    return None, 0.0
+                slope = slope.numeric()
+            row[column[parameter]] = float(slope)
+        constant = float(expression.bind(dict.fromkeys(expression.parameters, 0.0)))
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError):
+        return None, 0.0
+    return row, constant
+
+
+def evaluated(
+    expression: ParameterExpression, parameters: Sequence[Parameter], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(points,) the expression at `values` (points, parameters); NaN where it has no real value."""
+    row, constant = affine(expression, {parameter: i for i, parameter in enumerate(parameters)})
+    if row is not None:
+        found: NDArray[np.float64] = values @ row + constant
+        return found
+    used = [(i, p) for i, p in enumerate(parameters) if p in expression.parameters]
+    made = np.empty(len(values))
+    for point, line in enumerate(values.tolist()):
+        try:
+            made[point] = float(expression.bind({p: line[i] for i, p in used}))
+        except (TypeError, ValueError, RuntimeError, ZeroDivisionError, OverflowError):
+            made[point] = np.nan
+    return made
