@@ -92,9 +92,9 @@ class TargetCheck:
             if name not in _FREE:
                 self._allow(name, qubits, where)
                 self._genuine(operation, where)
+                self._angles(operation, qubits, where, walk)
             elif name in _LOOP_ENDS and not walk.loops:
                 raise JobRefused(f"{where} has a {name} outside of any loop")
-                self._angles(operation, qubits, where, walk)
             walk.measured |= name.startswith("measure")
             walk.dynamic |= name == "store"
             start = max((clock[q] for q in qubits), default=0.0)
