@@ -354,4 +354,4 @@ def test_what_fails_on_the_device_fails_with_a_traceback() -> None:
     outcome = machine.run("sampler", sampler_body([circuit()]))
     assert isinstance(outcome, Failed)
     assert "Traceback" in outcome.detail
-    assert outcome.reason == "the program failed on the device: RuntimeError: the laser"
+    assert outcome.reason == "the job failed on the device: the laser is out"
