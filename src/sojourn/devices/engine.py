@@ -25,8 +25,8 @@ from sojourn.devices.bits import num_bytes, pack_keys
 from sojourn.devices.cut import Cut, cut, gates_on
 from sojourn.devices.delays import without_delays
 from sojourn.devices.driver import DriverError, Outcome, Program, Task, fresh_seed
-from sojourn.devices.expressions import affine
 from sojourn.devices.noise import NoiseTable
+from sojourn.devices.parameters import affine
 
 METHODS = ("automatic", "density_matrix", "matrix_product_state", "stabilizer", "statevector")
 

@@ -239,5 +239,3 @@ class _Walk:
         self.dynamic = self.measured = False
         self.instructions = self.loops = 0
         self.bounded: list[Bounded] = []
-
-

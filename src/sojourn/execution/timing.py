@@ -35,7 +35,7 @@ from qiskit.circuit.classical import expr
 from qiskit.transpiler import Target
 
 from sojourn.devices.delays import replaced
-from sojourn.devices.expressions import evaluated
+from sojourn.devices.parameters import evaluated
 from sojourn.execution.stretch import Length, Scope, Step, StretchError, StretchValue, resolve
 from sojourn.execution.timing_expr import BadDuration, folded
 from sojourn.execution.types import JobRefused
