@@ -19,9 +19,12 @@ from qiskit.circuit import (
 )
 from qiskit.transpiler import Target
 
+from sojourn.devices import flow_check
+from sojourn.devices.driver import DriverError
 from sojourn.execution.types import JobRefused
 
-_FREE = frozenset({"barrier", "store", "break_loop", "continue_loop"})
+_CLASSICAL = frozenset({"store", "break_loop", "continue_loop"})
+_FREE = _CLASSICAL | {"barrier"}
 MAX_INSTRUCTIONS = 2_000_000  # after loops are written out, as the simulators do
 _KNOWN = 500_000
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
@@ -68,6 +71,11 @@ class TargetCheck:
         place = {qubit: i for i, qubit in enumerate(circuit.qubits)}
         clock = [0.0] * circuit.num_qubits
         self._walk(circuit, place, where, walk, clock, 1)
+        if walk.dynamic or circuit.num_declared_vars:
+            try:
+                flow_check.check(circuit)
+            except DriverError as error:
+                raise JobRefused(f"{where}: {error}") from None
         return Checked(max(clock, default=0.0), walk.dynamic, walk.measured, tuple(walk.bounded))
 
     def _walk(
@@ -92,8 +100,8 @@ class TargetCheck:
             if name not in _FREE:
                 self._allow(name, qubits, where)
                 self._angles(operation, qubits, where, walk)
-            walk.measured |= name.startswith("measure")
-            walk.dynamic |= name == "store"
+            walk.measured |= name.startswith("measure") or name == "store"
+            walk.dynamic |= name in _CLASSICAL
             start = max((clock[q] for q in qubits), default=0.0)
             if isinstance(operation, ControlFlowOp):
                 walk.dynamic = True
