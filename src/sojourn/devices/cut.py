@@ -18,6 +18,7 @@ from qiskit.circuit import (
 )
 
 _SKIPPED = frozenset({"barrier"})
+_CLASSICAL = frozenset({"barrier", "break_loop", "continue_loop", "store"})  # act on no qubit
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,15 @@ class Cut:
     """A circuit over the active qubits only: qubit i of `circuit` is qubit ``active[i]`` of the device.
 
     `dynamic` says that shots cannot be sampled from one final state: control flow, classical variables, or
-    a qubit that is used again after its measurement. `measured` says that there is a measurement at all.
-    `timed` says that a delay depends on a parameter, so that noise differs from point to point.
+    a qubit that is used again after its measurement. `flow` says that there is control flow, a variable or
+    a store. `measured` says that something writes to classical bits, a measurement or a store. `timed` says
+    that a delay depends on a parameter, so that noise differs from point to point.
     """
 
     circuit: QuantumCircuit
     active: tuple[int, ...]
     dynamic: bool
+    flow: bool
     measured: bool
     timed: bool
 
@@ -53,23 +56,25 @@ def cut(circuit: QuantumCircuit) -> Cut:
     for var in circuit.iter_declared_vars():
         small.add_uninitialized_var(var)
     facts = _Facts()
+    facts.flow = circuit.num_declared_vars > 0
     for item in circuit.data:
         operation = item.operation
         if operation.name in _SKIPPED or (isinstance(operation, Delay) and item.qubits[0] not in place):
             continue
         facts.see(operation, [index[qubit] for qubit in item.qubits])
         small.append(item.replace(operation=standard(operation), qubits=[place[q] for q in item.qubits]))
-    return Cut(small, active, facts.dynamic, facts.measured, facts.timed)
+    return Cut(small, active, facts.dynamic, facts.flow, facts.measured, facts.timed)
 
 
 class _Facts:
     def __init__(self) -> None:
-        self.dynamic = self.measured = self.timed = False
+        self.dynamic = self.flow = self.measured = self.timed = False
         self._done: set[int] = set()
 
     def see(self, operation: Instruction, qubits: list[int]) -> None:
         if isinstance(operation, ControlFlowOp) or operation.name == "store":
-            self.dynamic = True
+            self.dynamic = self.flow = True
+            self.measured |= operation.name == "store"
             for block in getattr(operation, "blocks", ()):
                 for item in block.data:
                     self.see(item.operation, [])
@@ -114,6 +119,6 @@ def gates_on(
             for block in item.operation.blocks:
                 inner = {b: where[q] for b, q in zip(block.qubits, item.qubits, strict=True)}
                 found |= gates_on(block, inner)
-        elif item.operation.name not in _SKIPPED:
+        elif item.operation.name not in _CLASSICAL:
             found.add((item.operation.name, tuple(where[q] for q in item.qubits)))
     return found

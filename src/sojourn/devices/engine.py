@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Delay, Parameter, ParameterExpression, QuantumCircuit
 from qiskit.converters import circuit_to_dag, dag_to_circuit
-from qiskit_aer.backends.aer_compiler import assemble_circuits, compile_circuit
+from qiskit_aer.backends.aer_compiler import assemble_circuits
 from qiskit_aer.backends.backend_utils import LIBRARY_DIR
 from qiskit_aer.backends.controller_wrappers import AerConfig, aer_controller_execute
 from qiskit_aer.noise.noise_model import QuantumErrorLocation
@@ -25,6 +25,7 @@ from sojourn.devices.bits import num_bytes, pack_keys
 from sojourn.devices.cut import Cut, cut, gates_on
 from sojourn.devices.delays import without_delays
 from sojourn.devices.driver import DriverError, Outcome, Program, Task, fresh_seed
+from sojourn.devices.flow import flat as flattened
 from sojourn.devices.noise import NoiseTable
 from sojourn.devices.parameters import affine
 
@@ -35,6 +36,7 @@ _VECTOR_QUBITS = 26  # 2**26 amplitudes are 1 GB
 _NOISY_VECTOR_QUBITS = 12  # above, trajectories of a matrix product state are faster
 SEED_STEP = 2113  # between the experiments of one call, Aer's own number
 
+_OP_BYTES = 1200
 _SHOTS_PER_CALL = 400_000  # per-shot memory comes as one Python string per shot
 _CLIFFORD = frozenset(
     [
@@ -88,7 +90,7 @@ class AerProgram(Program):
 class _Assembled:
     """Aer's own circuit, where its parameters stand, and the noise model that goes with it."""
 
-    __slots__ = ("affine", "circuit", "constants", "general", "noise", "places")
+    __slots__ = ("affine", "bits", "circuit", "constants", "general", "noise", "places", "size")
 
     def __init__(
         self, flat: QuantumCircuit, parameters: Sequence[Parameter], noise: Mapping[str, Any]
@@ -97,6 +99,8 @@ class _Assembled:
         self.circuit = circuits[0]
         self.circuit.circ_id = 0
         self.noise = noise
+        self.bits = flat.num_clbits  # the user's and, behind them, hidden ones
+        self.size = len(flat.data)
         self.places: list[tuple[int, int]] = []
         self.general: list[tuple[int, ParameterExpression]] = []
         column = {parameter: i for i, parameter in enumerate(parameters)}
@@ -154,6 +158,7 @@ class AerEngine:
         if part.measured and not part.timed:
             program.runs = self._assemble(part, part.circuit, program.parameters, method)
             program.cost += _cost(part.circuit, method if self._noise else None)
+            program.cost += _OP_BYTES * program.runs.size if part.flow else 0  # loops are written out
         return program
 
     def _threads_for(self, part: Cut, method: str) -> int:
@@ -167,7 +172,7 @@ class AerEngine:
     def _assemble(
         self, part: Cut, small: QuantumCircuit, parameters: Sequence[Parameter], method: str
     ) -> _Assembled:
-        flat = compile_circuit([small])[0]
+        flat = flattened(small) if part.flow else small
         if isinstance(flat.global_phase, ParameterExpression):
             flat = flat.copy()
             flat.global_phase = 0.0  # never seen in counts
@@ -269,7 +274,7 @@ class AerEngine:
         config = AerConfig()
         config.library_dir = LIBRARY_DIR
         config.n_qubits = max(run.program.cut.circuit.num_qubits for run in batch)
-        config.memory_slots = max(run.program.num_clbits for run in batch)
+        config.memory_slots = max(run.assembled.bits for run in batch if run.assembled)
         config.method = lead.program.method
         config.shots = lead.shots
         config.memory = memory
@@ -338,7 +343,7 @@ def _fits(batch: Sequence[_Run], run: _Run) -> bool:
 def _cost(circuit: QuantumCircuit, method: str | None) -> int:
     """A guess of an assembled circuit's bytes: an Aer op is about 600, a superoperator 16 per entry."""
     dense = method == "density_matrix"
-    return sum(1200 + (16 * 16 ** min(len(item.qubits), 2) if dense else 0) for item in circuit.data)
+    return sum(_OP_BYTES + (16 * 16 ** min(len(item.qubits), 2) if dense else 0) for item in circuit.data)
 
 
 def _zeros(program: AerProgram, shots: int) -> Outcome:

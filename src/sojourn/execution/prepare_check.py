@@ -15,13 +15,14 @@ from qiskit.circuit import (
 )
 from qiskit.transpiler import Target
 
+from sojourn.devices import flow_check
+from sojourn.devices.driver import DriverError
 from sojourn.execution.angles import Angle, Angles, Collector
 from sojourn.execution.timing import turns_of
 from sojourn.execution.types import JobRefused
 
-_LOOP_ENDS = frozenset({"break_loop", "continue_loop"})
-_FREE = frozenset({"barrier", "store"}) | _LOOP_ENDS
-_LOOPS = frozenset({"for_loop", "while_loop"})
+_CLASSICAL = frozenset({"store", "break_loop", "continue_loop"})
+_FREE = _CLASSICAL | {"barrier"}
 MAX_INSTRUCTIONS = 2_000_000  # after loops are written out, as the simulators do
 _KNOWN = 500_000
 
@@ -69,6 +70,11 @@ class TargetCheck:
         place = {qubit: i for i, qubit in enumerate(circuit.qubits)}
         clock = [0.0] * circuit.num_qubits
         self._walk(circuit, place, where, walk, clock, 1)
+        if walk.dynamic or circuit.num_declared_vars:
+            try:
+                flow_check.check(circuit)
+            except DriverError as error:
+                raise JobRefused(f"{where}: {error}") from None
         return Checked(
             max(clock, default=0.0), walk.dynamic, walk.measured, tuple(walk.bounded), walk.angles.made()
         )
@@ -97,10 +103,8 @@ class TargetCheck:
                 self._allow(name, qubits, where)
                 self._genuine(operation, where)
                 self._angles(operation, qubits, where, walk)
-            elif name in _LOOP_ENDS and not walk.loops:
-                raise JobRefused(f"{where} has a {name} outside of any loop")
-            walk.measured |= name.startswith("measure")
-            walk.dynamic |= name == "store"
+            walk.measured |= name.startswith("measure") or name == "store"
+            walk.dynamic |= name in _CLASSICAL
             start = max((clock[q] for q in qubits), default=0.0)
             if isinstance(operation, ControlFlowOp):
                 walk.dynamic = True
@@ -124,7 +128,6 @@ class TargetCheck:
         known = turns_of(operation)
         turns = MAX_INSTRUCTIONS + 1 if known is None else known
         walk.angles.enter(operation)
-        walk.loops += operation.name in _LOOPS
         for block in operation.blocks:
             if (block.num_qubits, block.num_clbits) != (len(qubits), clbits):
                 raise JobRefused(
@@ -136,7 +139,6 @@ class TargetCheck:
             self._walk(block, inner, where, walk, clock, outer * max(turns, 1))
             longest = max(longest, max(clock, default=0.0))
         walk.angles.leave()
-        walk.loops -= operation.name in _LOOPS
         return longest * turns
 
     def _allow(self, name: str, qubits: tuple[int, ...], where: str) -> None:
@@ -232,10 +234,10 @@ class TargetCheck:
 
 
 class _Walk:
-    __slots__ = ("angles", "bounded", "dynamic", "instructions", "loops", "measured")
+    __slots__ = ("angles", "bounded", "dynamic", "instructions", "measured")
 
     def __init__(self) -> None:
         self.angles = Collector()
         self.dynamic = self.measured = False
-        self.instructions = self.loops = 0
+        self.instructions = 0
         self.bounded: list[Bounded] = []
