@@ -16,27 +16,25 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from sojourn.config import Settings
-    from sojourn.service.calls import ConnectionBook
     from sojourn.service.service import Service
 
 _LONGEST_PATH = 2048
 
 
-def create_app(service: Service, settings: Settings, book: ConnectionBook | None = None) -> ASGIApp:
+def create_app(service: Service, settings: Settings) -> ASGIApp:
     """The ASGI application over a service that somebody else starts and stops.
 
-    `book` is the one that the server's protocol writes (see sojourn.api.server); without it repeated submits
-    are recognised by less evidence (R54).
+    Served without `RecordingProtocol` (see sojourn.api.server), it does not see connections that end before
+    the reply, and a submit that is repeated after one makes a second job (R54).
     """
-    api = Api(service, settings, book)
+    api = Api(service, settings)
     routes = [
         *ibm.routes(api),
         Mount(PREFIX, app=SmallBodies(create_own(api), api)),
         *health.routes(api),
     ]
     router = Router(routes, redirect_slashes=False, default=_nothing_there)
-    app: ASGIApp = Guard(router)
-    return app if book is None else Recorder(app, book)
+    return Recorder(Guard(router))
 
 
 class Guard:

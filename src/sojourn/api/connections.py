@@ -1,84 +1,104 @@
-"""Tells a ConnectionBook what happens on the wire, and gives each request the name of its connection (R54).
+"""Records what becomes of each reply on the wire: an `Exchange` for every request (R54).
 
-The only place that subclasses the server's protocol. The judgement is in sojourn.service.calls.
+The only place that subclasses the server's protocol. What follows from a lost reply is decided in
+sojourn.service.repeats.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sojourn.api.endpoint import CONNECTION, RECEIVED, REQUEST_NUMBER
+from sojourn.api.endpoint import EXCHANGE
 from sojourn.api.wire import encode, error_body
+from sojourn.service.calls import Exchange
 
 if TYPE_CHECKING:
     import asyncio
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from sojourn.service.calls import ConnectionBook
 
+class RecordingProtocol(HttpToolsProtocol):
+    """Opens an exchange with each request; those that are open when the connection ends are lost.
 
-def recording_protocol(book: ConnectionBook) -> type[HttpToolsProtocol]:
-    """A protocol class for uvicorn that writes into `book`."""
+    A client that ends its own side before the reply gets none, as the server then ends the other one, too.
+    """
 
-    class RecordingProtocol(HttpToolsProtocol):
-        _connection = ""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._exchanges: list[Exchange] = []
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            host, port = self.client or ("", 0)
-            self._connection = book.opened(f"{host}:{port}")
+    def eof_received(self) -> None:
+        self._lose()
+        super().eof_received()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            book.closed(self._connection, clean=exc is None)
-            super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose()
+        super().connection_lost(exc)
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            marks: dict[str, Any] = {
-                CONNECTION: self._connection,
-                REQUEST_NUMBER: book.request_started(self._connection),
-                RECEIVED: time.time(),
-            }
-            self.scope.update(marks)  # type: ignore[typeddict-item]
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        exchange = Exchange(time.time())
+        self._exchanges = [earlier for earlier in self._exchanges if not earlier.ended]
+        self._exchanges.append(exchange)
+        self.scope[EXCHANGE] = exchange  # type: ignore[literal-required]
 
-        def send_400_response(self, msg: str) -> None:
-            """Bytes that are no HTTP get the error body of everything else; the connection ends."""
-            said = f"{msg} Send HTTP/1.1, with a path and headers in ASCII."
-            body = encode(error_body(1200, said))
-            head = (
-                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + body)
-            self.transport.close()
+    def on_message_complete(self) -> None:
+        """Go on reading after a large body, or the end of the connection is seen only after the reply."""
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()
 
-    return RecordingProtocol
+    def _lose(self) -> None:
+        lost, self._exchanges = self._exchanges, []
+        now = time.time()
+        for exchange in lost:
+            exchange.lose(now)
+
+    def send_400_response(self, msg: str) -> None:
+        """Bytes that are no HTTP get the error body of everything else; the connection ends."""
+        said = f"{msg} Send HTTP/1.1, with a path and headers in ASCII."
+        body = encode(error_body(1200, said))
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
 
 class Recorder:
-    """ASGI middleware: notes when the whole reply of a request was handed to the socket, and its status."""
+    """ASGI middleware: ends the exchange of each request.
 
-    def __init__(self, app: ASGIApp, book: ConnectionBook) -> None:
+    It is answered just before the end of the reply is handed to the connection, so that what is noted of it
+    is on record when the client has it. A 5xx, and a request that is left without a reply, are lost.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._book = book
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = scope.get(CONNECTION)
-        if not connection:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        exchange: Exchange = scope.setdefault(EXCHANGE, Exchange(time.time()))
         status = 500
 
-        async def noted(message: Message) -> None:
+        async def recorded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                if status < 500:
+                    exchange.answer()
+                else:
+                    exchange.lose(time.time())
             await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                self._book.reply_done(connection, scope[REQUEST_NUMBER], status)
 
-        await self._app(scope, receive, noted)
+        try:
+            await self._app(scope, receive, recorded)
+        finally:
+            exchange.lose(time.time())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sojourn.api.auth import Gate
 from sojourn.api.query import Query
 from sojourn.api.wire import Reply, error_reply, refusal_reply
-from sojourn.service.calls import Call, ConnectionBook
+from sojourn.service.calls import Call
 from sojourn.service.errors import BadRequest, Refusal, TooLarge
 
 if TYPE_CHECKING:
@@ -30,14 +29,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sojourn.api")
 
-CONNECTION = "sojourn.connection"
-REQUEST_NUMBER = "sojourn.request"
-RECEIVED = "sojourn.received"
-"""Keys of the ASGI scope under which the server's protocol puts the identity of a request (R54)."""
-_PREVIOUS = "sojourn.previous"
+EXCHANGE = "sojourn.exchange"
+"""Key of the ASGI scope under which the server's protocol puts the `Exchange` of a request (R54)."""
 
 _CLOSE = ((b"connection", b"close"),)
-_FORWARDED = (b"x-forwarded-for", b"forwarded", b"via")
 
 
 class Gone(Exception):
@@ -47,10 +42,9 @@ class Gone(Exception):
 class Api:
     """What the handlers share: the service, the gate, the limits."""
 
-    def __init__(self, service: Service, settings: Settings, book: ConnectionBook | None) -> None:
+    def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
         self.settings = settings
-        self.book = book
         self.gate = Gate(service, settings.server.token_lifetime)
         self.max_body = int(settings.server.max_body_mb * 1_000_000)
         self.descriptions: dict[str, tuple[str, Description, bytes, bytes]] = {}
@@ -162,34 +156,14 @@ class Endpoint:
         if self._authenticated:
             # In a Qiskit program an operator is a user like any other, who sees his own jobs.
             request.who = replace(self._api.gate.principal(request.headers), operator=False)
-            book = self._api.book
-            if book is not None:
-                _remember(request, book)
             if (wait := self._api.service.pace(request.who, self._cost)) > 0:
                 await asyncio.sleep(wait)
         return await handler(request)
 
 
-def _remember(request: Request, book: ConnectionBook) -> None:
-    scope = request.scope
-    connection, number = scope.get(CONNECTION, ""), scope.get(REQUEST_NUMBER, 0)
-    before = book.request_of(connection, number, request.who.user_id) if connection else None
-    scope[_PREVIOUS] = before
-
-
 def call_of(request: Request) -> Call:
-    """The request as the service needs it for R54."""
-    scope = request.scope
-    return Call(
-        connection=scope.get(CONNECTION, ""),
-        user_agent=request.header(b"user-agent"),
-        application=request.header(b"x-qx-client-application"),
-        number=scope.get(REQUEST_NUMBER, 0),
-        received=scope.get(RECEIVED) or time.time(),
-        previous=scope.get(_PREVIOUS),
-        proxied=any(name in request.headers for name in _FORWARDED),
-        book=request.api.book,
-    )
+    """The request as the service needs it for a submit."""
+    return Call(application=request.header(b"x-qx-client-application"), exchange=request.scope.get(EXCHANGE))
 
 
 def _will_be_short(headers: Mapping[bytes, bytes], limit: int) -> bool:

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, TextIO
 import uvicorn
 
 from sojourn.api.app import create_app
-from sojourn.api.connections import recording_protocol
+from sojourn.api.connections import RecordingProtocol
 from sojourn.api.log import LogWriter, log_to_stderr
-from sojourn.service.calls import ConnectionBook
 from sojourn.service.errors import ServiceFailed
 
 if TYPE_CHECKING:
@@ -93,11 +92,10 @@ async def run(
         service = Service(settings, on_fatal=lambda _: broken.set())
         await service.start()
         try:
-            book = ConnectionBook()
             server = _Server(
                 uvicorn.Config(
-                    create_app(service, settings, book),
-                    http=recording_protocol(book),
+                    create_app(service, settings),
+                    http=RecordingProtocol,
                     ws="none",
                     lifespan="off",
                     loop="none",

@@ -35,8 +35,8 @@ class PolicySettings(Section):
     submit_retry_window: Seconds = Field(
         default=300.0,
         ge=0,
-        description="A submit that is repeated byte for byte within this many seconds, after a lost reply, "
-        "makes no second job (R54).",
+        description="A submit that is sent again byte for byte within this many seconds after its reply was "
+        "lost makes no second job (R54).",
     )
     admission_hold: Seconds = Field(
         default=2.0,

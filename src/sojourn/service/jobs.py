@@ -10,16 +10,18 @@ import structlog
 
 from sojourn.core import events as ev
 from sojourn.core.explain import explain
-from sojourn.core.model import JobState
+from sojourn.core.model import JobKind, JobState
 from sojourn.service import ids
 from sojourn.service.admission import Admission
+from sojourn.service.answered import AnsweredSubmits
 from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
 from sojourn.service.errors import BadRequest, Conflict, Expired, NotFound
 from sojourn.service.hub import Hub
 from sojourn.service.polls import Polls
 from sojourn.service.records import JobRecord
-from sojourn.service.submit import Earlier, RecentSubmits, check_tags
+from sojourn.service.repeats import Repeats, Submit
+from sojourn.service.submit import check_tags
 from sojourn.service.views import (
     JobFilter,
     JobPage,
@@ -39,7 +41,9 @@ class Jobs:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._polls = Polls(hub.settings.policy.poll_hold)
-        self._recent = RecentSubmits(hub.settings.policy.submit_retry_window)
+        window = hub.settings.policy.submit_retry_window
+        self._answered = AnsweredSubmits(hub.settings.server.data, window)
+        self._repeats = Repeats(window, self._answered.note)
         self._admission = Admission(hub)
         self.recover = self._admission.recover
         self._keyed: dict[tuple[str, str], tuple[str, asyncio.Task[JobView]]] = {}
@@ -51,7 +55,7 @@ class Jobs:
     ) -> JobView:
         """Check, prepare, commit; the job is acknowledged when this returns.
 
-        A refused job leaves nothing behind. A repeated submit (R54) gets the job of the first one.
+        A refused job leaves nothing behind. A submit that repeats one with a lost reply gets its job (R54).
         """
         if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
             raise BadRequest(f"An Idempotency-Key has 1 to {MAX_KEY} characters.")
@@ -60,24 +64,25 @@ class Jobs:
         # A submit goes on when its connection is lost: a client that repeats it joins the first one.
         if idempotency_key is not None:
             return await asyncio.shield(self._submit_keyed(who, body, call, digest, idempotency_key))
-        earlier = self._recent.repeats(who.user_id, digest, call)
-        if earlier is not None:
-            job_id = await asyncio.shield(earlier.job)
+        if call.exchange is None:
+            return await asyncio.shield(self._submit(who, body, call, digest))
+        repeated = self._repeats.claim(who.user_id, digest, call.exchange)
+        if repeated is not None:
+            job_id = await asyncio.shield(repeated.job)
             log.info("submit.repeated", job=job_id, user=who.user)
             return self._hub.job_view(await self._hub.job_record(who, job_id))
-        entry = self._recent.begin(who.user_id, digest, call)
+        submit = self._repeats.begin(who.user_id, digest, call.exchange)
         task = asyncio.ensure_future(self._submit(who, body, call, digest))
-        task.add_done_callback(lambda t: self._remember(who.user_id, digest, entry, t))
+        task.add_done_callback(lambda t: self._submitted(submit, t))
         return await asyncio.shield(task)
 
-    def _remember(self, user: str, digest: str, entry: Earlier, task: asyncio.Task[JobView]) -> None:
+    def _submitted(self, submit: Submit, task: asyncio.Task[JobView]) -> None:
         if task.cancelled():
-            stopping = Conflict("The service is stopping. Submit the job again.")
-            self._recent.failed(user, digest, entry, stopping)
+            self._repeats.failed(submit, Conflict("The service is stopping. Submit the job again."))
         elif (error := task.exception()) is not None:
-            self._recent.failed(user, digest, entry, error)
+            self._repeats.failed(submit, error)
         else:
-            self._recent.succeeded(entry, task.result().id)
+            self._repeats.accepted(submit, task.result().id)
 
     def _submit_keyed(
         self, who: Principal, body: bytes, call: Call, digest: str, key: str
@@ -122,10 +127,15 @@ class Jobs:
         self._polls.submitted(record, who.user_id)
         return self._hub.job_view(record)
 
-    def restore_recent(self, stored: StoredJob) -> None:
-        self._recent.restore(
-            stored.job.user, stored.meta.submit_digest, stored.job.id, stored.job.accepted_at
-        )
+    def restore_submits(self, recent: Sequence[StoredJob]) -> None:
+        """After a start: those of the recent submits that earlier processes committed and did not answer."""
+        noted = self._answered.read()
+        lost = [s for s in recent if noted is not None and s.job.id not in noted and _may_repeat(s)]
+        lost_ids = {stored.job.id for stored in lost}
+        self._answered.start(s.job.id for s in recent if s.job.id not in lost_ids)
+        for stored in lost:
+            job, digest = stored.job, stored.meta.submit_digest
+            self._repeats.restore(job.user, digest, job.id, job.accepted_at)
 
     # look
 
@@ -207,7 +217,7 @@ class Jobs:
         records = [JobRecord(s.device, s.job, s.meta) for s in found]
         places = self._hub.positions(records) if wanted.positions else {}
         for record in records:
-            self._recent.named(record.job.id)
+            self._seen(who, record)
         return JobPage([self._hub.job_view(r, places.get(r.job.id)) for r in records], count)
 
     async def why(self, who: Principal, job_id: str) -> WhyView:
@@ -247,7 +257,7 @@ class Jobs:
             raise Conflict(f"Job {job_id} is {record.job.state}; cancel it or wait, then delete it.")
         await self._hub.store.delete_job(job_id)
         self._hub.records.forget_job(job_id)
-        self._recent.forget(job_id)
+        self._repeats.named(job_id)
 
     async def set_tags(self, who: Principal, job_id: str, tags: Sequence[str]) -> None:
         record = await self._named(who, job_id)
@@ -258,8 +268,13 @@ class Jobs:
 
     async def _named(self, who: Principal, job_id: str) -> JobRecord:
         record = await self._hub.job_record(who, job_id)
-        self._recent.named(job_id)
+        self._seen(who, record)
         return record
+
+    def _seen(self, who: Principal, record: JobRecord) -> None:
+        """Operators look at everybody's jobs, which tells their owners nothing."""
+        if record.job.user == who.user_id:
+            self._repeats.named(record.job.id)
 
     def _expired(self, job_id: str, what: str) -> Expired:
         return Expired(
@@ -279,3 +294,9 @@ class Jobs:
     async def stop(self) -> None:
         self.release_polls()
         await self._admission.stop()
+        self._answered.close()
+
+
+def _may_repeat(stored: StoredJob) -> bool:
+    """Whether an equal submit without a key could be a repetition of it."""
+    return stored.job.kind is JobKind.USER and stored.meta.idempotency_key is None

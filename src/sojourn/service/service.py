@@ -259,8 +259,7 @@ class Service:
             if stored.device in hub.specs and stored.job.state == "accepted":
                 await self._jobs.recover(hub.dispatchers[stored.device], stored)
         window = self.settings.policy.submit_retry_window
-        for stored in await hub.store.recent_submits(now - window):
-            self._jobs.restore_recent(stored)
+        self._jobs.restore_submits(await hub.store.recent_submits(now - window))
 
     def _worker_changed(self, device: str, state: WorkerState) -> None:
         hub = self._hub

@@ -1,20 +1,13 @@
-"""From the bytes of a submit to a checked request, and whether it repeats an earlier one (R54).
-
-Owns the shape of a submit and the memory of recent ones. Commits nothing.
-"""
+"""Reads the bytes of a submit into a checked request. Commits nothing."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from sojourn.config import TEN_YEARS
 from sojourn.execution.types import PROGRAMS, no_such_program
-from sojourn.service.calls import Call, Origin
 from sojourn.service.errors import BadRequest
 
 MAX_TAGS = 8
@@ -108,86 +101,3 @@ def check_tags(tags: Any) -> tuple[str, ...]:
         if not tag.isprintable():  # operators see it on their terminals; NUL is no text of PostgreSQL either
             raise BadRequest(f"A tag is a text of printable characters; {tag!r} has others.")
     return unique
-
-
-@dataclass(slots=True)
-class Earlier:
-    """A submit that has been received: where it came in, and the job that came of it, once there is one."""
-
-    origin: Origin
-    job: asyncio.Future[str]
-    seen: bool = False  # a later request of its owner has named the job
-    replaced: bool = False  # it is not remembered any more
-
-
-class RecentSubmits:
-    """Remembers submits for `window` seconds by user and content."""
-
-    def __init__(self, window: float) -> None:
-        self._window = window
-        self._recent: OrderedDict[tuple[str, str], Earlier] = OrderedDict()
-        self._by_job: dict[str, Earlier] = {}
-
-    def repeats(self, user: str, digest: str, call: Call) -> Earlier | None:
-        """The submit that this one repeats, if it does."""
-        earlier = self._recent.get((user, digest))
-        if earlier is None or call.received - earlier.origin.received > self._window:
-            return None
-        return None if earlier.seen or call.shows_receipt_of(earlier.origin) else earlier
-
-    def begin(self, user: str, digest: str, call: Call) -> Earlier:
-        """A new submit; tell it the job's id or why there is none."""
-        self._expire(call.received)
-        entry = Earlier(call.origin, asyncio.get_running_loop().create_future())
-        self._put((user, digest), entry)
-        return entry
-
-    def succeeded(self, entry: Earlier, job_id: str) -> None:
-        entry.job.set_result(job_id)
-        if not entry.replaced:
-            self._by_job[job_id] = entry
-
-    def failed(self, user: str, digest: str, entry: Earlier, error: BaseException) -> None:
-        if self._recent.get((user, digest)) is entry:
-            del self._recent[user, digest]
-        entry.job.set_exception(error)
-        entry.job.exception()  # nobody may be waiting for it
-
-    def restore(self, user: str, digest: str, job_id: str, accepted: float) -> None:
-        """A submit of before a restart: what its connection told is gone."""
-        entry = Earlier(Origin("", 0, accepted), asyncio.get_running_loop().create_future())
-        self._put((user, digest), entry)
-        self.succeeded(entry, job_id)
-
-    def named(self, job_id: str) -> None:
-        """The job's owner asked about it: the reply has arrived."""
-        if (entry := self._by_job.get(job_id)) is not None:
-            entry.seen = True
-
-    def forget(self, job_id: str) -> None:
-        """The job was deleted: nothing can be a repetition of its submit any more."""
-        if (entry := self._by_job.pop(job_id, None)) is not None:
-            entry.seen = True
-
-    def __len__(self) -> int:
-        return len(self._recent) + len(self._by_job)
-
-    def _put(self, key: tuple[str, str], entry: Earlier) -> None:
-        """The newest submit with this content, in the place of an earlier one that it does not repeat."""
-        self._drop(key)
-        self._recent[key] = entry
-
-    def _drop(self, key: tuple[str, str]) -> None:
-        entry = self._recent.pop(key, None)
-        if entry is None:
-            return
-        entry.replaced = True
-        if entry.job.done() and not entry.job.cancelled() and entry.job.exception() is None:
-            self._by_job.pop(entry.job.result(), None)
-
-    def _expire(self, now: float) -> None:
-        while self._recent:
-            key, entry = next(iter(self._recent.items()))
-            if now - entry.origin.received <= self._window:
-                return
-            self._drop(key)

@@ -30,12 +30,9 @@ class House:
         assert user_id is not None
         return self.service.accounts.principal(user_id, None)
 
-    def call(self, **more: Any) -> Call:
-        return Call(received=self.clock.now(), **more)
-
     async def submit(self, who: Principal, body: bytes, **more: Any) -> JobView:
         key = more.pop("idempotency_key", uuid.uuid4().hex)  # these tests mean every submit
-        return await self.service.submit(who, body, call=self.call(), idempotency_key=key, **more)
+        return await self.service.submit(who, body, call=Call(), idempotency_key=key, **more)
 
     async def ended(self, who: Principal, job_id: str) -> JobView:
         """Wait for the real worker to be done with it."""

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from sojourn.config import DeviceSettings
-from sojourn.service.calls import ConnectionBook
 from sojourn.service.errors import BadRequest, Conflict, Expired, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
 from tests.integration.service.conftest import QUICK, SLOW, House
@@ -160,82 +159,6 @@ def test_usage_reaches_the_other_devices(house: Houses) -> None:
         assert lane.fair.used(ann.project_id) == 500.0
 
     house(body)
-
-
-def test_r54_a_submit_whose_reply_was_lost_makes_no_second_job(house: Houses) -> None:
-    async def body(h: House) -> None:
-        ann = await h.user("ann")
-        book = ConnectionBook(clock=h.clock.now)
-
-        async def send(connection: str) -> str:
-            number = book.request_started(connection)
-            call = h.call(connection=connection, number=number, book=book)
-            return (await h.service.submit(ann, job_body(), call=call)).id
-
-        first = book.opened("host:1")
-        lost = await send(first)
-        book.closed(first, clean=False)
-        h.clock.advance(1)
-        again = book.opened("host:2")
-        assert await send(again) == lost
-        assert (await h.service.jobs(ann, JobFilter())).count == 1
-
-    house(body)
-
-
-def test_r54_the_same_run_twice_on_purpose_makes_two_jobs(house: Houses) -> None:
-    async def body(h: House) -> None:
-        ann = await h.user("ann")
-        book = ConnectionBook(clock=h.clock.now)
-        connection = book.opened("host:1")
-        made = set()
-        for _ in range(5):
-            number = book.request_started(connection)
-            call = h.call(connection=connection, number=number, book=book)
-            made.add((await h.service.submit(ann, job_body(), call=call)).id)
-            book.reply_done(connection, number, 200)
-        assert len(made) == 5
-
-    house(body)
-
-
-def test_r54_a_repetition_joins_a_submit_that_is_still_under_way(house: Houses) -> None:
-    async def body(h: House) -> None:
-        ann = await h.user("ann")
-        book = ConnectionBook(clock=h.clock.now)
-        one, two = book.opened("host:1"), book.opened("host:2")
-        number = book.request_started(one)
-        task = asyncio.ensure_future(
-            h.service.submit(ann, job_body(), call=h.call(connection=one, number=number, book=book))
-        )
-        await asyncio.sleep(0)
-        task.cancel()  # its connection is lost
-        book.closed(one)
-        number = book.request_started(two)
-        await h.service.submit(ann, job_body(), call=h.call(connection=two, number=number, book=book))
-        assert (await h.service.jobs(ann, JobFilter())).count == 1
-
-    house(body)
-
-
-def test_r54_a_repetition_is_recognised_after_a_restart(house: Houses) -> None:
-    made: list[Any] = []
-
-    async def before(h: House) -> None:
-        ann = await h.user("ann")
-        call = h.call(connection="gone", number=1, book=ConnectionBook(clock=h.clock.now))
-        made.append((ann, (await h.service.submit(ann, job_body(), call=call)).id))
-
-    async def after(h: House) -> None:
-        ann, job_id = made[0]
-        h.clock.advance(2)
-        book = ConnectionBook(clock=h.clock.now)
-        connection = book.opened("host:1")
-        number = book.request_started(connection)
-        call = h.call(connection=connection, number=number, book=book)
-        assert (await h.service.submit(ann, job_body(), call=call)).id == job_id
-
-    house(before, after)
 
 
 def test_r54_an_idempotency_key_is_exact(house: Houses) -> None:

@@ -54,6 +54,7 @@ class Wanted:
 
     n: int
     params: dict[str, Any]
+    body: bytes = b""
     times: int = 1  # how often it was meant
     acknowledged: list[str] = field(default_factory=list)
     refused: bool = False
@@ -213,11 +214,12 @@ class Client:
             yield from self._leave(first)
 
     def _twice(self) -> Script:
-        """The same job, meant twice: an own key for each makes two of it whatever happens to the replies."""
+        """The same job, meant twice: two jobs whatever happens to the replies, also without keys."""
         wanted, body = self._new(self.world.chance.choice(DEVICES))
         wanted.times = 2
+        keyed = self.world.chance.random() < 0.3
         for key in ("first", "second"):
-            yield from self._send(wanted, body, f"{key} {wanted.n}")
+            yield from self._send(wanted, body, f"{key} {wanted.n}" if keyed else None)
 
     # what it consists of
 
@@ -237,7 +239,8 @@ class Client:
             body["tags"] = list(tags)
         if chance.random() < 0.1:
             body["private"] = True
-        return wanted, json.dumps({k: v for k, v in body.items() if v is not None}).encode()
+        wanted.body = json.dumps({k: v for k, v in body.items() if v is not None}).encode()
+        return wanted, wanted.body
 
     def _submit(
         self, *, session: str | None = None, device: str | None = None, start_session: bool | None = None

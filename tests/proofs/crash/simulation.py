@@ -17,7 +17,7 @@ import structlog
 
 from sojourn.config import DeviceSettings, PolicySettings, ProfileSettings, ServerSettings, Settings
 from sojourn.execution.types import RunRequest
-from sojourn.service.calls import Call, ConnectionBook
+from sojourn.service.calls import Call, Exchange
 from sojourn.service.clock import SystemClock
 from sojourn.service.errors import Refusal
 from sojourn.service.service import Service
@@ -119,9 +119,7 @@ class Simulation:
         self.checks = Checks(self.folder / "sojourn.db", world, self.memory)
         self.service: Service | None = None
         self.loop: Loop | None = None
-        self.connections = ConnectionBook()
-        self._open: dict[int, str] = {}
-        self._asked: dict[int, asyncio.Task[Any]] = {}
+        self._asked: dict[int, tuple[asyncio.Task[Any], Exchange]] = {}
         self._scripts: list[tuple[Client | Operator, Script]] = []
         for number in range(world.chance.randint(2, 5)):
             client = Client(world, self.memory, USERS[number % len(USERS)], world.chance.randint(2, jobs))
@@ -149,21 +147,15 @@ class Simulation:
     def _ask(self, number: int, ask: Ask) -> None:
         client = self._scripts[number][0]
         if self.service is None or self.loop is None:
-            self._open.pop(number, None)
             self.world.after(0.2, lambda: self.go_on(number, Lost.LOST))
             return
-        connection = self._open.get(number)
-        if connection is None:
-            connection = self._open[number] = self.connections.opened(f"client:{number}")
-        user = self.users[client.user]
-        sent = self.connections.request_started(connection)
-        before = self.connections.request_of(connection, sent, user)
-        call = Call(connection, None, None, sent, self.world.wall(), before, False, self.connections)
-        who = self.service.accounts.principal(user, None)
+        exchange = Exchange(self.world.wall())
+        call = Call(exchange=exchange)
+        who = self.service.accounts.principal(self.users[client.user], None)
         self.world.tell(f"{client.user}{number}: {ask.name}")
         task = self.loop.create_task(self._answer(ask.work(self.service, who, call)))
-        self._asked[number] = task
-        task.add_done_callback(lambda t: self._answered(number, connection, sent, t))
+        self._asked[number] = task, exchange
+        task.add_done_callback(lambda t: self._answered(number, t))
         if self.world.faults.lost_replies and self.world.often(0.12):
             keep = self.world.chance.random() < 0.5
             self.loop.call_later(self.world.delay(3.0), lambda: self._drop(number, task, keep))
@@ -174,35 +166,38 @@ class Simulation:
         except Refusal as refusal:
             return refusal
 
-    def _answered(self, number: int, connection: str, sent: int, task: asyncio.Task[Any]) -> None:
-        if self._asked.get(number) is not task:
-            return  # nobody listens any more
-        del self._asked[number]
+    def _answered(self, number: int, task: asyncio.Task[Any]) -> None:
+        exchange = self._listens(number, task)
+        if exchange is None:
+            return
         answer = Lost.LOST if task.cancelled() else task.result()
         if isinstance(answer, JobView):
             self.checks.committed(answer)
         if self.world.faults.lost_replies and self.world.often(0.05):
             self.world.tell(f"the reply to {number} is lost")
-            self._hang_up(number)
+            exchange.lose(self.world.wall())
             answer = Lost.LOST
         else:
-            self.connections.reply_done(connection, sent, 200)
+            exchange.answer()
         self.world.after(self.world.delay(0.01), lambda: self.go_on(number, answer))
 
     def _drop(self, number: int, task: asyncio.Task[Any], keep: bool) -> None:
         """The connection breaks under a request; the server's part of it may or may not go on."""
-        if self._asked.get(number) is task:
-            del self._asked[number]
+        exchange = self._listens(number, task)
+        if exchange is not None:
             self.world.tell(f"the connection of {number} breaks")
-            self._hang_up(number)
+            exchange.lose(self.world.wall())
             if not keep:
                 task.cancel()
             self.world.after(0.1, lambda: self.go_on(number, Lost.LOST))
 
-    def _hang_up(self, number: int) -> None:
-        connection = self._open.pop(number, None)
-        if connection is not None:
-            self.connections.closed(connection, clean=False)
+    def _listens(self, number: int, task: asyncio.Task[Any]) -> Exchange | None:
+        """The exchange that the client still waits for; it waits no longer."""
+        asked, exchange = self._asked.get(number, (None, None))
+        if asked is not task:
+            return None
+        del self._asked[number]
+        return exchange
 
     # the server's lives
 
@@ -237,8 +232,6 @@ class Simulation:
         world = self.world
         fatal: list[BaseException] = []
         loop = self.loop = Loop(world)
-        self.connections = ConnectionBook(clock=world.wall)
-        self._open.clear()
         service = _service(world, self.folder, self.checks.may_run, journal=True)
         service._on_fatal = fatal.append
 
@@ -260,6 +253,7 @@ class Simulation:
             if service._hub is not None:
                 service._hub.store._write_engine.dispose()
                 service._hub.store._read_engine.dispose()
+                service._jobs._answered.close()
             lost, self._asked = list(self._asked), {}
             for number in lost:
                 world.after(0.0, functools.partial(self.go_on, number, Lost.LOST))

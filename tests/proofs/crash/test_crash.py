@@ -18,8 +18,9 @@ import pytest
 from sojourn.core import Lane
 from sojourn.core.book import Book
 from sojourn.service.admission import Admission
+from sojourn.service.answered import AnsweredSubmits
 from sojourn.service.dispatcher import Dispatcher
-from sojourn.service.submit import RecentSubmits
+from sojourn.service.repeats import Repeats
 from sojourn.store import Unit
 from tests.proofs.crash.simulation import simulate
 from tests.proofs.crash.world import Faults
@@ -84,7 +85,8 @@ def _forget_the_run(self: Lane, *given: Any) -> list[Any]:
 
 SABOTAGE: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "acts before the commit": (Dispatcher, "_commit", _act_first),
-    "forgets submits at a start": (RecentSubmits, "restore", lambda *_: None),
+    "forgets submits at a start": (Repeats, "restore", lambda *_: None),
+    "forgets at a start what it has answered": (AnsweredSubmits, "note", lambda *_: None),
     "forgets the run that was lost": (Lane, "restore", _forget_the_run),
     "forgets jobs that were not prepared": (Admission, "_prepare_later", lambda *_: _nothing()),
     "loses ledger rows": (Unit, "_write_ledger", lambda *_: None),
