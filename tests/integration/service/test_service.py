@@ -13,7 +13,7 @@ import pytest
 
 from sojourn.config import DeviceSettings
 from sojourn.service.calls import ConnectionBook
-from sojourn.service.errors import BadRequest, Conflict, Expired, NotAuthenticated, NotFound, SessionClosed
+from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
 from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body
@@ -372,14 +372,24 @@ def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(house: Ho
         await h.ended(ann, job.id)
         with pytest.raises(NotFound, match="private"):
             await h.service.params(ann, job.id)
-        asked = [h.service.result(ann, job.id) for _ in range(4)]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert Counter(map(type, answers)) == {Expired: 3, bytes: 1}
+        looked = await h.service.result(ann, job.id, take=False)
+        assert b"PrimitiveResult" in looked
+        answers = await asyncio.gather(*(h.service.result(ann, job.id) for _ in range(4)))
+        assert Counter(answers) == {b"": 3, looked: 1}
+        assert await h.service.result(ann, job.id, take=False) == b""
         stored = await h.service.hub.store.job(job.id)
         assert stored is not None
         assert (stored.meta.params_hash, stored.meta.result_hash) == (None, None)
+        (why,) = (await h.service.job(ann, job.id)).warnings
+        assert "given once (R56)" in why
 
-    house(body)
+    async def after_a_restart(h: House) -> None:
+        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
+        (job,) = (await h.service.jobs(ann, JobFilter())).jobs
+        assert await h.service.result(ann, job.id) == b""
+        assert "given once (R56)" in " ".join(job.warnings)
+
+    house(body, after_a_restart)
 
 
 def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(house: Houses, tmp_path: Path) -> None:

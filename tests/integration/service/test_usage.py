@@ -195,7 +195,7 @@ def test_r56_of_a_private_result_that_was_deleted_it_is_not_said_that_somebody_r
         h.clock.advance(2 * DAY)
         assert h.service._retention._round is not None
         await h.service._retention._round
-        with pytest.raises(Expired, match=r"is gone: .* once \(R56\), and results are kept for a limited"):
+        with pytest.raises(Expired, match="deleted: this service keeps the result"):
             await h.service.result(ann, job.id)
 
     house(body, sections={"retention": {"results_days": 1}})
