@@ -460,6 +460,8 @@ def test_usage_and_the_paths_of_older_clients(ada: User) -> None:
         for path in ("/instances/usage", "/usage"):
             usage = http.get(path).json()
             assert usage["usage_consumed_seconds"] >= 0
+            assert isinstance(usage["usage_consumed_seconds"], int)
+            assert usage["plan_id"] == "sojourn-premium"
             assert usage["usage_limit_reached"] is False
         assert http.get("/instance").json()["qctrl_enabled"] is False
 
