@@ -1,8 +1,8 @@
 """Several embedded servers in one program: every client keeps to its own, whenever it asks for a token.
 
 The whole kind: all that the client reads from the environment again after it was made. That is a renewed
-token, a copy of a backend or a session, a further instance, the list of instances; while the other server runs,
-has stopped, or has been started anew, and in several threads. A token of these servers lives for 5 s, so that
+token, a copy of a backend or a session, a further instance, the list of instances; while the other server
+runs, has stopped, or has been started anew, and in several threads. A token of these servers lives for 5 s:
 the client fetches one for every request.
 """
 

@@ -404,6 +404,24 @@ def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(house: Hou
     house(body, body)
 
 
+def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(house: Houses) -> None:
+    async def body(h: House) -> None:
+        eve = await h.user("eve")
+        counted = h.service.hub.records.open_jobs
+        submit = asyncio.ensure_future(h.submit(eve, job_body()))
+        while not counted.count((eve.project_id,)):
+            await asyncio.wait({submit}, timeout=0)
+        left = await h.service.revoke_user("eve", cancel_jobs=True)
+        assert left.jobs == ()
+        with pytest.raises(NotAuthenticated):
+            await submit
+        await h.settled()
+        assert (await h.service.jobs(eve, JobFilter())).count == 0
+        assert not counted.count((eve.project_id,))
+
+    house(body)
+
+
 def test_a_revoked_user_is_nobody_at_once(house: Houses) -> None:
     async def body(h: House) -> None:
         key = await h.service.add_user("eve", "evil")
