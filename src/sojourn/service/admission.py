@@ -92,9 +92,9 @@ class Admission:
             prepared = preparing.done()
             if prepared:
                 _note(meta, self._outcome(who.project_id, desk.device, preparing))
+            self._hub.accounts.check(who)  # whoever was revoked during the preparation starts nothing more
             if body.start_session:
                 self._hub.limits.session(who, job_id, desk.lane.profile)
-            self._hub.accounts.check(who)  # whoever was revoked during the preparation starts nothing more
             events = self._events_of(who, body, job_id, own_limit, prepared=prepared)
             blobs = {params_hash: params}
             committed = desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)

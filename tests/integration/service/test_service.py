@@ -404,19 +404,27 @@ def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(house: Hou
     house(body, body)
 
 
-def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(house: Houses) -> None:
+@pytest.mark.parametrize("more", [{}, {"start_session": True}])
+def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(
+    house: Houses, more: dict[str, bool]
+) -> None:
+    """Nor does a session come of it, or of any other request that was on its way."""
+
     async def body(h: House) -> None:
         eve = await h.user("eve")
         counted = h.service.hub.records.open_jobs
-        submit = asyncio.ensure_future(h.submit(eve, job_body()))
+        submit = asyncio.ensure_future(h.submit(eve, job_body(**more)))
         while not counted.count((eve.project_id,)):
             await asyncio.wait({submit}, timeout=0)
         left = await h.service.revoke_user("eve", cancel_jobs=True)
         assert left.jobs == ()
         with pytest.raises(NotAuthenticated):
             await submit
+        with pytest.raises(NotAuthenticated):
+            await h.service.open_session(eve, device="mock", mode="batch", max_time=None)
         await h.settled()
         assert (await h.service.jobs(eve, JobFilter())).count == 0
+        assert await h.service.sessions(eve, 10) == []
         assert not counted.count((eve.project_id,))
 
     house(body)
