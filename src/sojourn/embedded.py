@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from sojourn.environment import CLEARED, Way, around_proxies, variables
+from sojourn.embedded_environment import ProcessEnvironment
+from sojourn.environment import ADDRESSES, CLEARED, Way, around_proxies, variables
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
 _TICK = 0.05
 _STOP_PATIENCE = 15.0
-_ENVIRONMENT = threading.Lock()
+_ENVIRONMENT = ProcessEnvironment()
 
 
 class EmbeddedError(RuntimeError):
@@ -138,6 +138,7 @@ class Embedded:
         """Ask the server to stop, and see to it that it did. Does nothing the second time."""
         atexit.unregister(self.stop)
         process, self._process, self._url = self._process, None, None
+        _ENVIRONMENT.release(self)
         if process is not None:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -157,6 +158,7 @@ class Embedded:
             self._process.wait()
             _let_go(self._process)
         self._process, self._url = None, None
+        _ENVIRONMENT.release(self)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -206,26 +208,26 @@ class Embedded:
         return variables(self.url, api_key, instance=instance, way=way) | around_proxies(self.url)
 
     def service(self, key: Key | str | None = None) -> QiskitRuntimeService:
-        """An ordinary client in this process; clients of several users may live side by side.
+        """An ordinary client in this process; clients of several users and servers may live side by side.
 
-        Some addresses of the server can only be given by the environment, and the client reads them again
-        later: those stay set. The account is set only while the client is made.
+        Some addresses can only be given by the environment, which all of them share, and the client reads
+        them again later. So each client has its own server as its proxy: whatever host the environment names
+        then, for a token or for anything else, the request goes here or nowhere. The variables stay set until
+        the server stops; the account is set only while the client is made.
         """
         import qiskit_ibm_runtime
 
         found = self.env(key)
         account = {name: value for name, value in found.items() if name.startswith("QISKIT_IBM_")}
-        with _ENVIRONMENT:
-            os.environ.update({name: value for name, value in found.items() if name not in account})
-            before = {name: os.environ.pop(name, None) for name in (*account, *CLEARED)}
-            os.environ.update(account)
-            try:
-                return qiskit_ibm_runtime.QiskitRuntimeService()
-            finally:
-                for name, value in before.items():
-                    os.environ.pop(name, None)
-                    if value is not None:
-                        os.environ[name] = value
+        addresses = {name: found[name] for name in ADDRESSES}
+
+        def lasting(environment: Mapping[str, str]) -> Mapping[str, str]:
+            return addresses | around_proxies(self.url, environment)
+
+        with _ENVIRONMENT.of(self, lasting, account, CLEARED):
+            return qiskit_ibm_runtime.QiskitRuntimeService(
+                proxies={"urls": {"http": self.url, "https": self.url}}
+            )
 
     def _await(self) -> None:
         """Wait until the server answers, with a bound. Another process: one can only look again."""

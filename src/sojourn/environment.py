@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +18,10 @@ Shell = Literal["sh", "fish", "powershell", "json"]
 
 CLEARED = ("QISKIT_IBM_CHANNEL", "QISKIT_FUNCTIONS_EXPERIMENTAL")
 """Variables of an earlier way or account that would change the meaning of the ones we set."""
+
+
+ADDRESSES = ("IAM_URL", "GLOBAL_SEARCH_URL", "GLOBAL_CATALOG_URL")
+"""Variables that are the only way to give the client these addresses."""
 
 
 def variables(url: str, key: str, *, instance: str | None = None, way: Way = "D") -> dict[str, str]:
@@ -62,21 +66,25 @@ def around_proxies(url: str, environment: Mapping[str, str] | None = None) -> di
     return {name: ",".join([*present, host])}
 
 
-def render(found: Mapping[str, str], shell: Shell) -> str:
-    """Lines to be evaluated by `shell`; "json" is one object. Variables of other ways are cleared."""
+def render(found: Mapping[str, str], shell: Shell, remarks: Sequence[str] = ()) -> str:
+    """Lines to be evaluated by `shell`; "json" is one object. Variables of other ways are cleared.
+
+    `remarks` are comments for whoever reads the lines; not in JSON. They come last, and each command ends
+    with a semicolon: `eval $(…)` without quotes makes one line of all, where a comment goes on to the end.
+    """
     if shell == "json":
         return json.dumps(dict(found), indent=2)
     stale = [name for name in CLEARED if name not in found]
     if shell == "sh":
-        lines = [f"unset {' '.join(stale)}"]
-        lines += [f"export {name}={shlex.quote(value)}" for name, value in found.items()]
+        lines = [f"unset {' '.join(stale)};"]
+        lines += [f"export {name}={shlex.quote(value)};" for name, value in found.items()]
     elif shell == "fish":
         lines = [f"set -e {name};" for name in stale]
         lines += [f"set -gx {name} {_fish(value)};" for name, value in found.items()]
     else:
-        lines = [f"Remove-Item Env:{name} -ErrorAction SilentlyContinue" for name in stale]
-        lines += [f"$Env:{name} = {_powershell(value)}" for name, value in found.items()]
-    return "\n".join(lines)
+        lines = [f"Remove-Item Env:{name} -ErrorAction SilentlyContinue;" for name in stale]
+        lines += [f"$Env:{name} = {_powershell(value)};" for name, value in found.items()]
+    return "\n".join([*lines, *(f"# {remark}" for remark in remarks)])
 
 
 def _fish(value: str) -> str:

@@ -60,6 +60,12 @@ def test_a_project_is_made_changed_listed_and_shown(server: Embedded) -> None:
     flags = ("--allocation", "none", "--limit", "circuits=default", "--no-admin", "ada", "--weight", "0")
     made = printed(server, "projects", "set", "chem", *flags)
     assert (made["allocation"], made["own_limits"], made["members"][0]["admin"]) == (None, [], False)
+    assert printed(server, "projects", "set", "chem", "--tags", "Teaching, night shift")["tags"] == [
+        "teaching",
+        "night shift",
+    ]
+    assert "teaching, night shift" in sojourn(server, "projects", "show", "chem").stdout
+    assert printed(server, "projects", "set", "chem", "--tags", "")["tags"] == []
     listed = sojourn(server, "projects", "list")
     assert "chem" in listed.stdout
     assert max(map(len, listed.stdout.splitlines())) <= 80

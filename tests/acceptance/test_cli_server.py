@@ -175,7 +175,7 @@ def test_way_a_asks_for_the_crn_and_both_ways_connect(server: Embedded) -> None:
             "optics",
         )
         found = json.loads(done.stdout)
-        assert (found["QISKIT_IBM_INSTANCE"] == key.instance) is (way == "A")
+        assert found["QISKIT_IBM_INSTANCE"] == key.instance
         clean = {k: v for k, v in os.environ.items() if not k.startswith("QISKIT_")}
         ran = subprocess.run(
             [sys.executable, "-c", program],
@@ -210,6 +210,84 @@ def test_clients_of_two_users_live_side_by_side_in_one_process(server: Embedded)
     services = [server.service(one), server.service(two)]
     assert [service.active_instance() for service in services] == [one.instance, two.instance]
     assert "QISKIT_IBM_TOKEN" not in os.environ
+
+
+def test_env_names_the_only_project_of_a_user_by_its_crn_and_lists_those_of_who_has_several(
+    server: Embedded,
+) -> None:
+    """QISKIT_IBM_INSTANCE is what old clients and QRMI understand as well, unless there is a choice."""
+    key = server.user("iris", "iris-one")
+    asked = ("env", "--url", server.url, "--token", key.api_key)
+    one = sojourn(server, *asked)
+    assert f"export QISKIT_IBM_INSTANCE={key.instance};" in one.stdout
+    assert one.stdout.splitlines()[-1] == (
+        "# QISKIT_IBM_INSTANCE is the project iris-one, the only one of this user"
+    )
+    assert data(server, *asked)["QISKIT_IBM_INSTANCE"] == key.instance
+    assert data(server, *asked, "--instance", "auto")["QISKIT_IBM_INSTANCE"] == "auto"
+    second = server.user("iris", "iris-two")
+    for shell in ("sh", "fish", "powershell"):
+        several = sojourn(server, *asked, "--shell", shell).stdout.splitlines()
+        assert several[-2:] == [f"# iris-one {key.instance}", f"# iris-two {second.instance}"]
+        assert "auto" in " ".join(line for line in several if line[0] != "#")
+    chosen = sojourn(server, *asked, "--instance", "iris-two").stdout
+    assert f"export QISKIT_IBM_INSTANCE={second.instance};" in chosen
+    assert chosen.splitlines()[-1] == "# QISKIT_IBM_INSTANCE is the project iris-two"
+
+
+def test_env_of_a_server_that_does_not_answer_says_so_and_prints_what_it_can() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "sojourn",
+        "env",
+        "--url",
+        "http://127.0.0.1:9",
+        "--token",
+        "k",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout)["QISKIT_IBM_INSTANCE"] == "auto"
+    assert "no server answers" in done.stderr
+    bound = subprocess.run([*command, "--way", "A"], capture_output=True, text=True, check=False)
+    assert (bound.returncode, bound.stdout) == (1, "")
+
+
+def test_env_of_a_key_that_is_not_valid_says_so(server: Embedded) -> None:
+    done = sojourn(server, "env", "--url", server.url, "--token", "wrong")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "401" in done.stderr
+
+
+def test_revoking_a_user_says_what_is_left_and_how_to_end_it(server: Embedded) -> None:
+    from qiskit import QuantumCircuit
+    from qiskit_ibm_runtime import SamplerV2, Session
+
+    key = server.user("kim", "kims")
+    sojourn(server, "pause", "bench")
+    circuit = QuantumCircuit(2)
+    circuit.measure_all()
+    backend = server.service(key).backend("bench")
+    session = Session(backend=backend)
+    SamplerV2(mode=session).run([circuit], shots=10)
+    job = SamplerV2(mode=backend).run([circuit], shots=11)
+    done = sojourn(server, "users", "revoke", "kim")
+    said = done.stdout.splitlines()
+    assert said[:3] == ["kim is revoked", "1 session of kim left:", f"  {session.session_id} on bench: open"]
+    assert "2 jobs of kim left:" in said
+    assert f"  {job.job_id()} on bench: queued" in said
+    assert "sojourn users revoke kim --close-sessions --cancel-jobs" in done.stderr
+    closed = sojourn(server, "users", "revoke", "kim", "--close-sessions")
+    assert "1 session closed" in closed.stdout
+    assert "1 job of kim left:" in closed.stdout
+    assert closed.stderr.rstrip().endswith("sojourn users revoke kim --cancel-jobs")
+    ended = sojourn(server, "users", "revoke", "kim", "--close-sessions", "--cancel-jobs")
+    assert ended.stdout.splitlines() == ["kim is revoked", "1 job cancelled"]
+    assert ended.stderr == ""
+    assert data(server, "users", "revoke", "kim")["jobs"] == {"count": 0, "oldest": []}
+    assert data(server, "jobs", "show", job.job_id())["state"] == "cancelled"
+    sojourn(server, "resume", "bench")
 
 
 def test_an_instance_that_the_key_does_not_have_is_named_with_those_that_it_has(server: Embedded) -> None:

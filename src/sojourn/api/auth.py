@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import jwt
 
 from sojourn.api.query import shown
+from sojourn.service.accounts import AUTO
 from sojourn.service.errors import BadRequest, NotAuthenticated
 
 if TYPE_CHECKING:
@@ -153,9 +154,12 @@ def crn_of(headers: Mapping[bytes, bytes]) -> str | None:
     crn = raw.decode("latin-1").strip()
     if "%" in crn:
         crn = unquote(crn)
+    if crn.lower() == AUTO:
+        return AUTO
     if not crn.startswith("crn:") or len(crn) > 512:
         raise BadRequest(
-            f"The Service-CRN header is {shown(crn)}; it must be the CRN of an instance, crn:v1:… "
-            "`sojourn env` prints yours, GET /sojourn/v1/instances lists them."
+            f"The Service-CRN header is {shown(crn)}; it must be the CRN of an instance, crn:v1:…, or "
+            f"{AUTO!r} for the only one. `sojourn env` prints yours, "
+            "GET /sojourn/v1/instances lists them."
         )
     return crn

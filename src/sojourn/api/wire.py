@@ -73,5 +73,10 @@ def tidy(seconds: float) -> int | float:
     return int(seconds) if seconds == int(seconds) else seconds
 
 
+def begun(seconds: float) -> int:
+    """Whole seconds, where one that has begun counts; the dust of a sum of floats does not begin one."""
+    return math.ceil(round(seconds, 6))
+
+
 def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if value is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sojourn.cli.errors import CliError
+from sojourn.cli.errors import CliError, Unreachable
 from sojourn.cli.show import visible
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ class Api:
                     headers={"Authorization": f"Bearer {self._key}"},
                 )
         except httpx.TimeoutException:
-            raise CliError(f"the server at {self.url} did not answer within {_TIMEOUT:g} s") from None
+            raise Unreachable(f"the server at {self.url} did not answer within {_TIMEOUT:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise CliError(
+            raise Unreachable(
                 f"no server answers at {self.url} ({error}). Start it with `sojourn serve`, "
                 "or name another one with --url or SOJOURN_URL"
             ) from None

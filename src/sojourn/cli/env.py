@@ -10,7 +10,7 @@ import typer
 
 from sojourn.cli import show
 from sojourn.cli.api import Api
-from sojourn.cli.errors import CliError
+from sojourn.cli.errors import CliError, Unreachable
 from sojourn.cli.options import Config, Data, Json, Url, where
 from sojourn.environment import Shell, around_proxies, render, variables
 
@@ -41,7 +41,9 @@ def env(
     ] = None,
     instance: Annotated[
         str | None,
-        typer.Option("--instance", help="Instance (project) by name or CRN; default: all of the user."),
+        typer.Option(
+            "--instance", help="Instance (project) by name or CRN; default: the only one of the user, or any."
+        ),
     ] = None,
     shell: Annotated[_Shell, typer.Option("--shell", help="Who will read the lines.")] = _Shell.SH,
     way: Annotated[
@@ -60,20 +62,40 @@ def env(
     place = where(url, token, config, data)
     address = place.find_url()
     key = place.find_key("local")
-    if way is _Way.A and not (instance or "").startswith("crn:"):
-        instance = _crn(Api(address, key), instance)
+    try:
+        instance, remarks = _bind(Api(address, key), instance, way)
+    except Unreachable as error:
+        if way is _Way.A and not (instance or "").startswith("crn:"):
+            raise
+        show.note(f"warning: {error}. The instance ({instance or 'auto'}) was not looked up")
+        remarks = []
     found = variables(address, key, instance=instance, way=way.value) | around_proxies(address)
     chosen: Shell = "json" if json else shell.value
-    sys.stdout.write(render(found, chosen) + "\n")  # for a shell, and of several lines
+    sys.stdout.write(render(found, chosen, remarks) + "\n")  # for a shell, and of several lines
     if sys.stdout.isatty() and chosen in _EVALUATE:
         show.note(f"# to use them: {_EVALUATE[chosen]}")
 
 
-def _crn(api: Api, name: str | None) -> str:
-    """The CRN of the caller's instance `name`, or of the first one."""
+def _bind(api: Api, wanted: str | None, way: _Way) -> tuple[str | None, list[str]]:
+    """The CRN of the caller's instance `wanted`, a name or a CRN, or of the only one, and remarks on it.
+
+    Only clients from 0.49 on look instances up by name or take "auto" for any of them. None when there are
+    several, or "auto" is asked for, and way D lets the client choose; way A has the first one.
+    """
+    if wanted is not None and wanted.startswith("crn:"):
+        return wanted, []
+    if wanted == "auto" and way is _Way.D:
+        return None, []
     instances = api.get("/instances")["instances"]
-    for instance in instances:
-        if name is None or instance["name"] == name:
-            return str(instance["crn"])
-    known = ", ".join(instance["name"] for instance in instances) or "none"
-    raise CliError(f"this key has no instance {name!r}; it has: {known}")
+    chosen = [each for each in instances if wanted in (None, each["name"])]
+    if not chosen:
+        known = ", ".join(each["name"] for each in instances) or "none"
+        raise CliError(f"this key has no instance {wanted!r}; it has: {known}")
+    if len(chosen) == 1 or way is _Way.A:
+        only = ", the only one of this user" if len(instances) == 1 else ""
+        return chosen[0]["crn"], [f"QISKIT_IBM_INSTANCE is the project {chosen[0]['name']}{only}"]
+    return None, [
+        "QISKIT_IBM_INSTANCE=auto is any of these; clients before 0.49 and QRMI need one, "
+        "by --instance NAME:",
+        *(f"{each['name']} {each['crn']}" for each in chosen),
+    ]

@@ -41,6 +41,10 @@ _Limit = Annotated[
     list[str] | None,
     typer.Option("--limit", metavar="NAME=VALUE", help="Its own limit; VALUE `default` takes it away."),
 ]
+_Tags = Annotated[
+    str | None,
+    typer.Option("--tags", metavar="TAG,TAG", help="Tags of the instance, all of them; '' takes them away."),
+]
 
 
 @app.command("list")
@@ -92,9 +96,10 @@ def add(
     allocation: _Allocation = None,
     plan: _PlanOption = None,
     limit: _Limit = None,
+    tags: _Tags = None,
 ) -> None:
     """Make a project ahead of its first user."""
-    body = {"name": name, **_change(account, weight, allocation, plan, limit)}
+    body = {"name": name, **_change(account, weight, allocation, plan, limit, tags)}
     _print(ask.api.post("/projects", body), ask.json)
 
 
@@ -108,6 +113,7 @@ def set_(
     allocation: _Allocation = None,
     plan: _PlanOption = None,
     limit: _Limit = None,
+    tags: _Tags = None,
     user: Annotated[
         list[str] | None,
         typer.Option("--user", metavar="USER=WEIGHT", help="Weight of a user within the project."),
@@ -126,7 +132,7 @@ def set_(
     for names, may in ((admin, True), (no_admin, False)):
         for who in names or ():
             members.setdefault(who, {})["admin"] = may
-    body = _change(account, weight, allocation, plan, limit)
+    body = _change(account, weight, allocation, plan, limit, tags)
     if members:
         body["members"] = members
     if not body:
@@ -167,6 +173,7 @@ def _change(
     allocation: str | None,
     plan: _Plan | None,
     limits: list[str] | None,
+    tags: str | None,
 ) -> dict[str, Any]:
     body: dict[str, Any] = {}
     if account is not None:
@@ -183,6 +190,8 @@ def _change(
             name: None if value == "default" else _number(f"--limit {name}", value)
             for name, value in _pairs("--limit", limits)
         }
+    if tags is not None:
+        body["tags"] = [tag.strip() for tag in tags.split(",")] if tags.strip() else []
     return body
 
 
@@ -224,6 +233,7 @@ def _print(project: Mapping[str, Any], json: bool) -> None:
             ("used", show.duration(project["used_seconds"])),
             ("allocation", show.duration(project["allocation"]) or "no limit"),
             ("plan", project["plan"]),
+            ("tags", ", ".join(project["tags"])),
             ("pending jobs", project["pending"]),
             ("limits", limits[0]),
             *((" ", limit) for limit in limits[1:]),

@@ -62,10 +62,47 @@ def list_(
 def revoke(
     ask: Ask,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
+    close_sessions: Annotated[
+        bool, typer.Option("--close-sessions", help="Close the user's sessions too; their queued jobs fail.")
+    ] = False,
+    cancel_jobs: Annotated[
+        bool, typer.Option("--cancel-jobs", help="Cancel the user's jobs too, also those that run.")
+    ] = False,
 ) -> None:
-    """Take a user's key away; holds from the next request on."""
-    answer = ask.api.post(f"/users/{quote(name, safe='')}/revoke")
+    """Take a user's key away; holds from the next request on. Says what of the user's goes on."""
+    body = {"close_sessions": close_sessions, "cancel_jobs": cancel_jobs}
+    answer = ask.api.post(f"/users/{quote(name, safe='')}/revoke", body)
     if ask.json:
         show.as_json(answer)
-    else:
-        show.line(f"{name} is revoked")
+        return
+    show.line(f"{name} is revoked")
+    for count, what, done in (
+        (answer["closed_sessions"], "session", "closed"),
+        (answer["cancelled_jobs"], "job", "cancelled"),
+    ):
+        if count:
+            show.line(f"{_counted(count, what)} {done}")
+    flags = []
+    for key, flag, so in (
+        ("sessions", "--close-sessions", close_sessions),
+        ("jobs", "--cancel-jobs", cancel_jobs),
+        ("reservations", "", True),
+    ):
+        left = answer[key]
+        if not left["count"]:
+            continue
+        show.line(f"{_counted(left['count'], key.removesuffix('s'))} of {name} left:")
+        for each in left["oldest"]:
+            show.line(f"  {each['id']} on {each['device']}: {each['state']}")
+        if more := left["count"] - len(left["oldest"]):
+            show.line(f"  and {more} more")
+        if not so:
+            flags.append(flag)
+    if flags:
+        show.note(f"They go on. To end them as well: sojourn users revoke {name} {' '.join(flags)}")
+    if answer["reservations"]["count"]:
+        show.note("A reservation is cancelled with: sojourn reservations cancel ID")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

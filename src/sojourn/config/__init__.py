@@ -13,7 +13,7 @@ from sojourn.config.projects import AccountSettings, ProjectSettings
 from sojourn.config.retention import RetentionSettings
 from sojourn.config.server import ServerSettings
 from sojourn.config.settings import Settings, reference
-from sojourn.config.values import TEN_YEARS
+from sojourn.config.values import TEN_YEARS, as_tags
 
 __all__ = [
     "BUILT_IN_PROFILES",
@@ -31,6 +31,7 @@ __all__ = [
     "RetentionSettings",
     "ServerSettings",
     "Settings",
+    "as_tags",
     "check_limits",
     "load",
     "reference",

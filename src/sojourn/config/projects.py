@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from sojourn.config.limits import check_limits
-from sojourn.config.values import SYSTEM, Number, Section, Title, UserNames, Weight
+from sojourn.config.values import SYSTEM, Number, Section, Tags, Title, UserNames, Weight
 
 
 class AccountSettings(Section):
@@ -37,6 +37,10 @@ class ProjectSettings(Section):
     )
     limits: dict[str, Number] = Field(
         default_factory=dict, description="Its own values for keys of `[limits]`."
+    )
+    tags: Tags = Field(
+        default=(),
+        description="Tags of the instance, in lower case, by which a program may choose it.",
     )
     users: dict[str, Weight] = Field(
         default_factory=dict, description="Weights of its users by name; 1 for who is not named."

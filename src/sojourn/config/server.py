@@ -24,10 +24,11 @@ class ServerSettings(Section):
     )
     token_lifetime: Number = Field(
         default=3600.0,
-        ge=60,
+        ge=5,
         le=86400,
         description="Life of the access tokens that API keys are exchanged for, in seconds. "
-        "QRMI fetches a new one at every call when it is 360 or less.",
+        "QRMI fetches a new one at every call when it is 360 or less, the Qiskit client when it is 10 or "
+        "less.",
     )
     max_body_mb: Number = Field(
         default=64.0,

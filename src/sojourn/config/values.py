@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -76,6 +77,32 @@ def _cron(value: object) -> object:
     return value
 
 
+def as_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Each tag once, in lower case, in the order given. ValueError with what is allowed.
+
+    The client looks for a tag in lower case only, and separates several by commas on the command line.
+    """
+    found = tuple(dict.fromkeys(tag.lower() for tag in tags))
+    for tag in found:
+        if not re.fullmatch(_TAG, tag):
+            raise ValueError(
+                f"{tag[:140]!r} is not a tag: 1 to 128 letters, digits, spaces and . : _ -, without a space "
+                "at its ends"
+            )
+    if len(found) > MOST_TAGS:
+        raise ValueError(f"an instance has at most {MOST_TAGS} tags; {len(found)} were given")
+    return found
+
+
+def _tags(value: object) -> object:
+    if not isinstance(value, list | tuple) or not all(isinstance(tag, str) for tag in value):
+        raise ValueError("a list of tags is needed")
+    return as_tags(value)
+
+
+_TAG = r"[a-z0-9.:_-](?:[a-z0-9 .:_-]{0,126}[a-z0-9.:_-])?"
+MOST_TAGS = 50
+
 Number = Annotated[float, BeforeValidator(_not_a_boolean), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_not_a_boolean)]
 Seconds = Annotated[Number, Field(le=TEN_YEARS)]
@@ -95,6 +122,7 @@ PATTERNS = {
 """What each pattern allows, in words."""
 DeviceName = Annotated[str, Field(pattern=DEVICE_NAME)]
 Title = Annotated[str, Field(pattern=TITLE)]
+Tags = Annotated[tuple[str, ...], BeforeValidator(_tags)]
 UserNames = Annotated[tuple[str, ...], BeforeValidator(_list_of("user names"))]
 Modes = Annotated[list[Literal["dedicated", "batch"]], BeforeValidator(_list_of("'dedicated' and 'batch'"))]
 SYSTEM = "system"

@@ -24,6 +24,9 @@ from sojourn.store import Store
 from sojourn.store import tables as t
 from sojourn.store.projects import MemberRow, ProjectRow, save
 
+AUTO = "auto"
+"""In the place of a CRN: the caller's only instance."""
+
 SYSTEM_USER = SYSTEM_PROJECT = SYSTEM
 """The ids that the system's own jobs carry. They are rows for the database's sake: no keys, nobody's names,
 and not in memory, so that nobody is shown them, joins them or speaks for them."""
@@ -80,7 +83,16 @@ class Accounts:
         self._account = meta["account"].decode()
         self._projects = {
             r.id: ProjectView(
-                r.id, r.name, r.crn, r.account, r.weight, r.allocation, r.plan, json.loads(r.limits)
+                id=r.id,
+                name=r.name,
+                crn=r.crn,
+                account=r.account,
+                weight=r.weight,
+                allocation=r.allocation,
+                plan=r.plan,
+                limits=json.loads(r.limits),
+                tags=tuple(json.loads(r.tags)),
+                created=r.created_at,
             )
             for r in rows["projects"]
             if r.id != SYSTEM_PROJECT
@@ -122,12 +134,29 @@ class Accounts:
         user = self._users.get(self._keys.get(sha256(api_key.encode()), ""))
         return user.id if user is not None and user.revoked is None else None
 
+    def check(self, who: Principal) -> None:
+        """Raises NotAuthenticated for a user who has been revoked since the caller was known."""
+        user = self._users.get(who.user_id)
+        if user is None or user.revoked is not None:
+            raise NotAuthenticated("These credentials are not valid (any more). Ask an operator for a key.")
+
     def principal(self, user_id: str, crn: str | None) -> Principal:
-        """The caller in the project that the CRN names; without one in the user's first project."""
+        """The caller in the project that the CRN names; without one in the user's first project.
+
+        AUTO is the only one; of several the caller has to say which.
+        """
         user = self._users.get(user_id)
         if user is None or user.revoked is not None:
             raise NotAuthenticated("These credentials are not valid (any more). Ask an operator for a key.")
         projects = [self._projects[p] for p in user.projects]
+        if crn == AUTO:
+            if len(projects) > 1:
+                named = ", ".join(f"{p.name} ({p.crn})" for p in projects)
+                raise BadRequest(
+                    f"The Service-CRN header is {AUTO!r}, which means the only instance of its user, and "
+                    f"{user.name} is in {len(projects)}: {named}. Send the CRN of one of them."
+                )
+            crn = None
         for project in projects:
             if crn is None or project.crn == crn:
                 admin = self._members[project.id, user.id].admin
@@ -208,7 +237,12 @@ class Accounts:
             raise Conflict(f"User {name} is in project {project_name} already, and has a key for it.")
         self._members[project.id, user.id] = Membership()
         key = new_api_key()
-        project_row = {"id": project.id, "name": project.name, "crn": project.crn, "created_at": now}
+        project_row = {
+            "id": project.id,
+            "name": project.name,
+            "crn": project.crn,
+            "created_at": project.created,
+        }
         user_row = {"id": user.id, "name": name, "operator": operator, "created_at": now}
         joined = {"user_id": user.id, "project_id": project.id, "created_at": now}
         digest = sha256(key.encode())
@@ -242,7 +276,7 @@ class Accounts:
     def _new_project(self, name: str) -> ProjectView:
         guid = str(uuid.uuid4())
         crn = f"crn:v1:bluemix:public:quantum-computing:us-east:a/{self._account}:{guid}::"
-        return ProjectView(guid, name, crn)
+        return ProjectView(guid, name, crn, created=self._now())
 
     async def add_project(
         self, name: str, settled: Callable[[ProjectView], ProjectView] = lambda new: new
@@ -253,7 +287,7 @@ class Accounts:
             raise Conflict(f"There is a project {name} already. `sojourn projects set` changes it.")
         project = settled(self._new_project(name))
         self._projects[project.id] = project
-        row = {"id": project.id, "name": name, "crn": project.crn, "created_at": self._now()}
+        row = {"id": project.id, "name": name, "crn": project.crn, "created_at": project.created}
 
         def work(c: Connection) -> None:
             c.execute(insert(t.projects), row)
@@ -281,7 +315,7 @@ class Accounts:
     def check_instance(self, who: Principal, instance: str | None) -> None:
         """A body may repeat the instance in which the caller acts. Raises BadRequest for another one."""
         own = self.project(who.project_id)
-        if instance is not None and instance not in (own.crn, own.name):
+        if instance is not None and instance not in (own.crn, own.name) and instance.lower() != AUTO:
             raise BadRequest(
                 f"Field 'instance' is {instance[:200]!r}, but the request is made in instance {own.crn} "
                 f"(project {own.name}). Name the instance in the header Service-CRN, and leave the field out."
@@ -344,4 +378,5 @@ def _row(project: ProjectView) -> ProjectRow:
         project.allocation,
         project.plan,
         json.dumps(dict(project.limits)),
+        json.dumps(project.tags),
     )

@@ -90,6 +90,7 @@ class Admission:
             if preparing.done():
                 prepared = self._outcome(who.project_id, desk.device, preparing)
                 _note(meta, prepared)
+            self._hub.accounts.check(who)  # whoever was revoked during the preparation starts nothing more
             if body.start_session:
                 self._hub.limits.session(who, job_id, desk.lane.profile)
             events = self._events_of(who, body, job_id, own_limit, prepared)

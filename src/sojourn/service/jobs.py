@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 
 import structlog
@@ -11,6 +12,7 @@ import structlog
 from sojourn.core import events as ev
 from sojourn.core.explain import explain
 from sojourn.core.model import JobKind, JobState
+from sojourn.core.words import at_time
 from sojourn.service import ids
 from sojourn.service.admission import Admission
 from sojourn.service.answered import AnsweredSubmits
@@ -35,6 +37,8 @@ from sojourn.store.store import JobQuery, StoredJob
 
 log = structlog.get_logger("sojourn.jobs")
 MAX_KEY = 200
+_WAS_READ = "The result was read at"
+"""So begins the note in a job whose private result was given; without it, age has deleted the result."""
 
 
 class Jobs:
@@ -167,30 +171,37 @@ class Jobs:
             raise self._expired(job_id, "inputs")
         return await self._blob(record.meta.params_hash)
 
-    async def result(self, who: Principal, job_id: str) -> bytes:
+    async def result(self, who: Principal, job_id: str, *, take: bool = True) -> bytes:
         """The result's text; of a failed job the error's; empty when there is none (yet).
 
-        Raises Expired for one that has been deleted, or read if the job is private (R56): an empty text would
-        be None in a Qiskit program.
+        A private job's result is given once (R56), and is empty from then on, which is None in a Qiskit
+        program; one of the job's warnings says why. Without `take` it is only looked at. Raises Expired for a
+        result that was deleted because of its age.
         """
         record = await self._named(who, job_id)
-        if record.meta.private and record.job.state.final:
-            data = await self._hub.store.take_result(job_id)
-            if record.meta.result_hash is not None:
-                self._hub.records.blobs.drop(record.meta.result_hash)
-                record.meta.result_hash = None
-            if data is None and record.job.state is JobState.COMPLETED:
-                raise Expired(
-                    f"The result of job {job_id} is gone: a private job's result can be read once (R56), and "
-                    "results are kept for a limited time (settings of [retention]). Run the job again if you "
-                    "need it."
-                )
-            return data or b""
-        if record.meta.result_hash is None:
-            if record.job.state is JobState.COMPLETED:
-                raise self._expired(job_id, "result")
-            return (record.job.reason or "").encode() if record.job.state is JobState.FAILED else b""
-        return await self._blob(record.meta.result_hash)
+        if record.meta.private and record.job.state.final and take:
+            return await self._take_result(record)
+        return await self._kept_result(record)
+
+    async def _kept_result(self, record: JobRecord) -> bytes:
+        if record.meta.result_hash is not None:
+            return await self._blob(record.meta.result_hash)
+        if record.job.state is JobState.FAILED:
+            return (record.job.reason or "").encode()
+        if record.job.state is JobState.COMPLETED and not any(map(_says_read, record.meta.warnings)):
+            raise self._expired(record.job.id, "result")
+        return b""
+
+    async def _take_result(self, record: JobRecord) -> bytes:
+        """Read, forgotten and noted in the job itself in one transaction."""
+        meta = record.meta
+        at = at_time(self._hub.clock.now())
+        note = f"{_WAS_READ} {at}, and a private job's result is given once (R56)."
+        data, warnings = await self._hub.store.take_result(record.job.id, note)
+        if meta.result_hash is not None:
+            self._hub.records.blobs.drop(meta.result_hash)
+        meta.result_hash, meta.warnings = None, warnings
+        return await self._kept_result(record) if data is None else data
 
     async def logs(self, who: Principal, job_id: str) -> str:
         record = await self._named(who, job_id)
@@ -248,13 +259,19 @@ class Jobs:
         record = await self._named(who, job_id)
         if record.job.state.final:
             raise Conflict(f"Job {job_id} is {record.job.state} already; it cannot be cancelled.")
+        await self._cancel(who, record)
+
+    async def _cancel(self, who: Principal, record: JobRecord) -> None:
         by = "the user" if record.job.user == who.user_id else "an operator"
-        await self._hub.dispatchers[record.device].feed(ev.JobCancelled(job_id, by))
+        await self._hub.dispatchers[record.device].feed(ev.JobCancelled(record.job.id, by))
 
     async def delete_job(self, who: Principal, job_id: str) -> None:
+        """In any state: one that has not ended is cancelled first, with all that a cancel means (R40, R53).
+        What it used stays in the ledger (R49)."""
         record = await self._named(who, job_id)
         if not record.job.state.final:
-            raise Conflict(f"Job {job_id} is {record.job.state}; cancel it or wait, then delete it.")
+            with suppress(Conflict):  # it has just ended; the deletion is committed after that
+                await self._cancel(who, record)
         await self._hub.store.delete_job(job_id)
         self._hub.records.forget_job(job_id)
         self._repeats.named(job_id)
@@ -300,3 +317,7 @@ class Jobs:
 def _may_repeat(stored: StoredJob) -> bool:
     """Whether an equal submit without a key could be a repetition of it."""
     return stored.job.kind is JobKind.USER and stored.meta.idempotency_key is None
+
+
+def _says_read(warning: str) -> bool:
+    return warning.startswith(_WAS_READ)

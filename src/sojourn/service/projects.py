@@ -7,13 +7,13 @@ and a command that would change it is refused. The tree itself is the core's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
 
-from sojourn.config import LimitsSettings, ProjectSettings, check_limits
+from sojourn.config import LimitsSettings, ProjectSettings, as_tags, check_limits
 from sojourn.core import events as ev
 from sojourn.core.shares import ProjectShare, Shares
 from sojourn.service.accounts import Membership, check_name
@@ -46,6 +46,7 @@ class ProjectChange:
     unlimited: bool = False
     plan: str | None = None
     limits: Mapping[str, float | None] = field(default_factory=dict)
+    tags: Sequence[str] | None = None
     members: Mapping[str, MemberChange] = field(default_factory=dict)
 
 
@@ -258,6 +259,10 @@ class Projects:
             check_limits({name: 1.0 if value is None else value for name, value in change.limits.items()})
         except ValueError as error:
             raise BadRequest(f"The limits cannot be set: {error}.") from None
+        try:
+            as_tags(change.tags or ())
+        except ValueError as error:
+            raise BadRequest(f"The tags cannot be set: {error}.") from None
         if stated is None:
             return
         wanted = {
@@ -266,6 +271,7 @@ class Projects:
             "allocation": change.allocation is not None or change.unlimited,
             "plan": change.plan is not None,
             "limits": bool(change.limits),
+            "tags": change.tags is not None,
             "users": any(m.weight is not None for m in change.members.values()),
             "admins": any(m.admin is not None for m in change.members.values()),
         }
@@ -287,6 +293,7 @@ def _changed(view: ProjectView, change: ProjectChange) -> ProjectView:
         allocation=None if change.unlimited else allocation,
         plan=view.plan if change.plan is None else change.plan,
         limits=own,
+        tags=view.tags if change.tags is None else as_tags(change.tags),
     )
 
 
@@ -297,6 +304,7 @@ def _as_stated(view: ProjectView, stated: ProjectSettings) -> ProjectView:
         "allocation": stated.allocation,
         "plan": stated.plan,
         "limits": stated.limits,
+        "tags": stated.tags,
     }
     named = {name: value for name, value in given.items() if name in stated.model_fields_set}
     return replace(view, **named)  # type: ignore[arg-type]

@@ -34,6 +34,7 @@ from sojourn.service.operations import Operations, pending_calibration, state_of
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.reservations import Reservations
 from sojourn.service.retention import Retention
+from sojourn.service.revocation import Revocation
 from sojourn.service.schedule import Schedule
 from sojourn.service.sessions import Sessions
 from sojourn.service.usage import Usage
@@ -131,6 +132,7 @@ class Service:
         self.open_session, self.session = sessions.open_session, sessions.session
         self.sessions, self.drain_session = sessions.sessions, sessions.drain_session
         self.close_session = sessions.close_session
+        self.revoke_user = Revocation(hub).revoke
         operations, reservations = Operations(hub), Reservations(hub)
         self._operations = operations
         self.halt_device, self.resume_device = operations.halt_device, operations.resume_device
@@ -331,9 +333,6 @@ class Service:
 
     def users(self) -> list[UserView]:
         return self.accounts.users()
-
-    async def revoke_user(self, name: str) -> None:
-        await self.accounts.revoke(name)
 
     # devices
 

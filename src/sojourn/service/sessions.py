@@ -25,6 +25,7 @@ class Sessions:
         if mode not in (Mode.DEDICATED, Mode.BATCH):
             raise BadRequest(f"mode is {mode!r}; it must be 'dedicated' (a session) or 'batch'.")
         desk = self._hub.dispatcher(device)
+        self._hub.accounts.check(who)  # who may have been revoked while the request came in
         session_id = ids.new_id("s")
         self._hub.limits.session(who, session_id, desk.lane.profile)
         try:

@@ -24,7 +24,8 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class ProjectView:
-    """A project as it is kept. `limits` are its own values for keys of `[limits]` (R50)."""
+    """A project as it is kept. `limits` are its own values for keys of `[limits]` (R50); `tags` are in lower
+    case, as the client looks for them."""
 
     id: str
     name: str
@@ -34,6 +35,8 @@ class ProjectView:
     allocation: float | None = None
     plan: str = "premium"
     limits: Mapping[str, float] = field(default_factory=dict, hash=False)
+    tags: tuple[str, ...] = ()
+    created: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from sojourn.store import tables as t
 
 @dataclass(frozen=True, slots=True)
 class ProjectRow:
-    """`limits` is JSON, `allocation` device seconds."""
+    """`limits` and `tags` are JSON, `allocation` device seconds."""
 
     id: str
     account: str
@@ -20,6 +20,7 @@ class ProjectRow:
     allocation: float | None
     plan: str
     limits: str
+    tags: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ def save(
                 allocation=project.allocation,
                 plan=project.plan,
                 limits=project.limits,
+                tags=project.tags,
             )
         )
     c = t.memberships.c

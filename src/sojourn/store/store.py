@@ -219,17 +219,26 @@ class Store:
 
         await self.write(work)
 
-    async def take_result(self, job_id: str) -> bytes | None:
-        """R56: read a private job's result and forget it in one step."""
+    async def take_result(self, job_id: str, note: str) -> tuple[bytes | None, tuple[str, ...]]:
+        """R56: read a private job's result, forget it and add `note` to the job's warnings, in one step.
 
-        def work(connection: Connection) -> bytes | None:
-            found = connection.execute(select(t.jobs.c.result_hash).where(t.jobs.c.id == job_id)).scalar()
-            if found is None:
-                return None
-            data = connection.execute(select(t.blobs.c.data).where(t.blobs.c.hash == found)).scalar()
-            connection.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(result_hash=None))
-            drop_unused(connection, [found])
-            return data
+        Answers the result, or None when there is none, and the warnings that the job has now.
+        """
+        c, b = t.jobs.c, t.blobs.c
+
+        def work(connection: Connection) -> tuple[bytes | None, tuple[str, ...]]:
+            row = connection.execute(select(c.result_hash, c.warnings).where(c.id == job_id)).first()
+            if row is None:
+                return None, ()
+            warnings = tuple(json.loads(row.warnings))
+            if row.result_hash is None:
+                return None, warnings
+            data = connection.execute(select(b.data).where(b.hash == row.result_hash)).scalar()
+            warnings = (*warnings, note)
+            change = {"result_hash": None, "warnings": json.dumps(warnings)}
+            connection.execute(update(t.jobs).where(c.id == job_id).values(change))
+            drop_unused(connection, [row.result_hash])
+            return data, warnings
 
         return await self.write(work)
 

@@ -52,6 +52,7 @@ projects = Table(
     Column("allocation", Float),  # device seconds in the window; none: no limit (R50)
     Column("plan", String(20), nullable=False, server_default="premium"),
     Column("limits", Text, nullable=False, server_default="{}"),  # JSON, R50
+    Column("tags", Text, nullable=False, server_default="[]"),  # JSON list
 )
 
 share_accounts = Table(

@@ -61,7 +61,14 @@ def test_a_revoked_user_is_out_at_the_next_request(live: Live) -> None:
     user = live.user()
     with user.http() as http, live.operator() as operator:
         assert http.get("/backends").status_code == 200
-        assert operator.post(f"/users/{user.name}/revoke").json() == {"name": user.name, "revoked": True}
+        nothing = {"count": 0, "oldest": []}
+        assert operator.post(f"/users/{user.name}/revoke").json() == {
+            "name": user.name,
+            "revoked": True,
+            **dict.fromkeys(("sessions", "jobs", "reservations"), nothing),
+            "closed_sessions": 0,
+            "cancelled_jobs": 0,
+        }
         complaint(http.get("/backends"), 401)
         assert operator.delete(f"/users/{user.name}").status_code == 200
 
@@ -453,6 +460,8 @@ def test_usage_and_the_paths_of_older_clients(ada: User) -> None:
         for path in ("/instances/usage", "/usage"):
             usage = http.get(path).json()
             assert usage["usage_consumed_seconds"] >= 0
+            assert isinstance(usage["usage_consumed_seconds"], int)
+            assert usage["plan_id"] == "sojourn-premium"
             assert usage["usage_limit_reached"] is False
         assert http.get("/instance").json()["qctrl_enabled"] is False
 

@@ -11,7 +11,6 @@ import httpx
 import pytest
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2
-from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError
 
 from sojourn.embedded import Embedded
@@ -127,14 +126,20 @@ def test_the_status_on_the_wire_says_why_and_until_when(
     assert backend.status().status_msg == "active"
 
 
-def test_r56_the_client_is_told_that_a_private_result_was_read(service: QiskitRuntimeService) -> None:
+def test_r56_a_private_result_that_was_read_is_none_and_the_job_says_why(
+    service: QiskitRuntimeService,
+) -> None:
     sampler = SamplerV2(service.backend("bench"))
     sampler.options.environment.private = True
     job = sampler.run([circuit()], shots=10)
     assert job.result()[0].data.meas.num_shots == 10
-    with pytest.raises(RequestsApiError, match="can be read once"):
-        job.result()
+    assert job.result() is None
+    assert service.job(job.job_id()).result() is None
+    (why,) = job.metrics()["warnings"]
+    assert "read at" in why
+    assert "given once (R56)" in why
     assert job.status() == "DONE"
+    assert job.error_message() is None
 
 
 @pytest.mark.parametrize("length", ["1h", "900.3s", "905.7s", "1234.567s"])

@@ -523,6 +523,43 @@ def test_r40_cancelling_the_root_ends_the_session_and_every_message_names_it(run
     run(body)
 
 
+@pytest.mark.parametrize("when", ["running", "queued"])
+def test_r40_deleting_the_root_is_cancelling_it_for_its_session(run: Run, when: str) -> None:
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        if when == "queued":
+            await bob.running((await bob.submit("slow"))["id"])
+        session = await ann.open("slow")
+        root, other = [(await ann.submit("slow", session_id=session))["id"] for _ in range(2)]
+        if when == "running":
+            await ann.running(root)
+            h.clock.advance(30)
+        await ann.ask("DELETE", f"/jobs/{root}")
+        assert (await ann.http.get(f"/jobs/{root}")).status_code == 404
+        state = (await ann.ended(other))["state"]
+        assert (state["status"], state["reason_code"]) == ("Failed", 1220)
+        assert f"first job {root} was cancelled" in state["reason"]
+        assert await ann.state(session) == "closed"
+        assert root in (await ann.session(session))["state_reason"]
+        assert root in refusal(await ann.post_job("slow", session_id=session), 1217)
+
+    run(body)
+
+
+def test_deleting_another_job_of_a_session_leaves_the_session(run: Run) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        session = await ann.open("slow")
+        root, second, third = [(await ann.submit("slow", session_id=session))["id"] for _ in range(3)]
+        await ann.running(root)
+        await ann.ask("DELETE", f"/jobs/{second}")
+        assert await ann.state(session) == "active"
+        await ann.cancel(third)
+        assert await ann.status(root) == "Running"
+
+    run(body)
+
+
 def test_r41_a_root_that_could_not_be_prepared_counts_as_cancelled(run: Run) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")

@@ -130,6 +130,7 @@ STATED = {
             "limits": {"circuits": 7},
             "users": {"ann": 2},
             "admins": ["ann"],
+            "tags": ["Teaching"],
         }
     ],
 }
@@ -143,12 +144,14 @@ def test_what_the_configuration_states_holds_and_commands_change_the_rest(house:
         info = await change(boss, "anns", ProjectChange(weight=5.0, plan="open"))
         assert (info.project.account, info.project.allocation, info.project.weight) == ("physics", 60, 5.0)
         assert (info.account_weight, info.limits.circuits, info.members[0].weight) == (3, 7, 2)
-        assert set(info.configured) == {"account", "allocation", "limits", "users", "admins"}
+        assert set(info.configured) == {"account", "allocation", "limits", "tags", "users", "admins"}
+        assert info.project.tags == ("teaching",)
         for stated in (
             ProjectChange(account="other"),
             ProjectChange(allocation=1.0),
             ProjectChange(unlimited=True),
             ProjectChange(limits={"circuits": None}),
+            ProjectChange(tags=[]),
             ProjectChange(members={"ann": MemberChange(weight=1.0)}),
             ProjectChange(members={"ann": MemberChange(admin=False)}),
         ):
@@ -210,7 +213,9 @@ def test_a_project_can_be_made_ahead_of_its_first_user(house: Houses) -> None:
 
 
 def test_a_new_project_is_made_as_it_is_to_be_or_not_at_all(house: Houses) -> None:
-    wanted = ProjectChange(account="uni", weight=2.0, allocation=5.0, plan="open", limits={"circuits": 3.0})
+    wanted = ProjectChange(
+        account="uni", weight=2.0, allocation=5.0, plan="open", limits={"circuits": 3.0}, tags=["a b", "A b"]
+    )
 
     async def body(h: House) -> None:
         boss = await h.user("boss")
@@ -227,7 +232,7 @@ def test_a_new_project_is_made_as_it_is_to_be_or_not_at_all(house: Houses) -> No
     async def after(h: House) -> None:
         found = h.service.accounts.project_named("whole")
         assert (found.account, found.weight, found.allocation, found.plan) == ("uni", 2.0, 5.0, "open")
-        assert found.limits == {"circuits": 3.0}
+        assert (found.limits, found.tags) == ({"circuits": 3.0}, ("a b",))
 
     house(body, after)
 
@@ -252,6 +257,7 @@ def test_nobody_can_be_called_what_the_services_own_usage_is_shown_under(house: 
         (ProjectChange(allocation=-5.0), "-5"),
         (ProjectChange(plan="gold"), "open, premium"),
         (ProjectChange(account="a b"), "account name"),
+        (ProjectChange(tags=["a,b"]), "'a,b' is not a tag"),
         (ProjectChange(limits={"pending_per_usr": 1.0}), "pending_per_user"),
         (ProjectChange(limits={"pending_per_device": 1.0}), "no limit"),
         (ProjectChange(limits={"circuits": 1.5}), "whole number"),

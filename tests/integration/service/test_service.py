@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sojourn.config import DeviceSettings
-from sojourn.service.errors import BadRequest, Conflict, Expired, NotAuthenticated, NotFound, SessionClosed
+from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
 from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body
@@ -295,14 +295,24 @@ def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(house: Ho
         await h.ended(ann, job.id)
         with pytest.raises(NotFound, match="private"):
             await h.service.params(ann, job.id)
-        asked = [h.service.result(ann, job.id) for _ in range(4)]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert Counter(map(type, answers)) == {Expired: 3, bytes: 1}
+        looked = await h.service.result(ann, job.id, take=False)
+        assert b"PrimitiveResult" in looked
+        answers = await asyncio.gather(*(h.service.result(ann, job.id) for _ in range(4)))
+        assert Counter(answers) == {b"": 3, looked: 1}
+        assert await h.service.result(ann, job.id, take=False) == b""
         stored = await h.service.hub.store.job(job.id)
         assert stored is not None
         assert (stored.meta.params_hash, stored.meta.result_hash) == (None, None)
+        (why,) = (await h.service.job(ann, job.id)).warnings
+        assert "given once (R56)" in why
 
-    house(body)
+    async def after_a_restart(h: House) -> None:
+        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
+        (job,) = (await h.service.jobs(ann, JobFilter())).jobs
+        assert await h.service.result(ann, job.id) == b""
+        assert "given once (R56)" in " ".join(job.warnings)
+
+    house(body, after_a_restart)
 
 
 def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(house: Houses, tmp_path: Path) -> None:
@@ -315,6 +325,32 @@ def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(house: Hou
             assert h.service.accounts.principal(user_id, None).user == name
 
     house(body, body)
+
+
+@pytest.mark.parametrize("more", [{}, {"start_session": True}])
+def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(
+    house: Houses, more: dict[str, bool]
+) -> None:
+    """Nor does a session come of it, or of any other request that was on its way."""
+
+    async def body(h: House) -> None:
+        eve = await h.user("eve")
+        counted = h.service.hub.records.open_jobs
+        submit = asyncio.ensure_future(h.submit(eve, job_body(**more)))
+        while not counted.count((eve.project_id,)):
+            await asyncio.wait({submit}, timeout=0)
+        left = await h.service.revoke_user("eve", cancel_jobs=True)
+        assert left.jobs == ()
+        with pytest.raises(NotAuthenticated):
+            await submit
+        with pytest.raises(NotAuthenticated):
+            await h.service.open_session(eve, device="mock", mode="batch", max_time=None)
+        await h.settled()
+        assert (await h.service.jobs(eve, JobFilter())).count == 0
+        assert await h.service.sessions(eve, 10) == []
+        assert not counted.count((eve.project_id,))
+
+    house(body)
 
 
 def test_a_revoked_user_is_nobody_at_once(house: Houses) -> None:

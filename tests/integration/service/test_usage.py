@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Expired, Forbidden, NotFound
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.usage import UsageQuery
-from sojourn.service.views import Principal
+from sojourn.service.views import JobFilter, Principal
 from tests.integration.service.conftest import QUICK, House
 from tests.programs import job_body
 
@@ -185,6 +186,38 @@ def test_retention_deletes_old_bytes_and_steps_and_never_the_ledger(house: House
     house(body, after_a_restart, sections={"retention": days})
 
 
+@pytest.mark.parametrize("private", [False, True])
+def test_r49_what_a_job_used_that_was_deleted_while_it_ran_stays_in_the_ledger(
+    house: Houses, private: bool
+) -> None:
+    used: dict[str, float] = {}
+
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body("slow", private=private))
+        waits = await h.submit(ann, job_body("slow"))
+        await h.running(ann, job.id)
+        h.clock.advance(40)
+        polls = [asyncio.ensure_future(h.service.poll(ann, job.id)) for _ in range(2)]
+        await asyncio.gather(h.service.delete_job(ann, job.id), h.service.delete_job(ann, job.id))
+        assert {view.state for view in await asyncio.gather(*polls)} <= {"running", "cancelled"}
+        await h.running(ann, waits.id)  # the device is free
+        for call in (h.service.job, h.service.result, h.service.delete_job, h.service.cancel_job):
+            with pytest.raises(NotFound):
+                await call(ann, job.id)
+        assert await rows(h, ann, "job", kind="job", start=0.0) == {(job.id,): 40}
+        assert h.service.usage(ann).consumed_seconds == 40
+        await h.service.delete_job(ann, waits.id)
+        used["all"] = h.service.usage(ann).consumed_seconds
+
+    async def after_a_restart(h: House) -> None:
+        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
+        assert (await h.service.jobs(ann, JobFilter())).count == 0
+        assert h.service.usage(ann).consumed_seconds == used["all"]
+
+    house(body, after_a_restart)
+
+
 def test_r56_of_a_private_result_that_was_deleted_it_is_not_said_that_somebody_read_it(
     house: Houses,
 ) -> None:
@@ -195,7 +228,7 @@ def test_r56_of_a_private_result_that_was_deleted_it_is_not_said_that_somebody_r
         h.clock.advance(2 * DAY)
         assert h.service._retention._round is not None
         await h.service._retention._round
-        with pytest.raises(Expired, match=r"is gone: .* once \(R56\), and results are kept for a limited"):
+        with pytest.raises(Expired, match="deleted: this service keeps the result"):
             await h.service.result(ann, job.id)
 
     house(body, sections={"retention": {"results_days": 1}})

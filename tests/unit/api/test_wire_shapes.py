@@ -8,7 +8,7 @@ import pytest
 
 from sojourn.api.ibm.backends import device_object, wants_objects
 from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, session_object
-from sojourn.api.wire import iso
+from sojourn.api.wire import begun, iso
 from sojourn.service.views import DeviceView, JobView, SessionView
 
 AT = 1735787045.25
@@ -125,3 +125,38 @@ def test_a_mock_device_is_marked_so_that_the_client_hides_it() -> None:
     assert found["class"] == "mock"
     assert found["status"]["name"] == "online"
     assert found["queue_length"] == 3
+
+
+def test_the_limits_of_a_session_are_integers_also_where_the_settings_are_not() -> None:
+    found = session_object(session(max_time=2.5, interactive_ttl=0.5, active_ttl=1.9))
+    assert (found["max_ttl"], found["interactive_ttl"], found["active_ttl"]) == (3, 1, 1)
+    assert all(isinstance(found[name], int) for name in ("max_ttl", "interactive_ttl", "active_ttl"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "whole"),
+    [(0, 0), (1e-9, 0), (0.001, 1), (1, 1), (1.000001, 2), (0.1 + 0.2 + 0.7, 1), (9.5, 10)],
+)
+def test_a_second_that_has_begun_counts_and_the_dust_of_a_sum_does_not(seconds: float, whole: int) -> None:
+    assert begun(seconds) == whole
+    assert isinstance(begun(seconds), int)
+
+
+@pytest.mark.parametrize(
+    ("caller", "version"),
+    [
+        ("qiskit-version-2/qiskit_ibm_runtime-0.51.0,qiskit-2.6.2*,qiskit_aer-0.18.2/qiskit", "2.6.2"),
+        ("qiskit-version-2/qiskit_ibm_runtime-0.51.0,qiskit_aer-0.18.2*,qiskit-1.4.0rc1/x/mine", "1.4.0rc1"),
+        ("qiskit-version-2/qiskit_ibm_runtime-0.12.2,qiskit_terra-0.45.3*/qiskit", "0.45.3"),
+        ("qiskit-version-2/qiskit_ibm_runtime-0.51.0,qiskit-2.6.0.dev0+ab12/qiskit", "2.6.0.dev0+ab12"),
+        ("qiskit-version-2/qiskit_ibm_runtime-0.51.0,qiskit_aer-0.18.2/qiskit", None),
+        ("/qiskit", None),  # of a user who has opted out
+        ("qrmi/0.26.4", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_metrics_have_the_version_of_qiskit_that_the_client_says_it_has(
+    caller: str | None, version: str | None
+) -> None:
+    assert job_metrics(job(caller=caller))["qiskit_version"] == version

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -51,14 +53,52 @@ def test_a_shell_reads_back_exactly_what_was_meant(shell: str, interpreter: str)
     assert done.stdout == NASTY
 
 
+REMARKS = ["QISKIT_IBM_INSTANCE=auto is any of these; others need one, by --instance NAME:", "a crn:v1:x"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "interpreter", "evaluate"),
+    [
+        ("sh", "sh", 'eval "$(cat {})"'),
+        ("sh", "sh", "eval $(cat {})"),
+        ("sh", "bash", 'eval "$(cat {})"'),
+        ("sh", "bash", "eval $(cat {})"),
+        ("sh", "bash", ". {}"),
+        ("sh", "zsh", 'eval "$(cat {})"'),
+        ("sh", "zsh", "eval $(cat {})"),
+        ("fish", "fish", "cat {} | source"),
+        ("fish", "fish", "eval (cat {})"),
+    ],
+)
+def test_a_remark_hides_no_variable_however_a_shell_is_given_the_lines(
+    shell: str, interpreter: str, evaluate: str, tmp_path: Path
+) -> None:
+    """Quoted, unquoted (where the shell makes one line of all) and read from a file."""
+    if shutil.which(interpreter) is None:
+        pytest.skip(f"{interpreter} is not installed")
+    lines = tmp_path / "lines"
+    lines.write_text(render(variables(URL, "key"), shell, REMARKS) + "\n")  # type: ignore[arg-type]
+    script = evaluate.format(lines) + '\nprintf "%s %s" "$QISKIT_IBM_TOKEN" "$GLOBAL_CATALOG_URL"'
+    clean = {k: v for k, v in os.environ.items() if k not in variables(URL, "key")}
+    done = subprocess.run([interpreter, "-c", script], capture_output=True, text=True, env=clean, check=True)
+    assert (done.stdout, done.stderr) == (f"key {URL}/catalog", "")
+
+
+def test_powershell_and_json_have_remarks_last_and_none() -> None:
+    found = variables(URL, "key")
+    assert render(found, "powershell", REMARKS).splitlines()[-2:] == [f"# {each}" for each in REMARKS]
+    assert all(line.endswith(";") for line in render(found, "powershell").splitlines())
+    assert json.loads(render(found, "json", REMARKS)) == found
+
+
 def test_powershell_quotes_are_doubled() -> None:
     assert "$Env:QISKIT_IBM_TOKEN = 'it''s $5'" in render({"QISKIT_IBM_TOKEN": "it's $5"}, "powershell")
 
 
 def test_variables_of_another_way_are_cleared() -> None:
     script = render(variables(URL, "k"), "sh")
-    assert script.splitlines()[0] == "unset QISKIT_IBM_CHANNEL QISKIT_FUNCTIONS_EXPERIMENTAL"
-    assert "unset QISKIT_IBM_CHANNEL\n" in render(variables(URL, "k", instance=CRN, way="A"), "sh") + "\n"
+    assert script.splitlines()[0] == "unset QISKIT_IBM_CHANNEL QISKIT_FUNCTIONS_EXPERIMENTAL;"
+    assert "unset QISKIT_IBM_CHANNEL;\n" in render(variables(URL, "k", instance=CRN, way="A"), "sh") + "\n"
 
 
 def test_json_is_the_variables_and_nothing_else() -> None:

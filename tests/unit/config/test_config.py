@@ -150,6 +150,8 @@ def test_a_device_may_have_its_own_times() -> None:
             ["projects[0].name = 'a b': allowed are 1 to 64 of a-z, A-Z, 0-9, '.', '_', '@' and '-'"],
         ),
         ("[[projects]]\nname = 'a'\nadmins = 'ada'", ["admins = 'ada': a list of user names is needed"]),
+        ("[[projects]]\nname = 'a'\ntags = 'x'", ["tags = 'x': a list of tags is needed"]),
+        ("[[projects]]\nname = 'a'\ntags = ['x,y']", ["'x,y' is not a tag"]),
         ("[[projects]]\nname = 'a'\nadmins = [1]", ["admins[0] = 1: a text is needed"]),
         ("[server]\nhost = ''", ["server.host = '': a text is needed"]),
         ("[server]\njournal = 'maybe'", ["server.journal = 'maybe': true or false is needed"]),

@@ -299,9 +299,16 @@ def test_r56_a_private_result_is_given_once(run: Run) -> None:
     async def body(store: Store) -> None:
         world = World()
         await commit(store, world, accepted("a1", 1), meta={"a1": JobMeta(private=True, result_hash="h")})
-        taken = await asyncio.gather(*(store.take_result("a1") for _ in range(5)))
-        assert sorted(taken, key=str) == [None, None, None, None, b"body"] or taken.count(b"body") == 1
+        taken = await asyncio.gather(*(store.take_result("a1", f"note {n}") for n in range(5)))
+        assert sorted(data or b"" for data, _ in taken) == [b"", b"", b"", b"", b"body"]
+        ((_, note),) = [(data, warnings) for data, warnings in taken if data]
+        assert len(note) == 1
+        assert {warnings for _, warnings in taken} == {note}
+        stored = await store.job("a1")
+        assert stored is not None
+        assert stored.meta.warnings == note
         assert await store.blob("h") is None
+        assert await store.take_result("nothing", "note") == (None, ())
 
     run(body)
 
@@ -316,6 +323,25 @@ def test_the_schema_of_the_migrations_is_the_schema_of_the_tables(tmp_path: Path
         assert compare_metadata(MigrationContext.configure(connection), t.metadata) == []
     assert current(engine) == HEAD
     assert max(p.name for p in (MIGRATIONS / "versions").glob("0*.py")).startswith(HEAD)
+
+
+def test_projects_of_before_tags_have_none_after_the_migration(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    engine = sqlite_engine(tmp_path / "s.db", writer=True)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO projects (id, name, crn, created_at) VALUES ('p', 'chem', 'crn:p', 7.0)"
+        )
+    upgrade(engine)
+    with engine.connect() as connection:
+        (project,) = connection.execute(select(t.projects)).all()
+    assert (project.name, project.tags, project.created_at) == ("chem", "[]", 7.0)
 
 
 def test_a_database_of_a_later_version_is_not_touched(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from sojourn.api.endpoint import Api, Endpoint, Handler
-from sojourn.api.ibm import account, backends, jobs, sessions, usage
-from sojourn.api.ibm.usage import PLAN
+from sojourn.api.ibm import account, backends, jobs, plans, sessions, usage
 
 PREFIXES = ("/experimental/api/v1", "/api/v1")
 """The client leaves a URL alone only if "experimental" is in it; QRMI and older clients use the plain one."""
@@ -18,7 +17,7 @@ POLL_COST = 0.1
 _DIALECT: dict[str, dict[str, Handler]] = {
     "/jobs/{job_id}": {"GET": jobs.job, "DELETE": jobs.delete},
     "/jobs": {"POST": jobs.submit, "GET": jobs.jobs},
-    "/jobs/{job_id}/results": {"GET": jobs.results},
+    "/jobs/{job_id}/results": {"GET": jobs.results, "HEAD": jobs.results_head},
     "/instances/usage": {"GET": usage.usage},
     "/backends/{name}/status": {"GET": backends.status},
     "/jobs/{job_id}/cancel": {"POST": jobs.cancel},
@@ -41,9 +40,10 @@ _ACCOUNT: dict[str, dict[str, Handler]] = {
     "/identity/token": {"POST": account.token},
     "/v3/resources/search": {"POST": account.search},
     "/v2/resource_instances": {"GET": account.resource_instances},
+    "/v2/resource_instances/{instance:path}": {"GET": account.resource_instance},
     "/catalog/{plan}": {"GET": account.plan},
     # Where the catalog is when the client reaches us through a proxy setting (way F), by the host's name.
-    f"/api/v1/{PLAN}": {"GET": account.plan},
+    **{f"/api/v1/{identity}": {"GET": account.plan} for identity in plans.BY_ID},
 }
 
 

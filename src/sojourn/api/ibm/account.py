@@ -6,12 +6,12 @@ The client finds these by IAM_URL, GLOBAL_SEARCH_URL and GLOBAL_CATALOG_URL (way
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from sojourn.api.endpoint import Request
-from sojourn.api.ibm.usage import PLAN
+from sojourn.api.ibm import plans
 from sojourn.api.query import json_object, shown
-from sojourn.api.wire import Reply, json_reply
+from sojourn.api.wire import Reply, iso, json_reply
 from sojourn.service.errors import BadRequest, NotAuthenticated, NotFound
 from sojourn.service.views import ProjectView
 
@@ -76,42 +76,95 @@ def _item(project: ProjectView) -> dict[str, Any]:
         "crn": project.crn,
         "name": project.name,
         "service_name": _SERVICE,
-        "service_plan_unique_id": PLAN,
-        "region": project.crn.split(":")[5] if project.crn.count(":") >= 6 else "",
+        "service_plan_unique_id": plans.plan_id(project.plan),
+        "region": _part(project.crn, 5),
         "type": "resource-instance",
-        "tags": [],
+        "tags": list(project.tags),
         "doc": {"extensions": {"allocation": "all devices"}, "state": "active"},
     }
 
 
 async def plan(request: Request) -> Reply:
-    """GET /catalog/{id}: name and pricing type of the plan. The client puts free instances first."""
+    """GET /catalog/{id}: name and pricing type of a plan."""
     request.api.gate.user(request.headers)
-    wanted = request.path.get("plan", PLAN)
-    if wanted != PLAN:
-        raise NotFound(f"There is no plan {shown(wanted)}. There is one: {PLAN!r}.")
+    wanted = request.path.get("plan") or request.scope["path"].rsplit("/", 1)[-1]
+    if wanted not in plans.BY_ID:
+        raise NotFound(f"There is no plan {shown(wanted)}. Plans: {', '.join(plans.BY_ID)}.")
+    return json_reply(plans.entry(wanted))
+
+
+_FILTERS = (
+    "guid",
+    "name",
+    "resource_id",
+    "resource_plan_id",
+    "type",
+    "sub_type",
+    "state",
+    "resource_group_id",
+)
+
+
+async def resource_instances(request: Request) -> Reply:
+    """GET /v2/resource_instances: the caller's instances that match the query, in pages of `limit`."""
+    query = request.query
+    wanted = {field: value for field in _FILTERS if (value := query.text(field)) is not None}
+    found = [_resource(project) for project in _projects(request)]
+    found = [each for each in found if all(each[field] == value for field, value in wanted.items())]
+    limit, start = query.integer("limit", 100, low=1), query.integer("start", 0, low=0)
+    end = start + limit
+    more = urlencode({**wanted, "limit": limit, "start": end})
     return json_reply(
         {
-            "id": PLAN,
-            "name": "sojourn",
-            "kind": "plan",
-            "active": True,
-            "disabled": False,
-            "overview_ui": {"en": {"display_name": "Sojourn", "description": "Self-hosted quantum compute"}},
-            "metadata": {"pricing": {"type": "free"}},
+            "rows_count": len(found[start:end]),
+            "next_url": f"/v2/resource_instances?{more}" if end < len(found) else None,
+            "resources": found[start:end],
         }
     )
 
 
-async def resource_instances(request: Request) -> Reply:
-    """GET /v2/resource_instances?name=: the caller's instances, all or those of one name."""
-    name = request.query.text("name")
-    found = [project for project in _projects(request) if name in (None, project.name)]
-    resources = [
-        {"id": p.crn, "guid": p.id, "crn": p.crn, "name": p.name, "state": "active", "resource_plan_id": PLAN}
-        for p in found
-    ]
-    return json_reply({"rows_count": len(resources), "next_url": None, "resources": resources})
+async def resource_instance(request: Request) -> Reply:
+    """GET /v2/resource_instances/{id}: one of the caller's instances, by its CRN or its GUID."""
+    # A CRN has a slash, which the client sends as %2F; a proxy on the way may have written that as %252F.
+    wanted = unquote(request.path["instance"])
+    projects = _projects(request)
+    for project in projects:
+        if wanted in (project.crn, project.id):
+            return json_reply(_resource(project))
+    known = ", ".join(f"{project.name} ({project.crn})" for project in projects)
+    raise NotFound(f"There is no instance {shown(wanted)} of this user. Instances: {known}.")
+
+
+def _resource(project: ProjectView) -> dict[str, Any]:
+    """A project as the resource controller shows an instance; null is what this service does not have."""
+    return {
+        "id": project.crn,
+        "guid": project.id,
+        "crn": project.crn,
+        "url": f"/v2/resource_instances/{project.id}",
+        "name": project.name,
+        "state": "active",
+        "type": "service_instance",
+        "sub_type": None,
+        "region_id": _part(project.crn, 5),
+        "account_id": _part(project.crn, 6).removeprefix("a/"),
+        "resource_id": _SERVICE,
+        "resource_plan_id": plans.plan_id(project.plan),
+        "resource_group_id": None,
+        "target_crn": None,
+        "created_at": iso(project.created),
+        "created_by": None,
+        "updated_at": None,
+        "deleted_at": None,
+        "parameters": {},
+        "locked": False,
+        "allow_cleanup": False,
+    }
+
+
+def _part(crn: str, number: int) -> str:
+    parts = crn.split(":")
+    return parts[number] if number < len(parts) else ""
 
 
 def _projects(request: Request) -> list[ProjectView]:

@@ -91,6 +91,11 @@ async def results(request: Request) -> Reply:
     return text_reply(await request.service.result(request.who, request.path["job_id"]))
 
 
+async def results_head(request: Request) -> Reply:
+    """As GET, but a private job's result is left to the GET that shows it (R56)."""
+    return text_reply(await request.service.result(request.who, request.path["job_id"], take=False))
+
+
 async def logs(request: Request) -> Reply:
     return text_reply(await request.service.logs(request.who, request.path["job_id"]))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
-from sojourn.api.wire import encode, iso, tidy, without_none
+from sojourn.api.wire import begun, encode, iso, tidy, without_none
 from sojourn.service.views import JobView, SessionView
 
 RAN_TOO_LONG = 1305
@@ -71,6 +72,19 @@ def job_bytes(job: JobView, params: bytes | None = None) -> bytes:
     return text if params is None else b'%b,"params":%b}' % (text[:-1], params)
 
 
+_QISKIT = re.compile(r"(?:^|[,/ ])qiskit(?:[_-]terra)?-(\d[0-9A-Za-z.+!]*)")
+
+
+def qiskit_version(caller: str | None) -> str | None:
+    """The version of Qiskit that the client says it has, in its header X-Qx-Client-Application.
+
+    That lists packages as `NAME-VERSION`, with a star where one is imported. None from a client that does not
+    say it: one of another language, or of a user who has opted out.
+    """
+    found = _QISKIT.search(caller or "")
+    return found[1] if found else None
+
+
 def job_metrics(job: JobView) -> dict[str, Any]:
     """What `job.metrics()` shows. Times are null until they come; usage is pending until the job is final.
 
@@ -100,6 +114,7 @@ def job_metrics(job: JobView) -> dict[str, Any]:
         "num_circuits": job.num_circuits,
         "num_qubits": job.num_qubits,
         "executions": job.executions,
+        "qiskit_version": qiskit_version(job.caller),
         "caller": job.caller,
         "attempt": job.attempt,
         "warnings": job.warnings,
@@ -107,7 +122,11 @@ def job_metrics(job: JobView) -> dict[str, Any]:
 
 
 def session_object(session: SessionView, crn: str | None = None) -> dict[str, Any]:
-    """A session with every field that the client shows. `active_ttl` is rounded down to whole seconds."""
+    """A session with every field that the client shows.
+
+    Strictly typed clients ask for whole seconds in the three limits: `active_ttl`, which is left of the time,
+    is rounded down, the others up.
+    """
     more = {"warnings": session.warnings} if session.warnings else {}
     return {
         **more,
@@ -117,8 +136,8 @@ def session_object(session: SessionView, crn: str | None = None) -> dict[str, An
         "state": session.state,
         "state_reason": session.reason,
         "accepting_jobs": session.accepting_jobs,
-        "interactive_ttl": tidy(session.interactive_ttl),
-        "max_ttl": tidy(session.max_time),
+        "interactive_ttl": begun(session.interactive_ttl),
+        "max_ttl": begun(session.max_time),
         "active_ttl": max(0, math.floor(session.active_ttl)),
         "created_at": iso(session.created),
         "started_at": iso(session.started),

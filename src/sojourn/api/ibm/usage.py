@@ -6,33 +6,34 @@ from typing import Any
 
 from sojourn.api.endpoint import Request
 from sojourn.api.ibm.jobs import LARGEST_PAGE
+from sojourn.api.ibm.plans import plan_id
 from sojourn.api.ibm.sessions import crn
 from sojourn.api.ibm.shapes import job_status
 from sojourn.api.query import shown
-from sojourn.api.wire import Reply, iso, json_reply, tidy
+from sojourn.api.wire import Reply, begun, iso, json_reply, tidy
 from sojourn.service.errors import BadRequest
 from sojourn.service.views import JobFilter, JobView
-
-PLAN = "sojourn-plan"
-"""The id of the one plan; the catalog describes it."""
 
 
 async def usage(request: Request) -> Reply:
     """`usage_limit_seconds` is left out when there is none: the client warns about a limit it can see.
 
-    Consumed is what counts in the fair-share window, so it falls again as time passes.
+    Consumed is what counts in the fair-share window, so it falls again as time passes. It is told in whole
+    seconds, as strictly typed clients ask for: one that has begun counts, so that what was used is never 0
+    here. Whether the limit is reached is told by the exact time.
     """
     used = request.service.usage(request.who)
+    consumed = begun(used.consumed_seconds)
     body: dict[str, Any] = {
         "instance_id": crn(request),
-        "plan_id": PLAN,
-        "usage_consumed_seconds": tidy(used.consumed_seconds),
+        "plan_id": plan_id(request.service.accounts.project(request.who.project_id).plan),
+        "usage_consumed_seconds": consumed,
         "usage_limit_reached": used.limit_reached,
     }
     if used.limit_seconds is not None:
-        body["usage_limit_seconds"] = tidy(used.limit_seconds)
-        body["usage_allocation_seconds"] = tidy(used.limit_seconds)
-        body["usage_remaining_seconds"] = tidy(max(0.0, used.limit_seconds - used.consumed_seconds))
+        limit = begun(used.limit_seconds)
+        body["usage_limit_seconds"] = body["usage_allocation_seconds"] = limit
+        body["usage_remaining_seconds"] = max(0, limit - consumed)
     return json_reply(body)
 
 

@@ -82,9 +82,12 @@ def create_own(api: Api) -> FastAPI:
 
     @app.post("/users/{name}/revoke")
     @app.delete("/users/{name}")
-    async def revoke(_: Operator, name: Name) -> models.Revoked:
-        await service.revoke_user(name)
-        return models.Revoked(name=name)
+    async def revoke(_: Operator, name: Name, ending: models.Ending | None = None) -> models.Revoked:
+        wanted = ending or models.Ending()
+        left = await service.revoke_user(
+            name, close_sessions=wanted.close_sessions, cancel_jobs=wanted.cancel_jobs
+        )
+        return models.Revoked.of(name, left)
 
     @app.get("/devices")
     async def devices(_: Caller) -> models.Devices:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.wire import iso
+from sojourn.service.revocation import Remains
 from sojourn.service.views import DeviceView, JobView, SessionView, StoryLine, UserView, WhyView
 
 Time = str
+SHOWN_REMAINS = 20
 
 
 class ErrorEntry(BaseModel):
@@ -86,9 +89,62 @@ class Key(BaseModel):
     api_key: str
 
 
+class Ending(BaseModel):
+    """What is to end with the key."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    close_sessions: bool = Field(default=False, description="Hard: their queued jobs fail (R33).")
+    cancel_jobs: bool = Field(default=False, description="Those that run as well (R53).")
+
+
+class Remain(BaseModel):
+    id: str
+    device: str
+    state: str
+
+
+class Remaining(BaseModel):
+    """`count` in all, and the oldest of them."""
+
+    count: int
+    oldest: list[Remain]
+
+    @classmethod
+    def of(cls, found: Iterable[Remain]) -> Self:
+        every = list(found)
+        return cls(count=len(every), oldest=every[:SHOWN_REMAINS])
+
+
 class Revoked(BaseModel):
+    """What the user has left that goes on: nothing of it ends by the revocation itself. `closed_sessions` and
+    `cancelled_jobs` are how many this request has ended."""
+
     name: str
     revoked: bool = True
+    sessions: Remaining
+    jobs: Remaining
+    reservations: Remaining
+    closed_sessions: int
+    cancelled_jobs: int
+
+    @classmethod
+    def of(cls, name: str, left: Remains) -> Self:
+        return cls(
+            name=name,
+            sessions=Remaining.of(
+                Remain(id=r.session.id, device=r.device, state=r.session.state.value) for r in left.sessions
+            ),
+            jobs=Remaining.of(
+                Remain(id=r.job.id, device=r.device, state=r.job.state.value) for r in left.jobs
+            ),
+            reservations=Remaining.of(
+                Remain(id=window.id, device=device, state="open" if is_open else "booked")
+                for device, window, is_open in left.reservations
+            ),
+            closed_sessions=left.closed,
+            cancelled_jobs=left.cancelled,
+        )
 
 
 class Device(BaseModel):

@@ -35,6 +35,7 @@ class Project(BaseModel):
     weight: float
     allocation: float | None
     plan: str
+    tags: list[str]
     limits: dict[str, float]
     own_limits: list[str]
     used_seconds: float
@@ -55,6 +56,7 @@ class Project(BaseModel):
             weight=project.weight,
             allocation=project.allocation,
             plan=project.plan,
+            tags=list(project.tags),
             limits=info.limits.model_dump(exclude={"pending_per_device"}),
             own_limits=list(info.own_limits),
             used_seconds=info.used,
@@ -90,6 +92,9 @@ class ChangedProject(_Strict):
         default=None, description="Device seconds in the fair-share window; null is no limit."
     )
     plan: Literal["open", "premium"] | None = None
+    tags: list[str] | None = Field(
+        default=None, description="All of its tags: they take the place of those that it has."
+    )
     limits: dict[str, float | None] = Field(
         default_factory=dict, description="Its own values; null is the general one again."
     )
@@ -103,6 +108,7 @@ class ChangedProject(_Strict):
             unlimited="allocation" in self.model_fields_set and self.allocation is None,
             plan=self.plan,
             limits=self.limits,
+            tags=self.tags,
             members={name: MemberChange(m.weight, m.admin) for name, m in self.members.items()},
         )
 
