@@ -135,7 +135,7 @@ def source_of(w: Witness, job: Any) -> str:
     """Whose limit it has: the first of all that limit it to that."""
     if job.stated and job.own_limit is not None:
         return "stated"
-    least = min(w.profile.program_limits[job.program], w.profile.job_cap, job.own_limit or inf)
+    least = min(job.own_limit or w.profile.program_limits[job.program], w.profile.job_cap)
     if job.limit < least:
         return "estimate"
     return "project" if job.own_limit is not None else "program"

@@ -5,6 +5,8 @@ The whole kind: a job that is queued for a reason which its owner could not see,
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -69,6 +71,10 @@ def test_r46_a_job_that_waits_for_a_reservation_shows_its_owner_why_and_what_wou
     assert (told["kind"], facts["limit"], facts["source"]) == ("DoesNotFit", 10_000, "program")
     assert (facts["would_fit"], facts["estimate"]) == (int(facts["room"]), None)
     assert found["estimated_start"] == window["end"]
+    command = [sys.executable, "-m", "sojourn", "why", waiting.job_id(), "--data", str(live.data)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "- with its limit of 10000 s (the default of its program, as it states no" in shown
+    assert f"if nothing else happens it starts at {window['end']}" in shown
 
     sampler.options.max_execution_time = longest - 100
     short = sampler.run([circuit()], shots=10)
