@@ -11,11 +11,13 @@ import os
 import queue
 import random
 import select
+import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -202,6 +204,36 @@ def test_r55_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: Pa
         server.stop()
     await_the_end(processes)
     replayed(tmp_path)
+
+
+def test_r54_after_a_kill_only_a_submit_without_a_reply_is_repeated(tmp_path: Path) -> None:
+    """A loop of equal submits goes on after the kill with new jobs; one whose client had gone is made good."""
+    server = Embedded(tmp_path, devices=DEVICES)
+    answered, unanswered = job_body("mock"), job_body("other")
+
+    def send(body: bytes) -> str:
+        reply = httpx.post(
+            f"{server.url}/api/v1/jobs", content=body, headers=headers(server), timeout=PATIENCE
+        )
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["id"])
+
+    server.start()
+    before = [send(answered) for _ in range(3)]
+    at = urlsplit(server.url)
+    with socket.create_connection((at.hostname, at.port)) as gone:
+        head = f"POST /api/v1/jobs HTTP/1.1\r\nhost: x\r\nauthorization: apikey {server.local_key}\r\n"
+        gone.sendall(f"{head}content-length: {len(unanswered)}\r\n\r\n".encode() + unanswered)
+    while not (made := server.get("/jobs", device="other")["jobs"]):
+        pass  # an operator's look, which tells the owner nothing
+    server.kill()
+    server.start()
+    try:
+        assert send(answered) not in before
+        assert send(unanswered) == made[0]["id"]
+        assert send(unanswered) != made[0]["id"]
+    finally:
+        server.stop()
 
 
 def replayed(data: Path) -> None:
