@@ -10,6 +10,7 @@ from sojourn.api import health, ibm
 from sojourn.api.connections import Recorder
 from sojourn.api.endpoint import Api, missing_reply, write
 from sojourn.api.own.app import PREFIX, SmallBodies, create_own
+from sojourn.api.request_ids import RequestIds
 from sojourn.api.wire import error_reply
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def create_app(service: Service, settings: Settings, book: ConnectionBook | None
     ]
     router = Router(routes, redirect_slashes=False, default=_nothing_there)
     app: ASGIApp = Guard(router)
-    return app if book is None else Recorder(app, book)
+    return RequestIds(app if book is None else Recorder(app, book))
 
 
 class Guard:

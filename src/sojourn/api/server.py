@@ -20,6 +20,7 @@ import uvicorn
 
 from sojourn.api.app import create_app
 from sojourn.api.connections import recording_protocol
+from sojourn.api.request_ids import InRecords, in_events
 from sojourn.service.calls import ConnectionBook
 from sojourn.service.errors import ServiceFailed
 
@@ -248,8 +249,12 @@ def _log_to_stderr() -> None:
     """Standard output is for the one line that says where the server listens."""
     import structlog
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(InRecords())
+    line = "%(asctime)s [%(levelname)s] %(name)s: %(message)s%(request)s"
+    logging.basicConfig(level=logging.WARNING, format=line, handlers=[handler])
     structlog.configure(
+        processors=[in_events, *structlog.get_config()["processors"]],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,

@@ -120,6 +120,7 @@ class Jobs:
     ) -> JobView:
         record = await self._admission.admit(who, body, call, digest, idempotency_key)
         self._polls.submitted(record, who.user_id)
+        log.info("job.accepted", job=record.job.id, user=who.user, device=record.device)
         return self._hub.job_view(record)
 
     def restore_recent(self, stored: StoredJob) -> None:
