@@ -11,7 +11,7 @@ import structlog
 from sojourn.core import events as ev
 from sojourn.core.explain import explain
 from sojourn.core.model import JobState
-from sojourn.service import ids
+from sojourn.service import ids, joblog
 from sojourn.service.admission import Admission
 from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
@@ -177,8 +177,12 @@ class Jobs:
         return await self._blob(record.meta.result_hash)
 
     async def logs(self, who: Principal, job_id: str) -> str:
+        """The job's log at the level that it was submitted with (see sojourn.service.joblog)."""
         record = await self._named(who, job_id)
-        return (await self._blob(record.meta.logs_hash)).decode("utf-8", "replace")
+        written = (await self._blob(record.meta.logs_hash)).decode("utf-8", "replace")
+        steps = joblog.shows_steps(record.meta.log_level)
+        story = await self.story(who, job_id) if steps else []
+        return joblog.text(self._hub.job_view(record), story, written)
 
     async def jobs(self, who: Principal, wanted: JobFilter) -> JobPage:
         """The caller's jobs in this instance; an operator's view has everybody's."""

@@ -135,6 +135,23 @@ def test_a_job_in_job_mode(monkeypatch: pytest.MonkeyPatch, ada: User) -> None:
         service.job(job.job_id())
 
 
+def test_the_log_of_a_job_tells_its_steps_at_the_level_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, ada: User
+) -> None:
+    service = connect(monkeypatch, ada.way_a())
+    sampler = SamplerV2(service.backend("bench"))
+    said = {}
+    for level in ("DEBUG", "INFO", "WARNING"):
+        sampler.options.environment.log_level = level
+        job = sampler.run([circuit()], shots=7)
+        job.result()
+        said[level] = job.logs().splitlines()
+    steps = [line.split(" INFO ")[1].split(":")[0] for line in said["INFO"]]
+    assert steps == ["accepted", "queued", "running on bench", "completed"]
+    assert [line for line in said["DEBUG"] if "prepared: 1 circuit, 2 qubits, 7 executions" in line]
+    assert said["WARNING"] == []
+
+
 def test_r53_a_cancelled_job(monkeypatch: pytest.MonkeyPatch, ada: User) -> None:
     service = connect(monkeypatch, ada.way_a())
     job = SamplerV2(service.backend("slow")).run([circuit()])
