@@ -7,11 +7,13 @@ where it can do no harm; and lines that are written after the request or outside
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any
 
 import pytest
 
+from sojourn.api.endpoint import Endpoint
 from sojourn.api.request_ids import REQUEST_ID, InRecords, RequestIds, current_id, in_events, new_id
 
 Header = tuple[bytes, bytes]
@@ -123,6 +125,34 @@ def test_lines_of_a_request_carry_its_id_and_others_none() -> None:
 
     found = asyncio.run(body())
     assert lines == ["", found, found, "", ""]
+
+
+def test_a_mistake_of_the_servers_own_is_told_and_logged_under_the_requests_id(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(request: Any) -> Any:
+        raise RuntimeError("oh")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/x\ny",
+        "headers": [(b"x-request-id", b"the-proxys-own")],
+    }
+    app = RequestIds(Endpoint(None, {"GET": broken}, authenticated=False))  # type: ignore[arg-type]
+    asyncio.run(app(scope, None, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 500
+    assert (b"uber-trace-id", b"the-proxys-own") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"])["trace"] == "the-proxys-own"
+    (record,) = caplog.records
+    assert "the-proxys-own" in record.getMessage()
+    assert "\n" not in record.getMessage()
+    assert record.exc_info is not None
 
 
 def test_requests_that_are_served_at_once_keep_their_ids_apart() -> None:
