@@ -132,14 +132,16 @@ class Jobs:
 
     async def job(self, who: Principal, job_id: str) -> JobView:
         record = await self._named(who, job_id)
+        self._polls.asked_aside(record, who.user_id)
         return self._hub.job_view(record, self._hub.position(record))
 
     async def poll(self, who: Principal, job_id: str) -> JobView:
         """As `job`, but answered only when there is news for this caller (held polls)."""
         record = await self._named(who, job_id)
-        if not record.job.state.final:
-            lane = self._hub.dispatchers[record.device].lane
-            await self._polls.news(record, who.user_id, lambda: lane.next_in_line() == job_id)
+        desks = self._hub.dispatchers
+        await self._polls.news(
+            record, who.user_id, lambda: desks[record.device].lane.next_in_line() == job_id
+        )
         return self._hub.job_view(record)
 
     async def params(self, who: Principal, job_id: str) -> bytes:
