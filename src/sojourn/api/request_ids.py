@@ -75,7 +75,8 @@ class RequestIds:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), field]
                 refused = message["status"] if message["status"] >= 400 else 0
-            elif refused:
+            # Before the reply is complete, and that to HEAD is complete with its headers.
+            if refused and (message["type"] == "http.response.body" or scope["method"] == "HEAD"):
                 _note(scope, refused, message)
                 refused = 0
             await send(message)
