@@ -10,6 +10,7 @@ from sojourn.api import health, ibm
 from sojourn.api.connections import Recorder
 from sojourn.api.endpoint import Api, missing_reply, write
 from sojourn.api.own.app import PREFIX, SmallBodies, create_own
+from sojourn.api.request_ids import RequestIds
 from sojourn.api.wire import error_reply
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
         *health.routes(api),
     ]
     router = Router(routes, redirect_slashes=False, default=_nothing_there)
-    return Recorder(Guard(router))
+    return RequestIds(Recorder(Guard(router)))
 
 
 class Guard:

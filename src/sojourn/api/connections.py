@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sojourn.api.endpoint import EXCHANGE
+from sojourn.api.request_ids import unreadable
 from sojourn.api.wire import encode, error_body
 from sojourn.service.calls import Exchange
 
@@ -64,7 +65,8 @@ class RecordingProtocol(HttpToolsProtocol):
         body = encode(error_body(1200, said))
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n"
+            f"uber-trace-id: {unreadable(msg)}\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sojourn.api.auth import Gate
 from sojourn.api.query import Query
+from sojourn.api.request_ids import REQUEST_ID, new_id
 from sojourn.api.wire import Reply, error_reply, refusal_reply
 from sojourn.service.calls import Call
 from sojourn.service.errors import BadRequest, Refusal, TooLarge
@@ -195,9 +195,9 @@ def missing_reply(scope: Mapping[str, Any]) -> Reply:
 
 
 def bug_reply(scope: Mapping[str, Any], error: Exception) -> Reply:
-    """An exception that nobody expected: logged in full under an id that the caller is told."""
-    trace = secrets.token_hex(6)
-    log.error("%s %s failed [%s]", scope.get("method"), scope.get("path"), trace, exc_info=error)
+    """An exception that nobody expected: logged in full under the request's id, which the caller is told."""
+    trace = scope.get(REQUEST_ID) or new_id()
+    log.error("%s %s failed [%s]", scope.get("method"), ascii(scope.get("path")), trace, exc_info=error)
     return error_reply(
         500,
         1500,

@@ -19,6 +19,8 @@ from typing import Any
 
 import structlog
 
+from sojourn.api.request_ids import InRecords, in_events
+
 MOST_WAITING = 4_000_000
 """Characters that may wait to be written; what comes on top is counted as lost."""
 LONGEST_ENTRY = 20_000
@@ -143,12 +145,12 @@ def log_to_stderr() -> LogWriter:
     """
     global _writer
     writer = _writer = LogWriter(sys.stderr.fileno())
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(asctime)s [%(levelname)s] %(name)s: %(message)s",
-        handlers=[logging.StreamHandler(writer)],
-    )
+    handler = logging.StreamHandler(writer)
+    handler.addFilter(InRecords())
+    line = "%(asctime)s [%(levelname)s] %(name)s: %(message)s%(request)s"
+    logging.basicConfig(level=logging.WARNING, format=line, handlers=[handler])
     processors: list[Any] = [
+        in_events,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.StackInfoRenderer(),

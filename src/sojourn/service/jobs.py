@@ -13,7 +13,7 @@ from sojourn.core import events as ev
 from sojourn.core.explain import explain
 from sojourn.core.model import JobKind, JobState
 from sojourn.core.words import at_time
-from sojourn.service import ids
+from sojourn.service import ids, joblog
 from sojourn.service.admission import Admission
 from sojourn.service.answered import AnsweredSubmits
 from sojourn.service.calls import Call
@@ -129,6 +129,7 @@ class Jobs:
     ) -> JobView:
         record = await self._admission.admit(who, body, call, digest, idempotency_key)
         self._polls.submitted(record, who.user_id)
+        log.info("job.accepted", job=record.job.id, user=who.user, device=record.device)
         return self._hub.job_view(record)
 
     def restore_submits(self, recent: Sequence[StoredJob]) -> None:
@@ -145,6 +146,7 @@ class Jobs:
 
     async def job(self, who: Principal, job_id: str) -> JobView:
         record = await self._named(who, job_id)
+        self._polls.asked_aside(record, who.user_id)
         return self._hub.job_view(record, self._hub.position(record))
 
     async def waiting(self, who: Principal, job_id: str) -> JobView:
@@ -157,9 +159,10 @@ class Jobs:
     async def poll(self, who: Principal, job_id: str) -> JobView:
         """As `job`, but answered only when there is news for this caller (held polls)."""
         record = await self._named(who, job_id)
-        if not record.job.state.final:
-            lane = self._hub.dispatchers[record.device].lane
-            await self._polls.news(record, who.user_id, lambda: lane.next_in_line() == job_id)
+        desks = self._hub.dispatchers
+        await self._polls.news(
+            record, who.user_id, lambda: desks[record.device].lane.next_in_line() == job_id
+        )
         return self._hub.job_view(record)
 
     async def params(self, who: Principal, job_id: str) -> bytes:
@@ -204,8 +207,12 @@ class Jobs:
         return await self._kept_result(record) if data is None else data
 
     async def logs(self, who: Principal, job_id: str) -> str:
+        """The job's log at the level that it was submitted with (see sojourn.service.joblog)."""
         record = await self._named(who, job_id)
-        return (await self._blob(record.meta.logs_hash)).decode("utf-8", "replace")
+        written = (await self._blob(record.meta.logs_hash)).decode("utf-8", "replace")
+        steps = joblog.shows_steps(record.meta.log_level)
+        story = await self.story(who, job_id) if steps else []
+        return joblog.text(self._hub.job_view(record), story, written)
 
     async def jobs(self, who: Principal, wanted: JobFilter) -> JobPage:
         """The caller's jobs in this instance; an operator's view has everybody's."""

@@ -21,10 +21,10 @@ KEPT_SESSIONS = 1024
 KEPT_BYTES = 32 * 2**20
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Told:
-    """What one caller knows of a job: the last answer's state and time, when it first polled, and when it
-    submitted the job (or was first told of it).
+    """What one caller knows of a job: the last answer's state and time, when it first polled, when it
+    submitted the job (or was first told of it), and how it has paused between its questions.
 
     Times are the event loop's.
     """
@@ -33,7 +33,10 @@ class Told:
     answered: float | None = None
     first_poll: float | None = None
     submitted: float = 0.0
-    in_a_row: int = 0  # questions without a pause
+    pause: str = ""  # the kind of its latest pauses, see sojourn.service.polls
+    in_a_row: int = 0  # so many of that kind
+    since: float = 0.0  # when the first of them began
+    aside: bool = False  # it has asked for something else since the last answer
 
 
 @dataclass(slots=True, eq=False)

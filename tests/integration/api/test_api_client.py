@@ -17,6 +17,7 @@ from qiskit_ibm_runtime.exceptions import (
     RuntimeInvalidStateError,
     RuntimeJobMaxTimeoutError,
     RuntimeJobNotFound,
+    RuntimeJobTimeoutError,
 )
 
 from tests.integration.api.api_harness import Live, User
@@ -135,6 +136,23 @@ def test_a_job_in_job_mode(monkeypatch: pytest.MonkeyPatch, ada: User) -> None:
         service.job(job.job_id())
 
 
+def test_the_log_of_a_job_tells_its_steps_at_the_level_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, ada: User
+) -> None:
+    service = connect(monkeypatch, ada.way_a())
+    sampler = SamplerV2(service.backend("bench"))
+    said = {}
+    for level in ("DEBUG", "INFO", "WARNING"):
+        sampler.options.environment.log_level = level
+        job = sampler.run([circuit()], shots=7)
+        job.result()
+        said[level] = job.logs().splitlines()
+    steps = [line.split(" INFO ")[1].split(":")[0] for line in said["INFO"]]
+    assert steps == ["accepted", "queued", "running on bench", "completed"]
+    assert [line for line in said["DEBUG"] if "prepared: 1 circuit, 2 qubits, 7 executions" in line]
+    assert said["WARNING"] == []
+
+
 def test_r53_a_cancelled_job(monkeypatch: pytest.MonkeyPatch, ada: User) -> None:
     service = connect(monkeypatch, ada.way_a())
     job = SamplerV2(service.backend("slow")).run([circuit()])
@@ -226,6 +244,48 @@ def test_a_short_job_costs_one_poll(monkeypatch: pytest.MonkeyPatch, ada: User, 
         session.close()
     polls = [request for request in seen if "exclude_params=true" in request]
     assert len(polls) == 3
+
+
+@pytest.mark.parametrize("in_session", [False, True])
+@pytest.mark.parametrize("waits_behind", [0, 2])
+def test_a_time_out_does_not_wait_for_a_held_poll(
+    monkeypatch: pytest.MonkeyPatch, live: Live, in_session: bool, waits_behind: int
+) -> None:
+    """The rule is tested in virtual time; here it is that the client's polls are taken for what they are."""
+    service = connect(monkeypatch, live.user().way_a())
+    backend = service.backend("slow")
+    session = Session(backend) if in_session else None
+    jobs = [SamplerV2(session or backend).run([circuit()]) for _ in range(waits_behind + 1)]
+    seen = asked(service)
+    for ask in (jobs[-1].result, jobs[-1].wait_for_final_state):
+        start = time.monotonic()
+        with pytest.raises(RuntimeJobTimeoutError):
+            ask(timeout=0.6)
+        assert time.monotonic() - start < 2.0  # with a poll held for two seconds it was 2.5
+    assert len(seen) >= 4
+    for job in jobs[::-1]:
+        job.cancel()
+    if session is not None:
+        session.cancel()
+
+
+@pytest.mark.parametrize("in_session", [False, True])
+def test_a_progress_loop_gets_its_looks(
+    monkeypatch: pytest.MonkeyPatch, live: Live, in_session: bool
+) -> None:
+    service = connect(monkeypatch, live.user().way_a())
+    backend = service.backend("slow")
+    session = Session(backend) if in_session else None
+    job = SamplerV2(session or backend).run([circuit()])
+    start = time.monotonic()
+    for _ in range(5):
+        assert not job.in_final_state()
+        assert job.status() in ("QUEUED", "RUNNING")
+        time.sleep(0.2)
+    assert time.monotonic() - start < 4.0  # with every second poll held for two seconds it was 10
+    job.cancel()
+    if session is not None:
+        session.cancel()
 
 
 def test_a_look_at_each_of_100_waiting_jobs_is_not_slowed(

@@ -271,6 +271,20 @@ def test_a_job_from_submit_to_delete(ada: User, sampler_params: str) -> None:
         complaint(http.get(f"/jobs/{job_id}"), 404)
 
 
+def test_there_are_no_interim_results_and_nobody_elses_either(
+    ada: User, bob: User, sampler_params: str
+) -> None:
+    with ada.http() as http, bob.http() as other:
+        job_id = submit(http, sampler_params)
+        for _ in range(2):
+            reply = http.get(f"/jobs/{job_id}/interim_results")
+            assert (reply.status_code, reply.text) == (200, "")
+            assert reply.headers["content-type"].startswith("text/plain")
+            wait(http, job_id)
+        complaint(other.get(f"/jobs/{job_id}/interim_results"), 404)
+        complaint(http.get("/jobs/d000/interim_results"), 404)
+
+
 def test_r53_a_running_job_is_cancelled_and_then_it_is_final(live: Live, sampler_params: str) -> None:
     with live.user().http() as http:
         job_id = submit(http, sampler_params, "slow")

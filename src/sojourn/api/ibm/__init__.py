@@ -18,6 +18,7 @@ _DIALECT: dict[str, dict[str, Handler]] = {
     "/jobs/{job_id}": {"GET": jobs.job, "DELETE": jobs.delete},
     "/jobs": {"POST": jobs.submit, "GET": jobs.jobs},
     "/jobs/{job_id}/results": {"GET": jobs.results, "HEAD": jobs.results_head},
+    "/jobs/{job_id}/interim_results": {"GET": jobs.interim_results},
     "/instances/usage": {"GET": usage.usage},
     "/backends/{name}/status": {"GET": backends.status},
     "/jobs/{job_id}/cancel": {"POST": jobs.cancel},

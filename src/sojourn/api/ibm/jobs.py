@@ -96,6 +96,12 @@ async def results_head(request: Request) -> Reply:
     return text_reply(await request.service.result(request.who, request.path["job_id"], take=False))
 
 
+async def interim_results(request: Request) -> Reply:
+    """Asked for by older clients: there are none, which is an empty text as in the service of their time."""
+    await request.service.job(request.who, request.path["job_id"])
+    return text_reply("")
+
+
 async def logs(request: Request) -> Reply:
     return text_reply(await request.service.logs(request.who, request.path["job_id"]))
 
