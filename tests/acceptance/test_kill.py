@@ -207,7 +207,7 @@ def test_r55_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: Pa
 
 
 def test_r54_after_a_kill_only_a_submit_without_a_reply_is_repeated(tmp_path: Path) -> None:
-    """A loop of equal submits goes on after the kill with new jobs; one whose client had gone is made good."""
+    """A loop of equal submits goes on after the kill with new jobs; one whose client had gone is repeated."""
     server = Embedded(tmp_path, devices=DEVICES)
     answered, unanswered = job_body("mock"), job_body("other")
 
