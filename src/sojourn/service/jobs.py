@@ -286,7 +286,8 @@ class Jobs:
     async def set_tags(self, who: Principal, job_id: str, tags: Sequence[str]) -> None:
         record = await self._named(who, job_id)
         record.meta.tags = check_tags(list(tags))
-        await self._hub.store.set_tags(job_id, record.meta.tags)
+        if not await self._hub.store.set_tags(job_id, record.meta.tags):
+            raise NotFound(f"Job {job_id} was deleted meanwhile.")
 
     # within
 

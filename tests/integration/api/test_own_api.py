@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx
 import pytest
 
@@ -56,6 +58,19 @@ def test_a_bad_new_user_is_a_400(live: Live, body: bytes) -> None:
 def test_a_large_body_is_a_413(live: Live) -> None:
     with live.operator() as operator:
         complaint(operator.post("/users", content=b"x" * 1_100_000), 413)
+
+
+@pytest.mark.parametrize("credentials", ["", "authorization: apikey sjn_wrong\r\n"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_nothing_is_read_before_the_caller_is_known(live: Live, method: str, credentials: str) -> None:
+    """The kind: work that a stranger can have done. The answer comes although the body never does."""
+    host, port = live.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as line:
+        head = (
+            f"{method} /sojourn/v1/users HTTP/1.1\r\nhost: x\r\n{credentials}content-length: 999999\r\n\r\n"
+        )
+        line.sendall(head.encode())
+        assert line.recv(4096).startswith(b"HTTP/1.1 401 ")
 
 
 def test_devices(ada: User) -> None:

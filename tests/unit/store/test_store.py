@@ -252,7 +252,8 @@ def test_the_list_counts_all_that_match_and_pages_through_them(run: Run) -> None
         assert ([s.job.id for s in page], count) == (["a5", "a3"], 4)
         page, count = await store.jobs(JobQuery(user="bob"), limit=2, offset=0, ascending=True)
         assert (page, count) == ([], 0)
-        await store.set_tags("a2", ["odd"])
+        assert await store.set_tags("a2", ["odd"])
+        assert not await store.set_tags("deleted-meanwhile", ["odd"]), "a race, and not a fault of the store"
         _, count = await store.jobs(JobQuery(tags=("odd",)), limit=1, offset=0, ascending=True)
         assert count == 5
 

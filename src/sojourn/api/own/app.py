@@ -180,7 +180,10 @@ def create_own(api: Api) -> FastAPI:
 
 
 class SmallBodies:
-    """ASGI middleware: reads a body of up to `limit` bytes before the application does, else 413."""
+    """ASGI middleware: reads a body of up to `limit` bytes before the application does, else 413.
+
+    Nothing is read for a caller without valid credentials: every route that takes a body asks for them.
+    """
 
     def __init__(self, app: ASGIApp, api: Api, limit: int = _SMALL_BODY) -> None:
         self._app = app
@@ -192,7 +195,9 @@ class SmallBodies:
             await self._app(scope, receive, send)
             return
         try:
-            body = await RawRequest(self._api, scope, receive).body(self._limit)
+            request = RawRequest(self._api, scope, receive)
+            self._api.gate.principal(request.headers)
+            body = await request.body(self._limit)
         except Gone:
             return
         except Refusal as refusal:
