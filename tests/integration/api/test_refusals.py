@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,14 @@ ID = re.compile(r"[0-9a-f]{16}")
 
 def log(live: Live) -> str:
     return (live.data.parent / "stderr.txt").read_text()
+
+
+def logged(live: Live, request_id: str) -> list[str]:
+    """The lines of the log with this id, once there are any: they are written beside the replies."""
+    deadline = time.monotonic() + 20
+    while not (found := [line for line in log(live).splitlines() if request_id in line]):
+        assert time.monotonic() < deadline, f"nothing is logged under {request_id}"
+    return found
 
 
 @pytest.mark.parametrize(
@@ -56,7 +65,7 @@ def test_every_refusal_names_its_request_and_is_in_the_log(
     assert reply.status_code == status, reply.text
     (request_id,) = reply.headers.get_list("uber-trace-id")
     assert ID.fullmatch(request_id)
-    (line,) = [line for line in log(live).splitlines() if request_id in line]
+    (line,) = logged(live, request_id)
     assert "request.refused" in line
     assert f"status={status}" in line
     assert f"method={method}" in line
@@ -100,7 +109,7 @@ def test_a_submits_line_in_the_log_names_job_and_request(live: Live, ada: User, 
 
 def test_a_path_cannot_write_lines_into_the_log(live: Live) -> None:
     reply = httpx.get(f"{live.url}/x%0aFAKE%1b[31m%0d")
-    assert [line for line in log(live).splitlines() if reply.headers["uber-trace-id"] in line]
+    assert logged(live, reply.headers["uber-trace-id"])
     assert not [line for line in log(live).splitlines() if line.startswith("FAKE")]
     assert "\x1b[31m" not in log(live)
 
