@@ -92,7 +92,7 @@ def test_bytes_that_are_no_http_get_an_id_that_is_in_the_log(live: Live) -> None
         answer = raw.makefile("rb").read()
     found = re.search(rb"\r\nuber-trace-id: ([0-9a-f]{16})\r\n", answer)
     assert found is not None, answer
-    assert found[1].decode() in log(live)
+    assert logged(live, found[1].decode())
 
 
 def test_a_submits_line_in_the_log_names_job_and_request(live: Live, ada: User, sampler_params: str) -> None:
@@ -101,9 +101,7 @@ def test_a_submits_line_in_the_log_names_job_and_request(live: Live, ada: User, 
         body = f'{head[:-1]},"params":{sampler_params}}}'
         reply = http.post("/jobs", content=body, headers={"x-request-id": "from-the-proxy-1"})
     assert reply.headers["uber-trace-id"] == "from-the-proxy-1"
-    (line,) = [
-        line for line in log(live).splitlines() if "job.accepted" in line and reply.json()["id"] in line
-    ]
+    (line,) = [line for line in logged(live, reply.json()["id"]) if "job.accepted" in line]
     assert "request=from-the-proxy-1" in line
 
 
