@@ -1,6 +1,6 @@
 """Records what becomes of each reply on the wire: an `Exchange` for every request (R54).
 
-The only place that subclasses the server's protocol. What follows from a lost reply is decided in
+What follows from a lost reply is decided in
 sojourn.service.repeats.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from sojourn.api.bounds import BoundedProtocol
 from sojourn.api.endpoint import EXCHANGE
 from sojourn.api.request_ids import unreadable
 from sojourn.api.wire import encode, error_body
@@ -22,15 +21,15 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class RecordingProtocol(HttpToolsProtocol):
+class RecordingProtocol(BoundedProtocol):
     """Opens an exchange with each request; those that are open when the connection ends are lost.
 
     A client that ends its own side before the reply gets none, as the server then ends the other one, too.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
         self._exchanges: list[Exchange] = []
+        super().connection_made(transport)
 
     def eof_received(self) -> None:
         self._lose()
@@ -50,7 +49,7 @@ class RecordingProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Go on reading after a large body, or the end of the connection is seen only after the reply."""
         super().on_message_complete()
-        if not self.pipeline:
+        if not self.pipeline and not self._cut_off:
             self.flow.resume_reading()
 
     def _lose(self) -> None:
@@ -61,6 +60,8 @@ class RecordingProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Bytes that are no HTTP get the error body of everything else; the connection ends."""
+        if self._cut_off:
+            return
         said = f"{msg} Send HTTP/1.1, with a path and headers in ASCII."
         body = encode(error_body(1200, said))
         head = (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 import uvicorn
 
 from sojourn.api.app import create_app
+from sojourn.api.bounds import Bounds, Connections
 from sojourn.api.connections import RecordingProtocol
 from sojourn.api.log import LogWriter, log_to_stderr
 from sojourn.service.errors import ServiceFailed
@@ -92,10 +95,12 @@ async def run(
         service = Service(settings, on_fatal=lambda _: broken.set())
         await service.start()
         try:
+            connections = Connections(Bounds.of(settings.server), time.monotonic)
+            protocol = functools.partial(RecordingProtocol, connections=connections)
             server = _Server(
                 uvicorn.Config(
                     create_app(service, settings),
-                    http=RecordingProtocol,
+                    http=protocol,  # type: ignore[arg-type]
                     ws="none",
                     lifespan="off",
                     loop="none",

@@ -36,6 +36,44 @@ class ServerSettings(Section):
         le=256,  # what fits into one frame to a worker
         description="Largest request body, in megabytes.",
     )
+    head_kb: Number = Field(
+        default=64.0,
+        ge=8,
+        le=1024,
+        description="Longest address and headers of a request, in kilobytes. A longer one is answered 431.",
+    )
+    head_fields: Whole = Field(
+        default=200, ge=50, le=10_000, description="Most header fields of a request; 431 for more."
+    )
+    head_seconds: Number = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Seconds from the first byte of a request to the end of its headers.",
+    )
+    body_seconds: Number = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="Seconds for which a request body may pause. After 900 s it must be whole.",
+    )
+    reply_seconds: Number = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="Seconds after which a client that reads nothing of its answer is cut off.",
+    )
+    connections: Whole = Field(
+        default=0,
+        ge=0,
+        description="Open connections; one more is answered 503. 0 is what the limit of open files allows, "
+        "which always holds.",
+    )
+    connections_per_address: Whole = Field(
+        default=0,
+        ge=0,
+        description="Open connections from one address; 0 is no limit. Behind a proxy all have its address.",
+    )
     preparers: Whole = Field(
         default=2, ge=1, le=64, description="Processes that decode and check jobs before they are queued."
     )

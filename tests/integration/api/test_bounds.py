@@ -1,0 +1,188 @@
+"""What a connection may take of the server is bounded, whoever is behind it.
+
+The kind: anything that a stranger can make the server keep. Heads without end, fields without number,
+requests that never become whole, answers that nobody reads, connections without number. Others are served
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import httpx
+import psutil
+import pytest
+
+from sojourn.embedded import Embedded
+
+MOCK = {"name": "mock", "driver": "mock", "options": {"qubits": 127}}
+BOUNDS = {
+    "head_kb": 16,
+    "head_fields": 50,
+    "head_seconds": 1.0,
+    "body_seconds": 1.0,
+    "reply_seconds": 1.0,
+    "connections": 40,
+}
+PATIENCE = 30.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Embedded]:
+    with Embedded(devices=[MOCK], server=BOUNDS) as running:
+        yield running
+
+
+@contextmanager
+def line(server: Embedded) -> Iterator[socket.socket]:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as made:
+        yield made
+
+
+def answer(connection: socket.socket) -> bytes:
+    """Everything up to the end of the connection."""
+    found = b""
+    try:
+        while data := connection.recv(65536):
+            found += data
+    except ConnectionError:  # it was closed before it had read everything
+        pass
+    return found
+
+
+def served(connection: socket.socket) -> bool:
+    """Ask for what needs no credentials, and read all of the answer."""
+    connection.sendall(HEAD + b"\r\n")
+    found = b""
+    while not found.endswith(b"}"):
+        found += connection.recv(65536)
+    return found.startswith(b"HTTP/1.1 200 ")
+
+
+def serves(server: Embedded) -> bool:
+    return httpx.get(f"{server.url}/healthz", timeout=PATIENCE, trust_env=False).status_code == 200
+
+
+TOKEN = b"POST /identity/token HTTP/1.1\r\nhost: x\r\n"
+HEAD = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"x-more: 1\r\n", b"x-" + b"n" * 5000 + b": 1\r\n", b"x-long: " + b"v" * 65_536],
+    ids=["many fields", "long names", "an endless value"],
+)
+def test_a_head_without_end_is_cut_off_and_costs_no_memory(server: Embedded, piece: bytes) -> None:
+    process = psutil.Process(server.pid)
+    before = process.memory_info().rss
+    with line(server) as connection:
+        connection.sendall(HEAD)
+        sent = 0
+        try:
+            while sent < 50_000_000:
+                connection.sendall(piece * 20)
+                sent += len(piece) * 20
+        except ConnectionError:
+            pass
+        assert sent < 20_000_000, "it was cut off long before"
+    assert process.memory_info().rss - before < 20_000_000
+    assert serves(server)
+
+
+def test_an_address_without_end_is_cut_off(server: Embedded) -> None:
+    with line(server) as connection:
+        connection.sendall(b"GET /")
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"a" * 100_000_000)
+    assert serves(server)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"x: 1\r\n" * 60, b"x: " + b"v" * 17_000 + b"\r\n", b"n" * 17_000 + b": 1\r\n"],
+    ids=["fields", "value", "name"],
+)
+def test_a_head_over_the_limit_is_told_which(server: Embedded, head: bytes) -> None:
+    with line(server) as connection:
+        connection.sendall(HEAD + head + b"\r\n")
+        said = answer(connection)
+    assert said.startswith(b"HTTP/1.1 431 ")
+    assert b"head_kb" in said
+    assert b"uber-trace-id" in said
+
+
+def test_a_head_below_the_limit_is_served(server: Embedded) -> None:
+    with line(server) as connection:
+        connection.sendall(
+            HEAD + b"x: 1\r\n" * 40 + b"y: " + b"v" * 15_000 + b"\r\nconnection: close\r\n\r\n"
+        )
+        assert answer(connection).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b"", b""),
+        (b"GET", b"head_seconds"),
+        (HEAD, b"head_seconds"),
+        (b"POST /identity/token HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n", b"body_seconds"),
+        (b"POST /identity/token HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf", b"body_seconds"),
+        (
+            b"POST /identity/token HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n4\r\nha",
+            b"body_seconds",
+        ),
+    ],
+    ids=["nothing", "a word", "half a head", "no body", "half a body", "half a chunk"],
+)
+def test_who_does_not_go_on_is_sent_away(server: Embedded, sent: bytes, words: bytes) -> None:
+    with line(server) as connection:
+        connection.sendall(sent)
+        said = answer(connection)
+    assert said.startswith(b"HTTP/1.1 408 ") if words else not said
+    assert words in said
+
+
+def test_an_idle_connection_is_kept_after_its_answer(server: Embedded) -> None:
+    """The client keeps one for its next job: that is not a request that does not go on."""
+    with line(server) as idle, line(server) as other:
+        for connection in (idle, other):
+            assert served(connection)
+        other.sendall(b"GET")
+        assert answer(other).startswith(b"HTTP/1.1 408 ")  # longer than the idle one has waited, all bounds
+        assert served(idle)
+
+
+def test_a_reader_that_does_not_read_is_cut_off(server: Embedded) -> None:
+    process = psutil.Process(server.pid)
+    before = process.memory_info().rss
+    with line(server) as connection:
+        ours = connection.getsockname()
+        connection.sendall(b"GET /sojourn/v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 500)
+        deadline = time.monotonic() + PATIENCE
+        while any(open_.raddr == ours for open_ in process.net_connections("tcp")):
+            assert time.monotonic() < deadline, "it is still there"
+    assert process.memory_info().rss - before < 20_000_000
+    assert serves(server)
+
+
+def test_one_connection_too_many_is_told_to_come_back(server: Embedded) -> None:
+    with ExitStack() as held:
+        for _ in range(BOUNDS["connections"]):  # type: ignore[call-overload]
+            connection = held.enter_context(line(server))
+            assert served(connection)
+        with line(server) as late:
+            said = answer(late)
+        assert said.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after" in said
+    deadline = time.monotonic() + PATIENCE
+    with ExitStack():
+        while True:
+            try:
+                if serves(server):
+                    break
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline
