@@ -208,16 +208,19 @@ class Store:
 
         return await self.read(work)
 
-    async def set_tags(self, job_id: str, tags: Sequence[str]) -> None:
-        def work(connection: Connection) -> None:
+    async def set_tags(self, job_id: str, tags: Sequence[str]) -> bool:
+        """Replaces the tags; False, and nothing is written, when there is no such job (any more)."""
+
+        def work(connection: Connection) -> bool:
+            change = update(t.jobs).where(t.jobs.c.id == job_id).values(tags=json.dumps(list(tags)))
+            if not connection.execute(change).rowcount:
+                return False
             connection.execute(delete(t.job_tags).where(t.job_tags.c.job_id == job_id))
             if tags:
                 connection.execute(insert(t.job_tags), [{"job_id": job_id, "tag": tag} for tag in tags])
-            connection.execute(
-                update(t.jobs).where(t.jobs.c.id == job_id).values(tags=json.dumps(list(tags)))
-            )
+            return True
 
-        await self.write(work)
+        return await self.write(work)
 
     async def take_result(self, job_id: str, note: str) -> tuple[bytes | None, tuple[str, ...]]:
         """R56: read a private job's result, forget it and add `note` to the job's warnings, in one step.
