@@ -59,6 +59,16 @@ def test_check_says_that_a_running_servers_database_is_sound(server: Embedded) -
     assert found == {"database": str(server.data / "sojourn.db"), "sound": True, "faults": []}
 
 
+def test_an_empty_database_is_neither_sound_nor_backed_up(tmp_path: Path) -> None:
+    (tmp_path / "sojourn.db").touch()
+    checked = sojourn("check", "--data", tmp_path)
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert "it is empty" in checked.stderr
+    copied = sojourn("backup", tmp_path / "copy.db", "--data", tmp_path)
+    assert copied.returncode == 1
+    assert not (tmp_path / "copy.db").exists()
+
+
 def test_a_running_server_says_in_readyz_whether_it_has_looked_for_damage(server: Embedded) -> None:
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         while not (found := client.get("/readyz").json())["store_checked"]:

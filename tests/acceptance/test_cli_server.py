@@ -299,6 +299,18 @@ def test_an_instance_that_the_key_does_not_have_is_named_with_those_that_it_has(
     assert "optics" in done.stderr
 
 
+def test_way_a_binds_to_the_first_project_and_names_the_others(server: Embedded) -> None:
+    """Way A is of one instance: also where any of them is asked for."""
+    first = server.user("nora", "nora-one")
+    server.user("nora", "nora-two")
+    for asked in ((), ("--instance", "auto")):
+        done = sojourn(server, "env", "--way", "A", "--url", server.url, "--token", first.api_key, *asked)
+        assert f"export QISKIT_IBM_INSTANCE={first.instance};" in done.stdout.splitlines()
+        remark = done.stdout.splitlines()[-1]
+        assert "the project nora-one" in remark
+        assert "nora-two" in remark
+
+
 def test_an_embedded_server_is_gone_afterwards_and_says_why_when_it_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match="port"), Embedded(tmp_path / "a", server={"prot": 1}):
         pass

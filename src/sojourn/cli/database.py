@@ -46,10 +46,12 @@ def check(
     json: Json = False,
 ) -> None:
     """Look for damage in the database. The server may run. Ends with 1 when something is wrong."""
-    from sojourn.store.integrity import faults
+    from sojourn.store.integrity import NO_TABLES, faults, without_tables
 
     database = database_of(config, data)
     found = faults(database, thorough=full)
+    if not found and without_tables(database):
+        found = [f"it {NO_TABLES}"]
     if json:
         show.as_json({"database": str(database), "sound": not found, "faults": found})
     if found:

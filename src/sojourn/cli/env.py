@@ -84,8 +84,10 @@ def _bind(api: Api, wanted: str | None, way: _Way) -> tuple[str | None, list[str
     """
     if wanted is not None and wanted.startswith("crn:"):
         return wanted, []
-    if wanted == "auto" and way is _Way.D:
-        return None, []
+    if wanted == "auto":
+        if way is _Way.D:
+            return None, []
+        wanted = None
     instances = api.get("/instances")["instances"]
     chosen = [each for each in instances if wanted in (None, each["name"])]
     if not chosen:
@@ -93,7 +95,9 @@ def _bind(api: Api, wanted: str | None, way: _Way) -> tuple[str | None, list[str
         raise CliError(f"this key has no instance {wanted!r}; it has: {known}")
     if len(chosen) == 1 or way is _Way.A:
         only = ", the only one of this user" if len(instances) == 1 else ""
-        return chosen[0]["crn"], [f"QISKIT_IBM_INSTANCE is the project {chosen[0]['name']}{only}"]
+        others = [each["name"] for each in chosen[1:]]
+        rest = f"; by --instance NAME it is one of: {', '.join(others)}" if others else ""
+        return chosen[0]["crn"], [f"QISKIT_IBM_INSTANCE is the project {chosen[0]['name']}{only}{rest}"]
     return None, [
         "QISKIT_IBM_INSTANCE=auto is any of these; clients before 0.49 and QRMI need one, "
         "by --instance NAME:",

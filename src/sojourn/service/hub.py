@@ -66,8 +66,11 @@ class Hub:
             stored = await self.store.job(job_id)
             record = JobRecord(stored.device, stored.job, stored.meta) if stored else None
         if record is None or not _may_see(who, record.job.user, record.job.project):
-            raise NotFound(f"Job {job_id} was not found in this instance.")
+            raise self.no_such_job(job_id)
         return record
+
+    def no_such_job(self, job_id: str) -> NotFound:
+        return NotFound(f"Job {job_id} was not found in this instance.")
 
     async def session_record(self, who: Principal, session_id: str) -> SessionRecord:
         """The caller's session, or NotFound; operators see every session."""

@@ -172,7 +172,10 @@ class Jobs:
             raise NotFound(f"Job {job_id} is private: its inputs are not given back (R56).")
         if record.meta.params_hash is None:
             raise self._expired(job_id, "inputs")
-        return await self._blob(record.meta.params_hash)
+        found = await self._blob(record, record.meta.params_hash)
+        if found is None:
+            raise self._expired(job_id, "inputs")
+        return found
 
     async def result(self, who: Principal, job_id: str, *, take: bool = True) -> bytes:
         """The result's text; of a failed job the error's; empty when there is none (yet).
@@ -187,11 +190,13 @@ class Jobs:
         return await self._kept_result(record)
 
     async def _kept_result(self, record: JobRecord) -> bytes:
-        if record.meta.result_hash is not None:
-            return await self._blob(record.meta.result_hash)
+        found = await self._blob(record, record.meta.result_hash)
+        if found is not None:
+            return found
         if record.job.state is JobState.FAILED:
             return (record.job.reason or "").encode()
         if record.job.state is JobState.COMPLETED and not any(map(_says_read, record.meta.warnings)):
+            await self._check_kept(record)
             raise self._expired(record.job.id, "result")
         return b""
 
@@ -209,7 +214,7 @@ class Jobs:
     async def logs(self, who: Principal, job_id: str) -> str:
         """The job's log at the level that it was submitted with (see sojourn.service.joblog)."""
         record = await self._named(who, job_id)
-        written = (await self._blob(record.meta.logs_hash)).decode("utf-8", "replace")
+        written = (await self._blob(record, record.meta.logs_hash) or b"").decode("utf-8", "replace")
         steps = joblog.shows_steps(record.meta.log_level)
         story = await self.story(who, job_id) if steps else []
         return joblog.text(self._hub.job_view(record), story, written)
@@ -280,14 +285,15 @@ class Jobs:
             with suppress(Conflict):  # it has just ended; the deletion is committed after that
                 await self._cancel(who, record)
         await self._hub.store.delete_job(job_id)
-        self._hub.records.forget_job(job_id)
+        self._hub.records.forget_job(job_id)  # not before: the commit of its end puts it on record
         self._repeats.named(job_id)
 
     async def set_tags(self, who: Principal, job_id: str, tags: Sequence[str]) -> None:
         record = await self._named(who, job_id)
-        record.meta.tags = check_tags(list(tags))
-        if not await self._hub.store.set_tags(job_id, record.meta.tags):
-            raise NotFound(f"Job {job_id} was deleted meanwhile.")
+        checked = check_tags(list(tags))
+        if not await self._hub.store.set_tags(job_id, checked):
+            raise self._hub.no_such_job(job_id)  # it was deleted meanwhile
+        record.meta.tags = checked
 
     # within
 
@@ -307,10 +313,21 @@ class Jobs:
             "limited time after its end (settings of [retention]). Run the job again if you need it."
         )
 
-    async def _blob(self, digest: str | None) -> bytes:
+    async def _blob(self, record: JobRecord, digest: str | None) -> bytes | None:
+        """None when there is none (any more). Raises NotFound when the job was deleted meanwhile."""
         if digest is None:
-            return b""
-        return self._hub.records.blobs.get(digest) or await self._hub.store.blob(digest) or b""
+            return None
+        found = self._hub.records.blobs.get(digest)
+        if found is None:
+            found = await self._hub.store.blob(digest)
+        if found is None:
+            await self._check_kept(record)
+        return found
+
+    async def _check_kept(self, record: JobRecord) -> None:
+        """Raises NotFound when the job was deleted since its record was looked up."""
+        if await self._hub.store.job(record.job.id) is None:
+            raise self._hub.no_such_job(record.job.id)
 
     def release_polls(self) -> None:
         """Answer every held poll now: the service is about to stop."""

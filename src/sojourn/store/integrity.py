@@ -19,6 +19,7 @@ from sojourn.store.engine import BUSY_TIMEOUT_MS
 MOST_FAULTS = 20
 MARKER = "database.created"
 """A file beside the database that says that there was one: it stays when the database is lost."""
+NO_TABLES = "has none of Sojourn's tables: it is empty, or belongs to another program"
 _PAGES_AT_ONCE = 2000
 _PAUSE = 0.005
 """Seconds between two steps of a copy, in which others can have the disk."""
@@ -53,6 +54,14 @@ def faults(path: Path, *, thorough: bool = False) -> list[str]:
         return [str(error)]
 
 
+def without_tables(path: Path) -> bool:
+    """Whether a sound database has none of our tables: it is empty, such as a file that was cut to 0 bytes,
+    or another program's."""
+    with _opened(path) as connection:
+        found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        return found is None
+
+
 def copy(
     path: Path, target: Path, *, progress: Callable[[int, int], None] = lambda _done, _all: None
 ) -> None:
@@ -80,6 +89,8 @@ def copy(
             raise CopyFailed(
                 f"{path} is damaged, so its copy is as well ({found[0]}). `sojourn check` lists all"
             )
+        if without_tables(partial):
+            raise CopyFailed(f"{path} {NO_TABLES}")
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.rename(target)

@@ -209,11 +209,11 @@ class Store:
         return await self.read(work)
 
     async def set_tags(self, job_id: str, tags: Sequence[str]) -> bool:
-        """False when there is no such job: it may have been deleted just now."""
+        """Replaces the tags; False, and nothing is written, when there is no such job (any more)."""
 
         def work(connection: Connection) -> bool:
-            wanted = update(t.jobs).where(t.jobs.c.id == job_id).values(tags=json.dumps(list(tags)))
-            if not connection.execute(wanted).rowcount:
+            change = update(t.jobs).where(t.jobs.c.id == job_id).values(tags=json.dumps(list(tags)))
+            if not connection.execute(change).rowcount:
                 return False
             connection.execute(delete(t.job_tags).where(t.job_tags.c.job_id == job_id))
             if tags:

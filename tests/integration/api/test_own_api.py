@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 import httpx
@@ -39,20 +40,24 @@ def test_only_an_operator_manages_users(live: Live, ada: User) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "said"),
     [
-        b"",
-        b"{",
-        b"[]",
-        b"{}",
-        b'{"name": 3, "project": "p"}',
-        b'{"name": "", "project": "p"}',
-        b"[" * 100_000,
+        (b"", "The body is missing"),
+        (b"{", "not valid JSON"),
+        (b"[]", r"The body is \[\]: send a JSON object"),
+        (b'"name"', "The body is 'name': send a JSON object"),
+        (b"{}", "'name' is missing.*'project' is missing"),
+        (b'{"name": 3, "project": "p"}', "'name' is 3"),
+        (b'{"name": "", "project": "p"}', "'name' is ''"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "nested too deeply"),
     ],
+    ids=range(9),
 )
-def test_a_bad_new_user_is_a_400(live: Live, body: bytes) -> None:
+def test_a_bad_new_user_is_a_400(live: Live, body: bytes, said: str) -> None:
     with live.operator() as operator:
-        complaint(operator.post("/users", content=body, headers={"content-type": "application/json"}), 400)
+        reply = operator.post("/users", content=body, headers={"content-type": "application/json"})
+    assert re.search(said, complaint(reply, 400))
 
 
 def test_a_large_body_is_a_413(live: Live) -> None:

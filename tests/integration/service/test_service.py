@@ -6,6 +6,7 @@ import asyncio
 import stat
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,59 @@ def test_r55_what_has_ended_on_a_device_that_is_no_longer_configured_can_be_look
 
     house(before, devices=(QUICK, SLOW))
     house(without, devices=(QUICK,))
+
+
+def test_a_job_that_is_deleted_meanwhile_is_not_found(house: Houses) -> None:
+    """Whole kind: each request that has seen the job, and comes to the store after its deletion."""
+
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        service, jobs = h.service, []
+        for private in (False, True):
+            view = await h.submit(ann, job_body("mock", private=private))
+            await h.ended(ann, view.id)
+            await h.settled()
+            jobs.append(view.id)
+        first = await asyncio.gather(
+            service.delete_job(ann, jobs[0]), service.set_tags(ann, jobs[0], ["a"]), return_exceptions=True
+        )
+        assert [type(answer) for answer in first] == [type(None), NotFound]
+
+        view = await h.submit(ann, job_body("mock"))
+        await h.ended(ann, view.id)
+        await h.settled()
+        for job_id in (view.id, jobs[1]):
+            meta = (await service.hub.job_record(ann, job_id)).meta
+            for digest in (meta.params_hash, meta.result_hash, meta.logs_hash):
+                if digest is not None:
+                    service.hub.records.blobs.drop(digest)
+            await service.hub.store.delete_job(job_id)
+            for look in (service.params, service.result, partial(service.result, take=False)):
+                with pytest.raises(NotFound):
+                    await look(ann, job_id)
+            with pytest.raises(NotFound):
+                await service.set_tags(ann, job_id, [])
+
+    house(body)
+
+
+def test_a_job_that_is_deleted_while_its_end_is_committed_is_gone(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        for _ in range(5):
+            view = await h.submit(ann, job_body("mock"))
+            lane = h.service.hub.dispatchers["mock"].lane
+            while view.id in lane.book.jobs:
+                turn = asyncio.get_running_loop().create_future()
+                asyncio.get_running_loop().call_soon(turn.set_result, None)
+                await turn
+            assert view.id in h.service.hub.records.live_jobs, "its end is decided and not yet on record"
+            await h.service.delete_job(ann, view.id)
+            await h.settled()
+            with pytest.raises(NotFound):
+                await h.service.job(ann, view.id)
+
+    house(body)
 
 
 def test_a_jobs_position_is_the_same_in_every_view(house: Houses) -> None:

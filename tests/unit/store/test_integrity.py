@@ -14,7 +14,16 @@ from sojourn.service.errors import ServiceFailed
 from sojourn.service.opening import open_store
 from sojourn.store import Store
 from sojourn.store.engine import sqlite_engine
-from sojourn.store.integrity import MARKER, CopyFailed, LostDatabase, copy, expect, faults, mark
+from sojourn.store.integrity import (
+    MARKER,
+    CopyFailed,
+    LostDatabase,
+    copy,
+    expect,
+    faults,
+    mark,
+    without_tables,
+)
 from sojourn.store.migrate import SchemaTooNew, upgrade
 
 PAGE = 4096
@@ -64,6 +73,23 @@ def test_a_file_that_is_not_a_database_has_faults_or_is_empty(tmp_path: Path, co
     path = tmp_path / "x.db"
     path.write_bytes(content)
     assert bool(faults(path)) == bool(content)
+
+
+@pytest.mark.parametrize("made", ["", "CREATE TABLE of_others (id INTEGER PRIMARY KEY)"])
+def test_a_database_without_our_tables_is_not_copied_as_a_backup(tmp_path: Path, made: str) -> None:
+    """An empty file and another program's database are sound for SQLite, and nothing that one wants back."""
+    path = tmp_path / "sojourn.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute(made)
+    connection.close()
+    assert (faults(path), without_tables(path)) == ([], True)
+    with pytest.raises(CopyFailed, match="empty, or belongs to another program"):
+        copy(path, tmp_path / "copy.db")
+    assert [left.name for left in tmp_path.iterdir()] == ["sojourn.db"]
+
+
+def test_our_tables_are_found_in_a_database(database: Path) -> None:
+    assert not without_tables(database)
 
 
 def test_a_missing_file_is_a_fault_and_is_not_created(tmp_path: Path) -> None:

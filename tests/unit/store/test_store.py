@@ -256,6 +256,11 @@ def test_the_list_counts_all_that_match_and_pages_through_them(run: Run) -> None
         assert not await store.set_tags("deleted-meanwhile", ["odd"]), "a race, and not a fault of the store"
         _, count = await store.jobs(JobQuery(tags=("odd",)), limit=1, offset=0, ascending=True)
         assert count == 5
+        assert await store.set_tags("a2", []) is True
+        await store.delete_job("a2")
+        assert await store.set_tags("a2", ["odd"]) is False
+        _, count = await store.jobs(JobQuery(tags=("odd",)), limit=1, offset=0, ascending=True)
+        assert count == 4
 
     run(body)
 

@@ -249,6 +249,8 @@ def _sentences(faults: Sequence[Any]) -> list[str]:
             found.append("The body was not read as JSON. Send it with 'Content-Type: application/json'.")
         elif fault["type"] == "missing":
             found.append(f"{place} {name!r} is missing." if name else "The body is missing; send JSON.")
+        elif not name:
+            found.append(f"The body is {shown(fault.get('input'))}: send a JSON object.")
         else:
             found.append(f"{place} {name!r} is {shown(fault.get('input'))}: {fault['msg']}.")
     return found
@@ -260,7 +262,10 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         return _as_response(missing_reply(request.scope))
     if error.status_code == 405:
         return _as_response(method_reply(request.scope, (error.headers or {}).get("Allow", "other methods")))
-    return JSONResponse(error_body(1200, str(error.detail)), error.status_code)
+    said = str(error.detail)
+    if error.status_code == 400:  # an exception on the way from bytes to JSON, which is not told any further
+        said = "The body cannot be read as JSON: it is nested too deeply, or has bytes that are not UTF-8."
+    return JSONResponse(error_body(1200, said), error.status_code)
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
