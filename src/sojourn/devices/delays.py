@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from qiskit.circuit import CircuitInstruction, ControlFlowOp, Delay, QuantumCircuit
 
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
+"""Seconds of each unit that a delay or a calibrated time may have; dt is the device's own."""
+
 
 def replaced(circuit: QuantumCircuit, new: Callable[[CircuitInstruction], Delay | None]) -> QuantumCircuit:
     """The circuit with ``new(item)`` for every delay, blocks of control flow included; None leaves it out.
