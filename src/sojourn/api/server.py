@@ -118,6 +118,7 @@ async def run(
                 checking = asyncio.create_task(service.check_store())
                 await serving
                 checking.cancel()
+                await asyncio.wait({checking})  # else its thread keeps the process until it is through
         finally:
             await service.stop()
     if service.fatal is not None:
