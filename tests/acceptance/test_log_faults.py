@@ -104,3 +104,31 @@ def test_jobs_run_and_sigterm_is_obeyed_when_the_log_cannot_be_written(fault: st
         finally:
             server.kill()
             server.wait()
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "012"])
+def test_a_server_that_is_started_without_standard_streams_runs(closed: str, tmp_path: Path) -> None:
+    """As some supervisors start one. No file of the server may take the number of such a stream: what is
+    written to the log would go into it."""
+    data = tmp_path / "data"
+    configuration = tmp_path / "sojourn.toml"
+    configuration.write_text(CONFIGURATION.format(data=data))
+    redirections = " ".join(f"{stream}>&-" for stream in closed)
+    command = f'exec "$0" -m sojourn serve --config "$1" {redirections}'
+    server = subprocess.Popen(
+        ["/bin/sh", "-c", command, sys.executable, str(configuration)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        noted = data / "server.json"
+        until(lambda: noted.exists() or server.poll() is not None)
+        url = json.loads(noted.read_text())["url"]
+        until(lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200)
+        for stream in closed:
+            assert Path(f"/proc/{server.pid}/fd/{stream}").readlink() == Path(os.devnull)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(PATIENCE) == 0
+    finally:
+        server.kill()
+        server.wait()

@@ -64,6 +64,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None, tie
     """
     import uvloop
 
+    _open_streams()
     # The database holds everybody's jobs and the key that signs tokens, and the folder may be one that
     # others can enter.
     os.umask(0o077)
@@ -123,6 +124,7 @@ async def run(
                 checking = asyncio.create_task(service.check_store())
                 await serving
                 checking.cancel()
+                await asyncio.wait({checking})  # else its thread keeps the process until it is through
         finally:
             await service.stop()
     if service.fatal is not None:
@@ -250,6 +252,16 @@ def _noted(data: Path, url: str) -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError, KeyError):
             if json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid():
                 path.unlink()
+
+
+def _open_streams() -> None:
+    """Whoever started us may have closed standard streams. The next files to be opened, such as our socket or
+    the database, would get their numbers, and with them whatever somebody writes to a standard stream."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def _allow_many_connections() -> None:

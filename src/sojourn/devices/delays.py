@@ -1,10 +1,13 @@
-"""Replaces the delays of a circuit, or leaves them out. Knows no devices and no jobs."""
+"""Replaces the delays of a circuit, or leaves them out. Does not depend on devices or jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from qiskit.circuit import CircuitInstruction, ControlFlowOp, Delay, QuantumCircuit
+
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
+"""Seconds of each unit that a delay or a calibrated time may have; dt is the device's own."""
 
 
 def replaced(circuit: QuantumCircuit, new: Callable[[CircuitInstruction], Delay | None]) -> QuantumCircuit:

@@ -63,7 +63,7 @@ _CLIFFORD = frozenset(
 
 
 def method_for(qubits: int, *, noisy: bool, dynamic: bool, clifford: bool) -> str:
-    """The simulation method for a circuit of `qubits` active qubits ; the numbers are measured."""
+    """The simulation method for a circuit of `qubits` active qubits; the numbers are measured."""
     if noisy:
         if qubits <= (2 if dynamic else _DENSITY_QUBITS):
             return "density_matrix"

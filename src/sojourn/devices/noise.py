@@ -17,7 +17,7 @@ from qiskit.quantum_info import SuperOp
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, thermal_relaxation_error
 from qiskit_aer.noise.device.models import basic_device_gate_errors, basic_device_readout_errors
 
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
+from sojourn.devices.delays import SECONDS
 
 
 class NoiseTable:
@@ -68,7 +68,7 @@ class NoiseTable:
         2 T1, as Aer does."""
         seconds = float(operation.duration)
         if operation.unit != "dt":
-            seconds *= _SECONDS[operation.unit]
+            seconds *= SECONDS[operation.unit]
             if self._dt:
                 seconds = round(seconds / self._dt) * self._dt
         elif self._dt is None:
@@ -92,7 +92,7 @@ class NoiseTable:
         """T1 or T2 in seconds."""
         for entry in self._qubits[qubit]:
             if entry.name == name:
-                return float(entry.value) * _SECONDS.get(entry.unit, 1.0)
+                return float(entry.value) * SECONDS.get(entry.unit, 1.0)
         return None
 
     def readout(self, qubit: int) -> ReadoutError | None:

@@ -1,30 +1,45 @@
-"""Evaluates expressions of parameters at many points at once. Knows no circuits and no devices."""
+"""Evaluates expressions of parameters at many points at once. Does not depend on circuits or devices."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression
 
 
+def coefficients(
+    expression: ParameterExpression, parameters: Iterable[Parameter]
+) -> tuple[dict[Parameter, float], float] | None:
+    """The factor of each of the expression's `parameters`, in their order, and the constant; None when it is
+    not of the form a * t + b * s + c."""
+    slopes = {}
+    try:
+        for parameter in parameters:
+            slope = expression.gradient(parameter)
+            if isinstance(slope, ParameterExpression):
+                if slope.parameters:
+                    return None
+                slope = slope.numeric()
+            slopes[parameter] = float(slope)
+        constant = float(expression.bind(dict.fromkeys(slopes, 0.0)))
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError):
+        return None
+    return slopes, constant
+
+
 def affine(
     expression: ParameterExpression, column: Mapping[Parameter, int]
 ) -> tuple[NDArray[np.float64] | None, float]:
     """The expression as row . values + constant, or (None, 0) when it is not of that form."""
-    row = np.zeros(len(column))
-    try:
-        for parameter in expression.parameters:
-            slope = expression.gradient(parameter)
-            if isinstance(slope, ParameterExpression):
-                if slope.parameters:
-                    return None, 0.0
-                slope = slope.numeric()
-            row[column[parameter]] = float(slope)
-        constant = float(expression.bind(dict.fromkeys(expression.parameters, 0.0)))
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError):
+    found = coefficients(expression, expression.parameters)
+    if found is None:
         return None, 0.0
+    slopes, constant = found
+    row = np.zeros(len(column))
+    for parameter, slope in slopes.items():
+        row[column[parameter]] = slope
     return row, constant
 
 

@@ -1,5 +1,5 @@
-"""Owns the angles of a circuit that depend on parameters: what they come to at given values, and that each
-is a finite real number.
+"""Computes the angles of a circuit at given values of its parameters, and refuses those that are not finite
+real numbers.
 
 An angle of the form a * t + b * s + c is known by its coefficients; most circuits have no others, and for
 these one product says that nothing overflows. Every other expression is evaluated for all points at once.
@@ -28,6 +28,7 @@ from qiskit.circuit import (
     QuantumCircuit,
 )
 
+from sojourn.devices.parameters import coefficients
 from sojourn.execution.angles_arithmetic import added, evaluated, exact, tree_of
 from sojourn.execution.types import JobRefused
 
@@ -64,19 +65,7 @@ class Angle:
         """Coefficients and constant, or None when the expression is not of that form."""
         if len(self.parameters) > MAX_SLOPES:
             return self._sum()
-        slopes = {}
-        try:
-            for parameter in self.parameters:
-                slope = self.expression.gradient(parameter)
-                if isinstance(slope, ParameterExpression):
-                    if slope.parameters:
-                        return None
-                    slope = slope.numeric()
-                slopes[parameter] = float(slope)
-            constant = float(self.expression.bind(dict.fromkeys(self.parameters, 0.0)))
-        except (TypeError, ValueError, RuntimeError, ZeroDivisionError):
-            return None
-        return slopes, constant
+        return coefficients(self.expression, self.parameters)
 
     def _sum(self) -> tuple[Mapping[Parameter, float], float] | None:
         """As `affine`, read off the tree: differentiating a long sum takes long."""

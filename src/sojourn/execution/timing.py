@@ -1,4 +1,4 @@
-"""Owns what the delays of a circuit mean: their units, their expressions, their stretches, and their time.
+"""Settles the delays of a circuit (units, expressions, stretches), and computes the time that they take.
 
 After `settle` a driver meets two kinds of delays only: a whole number of dt, and seconds that depend on
 parameters (on a device that has no dt, plain seconds as well).
@@ -34,13 +34,12 @@ from qiskit.circuit import (
 from qiskit.circuit.classical import expr
 from qiskit.transpiler import Target
 
-from sojourn.devices.delays import replaced
+from sojourn.devices.delays import SECONDS, replaced
 from sojourn.devices.parameters import evaluated
 from sojourn.execution.stretch import Length, Scope, Step, StretchError, StretchValue, resolve
 from sojourn.execution.timing_expr import BadDuration, folded
 from sojourn.execution.types import JobRefused
 
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
 MAX_DELAY = 10_000.0
 """Seconds. A sampler job's default limit: no shot can be longer."""
 

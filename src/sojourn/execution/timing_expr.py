@@ -1,4 +1,4 @@
-"""Owns the arithmetic of duration expressions: an expression becomes a length in dt. Knows no circuits."""
+"""Turns a duration expression into a length in dt. Does not depend on circuits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from qiskit.circuit import Duration
 from qiskit.circuit.classical import expr
 
+from sojourn.devices.delays import SECONDS
 from sojourn.execution.stretch import Length
 
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
 _FINE = 10**6  # denominators beyond are noise of floating point
 
 
@@ -51,7 +51,7 @@ def _value(value: Any, step: float) -> Length | Fraction:
         number, unit = value.value(), value.unit()
         if not math.isfinite(number):
             raise BadDuration(f"has the duration {number} {unit}")
-        return Length(_fraction(number if unit == "dt" else number * _SECONDS[unit] / step))
+        return Length(_fraction(number if unit == "dt" else number * SECONDS[unit] / step))
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise BadDuration(f"has the number {value!r} in its duration")
     return _fraction(value)

@@ -136,18 +136,20 @@ class Accounts:
 
     def check(self, who: Principal) -> None:
         """Raises NotAuthenticated for a user who has been revoked since the caller was known."""
-        user = self._users.get(who.user_id)
+        self._not_revoked(who.user_id)
+
+    def _not_revoked(self, user_id: str) -> _User:
+        user = self._users.get(user_id)
         if user is None or user.revoked is not None:
             raise NotAuthenticated("These credentials are not valid (any more). Ask an operator for a key.")
+        return user
 
     def principal(self, user_id: str, crn: str | None) -> Principal:
         """The caller in the project that the CRN names; without one in the user's first project.
 
         AUTO is the only one; of several the caller has to say which.
         """
-        user = self._users.get(user_id)
-        if user is None or user.revoked is not None:
-            raise NotAuthenticated("These credentials are not valid (any more). Ask an operator for a key.")
+        user = self._not_revoked(user_id)
         projects = [self._projects[p] for p in user.projects]
         if crn == AUTO:
             if len(projects) > 1:

@@ -146,7 +146,6 @@ class Jobs:
 
     async def job(self, who: Principal, job_id: str) -> JobView:
         record = await self._named(who, job_id)
-        self._polls.asked_aside(record, who.user_id)
         return self._hub.job_view(record, self._hub.position(record))
 
     async def waiting(self, who: Principal, job_id: str) -> JobView:
@@ -158,7 +157,8 @@ class Jobs:
 
     async def poll(self, who: Principal, job_id: str) -> JobView:
         """As `job`, but answered only when there is news for this caller (held polls)."""
-        record = await self._named(who, job_id)
+        record = await self._hub.job_record(who, job_id)
+        self._seen(who, record)
         desks = self._hub.dispatchers
         await self._polls.news(
             record, who.user_id, lambda: desks[record.device].lane.next_in_line() == job_id
@@ -298,8 +298,10 @@ class Jobs:
     # within
 
     async def _named(self, who: Principal, job_id: str) -> JobRecord:
+        """The job that a request names which is not a poll."""
         record = await self._hub.job_record(who, job_id)
         self._seen(who, record)
+        self._polls.asked_aside(record, who.user_id)
         return record
 
     def _seen(self, who: Principal, record: JobRecord) -> None:

@@ -29,7 +29,7 @@ from sojourn.service.errors import Conflict
 from sojourn.service.hub import Hub
 from sojourn.service.jobs import Jobs
 from sojourn.service.journal import Journal
-from sojourn.service.opening import DATABASE, explained, open_store
+from sojourn.service.opening import DATABASE, damage, explained, open_store
 from sojourn.service.operations import Operations, pending_calibration, state_of
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.reservations import Reservations
@@ -41,7 +41,6 @@ from sojourn.service.usage import Usage
 from sojourn.service.views import DeviceView, NewKey, UserView
 from sojourn.store import Store
 from sojourn.store.calibrations import Calibration, last_attempts
-from sojourn.store.integrity import faults
 
 log = structlog.get_logger("sojourn.service")
 
@@ -432,7 +431,7 @@ class Service:
     async def check_store(self) -> None:
         """Look for damage in the database file beside everything else; `ready` says what was found."""
         path = self.settings.server.data / DATABASE
-        self._damage = await asyncio.to_thread(faults, path)
+        self._damage = await damage(path)
         if self._damage:
             log.critical("store.damaged", database=str(path), faults=self._damage)
 

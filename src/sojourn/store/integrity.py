@@ -33,13 +33,20 @@ class CopyFailed(Exception):
     """No copy was made; the message says why."""
 
 
-def faults(path: Path, *, thorough: bool = False) -> list[str]:
+def faults(
+    path: Path,
+    *,
+    thorough: bool = False,
+    opened: Callable[[sqlite3.Connection], None] = lambda _connection: None,
+) -> list[str]:
     """What is wrong with the database file, one sentence each; empty when it is sound.
 
-    `thorough` compares the indexes with their tables as well, which takes several times as long.
+    `thorough` compares the indexes with their tables as well, which takes several times as long. `opened` is
+    told of the connection, so that another thread can interrupt it; that counts as a fault.
     """
     try:
         with _opened(path) as connection:
+            opened(connection)
             pragma = "integrity_check" if thorough else "quick_check"
             found = [str(row[0]) for row in connection.execute(f"PRAGMA {pragma}({MOST_FAULTS})")]
             if found != ["ok"]:

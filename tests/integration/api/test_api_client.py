@@ -288,6 +288,24 @@ def test_a_progress_loop_gets_its_looks(
         session.cancel()
 
 
+@pytest.mark.parametrize("shown", ["metrics", "logs"])
+def test_a_loop_that_shows_more_than_the_state_is_not_held(
+    monkeypatch: pytest.MonkeyPatch, live: Live, shown: str
+) -> None:
+    """Whatever it shows, and though its pause is the client's own."""
+    service = connect(monkeypatch, live.user().way_a())
+    job = SamplerV2(service.backend("slow")).run([circuit()])
+    took = []
+    for _ in range(8):
+        start = time.monotonic()
+        job.status()
+        took.append(time.monotonic() - start)
+        getattr(job, shown)()
+        time.sleep(0.45)
+    assert sorted(took[3:])[2] < 0.2  # held, each takes from a quarter of a second to half of one
+    job.cancel()
+
+
 def test_a_look_at_each_of_100_waiting_jobs_is_not_slowed(
     monkeypatch: pytest.MonkeyPatch, live: Live
 ) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from sojourn.service.errors import ServiceFailed
-from sojourn.service.opening import open_store
+from sojourn.service.opening import damage, open_store
 from sojourn.store import Store
 from sojourn.store.engine import sqlite_engine
 from sojourn.store.integrity import (
@@ -169,3 +171,27 @@ def test_a_schema_that_is_not_known_is_named(database: Path, version: str) -> No
     with pytest.raises(SchemaTooNew, match="schema"):
         upgrade(engine)
     engine.dispose()
+
+
+def test_a_stop_does_not_wait_for_a_check_that_takes_long(tmp_path: Path) -> None:
+    """Whatever makes it long, here a computed column: the rows alone would take half a minute."""
+    path = tmp_path / "large.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE slow (size INTEGER)")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO slow VALUES (?)", [(1_000_000,)] * 20_000)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA writable_schema = ON")
+        column = "text TEXT AS (hex(zeroblob(size))) NOT NULL"
+        connection.execute(f"UPDATE sqlite_schema SET sql = 'CREATE TABLE slow (size INTEGER, {column})'")
+
+    async def start_and_stop() -> bool:
+        checking = asyncio.create_task(damage(path))
+        await asyncio.sleep(0)
+        checking.cancel()
+        await asyncio.wait({checking})
+        return checking.cancelled()
+
+    begun = time.monotonic()
+    assert asyncio.run(start_and_stop())  # ends when its threads have
+    assert time.monotonic() - begun < 10
