@@ -13,6 +13,7 @@ from sojourn.devices.offered import CONTROL_FLOW
 _NOT_GATES = frozenset(
     {"measure", "reset", "delay", "barrier", "store", "box", "break_loop", "continue_loop"}
 )
+_ANYWHERE = frozenset({"barrier", "store", "box", "break_loop", "continue_loop"})
 _EPOCH = "2024-01-01T00:00:00+00:00"
 
 
@@ -71,13 +72,22 @@ def configuration(
 
 
 def properties(name: str, target: Target, *, version: str, date: str = _EPOCH) -> dict[str, Any] | None:
-    """The properties of a device, or None when its target holds no error, duration or coherence time."""
+    """The properties of a device, or None when its target holds no error, duration or coherence time.
+
+    A qubit for which the target has no instruction is told as not operational, and one that cannot be
+    measured has a readout error of 1: clients take it that every operational qubit can be measured.
+    """
     qubits: list[list[dict[str, Any]]] = []
     gates: list[dict[str, Any]] = []
     something = False
     measures = target["measure"] if "measure" in target.operation_names else {}
+    named = set(target.operation_names) - {*CONTROL_FLOW, *_ANYWHERE}
+    served = set[int]().union(*(_qubits(target, name) for name in named))
+    measured = _qubits(target, "measure") if "measure" in named else served
     for qubit in range(target.num_qubits or 0):
-        entries = [_value("operational", 1, "", date)]  # an empty list would make the client stop
+        # an empty list would make the client stop
+        entries = [_value("operational", int(qubit in served), "", date)]
+        something |= qubit not in served
         known = target.qubit_properties[qubit] if target.qubit_properties else None
         if known is not None:
             for label, value, factor, unit in (
@@ -88,6 +98,8 @@ def properties(name: str, target: Target, *, version: str, date: str = _EPOCH) -
                 if value is not None:
                     entries.append(_value(label, value * factor, unit, date))
         measure = measures.get((qubit,)) if measures else None
+        if qubit not in measured:
+            entries.append(_value("readout_error", 1, "", date))
         if measure is not None:
             if measure.error is not None:
                 entries.append(_value("readout_error", measure.error, "", date))
@@ -125,6 +137,14 @@ def properties(name: str, target: Target, *, version: str, date: str = _EPOCH) -
 def renamed(configuration: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A configuration under another device name."""
     return {**configuration, "backend_name": name}
+
+
+def _qubits(target: Target, name: str) -> set[int]:
+    """The qubits on which there is the instruction `name`."""
+    places = _places(target, name)
+    if places is None:
+        return set(range(target.num_qubits or 0))
+    return {qubit for place in places for qubit in place}
 
 
 def _places(target: Target, gate: str) -> list[list[int]] | None:

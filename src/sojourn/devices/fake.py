@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -100,9 +100,7 @@ class FakeDriver(Driver):
         conf = describe.renamed(_with_fractional_gates(conf, props), name)
         conf["multi_meas_enabled"] = True  # the simulator measures in the middle of any circuit
         self._target = _target(conf, backend.properties())
-        offered = set(self._target.operation_names)
-        props["gates"] = [gate for gate in props["gates"] if gate["gate"] in offered]
-        props["backend_name"] = name
+        props = _of_gates({**props, "backend_name": name}, self._target.operation_names)
         self._facts = Facts(conf["n_qubits"], conf, props, str(conf["backend_version"]))
         self._snapshot = props
         self._make_engine = partial(AerEngine, method=method, threads=threads)
@@ -121,7 +119,11 @@ class FakeDriver(Driver):
         return replace(self._facts, properties=found)
 
     def adopt(self, properties: Mapping[str, Any]) -> None:
-        """The noise is made of the properties as they stand; those of another backend are left alone."""
+        """The noise is made of the properties as they stand; those of another backend are left alone.
+
+        Gates that the device does not offer are left out, as an earlier version of this driver told of them.
+        """
+        properties = _of_gates(properties, self._target.operation_names)
         if _shape(properties) != _shape(self._snapshot):
             return
         self._facts = replace(self._facts, properties=properties)
@@ -156,6 +158,12 @@ def _target(conf: Mapping[str, Any], properties: BackendProperties) -> Target:
     decoded = deepcopy(dict(conf))
     decode_backend_configuration(decoded)
     return convert_to_target(BackendConfiguration.from_dict(decoded), properties)
+
+
+def _of_gates(properties: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The properties without the gates that are not among `names`."""
+    offered = set(names)
+    return {**properties, "gates": [gate for gate in properties["gates"] if gate["gate"] in offered]}
 
 
 def _shape(properties: Mapping[str, Any]) -> Any:

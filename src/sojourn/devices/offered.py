@@ -38,10 +38,11 @@ def settled(facts: Facts, target: Target) -> Facts:
 
 def _hardware(facts: Facts, target: Target) -> dict[str, Any]:
     """What is said of hardware of which nothing is stated. Times as on the wire: `dt`, `dtm` in nanoseconds,
-    repetition times in microseconds; without a time step in the target there is none here."""
+    repetition times in microseconds. Without a time step in the target there is no `dt`, and `dtm`, which the
+    client reads of every device, is one nanosecond."""
     qubits = facts.num_qubits
     pause = facts.configuration.get("default_rep_delay") or 0.0
-    steps = {} if target.dt is None else {"dt": target.dt * 1e9, "dtm": target.dt * 1e9}
+    steps = {"dtm": 1.0} if target.dt is None else {"dt": target.dt * 1e9, "dtm": target.dt * 1e9}
     return {
         **steps,
         "backend_version": facts.backend_version,

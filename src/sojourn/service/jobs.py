@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 
 import structlog
 
+from sojourn.config.values import DAY
 from sojourn.core import events as ev
 from sojourn.core.explain import explain
 from sojourn.core.model import JobKind, JobState
@@ -195,10 +196,19 @@ class Jobs:
             return found
         if record.job.state is JobState.FAILED:
             return (record.job.reason or "").encode()
-        if record.job.state is JobState.COMPLETED and not any(map(_says_read, record.meta.warnings)):
+        if record.job.state is JobState.COMPLETED and not self._was_read(record):
             await self._check_kept(record)
             raise self._expired(record.job.id, "result")
         return b""
+
+    def _was_read(self, record: JobRecord) -> bool:
+        """Whether the result was given, and not deleted because of its age. Early versions of this service
+        made no note of it; then it was given if the job is too young for the other."""
+        if any(map(_says_read, record.meta.warnings)):
+            return True
+        days = self._hub.settings.retention.results_days
+        age = self._hub.clock.now() - (record.job.ended_at or 0.0)
+        return record.meta.private and (not days or age < days * DAY)
 
     async def _take_result(self, record: JobRecord) -> bytes:
         """Read, forgotten and noted in the job itself in one transaction."""

@@ -73,6 +73,7 @@ def _begin(number: int, happened: Happened, restored: Restored, lanes: dict[str,
     """A restart: what was read back must be what the events led to (R55)."""
     before = lanes.get(happened.device)
     if before is not None:
+        _fill(before, restored)
         then, now = _state(restored), _state(before)
         if then != now:
             only_then = tuple(sorted(then - now)) or ("nothing more",)
@@ -83,6 +84,15 @@ def _begin(number: int, happened: Happened, restored: Restored, lanes: dict[str,
         lane.fair.charge(project, user, seconds, at)
     lane.restore(restored.jobs, restored.sessions, restored.windows, restored.halt)
     return None
+
+
+def _fill(lane: Lane, restored: Restored) -> None:
+    """The events of early versions do not tell a job's estimate, which is in its row: it is taken from there,
+    so that a log replays across an upgrade."""
+    for job in restored.jobs:
+        known = lane.book.jobs.get(job.id)
+        if known is not None and known.estimate is None:
+            known.estimate = job.estimate
 
 
 def _state(of: Restored | Lane) -> set[str]:

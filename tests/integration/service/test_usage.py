@@ -234,6 +234,25 @@ def test_r56_of_a_private_result_that_was_deleted_it_is_not_said_that_somebody_r
     house(body, sections={"retention": {"results_days": 1}})
 
 
+@pytest.mark.parametrize("days", [0, 1])
+def test_r56_a_private_result_that_an_early_version_gave_without_a_note_is_empty(
+    house: Houses, days: int
+) -> None:
+    """Its age cannot have deleted it."""
+
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.submit(ann, job_body(private=True))
+        await h.ended(ann, job.id)
+        assert await h.service.result(ann, job.id)
+        record = h.service.hub.records.job(job.id)
+        assert record is not None
+        record.meta.warnings = ()
+        assert await h.service.result(ann, job.id) == b""
+
+    house(body, sections={"retention": {"results_days": days}})
+
+
 def test_retention_comes_by_itself_every_hour(house: Houses) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")

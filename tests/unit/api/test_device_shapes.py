@@ -104,11 +104,30 @@ def test_without_a_version_every_qubit_has_a_frequency_and_delay_is_a_gate(who: 
     assert [(g["name"], g["coupling_map"]) for g in told["gates"]][1:] == [("delay", [[0], [1]])]
 
 
-@pytest.mark.parametrize("who", [PYTHON_0_12, QRMI])
-def test_delay_is_told_once_and_only_where_the_device_has_it(who: Reader) -> None:
+def test_a_device_without_delay_has_it_for_those_only_who_have_no_device_otherwise() -> None:
+    """Python 0.12 adds delay by itself, and stops with a NameError there."""
     without = device(instructions=("sx", "measure"))
-    assert "delay" not in gates(properties_object(without, "ibm_two", "cal-1", who))
-    assert len(configuration_object(without, "ibm_two", "cal-1", who)["gates"]) == 1
+    for who in EVERY:
+        wanted = who == PYTHON_0_12
+        told = configuration_object(without, "ibm_two", "cal-1", who)["gates"]
+        assert ("delay" in [gate["name"] for gate in told]) == wanted
+        assert ("delay" in gates(properties_object(without, "ibm_two", "cal-1", who))) == wanted
+
+
+def test_the_first_python_clients_read_an_error_and_a_duration_of_every_measurement() -> None:
+    """They ask for both of every qubit, and have no device if the driver knows less."""
+    for entries in properties_object(device(), "ibm_two", "cal-1", PYTHON_0_12)["qubits"]:
+        assert [(e["value"], e["unit"]) for e in entries if e["name"] == "readout_error"] == [(0, "")]
+        assert [(e["value"], e["unit"]) for e in entries if e["name"] == "readout_length"] == [(0, "ns")]
+    known = {**MEASURED, "qubits": [[entry("readout_error", 0.2)]] * 2}
+    for entries in properties_object(device(known), "ibm_two", "cal-1", PYTHON_0_12)["qubits"]:
+        assert [e["value"] for e in entries if e["name"] == "readout_error"] == [0.2]
+    for entries in properties_object(device(), "ibm_two", "cal-1", QRMI)["qubits"]:
+        assert not [e for e in entries if e["name"].startswith("readout")], "nobody measured it"
+
+
+@pytest.mark.parametrize("who", [PYTHON_0_12, QRMI])
+def test_delay_is_told_once(who: Reader) -> None:
     delay = {"gate": "delay", "qubits": [0], "parameters": [entry("gate_error", 0.1)], "name": "delay0"}
     own = device({**MEASURED, "gates": [delay]})
     assert gates(properties_object(own, "ibm_two", "cal-1", who)) == ["delay"]

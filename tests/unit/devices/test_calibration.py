@@ -100,6 +100,18 @@ def test_the_noise_of_later_jobs_is_that_of_the_adopted_properties() -> None:
     assert run(driver, circuit, 7) == full(circuit, model, 7) != under_the_snapshot
 
 
+def test_what_an_earlier_version_measured_is_adopted_with_gates_that_the_device_does_not_offer() -> None:
+    """Else an upgrade takes a drifted device back to its snapshot. Early versions told of all gates of it."""
+    driver = manila(drift=1.0, seed=5)
+    found = driver.calibrate(AT, 2).properties
+    assert found is not None
+    earlier = copy.deepcopy(dict(found))
+    other = {**earlier["gates"][0], "gate": "ccx", "qubits": [0, 1, 2], "name": "ccx0_1_2"}
+    earlier["gates"] = [other, *earlier["gates"]]
+    driver.adopt(earlier)
+    assert driver.facts().properties == found
+
+
 def test_properties_of_another_backend_are_not_adopted() -> None:
     driver = manila()
     before = driver.facts()

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from qiskit.circuit import Gate, Instruction, Parameter, QuantumCircuit
+from qiskit.circuit import Gate, IfElseOp, Instruction, Parameter, QuantumCircuit
 from qiskit.circuit.library import XGate, get_standard_gate_name_mapping
-from qiskit.transpiler import Target, generate_preset_pass_manager
+from qiskit.transpiler import InstructionProperties, Target, generate_preset_pass_manager
 from qiskit_ibm_runtime import fake_provider
 from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
 from qiskit_ibm_runtime.utils.backend_decoder import (
@@ -277,6 +278,41 @@ def lab(*, flow: bool = True) -> Target:
     return target
 
 
+def broken_chip() -> Target:
+    """Five qubits: 3 cannot be measured, 4 does nothing."""
+    target = Target(num_qubits=5)
+    known = get_standard_gate_name_mapping()
+    for name, qubits in (("sx", 4), ("rz", 4), ("measure", 3), ("reset", 3)):
+        places = {(qubit,): InstructionProperties(error=0.01) for qubit in range(qubits)}
+        target.add_instruction(known[name], places)
+    target.add_instruction(known["cz"], {(q, q + 1): InstructionProperties(error=0.02) for q in range(3)})
+    target.add_instruction(IfElseOp, name="if_else")
+    return target
+
+
+def test_the_client_lays_no_circuit_on_a_qubit_that_the_target_does_not_serve() -> None:
+    """The client measures every operational qubit; pytket fails at one without a readout error."""
+    target = broken_chip()
+    told = describe.properties("lab", target, version="7")
+    assert told is not None
+    properties = properties_from_server_data(json.loads(json.dumps(told)))
+    assert properties.faulty_qubits() == [4]
+    assert [properties.readout_error(qubit) for qubit in range(5)] == [0.01, 0.01, 0.01, 1, 1]
+    driver = Foreign(target)
+    found = settled(replace(driver.facts(), num_qubits=5), target).configuration
+    seen = configuration_from_server_data(json.loads(json.dumps(found)))
+    assert seen is not None
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    for level in range(4):
+        manager = generate_preset_pass_manager(level, target=convert_to_target(seen, properties))
+        ready = manager.run(circuit)
+        used = {ready.find_bit(qubit).index for item in ready.data for qubit in item.qubits}
+        assert used <= {0, 1, 2}, f"at level {level}"
+
+
 def test_what_a_foreign_driver_says_wrongly_of_itself_is_put_right() -> None:
     wrong = {
         "open_pulse": True,
@@ -298,6 +334,7 @@ def test_what_a_foreign_driver_says_wrongly_of_itself_is_put_right() -> None:
     assert found["rep_delay_range"] == [100.0, 100.0]
     assert found["processor_type"]["family"] == "Unknown"
     assert "dt" not in found, "its target has no time step"
+    assert found["dtm"] == 1.0, "the client reads it of every device"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert configuration_from_server_data(json.loads(json.dumps(found))) is not None

@@ -153,6 +153,17 @@ def test_d22_a_limit_that_follows_from_another_estimate_is_a_difference() -> Non
     assert found.number == 3
 
 
+def test_a_log_replays_across_an_upgrade_from_a_version_that_did_not_tell_estimates() -> None:
+    """Its events have none, and the rows that the new version reads back have one."""
+    lane = Lane("dev", PROFILES["seed"])
+    steps = [(1.0, ev.JobAccepted("a", 1, "u", "p", "sampler")), (2.0, ev.JobPrepared("a"))]
+    lines = [restored(), *(line(at, event, lane.handle(event, at)) for at, event in steps)]
+    job = lane.book.jobs["a"]
+    for estimate, attempt, differs in ((0.25, job.attempt, False), (0.25, job.attempt + 1, True)):
+        read_back = dataclasses.replace(job, estimate=estimate, attempt=attempt)
+        assert (replay([*lines, restored(jobs=[read_back])]).difference is not None) == differs
+
+
 def test_a_different_policy_shows_at_the_first_event_that_it_decides_differently() -> None:
     lines = log()
     lines[0] = lines[0].replace(b'"interactive_ttl":300.0', b'"interactive_ttl":200.0')

@@ -1,9 +1,10 @@
 """The wire shapes of devices in the client's dialect, for each generation of clients. Pure: no requests.
 
 Early Python clients (0.12 is one) make their target of the gates in the properties, or of those in the
-configuration when there are no properties, and fail where a qubit has no frequency or where delay is not
-among the gates. They send no version header, so what is served without one has both. They also fail where
-measure is among the gates in the properties, and take its variants for unitary gates.
+configuration when there are no properties, and fail where a qubit has no frequency, or no duration or error
+of its measurement, and where delay is not among the gates. They send no version header, so what is served
+without one has them; delay even where a job with it is refused, as without it they have no device at all.
+They also fail where measure is among the gates in the properties, and take its variants for unitary gates.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sojourn.execution.types import Description
 
+_READOUT = (("readout_error", ""), ("readout_length", "ns"))
 _EPOCH = "2024-01-01T00:00:00+00:00"
 
 
@@ -37,7 +39,7 @@ def configuration_object(
     if stated.get("display_name") == stated.get("backend_name"):
         made["display_name"] = name
     gates: Sequence[Mapping[str, Any]] = stated.get("gates", ())
-    if not reader.versioned and _delays(stated) and not any(g["name"] == "delay" for g in gates):
+    if _told_of_delay(stated, reader) and not any(g["name"] == "delay" for g in gates):
         delay = {
             "name": "delay",
             "parameters": ["duration"],
@@ -51,8 +53,9 @@ def configuration_object(
 def properties_object(described: Description, name: str, calibration: str, reader: Reader) -> dict[str, Any]:
     """What was measured by the calibration with that id.
 
-    Where nothing is measured, Python clients are told that there are no properties, by an empty answer. The
-    others know no such answer (QRMI fails at it); they are told that every qubit is operational.
+    Where nothing is measured, Python clients are told that there are no properties, by an empty answer: tools
+    expect that of a simulator, and pytket fails at qubits without a readout error above 0. The others know no
+    such answer (QRMI fails at it); they are told that every qubit is operational.
     """
     stated = described.properties
     if not stated:
@@ -62,13 +65,15 @@ def properties_object(described: Description, name: str, calibration: str, reade
     made = {**stated, "backend_name": name, "calibration_id": calibration}
     if not reader.versioned:
         date = str(stated["last_update_date"])
-        made["qubits"] = [_with_frequency(entries, date) for entries in stated["qubits"]]
+        needed = [("frequency", "GHz"), *(_READOUT if reader.python else ())]
+        made["qubits"] = [_with(needed, entries, date) for entries in stated["qubits"]]
         gates = stated["gates"]
         if reader.python:
             signatures = described.configuration.get("instruction_signatures") or ()
             others = {"measure", *(signature["name"] for signature in signatures)}
             gates = [gate for gate in gates if gate["gate"] not in others]
-        if _delays(described.configuration) and not any(gate["gate"] == "delay" for gate in gates):
+        told = _told_of_delay(described.configuration, reader)
+        if told and not any(gate["gate"] == "delay" for gate in gates):
             gates = [*gates, *_delay_gates(described, date)]
         made["gates"] = gates
     return made
@@ -85,14 +90,18 @@ def _unmeasured(described: Description) -> dict[str, Any]:
     }
 
 
-def _delays(configuration: Mapping[str, Any]) -> bool:
-    return "delay" in configuration.get("supported_instructions", ())
+def _told_of_delay(configuration: Mapping[str, Any], reader: Reader) -> bool:
+    if reader.versioned:
+        return False
+    return reader.python or "delay" in configuration.get("supported_instructions", ())
 
 
-def _with_frequency(entries: Sequence[Mapping[str, Any]], date: str) -> list[Mapping[str, Any]]:
-    if any(entry["name"] == "frequency" for entry in entries):
-        return list(entries)
-    return [*entries, _entry("frequency", 0, "GHz", date)]  # it is not known
+def _with(
+    needed: Sequence[tuple[str, str]], entries: Sequence[Mapping[str, Any]], date: str
+) -> list[Mapping[str, Any]]:
+    """What is measured of a qubit, with what is `needed`, by name and unit: it is 0 where it is not known."""
+    known = {entry["name"] for entry in entries}
+    return [*entries, *(_entry(name, 0, unit, date) for name, unit in needed if name not in known)]
 
 
 def _delay_gates(described: Description, date: str) -> list[dict[str, Any]]:
