@@ -6,9 +6,10 @@ import importlib
 import io
 import pickle
 import struct
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NoReturn
 
 from qiskit import qpy
@@ -19,6 +20,10 @@ from sojourn.execution.types import JobRefused
 MAX_CIRCUIT_QUBITS = 100_000
 MAX_CIRCUIT_CLBITS = 1_000_000
 MIN_QPY = 3  # Qiskit Terra 0.19; the client began with later ones
+READ_DEPTH = 4000
+"""Python's limit of recursion while a file is read. Qiskit's reader takes some ten for every level of an
+expression, so that the default of 1000 ends at the parity of fewer than 100 bits, which it can write."""
+
 _SYMBOLS = range(10, 13)  # versions whose expressions may be in symengine's own form
 _WITH_SYMENGINE = ord("e")
 
@@ -29,16 +34,17 @@ def load_circuit(content: bytes, where: str) -> QuantumCircuit:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if symengine:
-                _find_symengine(where)
-                with _without_pickles():
-                    programs = qpy.load(io.BytesIO(content))
-            else:
+            with _deep(), _without_pickles() if symengine else nullcontext():
+                if symengine:
+                    _find_symengine(where)
                 programs = qpy.load(io.BytesIO(content))
     except JobRefused:
         raise
     except RecursionError:
-        raise JobRefused(f"{where}: the circuit is nested too deeply") from None
+        raise JobRefused(
+            f"{where}: the circuit is nested too deeply, in its blocks or its classical expressions; an "
+            "expression such as a parity of many bits can be joined in halves, or step by step in a variable"
+        ) from None
     except MemoryError:
         raise
     except Exception as error:
@@ -90,6 +96,16 @@ def _find_symengine(where: str) -> None:
             "this device's Python environment does not have; ask the operator for it, or use Qiskit 1.3 or "
             "later"
         ) from None
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    kept = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(kept, READ_DEPTH))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(kept)
 
 
 @contextmanager
