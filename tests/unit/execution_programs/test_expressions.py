@@ -81,6 +81,18 @@ def test_a_circuit_that_is_nested_deeper_than_can_be_read_is_refused_with_advice
         aer.prepare("sampler", sampler_body([circuit]))
 
 
+def test_integers_that_are_too_wide_are_refused_before_they_are_written_out(aer: Machine) -> None:
+    """The width stands in the file as a number: a file of a kilobyte may claim 2**31 bits."""
+    wide = types.Uint(2**31)
+    for value in (expr.cast(A, wide), expr.Value(1, wide)):
+        circuit = QuantumCircuit(QuantumRegister(1), A)
+        with circuit.if_test(expr.equal(value, value)):
+            circuit.x(0)
+        circuit.measure(0, A[0])
+        with pytest.raises(JobRefused, match=r"is Uint\(2147483648\); integers have at most 200000 bits"):
+            aer.prepare("sampler", sampler_body([circuit]))
+
+
 def test_a_variable_is_stored_and_read_and_is_not_in_the_result(aer: Machine) -> None:
     circuit = QuantumCircuit(2, 2)
     value = circuit.add_var("value", expr.lift(250, UINT(8)))
