@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import pickle
+import re
 import struct
 import sys
 import warnings
@@ -26,6 +27,8 @@ expression, so that the default of 1000 ends at the parity of fewer than 100 bit
 
 _SYMBOLS = range(10, 13)  # versions whose expressions may be in symengine's own form
 _WITH_SYMENGINE = ord("e")
+_DRAWN = re.compile(r"\x1b\[[0-9;]*m|[\u2500-\u257f]")
+_READ, _SHOWN = 10_000, 300  # characters of a reason
 
 
 def load_circuit(content: bytes, where: str) -> QuantumCircuit:
@@ -48,11 +51,16 @@ def load_circuit(content: bytes, where: str) -> QuantumCircuit:
     except MemoryError:
         raise
     except Exception as error:
-        reason = f"{error or type(error).__name__}"
-        raise JobRefused(f"{where}: the QPY data cannot be read: {reason[:1000]}") from error
+        raise JobRefused(f"{where}: the QPY data cannot be read: {_reason(error)}") from error
     if len(programs) != 1 or not isinstance(programs[0], QuantumCircuit):
         raise JobRefused(f"{where}: the QPY data must hold exactly one circuit")
     return programs[0]
+
+
+def _reason(error: Exception) -> str:
+    """What the reader says, in one line: its native part draws a backtrace with colours and frames."""
+    said = str(getattr(error, "message", "") or error or type(error).__name__)
+    return " ".join(_DRAWN.sub(" ", said[:_READ]).split())[:_SHOWN]
 
 
 def _peek(content: bytes, where: str) -> bool:
