@@ -21,6 +21,7 @@ from sojourn.devices.driver import DriverError
 from sojourn.devices.logic import FALSE, TRUE, Logic, Node, Word, constant, resized
 
 _SHOWN = 4  # levels of an expression in a message
+MAX_WIDTH = 200_000  # bits of an integer: nothing can be computed with more of them, see `flow_check`
 _FLOAT_BITS = 1024  # integers below 2**1024 have a Float
 
 Value: TypeAlias = Word | Constant
@@ -123,6 +124,10 @@ class Reader:
         while waiting:
             node, count = waiting.pop()
             if count < 0:
+                if _width(node.type) > MAX_WIDTH:
+                    raise self._refusal(
+                        node, f"is {_type(node.type)}; integers have at most {MAX_WIDTH} bits"
+                    )
                 operands = _operands(node)
                 waiting.append((node, len(operands)))
                 waiting.extend((operand, -1) for operand in reversed(operands))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import io
 import pickle
+import re
 import struct
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NoReturn
 
 from qiskit import qpy
@@ -19,8 +21,14 @@ from sojourn.execution.types import JobRefused
 MAX_CIRCUIT_QUBITS = 100_000
 MAX_CIRCUIT_CLBITS = 1_000_000
 MIN_QPY = 3  # Qiskit Terra 0.19; the client began with later ones
+READ_DEPTH = 4000
+"""Python's limit of recursion while a file is read. Qiskit's reader takes some ten for every level of an
+expression, so that the default of 1000 ends at the parity of fewer than 100 bits, which it can write."""
+
 _SYMBOLS = range(10, 13)  # versions whose expressions may be in symengine's own form
 _WITH_SYMENGINE = ord("e")
+_DRAWN = re.compile(r"\x1b\[[0-9;]*m|[\u2500-\u257f]")
+_READ, _SHOWN = 10_000, 300  # characters of a reason
 
 
 def load_circuit(content: bytes, where: str) -> QuantumCircuit:
@@ -29,24 +37,30 @@ def load_circuit(content: bytes, where: str) -> QuantumCircuit:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if symengine:
-                _find_symengine(where)
-                with _without_pickles():
-                    programs = qpy.load(io.BytesIO(content))
-            else:
+            with _deep(), _without_pickles() if symengine else nullcontext():
+                if symengine:
+                    _find_symengine(where)
                 programs = qpy.load(io.BytesIO(content))
     except JobRefused:
         raise
     except RecursionError:
-        raise JobRefused(f"{where}: the circuit is nested too deeply") from None
+        raise JobRefused(
+            f"{where}: the circuit is nested too deeply, in its blocks or its classical expressions; an "
+            "expression such as a parity of many bits can be joined in halves, or step by step in a variable"
+        ) from None
     except MemoryError:
         raise
     except Exception as error:
-        reason = f"{error or type(error).__name__}"
-        raise JobRefused(f"{where}: the QPY data cannot be read: {reason[:1000]}") from error
+        raise JobRefused(f"{where}: the QPY data cannot be read: {_reason(error)}") from error
     if len(programs) != 1 or not isinstance(programs[0], QuantumCircuit):
         raise JobRefused(f"{where}: the QPY data must hold exactly one circuit")
     return programs[0]
+
+
+def _reason(error: Exception) -> str:
+    """What the reader says, in one line: its native part draws a backtrace with colours and frames."""
+    said = str(getattr(error, "message", "") or error or type(error).__name__)
+    return " ".join(_DRAWN.sub(" ", said[:_READ]).split())[:_SHOWN]
 
 
 def _peek(content: bytes, where: str) -> bool:
@@ -90,6 +104,16 @@ def _find_symengine(where: str) -> None:
             "this device's Python environment does not have; ask the operator for it, or use Qiskit 1.3 or "
             "later"
         ) from None
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    kept = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(kept, READ_DEPTH))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(kept)
 
 
 @contextmanager

@@ -220,13 +220,13 @@ def _parts(
     for number, members in enumerate(by_set.values()):
         row[members] = np.arange(len(members))
         home[members] = number
-    for number, (needs, members) in enumerate(by_set.items()):
-        inside = np.flatnonzero(home[point_of] == number)
-        pairs = []
-        for observable in needs:
-            flat = inside[observable_of[inside] == observable]
-            pairs.append((observable, flat, row[point_of[flat]]))
-        yield np.array(members, dtype=np.intp), needs, tuple(pairs)
+    # pairs of the whole in the order of their part, then of their observable: one run of each per part
+    order = np.lexsort((observable_of, home[point_of]))
+    parts = np.split(order, np.flatnonzero(np.diff(home[point_of[order]])) + 1)
+    for (needs, members), inside in zip(by_set.items(), parts, strict=True):
+        runs = np.split(inside, np.flatnonzero(np.diff(observable_of[inside])) + 1)
+        pairs = tuple((int(observable_of[flat[0]]), flat, row[point_of[flat]]) for flat in runs)
+        yield np.array(members, dtype=np.intp), needs, pairs
 
 
 def _work(

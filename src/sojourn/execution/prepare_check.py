@@ -156,6 +156,11 @@ class TargetCheck:
                 f"{where} uses qubit {disabled[0]}, which is disabled on {self._device}; transpile the "
                 "circuit for the device as it is now"
             )
+        if name == "box":
+            raise JobRefused(
+                f"{where} has a box on qubits {qubits}, which the sampler and the estimator do not run here; "
+                "build the circuit without QuantumCircuit.box()"
+            )
         if name not in self._target.operation_names:
             has = ", ".join(sorted(self._target.operation_names))
             reason = f"it has {has}"

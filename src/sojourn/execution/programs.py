@@ -22,6 +22,7 @@ from sojourn.execution.types import PROGRAMS, JobRefused, Prepared, no_such_prog
 
 MAX_PUBS = 10_000
 MAX_WARNINGS = 20
+MAX_COUNT = 2**63  # no device allows as many shots; longer integers only make longer messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +144,15 @@ def open_payload(program: str, params: bytes, device: Device) -> Payload:
 
 def whole_shots(value: Any, where: str) -> int:
     """A number of shots. Raises `JobRefused` for anything but an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise JobRefused(f"{where} is {_short(value)}; shots must be an integer of at least 1")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < MAX_COUNT:
+        raise JobRefused(f"{where} is {_short(value)}; shots must be an integer of at least 1, below 2**63")
     return value
 
 
 def real_precision(value: Any, where: str) -> float:
     """A precision. Raises `JobRefused` for anything but a number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= codec.LARGEST:
-        raise JobRefused(f"{where} is {_short(value)}; a precision must be a number above 0")
+        raise JobRefused(f"{where} is {_short(value)}; a precision must be a finite number above 0")
     return float(value)
 
 

@@ -231,8 +231,9 @@ class _Settling:
                 f"dt, and QPY does not hold the unit; {_ADVICE}"
             )
         if found.nested or not self._converted:
-            if duration < SURELY_DT and not self._ideal:
-                raise JobRefused(f"{self._where}: {_untold(f'of {duration:g}', found.qubit)}")
+            # Qiskit binds only whole numbers to a delay in dt
+            if not self._ideal and (duration < SURELY_DT or not duration.is_integer()):
+                raise JobRefused(f"{self._where}: {_untold(f'of {duration:.12g}', found.qubit)}")
             self._guessed += 1
         return duration
 
@@ -375,8 +376,8 @@ def _untold(size: str, qubit: int) -> str:
     return (
         f"a delay {size} on qubit {qubit} may be in dt or in another unit: QPY does not hold the unit, and "
         f"the circuit was not transpiled for the device, or has the delay inside of control flow or beside a "
-        f"stretch, where the transpiler does not convert it. Numbers from {SURELY_DT} on are taken as dt; "
-        f"else {_ADVICE}"
+        f"stretch, where the transpiler does not convert it. Whole numbers from {SURELY_DT} on are taken as "
+        f"dt; else {_ADVICE}"
     )
 
 

@@ -49,7 +49,7 @@ def parse(data: bytes) -> Body:
     except msgspec.ValidationError as error:
         raise BadRequest(f"The job cannot be read: {error}. See the fields of POST /jobs.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The body is not valid JSON: {error}.", code=1201) from None
+        raise BadRequest(f"The body is not valid JSON: {error}.{_not_finite(data)}", code=1201) from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply to be a job.", code=1201) from None
     if body.program_id not in PROGRAMS:
@@ -86,6 +86,16 @@ def parse(data: bytes) -> Body:
         )
     body.tags = list(check_tags(body.tags or []))
     return body
+
+
+def _not_finite(data: bytes) -> str:
+    """What to say of numbers that Python's encoder writes although JSON has none of them."""
+    if b"NaN" not in data and b"Infinity" not in data:
+        return ""
+    return (
+        " NaN and Infinity are not JSON: precision, shots, options, coefficients and parameter values must "
+        "be finite."
+    )
 
 
 def check_tags(tags: Any) -> tuple[str, ...]:

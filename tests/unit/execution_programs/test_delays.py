@@ -235,6 +235,13 @@ def test_what_may_be_in_another_unit_is_refused_with_the_reason(torino: Machine,
     assert "give delays in dt" in refusal(torino, untouched)
 
 
+@pytest.mark.parametrize("flow", ["if", "for", "switch"])
+def test_a_number_that_is_not_whole_is_never_taken_for_dt(torino: Machine, flow: str) -> None:
+    """Nanoseconds inside of control flow: as dt they would be several times as long."""
+    assert "a delay of 190003.5 on qubit" in refusal(torino, nested(flow, 190_003.5, "ns"))
+    assert torino.prepare("sampler", body([[nested(flow, 190_004, "dt"), None, 1]]))
+
+
 def test_a_unit_that_was_taken_for_granted_is_said_in_a_warning(torino: Machine) -> None:
     params = body([[nested("if", wait), np.array([[200_000.0]]), 1]])
     (warning,) = torino.prepare("sampler", params).warnings
@@ -279,8 +286,16 @@ def test_openqasm_text_tells_its_units(torino: Machine, delays: str) -> None:
     assert ones(torino, QASM.format(delays.replace("{{", "{").replace("}}", "}")))[0] < 0.15
 
 
-def test_a_stretch_in_openqasm_text_is_refused_for_what_it_is(torino: Machine) -> None:
-    assert "'stretch' are not supported" in refusal(torino, QASM.format("stretch s; delay[s] $5;"))
+@pytest.mark.parametrize(
+    "lines",
+    ["stretch s; delay[s] $5;", "duration d = 100ns; delay[d] $5;", "delay[durationof({x $5;})] $5;"],
+)
+def test_times_that_the_importer_does_not_know_are_refused_for_what_they_are(
+    torino: Machine, lines: str
+) -> None:
+    message = refusal(torino, QASM.replace("{}", lines))
+    assert "stretch, duration and durationof are not read from OpenQASM 3 text (line 1, column" in message
+    assert "delay[100ns] q;" in message
 
 
 def stretched(fill: Callable[[QuantumCircuit], None]) -> QuantumCircuit:

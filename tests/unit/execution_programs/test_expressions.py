@@ -55,6 +55,44 @@ def test_a_condition_on_registers_holds_when_its_value_says_so(aer: Machine, con
     assert result(aer, "sampler", sampler_body([(circuit, None, 20)]))[0].data.out.get_counts() == {"01": 20}
 
 
+@pytest.mark.parametrize("bits", [60, 156, 300])
+def test_the_parity_of_a_wide_register_is_read_and_right(aer: Machine, bits: int) -> None:
+    """An expression as deep as a register is wide: Qiskit writes it, and its reader needs deep recursion."""
+    wide, out = ClassicalRegister(bits, "wide"), ClassicalRegister(1, "out")
+    circuit = QuantumCircuit(QuantumRegister(1), wide, out)
+    circuit.x(0)
+    for bit in (0, bits // 2, bits - 1):
+        circuit.measure(0, wide[bit])
+    parity = expr.lift(wide[0])
+    for bit in wide[1:]:
+        parity = expr.bit_xor(parity, bit)
+    circuit.store(out[0], parity)
+    assert result(aer, "sampler", sampler_body([(circuit, None, 5)]))[0].data.out.get_counts() == {"1": 5}
+
+
+def test_a_circuit_that_is_nested_deeper_than_can_be_read_is_refused_with_advice(aer: Machine) -> None:
+    wide = ClassicalRegister(450, "wide")
+    circuit = QuantumCircuit(QuantumRegister(1), wide)
+    parity = expr.lift(wide[0])
+    for bit in wide[1:]:
+        parity = expr.bit_xor(parity, bit)
+    circuit.store(wide[0], parity)
+    with pytest.raises(JobRefused, match="nested too deeply, in its blocks or its classical expressions"):
+        aer.prepare("sampler", sampler_body([circuit]))
+
+
+def test_integers_that_are_too_wide_are_refused_before_they_are_written_out(aer: Machine) -> None:
+    """The width stands in the file as a number: a file of a kilobyte may claim 2**31 bits."""
+    wide = types.Uint(2**31)
+    for value in (expr.cast(A, wide), expr.Value(1, wide)):
+        circuit = QuantumCircuit(QuantumRegister(1), A)
+        with circuit.if_test(expr.equal(value, value)):
+            circuit.x(0)
+        circuit.measure(0, A[0])
+        with pytest.raises(JobRefused, match=r"is Uint\(2147483648\); integers have at most 200000 bits"):
+            aer.prepare("sampler", sampler_body([circuit]))
+
+
 def test_a_variable_is_stored_and_read_and_is_not_in_the_result(aer: Machine) -> None:
     circuit = QuantumCircuit(2, 2)
     value = circuit.add_var("value", expr.lift(250, UINT(8)))

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from qiskit import qpy
 from qiskit.circuit import ClassicalRegister, Parameter, ParameterVector, QuantumCircuit, QuantumRegister
+from qiskit.circuit.classical import expr, types
 
 from sojourn.execution import codec_qpy
 from sojourn.execution.codec_qpy import load_circuit
@@ -138,3 +139,18 @@ def test_a_pickle_inside_of_a_circuit_is_refused_with_its_reason(aer: Machine, t
     with pytest.raises(JobRefused, match="QPY data cannot be read"):
         aer.prepare("sampler", body([[typed(bytes(patched)), POINTS, 3]]))
     assert not (tmp_path / "ran").exists()
+
+
+def test_what_qiskits_reader_says_of_a_damaged_file_is_one_plain_line(aer: Machine) -> None:
+    """Its native part draws a backtrace. Qiskit writes such a file for an integer of more than 255 bytes."""
+    circuit = QuantumCircuit(1, 1)
+    large = expr.Value(1 << 100_000, types.Uint(100_001))
+    with circuit.if_test(expr.equal(large, large)):
+        circuit.x(0)
+    with pytest.raises(JobRefused) as caught:
+        aer.prepare("sampler", body([[circuit, None, 1]]))
+    message = caught.value.message
+    assert message.startswith("pubs[0]: the circuit: the QPY data cannot be read: binary parsing error")
+    assert message.isascii()
+    assert message.isprintable()
+    assert len(message) < 400

@@ -176,8 +176,65 @@ def test_an_array_that_claims_more_than_it_holds(aer: Machine) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({'1,' * 65}), }}", "at most 64 integers"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (True,), }", "at most 64 integers"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }", "at most 64 integers"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), ", "header cannot be read"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1.0,), }", "header cannot be read"),
+        ("{'descr': [], 'fortran_order': False, 'shape': (1,), }", "is not accepted"),
+        ("(" * 500 + ")" * 500, "header cannot be read"),
+        ("\x00", "header cannot be read"),
+    ],
+)
+def test_a_header_of_an_array_that_is_none(aer: Machine, header: str, words: str) -> None:
+    text = header.encode() + b"\n"
+    file = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"\x00" * 8
+    values = {"__type__": "ndarray", "__value__": packed(file)}
+    assert words in refusal(aer, "sampler", body([[encoded(one_parameter()), values]]))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("qubit[100000000] q;", "claims 100000000 qubits"),
+        ("qreg q[60_000]; qreg r[60_000];", "claims 120000 qubits"),
+        (f"bit[{'9' * 5000}] c;", "classical bits; the limits are"),
+        (f"qubit q; rx({'(' * 3000}1{')' * 3000}) q;", "more than 100 brackets"),
+        (f"qubit q; bit c; {'if (c) {' * 300} x q; {'}' * 300}", "more than 100 brackets"),
+        ("uint[4] u = 3;", "cannot be read (line 1, column 38): declarations of type 'uint'"),
+    ],
+)
+def test_openqasm_text_that_would_be_expensive_or_is_not_read(aer: Machine, text: str, words: str) -> None:
+    program = f'OPENQASM 3.0; include "stdgates.inc"; {text}'
+    assert words in refusal(aer, "sampler", body([[program, None, 1]]))
+
+
+def test_brackets_and_widths_in_comments_do_not_count(aer: Machine) -> None:
+    program = (
+        f"OPENQASM 3.0; // {'(' * 200} qubit[100000000]\n/* {'{' * 200} */ qubit q; bit c; c = measure q;"
+    )
+    assert aer.prepare("sampler", body([[program, None, 1]])).num_circuits == 1
+
+
+def test_a_box_is_refused_by_its_name(aer: Machine, torino: Machine) -> None:
+    for machine in (aer, torino):
+        made = QuantumCircuit(2, 1)
+        with made.box():
+            made.x(1)
+        made.measure(1, 0)
+        assert "has a box on qubits (1,)" in refusal(machine, "sampler", body([[made, None, 1]]))
+
+
+@pytest.mark.parametrize(
     ("values", "words"),
     [
+        (["1.0"], "regular array of real numbers"),
+        ([None], "regular array of real numbers"),
+        ([True], "regular array of real numbers"),
+        ([10**400], "integers among them below 2**64"),
+        ([1.5, 10**400], "regular array of real numbers"),
         (None, "has 1 parameters, no values"),
         ([], "has 1 parameters, no values"),
         (np.array([np.nan]), "finite"),
@@ -207,7 +264,7 @@ def test_the_wrong_number_of_parameters_is_said_with_both_numbers(aer: Machine) 
     assert "no values" not in refusal(aer, "sampler", body([[circuit(), np.zeros((4, 3))]]))
 
 
-@pytest.mark.parametrize("shots", [0, -5, 1.5, "10", True, 10**9, 100_001])
+@pytest.mark.parametrize("shots", [0, -5, 1.5, "10", True, 10**9, 100_001, 2**63])
 def test_bad_numbers_of_shots(torino: Machine, shots: Any) -> None:
     message = refusal(torino, "sampler", body([[circuit(), None, shots]]))
     assert "shots" in message
@@ -239,6 +296,12 @@ def test_bad_precisions(aer: Machine, precision: Any) -> None:
 )
 def test_bad_observables(aer: Machine, observables: Any, words: str) -> None:
     assert words in refusal(aer, "estimator", body([[QuantumCircuit(1), observables, None, None]]))
+
+
+def test_many_observables_on_one_circuit_are_prepared_in_a_moment(aer: Machine) -> None:
+    """Linear in their number: a product would be 4e10 comparisons, far beyond the preparation's limit."""
+    many = [{"Z": 1.0}] * 200_000
+    assert aer.prepare("estimator", body([[QuantumCircuit(1), many, None, 0.5]])).num_circuits == 1
 
 
 def test_shapes_that_do_not_broadcast_are_said(aer: Machine) -> None:

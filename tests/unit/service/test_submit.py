@@ -25,3 +25,14 @@ def test_a_program_that_this_service_does_not_run_has_one_code_and_one_message(p
     assert "it runs sampler and estimator" in caught.value.message
     asked = no_such_program(program)
     assert (asked.message, asked.code) == (caught.value.message, caught.value.code)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_not_finite_is_named_where_the_body_is_no_json(number: str) -> None:
+    """Python's encoder writes these; the client sends a precision of NaN so."""
+    body = b'{"program_id": "estimator", "params": {"precision": %s}}' % number.encode()
+    with pytest.raises(BadRequest, match=r"NaN and Infinity are not JSON: precision, .* must be finite"):
+        parse(body)
+    with pytest.raises(BadRequest) as caught:
+        parse(b'{"program_id": ')
+    assert "NaN" not in caught.value.message
