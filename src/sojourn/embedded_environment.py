@@ -1,4 +1,4 @@
-"""Owns the variables that embedded servers set in the environment of this process, and takes them back.
+"""Sets the variables of embedded servers in the environment of this process, and takes them back.
 
 The client reads some addresses of a server from the environment only, and again whenever it makes another
 connection. Several servers may run at once: the variables are those of the server that was asked last for a

@@ -1,4 +1,4 @@
-"""Computes with constants of the types Float and Duration, exactly for durations. Knows no circuits."""
+"""Computes with constants of the types Float and Duration, exactly for durations. Independent of circuits."""
 
 from __future__ import annotations
 

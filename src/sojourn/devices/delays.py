@@ -1,4 +1,4 @@
-"""Replaces the delays of a circuit, or leaves them out. Knows no devices and no jobs."""
+"""Replaces the delays of a circuit, or leaves them out. Does not depend on devices or jobs."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Values are unsigned and wrap around at the width of their type. `Bool` and `Uint` are computed while the
 circuit runs; `Float` and `Duration` only where they are constants. Everything else is refused with the
-expression in the message. Knows nothing of simulators.
+expression in the message. Does not depend on simulators.
 """
 
 from __future__ import annotations

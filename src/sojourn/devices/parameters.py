@@ -1,4 +1,4 @@
-"""Evaluates expressions of parameters at many points at once. Knows no circuits and no devices."""
+"""Evaluates expressions of parameters at many points at once. Does not depend on circuits or devices."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Owns the angles of a circuit that depend on parameters: what they come to at given values, and that each
-is a finite real number.
+"""Computes the angles of a circuit at given values of its parameters, and refuses those that are not finite
+real numbers.
 
 An angle of the form a * t + b * s + c is known by its coefficients; most circuits have no others, and for
 these one product says that nothing overflows. Every other expression is evaluated for all points at once.

@@ -1,4 +1,4 @@
-"""Owns the arithmetic of one expression of real parameters: over arrays, as a sum, and as Qiskit has it.
+"""Computes one expression of real parameters: over arrays, as a sum, and as Qiskit does.
 
 The arrays follow IEEE 754 and Qiskit does not quite, so what is near a pole comes out as NaN: ask `exact`.
 """

@@ -1,4 +1,4 @@
-"""Owns reading QPY: what a file may claim, which versions are read, and that none of them runs anything."""
+"""Reads QPY files within limits of version and size. Nothing that a file holds is ever run."""
 
 from __future__ import annotations
 

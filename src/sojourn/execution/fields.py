@@ -1,5 +1,5 @@
-"""Owns what a circuit gives to a result: its registers as fields, its metadata. Whatever the client could not
-read back is refused here, before the job runs.
+"""Derives what a circuit gives to a result: its registers as fields, its metadata. Whatever the client could
+not read back is refused here, before the job runs.
 
 The rules are those of the client's own container: a result without data is written by the encoder of the real
 one, read as the client reads it, and looked at.

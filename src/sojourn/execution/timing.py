@@ -1,4 +1,4 @@
-"""Owns what the delays of a circuit mean: their units, their expressions, their stretches, and their time.
+"""Settles the delays of a circuit (units, expressions, stretches), and computes the time that they take.
 
 After `settle` a driver meets two kinds of delays only: a whole number of dt, and seconds that depend on
 parameters (on a device that has no dt, plain seconds as well).

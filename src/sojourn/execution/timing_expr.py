@@ -1,4 +1,4 @@
-"""Owns the arithmetic of duration expressions: an expression becomes a length in dt. Knows no circuits."""
+"""Turns a duration expression into a length in dt. Does not depend on circuits."""
 
 from __future__ import annotations
 
