@@ -12,6 +12,7 @@ import logging
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sojourn.api.endpoint import Endpoint
 from sojourn.api.request_ids import REQUEST_ID, InRecords, RequestIds, current_id, in_events, new_id
@@ -153,6 +154,13 @@ def test_a_mistake_of_the_servers_own_is_told_and_logged_under_the_requests_id(
     assert "the-proxys-own" in record.getMessage()
     assert "\n" not in record.getMessage()
     assert record.exc_info is not None
+
+
+@pytest.mark.parametrize(("status", "lines"), [(200, 0), (400, 1), (404, 1), (500, 1), (503, 0)])
+def test_each_refusal_is_logged_and_no_probe_of_a_server_that_is_not_ready(status: int, lines: int) -> None:
+    with capture_logs() as logged:
+        asyncio.run(ask(Answer(status)))
+    assert [entry["status"] for entry in logged if entry["event"] == "request.refused"] == [status] * lines
 
 
 def test_requests_that_are_served_at_once_keep_their_ids_apart() -> None:
