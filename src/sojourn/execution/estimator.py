@@ -124,7 +124,7 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
         own = codec.read_any(texts[3], f"{where}: precision") if len(texts) > 3 else None
         shots, precision = _shots(own, payload, where)
         whole = _broadcast(shape, observables.shape, where)
-        metadata = device.metadata(circuit, where)
+        metadata = device.metadata(circuit, where, payload.budget)
         tally.result(3 * encoded_size(8 * math.prod(whole)) + len(bytes(metadata)) + 600)
         tally.limit()
         parts = []

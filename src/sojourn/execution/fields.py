@@ -150,10 +150,13 @@ def _decoded(value: dict[str, Any]) -> Any:
     return value
 
 
-def metadata_of(metadata: Mapping[str, Any] | None, where: str) -> msgspec.Raw:
-    """A circuit's metadata as they go back to its owner: JSON text, as the client's own encoder writes it."""
+def metadata_of(metadata: Mapping[str, Any] | None, where: str, budget: codec.Budget) -> msgspec.Raw:
+    """A circuit's metadata as they go back to its owner: JSON text, as the client's own encoder writes it.
+
+    Arrays in it are inflated to be checked, which counts against the job's `budget`.
+    """
     try:
-        _check_metadata(metadata or {}, 0)
+        _check_metadata(metadata or {}, 0, budget)
         text = json.dumps(metadata or {})
     except (TypeError, ValueError, RecursionError, JobRefused) as error:
         raise JobRefused(
@@ -168,27 +171,27 @@ def metadata_of(metadata: Mapping[str, Any] | None, where: str) -> msgspec.Raw:
     return msgspec.Raw(text.encode())
 
 
-def _check_metadata(value: Any, depth: int) -> None:
+def _check_metadata(value: Any, depth: int, budget: codec.Budget) -> None:
     """An encoded object inside is built by whoever reads the result, so it must be plain data in order."""
     if depth > MAX_DEPTH:
         raise ValueError(f"they are nested more than {MAX_DEPTH} deep")
     if isinstance(value, Mapping):
         if "__type__" in value:
-            _check_typed(value)
+            _check_typed(value, budget)
         for part in value.values():
-            _check_metadata(part, depth + 1)
+            _check_metadata(part, depth + 1, budget)
     elif isinstance(value, list | tuple):
         for part in value:
-            _check_metadata(part, depth + 1)
+            _check_metadata(part, depth + 1, budget)
 
 
-def _check_typed(value: Mapping[str, Any]) -> None:
+def _check_typed(value: Mapping[str, Any], budget: codec.Budget) -> None:
     kind, content = value["__type__"], value.get("__value__")
     match kind, content:
         case "complex", [int() | float(), int() | float()]:
             return
         case "ndarray", str():
-            codec.read_npy(codec.inflate(content, "an array", codec.Budget()), "an array")
+            codec.read_npy(codec.inflate(content, "an array", budget), "an array")
             return
         case "ndarray", list():
             np.array(content)  # raises ValueError when it is not regular

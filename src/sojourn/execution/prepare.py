@@ -109,11 +109,11 @@ class Device:
         held: Fields = self._fields.get(circuit.key, make)
         return held
 
-    def metadata(self, circuit: Circuit, where: str) -> msgspec.Raw:
+    def metadata(self, circuit: Circuit, where: str, budget: Budget) -> msgspec.Raw:
         """The circuit's metadata as text of a result. Raises `JobRefused` when they cannot be part of one."""
 
         def make() -> tuple[msgspec.Raw, int]:
-            text = metadata_of(circuit.circuit.metadata, where)
+            text = metadata_of(circuit.circuit.metadata, where, budget)
             return text, 200 + len(bytes(text))
 
         held: msgspec.Raw = self._fields.get(("metadata", circuit.key), make)

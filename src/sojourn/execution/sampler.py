@@ -97,7 +97,7 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
             tally.warnings.append(
                 f"{where}: {fields.loose} classical bits belong to no register; the result is without them"
             )
-        metadata = device.metadata(circuit, where)
+        metadata = device.metadata(circuit, where, payload.budget)
         tally.result(fields.size + len(bytes(metadata)))
         for register in fields.registers:
             tally.result(encoded_size(len(points) * shots * num_bytes(len(register.bits))))

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from qiskit.circuit import ClassicalRegister, Clbit, Parameter, QuantumCircuit, QuantumRegister
 from qiskit.primitives.containers import DataBin
 
-from sojourn.execution.fields import MAX_METADATA, MAX_REGISTERS, encoded_size, fields_of
+from sojourn.execution import codec, codec_results
+from sojourn.execution.fields import MAX_METADATA, MAX_REGISTERS, encoded_size, fields_of, metadata_of
 from sojourn.execution.machine import Machine
 from sojourn.execution.programs import MAX_WARNINGS
 from sojourn.execution.types import JobRefused
@@ -192,6 +193,16 @@ def test_metadata_that_the_client_could_not_decode_are_refused(
     message = refusal(aer, QuantumCircuit(2, 1, metadata=metadata), program)
     assert "circuit.metadata" in message
     assert words in message
+
+
+def test_arrays_in_metadata_count_against_what_a_job_may_inflate_to() -> None:
+    """As all of its arrays do, in circuits, values and metadata of every pub together."""
+    array = codec_results.array(np.zeros(1000))
+    budget = codec.Budget(20_000)
+    assert metadata_of({"a": array}, "pubs[0]", budget)
+    assert budget.left < 12_000
+    with pytest.raises(JobRefused, match="inflate to more than"):
+        metadata_of({"a": [array, array]}, "pubs[1]", budget)
 
 
 def test_a_result_that_cannot_be_sent_is_refused_by_its_size_on_the_wire(aer: Machine) -> None:
