@@ -160,9 +160,10 @@ def grow(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     def combine(made: tuple[str, Any, Any]) -> Any:
         how, a, b = made
         if how in "+-*/":
-            if how == "/" and not isinstance(b, ParameterExpression) and b == 0:
+            try:
+                return {"+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "/": lambda: a / b}[how]()
+            except ZeroDivisionError:  # an expression such as t - t is 0 as well: no circuit has the quotient
                 return a
-            return {"+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "/": lambda: a / b}[how]()
         if not isinstance(a, ParameterExpression):
             return a
         return a**2 if how == "square" else getattr(a, how)()
