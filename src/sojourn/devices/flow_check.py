@@ -20,7 +20,7 @@ from qiskit.circuit.classical import expr
 
 from sojourn.devices.driver import DriverError
 from sojourn.devices.expressions import Reader, Scope, width_of
-from sojourn.devices.logic import Logic, TooLarge
+from sojourn.devices.logic import TRUE, Logic, TooLarge
 
 MAX_STEPS = 200_000
 """Operations on single bits that the expressions of a circuit may need, its loops written out."""
@@ -89,7 +89,11 @@ class _Check:
         if isinstance(operation, Store):
             reader.store(operation.lvalue, operation.rvalue)
         elif isinstance(operation, IfElseOp | WhileLoopOp):
-            reader.condition(operation.condition)
+            holds = reader.condition(operation.condition)
+            if isinstance(operation, WhileLoopOp) and holds == TRUE and not _breaks(operation.blocks[0]):
+                raise DriverError(
+                    "a while_loop has a condition that is always true and no break_loop, so it never ends"
+                )
         elif isinstance(operation, SwitchCaseOp):
             for _ in reader.cases(operation):
                 pass
@@ -123,3 +127,16 @@ class _Check:
                 )
             self._places[variable] = range(start, self._bits)
         return self._places[variable]
+
+
+def _breaks(body: QuantumCircuit) -> bool:
+    """Whether the body of a loop has a `break_loop` of that loop."""
+    return any(
+        item.name == "break_loop"
+        or (
+            isinstance(item.operation, ControlFlowOp)
+            and not isinstance(item.operation, ForLoopOp | WhileLoopOp)
+            and any(map(_breaks, item.operation.blocks))
+        )
+        for item in body.data
+    )

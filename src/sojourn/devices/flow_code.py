@@ -105,12 +105,23 @@ class Code:
         bits = self.circuit.clbits
         self.set([(bit, 0) for bit in range(self._first, len(bits))])
         measured = {bit for item in self.circuit.data for bit in item.clbits}
-        if self._named >= 0 and measured.isdisjoint(bits[self._named :]):
-            # Aer's memory ends with the last bit that a measurement writes: here is one that is jumped over
+        unseen = self._named >= 0 and measured.isdisjoint(bits[self._named :])
+        if bits and (unseen or self._ends_in_flow()):
+            # Aer's memory ends with the last bit that a measurement writes, and Aer drops what is behind the
+            # last measurement, the jump at the end of a loop included: here is one that is jumped over
             end = self.label()
             self.jump(end)
-            self.circuit.measure(0, bits[self._named])
+            self.circuit.measure(0, bits[max(self._named, 0)])
             self.mark(end)
+
+    def _ends_in_flow(self) -> bool:
+        """Whether a jump or a mark stands behind the last measurement."""
+        for item in reversed(self.circuit.data):
+            if item.clbits:
+                return False
+            if item.name in ("jump", "mark"):
+                return True
+        return False
 
     def store(self, bit: int, value: expr.Expr) -> None:
         """Give one bit the value of a Boolean."""

@@ -14,7 +14,7 @@ from qiskit.circuit import BreakLoopOp, ClassicalRegister, Duration, QuantumCirc
 from qiskit.circuit.classical import expr, types
 
 from sojourn.execution.machine import Machine
-from sojourn.execution.types import Completed, JobRefused
+from sojourn.execution.types import Completed, DeviceSpec, JobRefused
 from tests.unit.execution_programs.conftest import estimator_body, result, sampler_body
 
 BOOL, FLOAT, UINT = types.Bool(), types.Float(), types.Uint
@@ -79,6 +79,43 @@ def test_a_circuit_that_is_nested_deeper_than_can_be_read_is_refused_with_advice
     circuit.store(wide[0], parity)
     with pytest.raises(JobRefused, match="nested too deeply, in its blocks or its classical expressions"):
         aer.prepare("sampler", sampler_body([circuit]))
+
+
+@pytest.mark.parametrize("inside", ["nothing", "a break of an inner loop"])
+def test_a_loop_that_never_ends_whatever_is_measured_is_refused(aer: Machine, inside: str) -> None:
+    """It would run until the job's time is over."""
+    circuit = QuantumCircuit(1, 1)
+    with circuit.while_loop(expr.lift(True)):
+        circuit.x(0)
+        circuit.measure(0, 0)
+        if inside != "nothing":
+            with circuit.for_loop(range(2)):
+                circuit.break_loop()
+    with pytest.raises(JobRefused, match="always true and no break_loop, so it never ends"):
+        aer.prepare("sampler", sampler_body([circuit]))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda _: expr.lift(True),
+        lambda bits: expr.logic_or(expr.lift(bits[1]), expr.logic_not(bits[1])),
+        lambda _: expr.less(expr.lift(1.5), 2.5),
+        lambda bits: (bits[1], 0),
+        lambda bits: expr.logic_not(bits[1]),
+    ],
+)
+@pytest.mark.parametrize("method", ["statevector", "density_matrix", "matrix_product_state", "stabilizer"])
+def test_a_loop_at_the_end_of_a_circuit_takes_all_its_turns(condition: Any, method: str) -> None:
+    """The simulator drops what is behind the last measurement, and so ended such a loop after one turn."""
+    circuit = QuantumCircuit(1, 2)
+    with circuit.while_loop(condition(circuit.clbits)):
+        circuit.x(0)
+        circuit.measure(0, 0)
+        with circuit.if_test((circuit.clbits[0], 0)):
+            circuit.break_loop()
+    machine = Machine.load(DeviceSpec("aer", "aer", {"qubits": 2, "method": method}))
+    assert result(machine, "sampler", sampler_body([(circuit, None, 5)]))[0].data.c.get_counts() == {"00": 5}
 
 
 def test_integers_that_are_too_wide_are_refused_before_they_are_written_out(aer: Machine) -> None:
