@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,8 +13,10 @@ from typing import Any
 import pytest
 import uvicorn
 
+from sojourn.api.bounds import Bounds, Connections
 from sojourn.api.connections import Recorder, RecordingProtocol
 from sojourn.api.endpoint import EXCHANGE
+from sojourn.config import ServerSettings
 from sojourn.service.calls import Exchange
 
 
@@ -48,8 +52,10 @@ async def serving() -> AsyncIterator[tuple[int, Echo]]:
     app = Echo()
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    connections = Connections(Bounds.of(ServerSettings()), time.monotonic)
+    protocol: Any = functools.partial(RecordingProtocol, connections=connections)
     config = uvicorn.Config(
-        Recorder(app), http=RecordingProtocol, ws="none", lifespan="off", log_config=None, access_log=False
+        Recorder(app), http=protocol, ws="none", lifespan="off", log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     config.load()
