@@ -196,9 +196,10 @@ class Jobs:
             return found
         if record.job.state is JobState.FAILED:
             return (record.job.reason or "").encode()
-        if record.job.state is JobState.COMPLETED and not self._was_read(record):
+        if record.job.state is JobState.COMPLETED:
             await self._check_kept(record)
-            raise self._expired(record.job.id, "result")
+            if not self._was_read(record):
+                raise self._expired(record.job.id, "result")
         return b""
 
     def _was_read(self, record: JobRecord) -> bool:
