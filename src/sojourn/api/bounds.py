@@ -29,7 +29,12 @@ WHOLE_BODY = 900.0
 RESERVED_FILES = 256
 """File descriptors that connections leave to the database, the workers and the log."""
 _TOLD_EVERY = 10.0
-_LINES = {408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
+_LINES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
 
 log = structlog.get_logger("sojourn.api")
 
@@ -252,12 +257,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         )
         if status is not None and not answering:
-            body = encode(error_body(1200 if status != 503 else 1503, message))
-            head = (
-                f"HTTP/1.1 {status} {_LINES[status]}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\nuber-trace-id: {new_id()}\r\n"
-                + ("retry-after: 1\r\n" if status == 503 else "")
-                + "\r\n"
-            )
-            self.transport.write(head.encode() + body)
+            self._say(status, 1503 if status == 503 else 1200, message, new_id())
         self.transport.close()
+
+    def _say(self, status: int, code: int, message: str, request_id: str) -> None:
+        """An error reply for a request that no application sees, the last one on its connection."""
+        body = encode(error_body(code, message))
+        head = (
+            f"HTTP/1.1 {status} {_LINES[status]}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\nuber-trace-id: {request_id}\r\n"
+            + ("retry-after: 1\r\n" if status == 503 else "")
+            + "\r\n"
+        )
+        self.transport.write(head.encode() + body)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from sojourn.api.bounds import BoundedProtocol
 from sojourn.api.endpoint import EXCHANGE
 from sojourn.api.request_ids import unreadable
-from sojourn.api.wire import encode, error_body
 from sojourn.service.calls import Exchange
 
 if TYPE_CHECKING:
@@ -63,13 +62,7 @@ class RecordingProtocol(BoundedProtocol):
         if self._cut_off:
             return
         said = f"{msg} Send HTTP/1.1, with a path and headers in ASCII."
-        body = encode(error_body(1200, said))
-        head = (
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n"
-            f"uber-trace-id: {unreadable(msg)}\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self._say(400, 1200, said, unreadable(msg))
         self.transport.close()
 
 
