@@ -116,7 +116,7 @@ class Simulation:
         self.folder = memory_folder() / f"{world.seed}"
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(source, self.folder)
-        self.checks = Checks(self.folder / "sojourn.db", world, self.memory)
+        self.checks = Checks(self.folder / "sojourn.db", world, self.memory, SHORT.submit_retry_window or 0.0)
         self.service: Service | None = None
         self.loop: Loop | None = None
         self._asked: dict[int, tuple[asyncio.Task[Any], Exchange]] = {}
