@@ -19,7 +19,7 @@ from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.limits import overrun
 from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, SessionState
 from sojourn.core.profile import Profile
-from sojourn.core.queues import Place, Queues
+from sojourn.core.queues import Place, Queues, Standing
 from sojourn.core.sessions import Sessions
 from sojourn.core.shares import EVEN, Shares
 from sojourn.core.windows import Windows
@@ -137,6 +137,7 @@ class Lane:
                 self.queues.active = session
         for job in sorted(jobs, key=lambda job: job.seq):
             self.book.restore_job(job)
+            self.queues.accepted(job)
             if job.state is JobState.QUEUED:
                 self.queues.add(job)
             elif job.state is JobState.RUNNING:
@@ -152,6 +153,18 @@ class Lane:
 
     def order(self) -> list[str]:
         return [job_id for _, job_id in self.line()]
+
+    def standing(self, job: Job) -> Standing:
+        """Where a queued job stands in `line`, which is not gone through for it."""
+        return self.queues.standing(job, self.now, system=self._system_may_go)
+
+    def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
+        """How many jobs are before each of those that are queued; the one that runs counts."""
+        jobs = self.book.jobs
+        queued = [jobs[i] for i in job_ids if i in jobs and jobs[i].state is JobState.QUEUED]
+        found = self.queues.positions(queued, self.now, system=self._system_may_go)
+        runs = self.running is not None
+        return {job_id: place + runs for job_id, place in found.items()}
 
     def next_in_line(self) -> str | None:
         return self._next(self.now)
@@ -211,6 +224,7 @@ class Lane:
             kind=event.kind,
         )
         self.book.add_job(job, now, "accepted")
+        self.queues.accepted(job)
         if event.session_id is not None:
             self._sessions.joined(self.book.sessions[event.session_id], job)
         return None
