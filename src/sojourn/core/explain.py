@@ -367,7 +367,9 @@ def _weightless(lane: Lane, job: Job, standing: Standing) -> str | None:
     user = lane.fair.leaf(job.project, job.user)
     levels = [
         *(outweighed(user, node) for node in standing.holders),
-        *sorted((outweighed(user, node) for node in standing.queue), key=_LEVELS.index),  # as they are in line
+        *sorted(
+            (outweighed(user, node) for node in standing.queue), key=_LEVELS.index
+        ),  # as they are in line
         *(outweighed(user, node) for node in sorted(standing.spent, key=Node.oldest)),
     ]
     return next(filter(None, levels), None)

@@ -55,6 +55,7 @@ class Lane:
         self.calendar = Calendar()
         self.fair = FairShareQueue(profile.fair_share_window, profile.half_life, shares)
         self.queues = Queues(self.fair, self.calendar, self.book.jobs)
+        self._upcoming: list[str | None] = []  # who is next as of the last event, once that was asked
         self._sessions = Sessions(self.book, self.queues, profile)
         self._windows = Windows(self.book, self.queues, self._sessions, profile)
         self._handlers: dict[type, Callable[[Any, float], Rejected | None]] = {
@@ -85,6 +86,7 @@ class Lane:
         An event that is not admissible changes nothing and is answered with `Rejected`.
         """
         self.now = now = max(now, self.now)
+        self._upcoming.clear()
         self._fire(now, inclusive=False)
         rejected = self._handlers[type(event)](event, now)
         if rejected is not None:
@@ -167,7 +169,10 @@ class Lane:
         return {job_id: place + runs for job_id, place in found.items()}
 
     def next_in_line(self) -> str | None:
-        return self._next(self.now)
+        """Every poll of a job that waits asks for it."""
+        if not self._upcoming:
+            self._upcoming.append(self._next(self.now))
+        return self._upcoming[0]
 
     def session_warnings(self, max_time: float | None, project: str) -> tuple[str, ...]:
         """What to tell the owner of a new session that may last `max_time` seconds (R44, R50)."""

@@ -64,8 +64,8 @@ class Standing:
 class Queues:
     """`jobs` is the lane's book of live jobs, which this module only reads.
 
-    `in_order`: jobs with a higher `seq` were not accepted earlier, so who was accepted since a time is found by
-    a bisection.
+    `in_order`: jobs with a higher `seq` were not accepted earlier, so those that were accepted since a time are
+    found by a bisection.
     """
 
     def __init__(self, fair: FairShareQueue, calendar: Calendar, jobs: dict[str, Job]) -> None:
@@ -75,7 +75,7 @@ class Queues:
         self._jobs = jobs
         self._system: list[tuple[int, str]] = []
         self._session: list[tuple[int, str]] = []
-        self._session_shortest = inf  # no job of the active session has a shorter limit
+        self._shortest: dict[str, float] = {}  # no job in the session's queue of that project is shorter
         self.in_order = True
         self._latest: tuple[int, float] = (-1, -inf)
 
@@ -116,13 +116,16 @@ class Queues:
 
     def _join(self, job: Job) -> None:
         insort(self._session, (job.seq, job.id))
-        self._session_shortest = min(self._session_shortest, job.limit)
+        self._note_limit(job)
+
+    def _note_limit(self, job: Job) -> None:
+        self._shortest[job.project] = min(self._shortest.get(job.project, inf), job.limit)
 
     def deactivate(self) -> None:
         """The device is unlocked. Jobs that the session leaves behind wait like others."""
         self.active = None
         left, self._session = self._session, []
-        self._session_shortest = inf
+        self._shortest = {}
         for _, job_id in left:
             self.add(self._jobs[job_id])
 
@@ -151,12 +154,15 @@ class Queues:
         return self.fair.first(now, room)
 
     def _of_session(self, room: Room) -> str | None:
-        if self._session_shortest > max(room.others, room.holders):
+        if all(shortest > room.of(project) for project, shortest in self._shortest.items()):
             return None
-        found = next((i for _, i in self._session if self._fits(self._jobs[i], room)), None)
-        if found is None:  # who has seen all knows it
-            self._session_shortest = min((self._jobs[i].limit for _, i in self._session), default=inf)
-        return found
+        for _, job_id in self._session:
+            if self._fits(self._jobs[job_id], room):
+                return job_id
+        self._shortest = {}  # who has seen all knows it
+        for _, job_id in self._session:
+            self._note_limit(self._jobs[job_id])
+        return None
 
     def _of_holder(self, window: Reservation, room: Room, now: float) -> str | None:
         """R9 (2), R47: what the window's holder wants to run, unless its own session has the device."""

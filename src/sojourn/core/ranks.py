@@ -1,8 +1,8 @@
 """Where a job stands in the order of the share tree, counted instead of walked. Changes nothing.
 
 The order is that of `Node.walk`: children by their share, those with an equal share merged by the number of
-the oldest that waits below each at its turn. Whole projects are counted by their sizes and users by a bisection, so
-a look costs as much as accounts, projects and users of the job's own project wait; not as jobs do.
+the oldest that waits below each at its turn. Whole projects are counted by their sizes and users by a
+bisection. So the cost grows with the projects that wait and the users of some of them, not with the jobs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def project_of(node: Node) -> Node:
 
 
 def outweighed(user: Node, by: Node) -> str | None:
-    """The level at which the ways of the two part, if the user's weight is 0 there and the other one's is not."""
+    """The level at which the two part, if the user's weight is 0 there and the other one's is not."""
     for mine, other in zip(_path(user), _path(by), strict=False):
         if mine is not other:
             return mine.level if mine.weight <= 0 < other.weight else None
