@@ -7,7 +7,7 @@ through nobody's jobs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from sojourn.core.calendar import WindowMode
@@ -122,23 +122,25 @@ class DoesNotFit:
 class Running:
     """The device is busy; nothing is preempted (R11)."""
 
-    job_id: str
+    job_id: str | None
     project: str
     session_id: str | None
 
     def sentence(self, name: Name) -> str:
+        what = "a job" if self.job_id is None else f"job {self.job_id}"
         where = f" of session {self.session_id}" if self.session_id else ""
-        return f"job {self.job_id}{where} of project {name(self.project)} is running"
+        return f"{what}{where} of project {name(self.project)} is running"
 
 
 @dataclass(frozen=True, slots=True)
 class Clearing:
     """R53: a job has ended but its run still has the device, until the worker is stopped."""
 
-    job_id: str
+    job_id: str | None
 
     def sentence(self, _: Name) -> str:
-        return f"job {self.job_id} has ended and is being cleared off the device"
+        what = "a job" if self.job_id is None else f"job {self.job_id}"
+        return f"{what} has ended and is being cleared off the device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +158,14 @@ class SessionHolds:
     """R2: another session goes first; `held_until` is the end of its idle hold as things stand, None while
     it has a job that can start or somebody else has the device."""
 
-    session_id: str
+    session_id: str | None
     project: str
     jobs_ahead: int
     held_until: float | None
 
     def sentence(self, name: Name) -> str:
-        whose = f"session {self.session_id} of project {name(self.project)}"
+        which = "session" if self.session_id is None else f"session {self.session_id}"
+        whose = f"{which} of project {name(self.project)}"
         if self.jobs_ahead:
             more = "job" if self.jobs_ahead == 1 else "jobs"
             goes = f"the active {whose} goes first with {self.jobs_ahead} more {more}"
@@ -240,6 +243,18 @@ class Explanation:
     depth: int
     reasons: tuple[Reason, ...]
     starts_at: float | None = None
+
+
+def without_ids(reason: Reason) -> Reason:
+    """For who may not know which job or session it is: only that it is one of its project."""
+    match reason:
+        case Running():
+            return replace(reason, job_id=None, session_id=None)
+        case Clearing():
+            return replace(reason, job_id=None)
+        case SessionHolds():
+            return replace(reason, session_id=None)
+    return reason
 
 
 def explain(lane: Lane, job_id: str, now: float = 0.0) -> Explanation | None:

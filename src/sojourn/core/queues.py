@@ -64,8 +64,7 @@ class Standing:
 class Queues:
     """`jobs` is the lane's book of live jobs, which this module only reads.
 
-    `in_order`: jobs with a higher `seq` were not accepted earlier, so those that were accepted since a time are
-    found by a bisection.
+    `in_order`: jobs with a higher `seq` were not accepted earlier, so a bisection finds those since a time.
     """
 
     def __init__(self, fair: FairShareQueue, calendar: Calendar, jobs: dict[str, Job]) -> None:

@@ -78,7 +78,7 @@ class Usage:
                 "begin."
             )
         only = self._only(who, wanted)
-        await self._hub.check_filter(wanted.device, wanted.session)
+        await self._hub.check_filter(who, wanted.device, wanted.session)
         for key in wanted.by:
             if key not in KEYS:
                 raise BadRequest(f"Usage cannot be grouped by {key!r}. Possible: {', '.join(KEYS)}.")

@@ -90,12 +90,12 @@ def create_own(api: Api) -> FastAPI:
         return models.Revoked.of(name, left)
 
     @app.get("/devices")
-    async def devices(_: Caller) -> models.Devices:
-        return models.Devices(devices=[models.Device.of(view) for view in service.devices()])
+    async def devices(who: Caller) -> models.Devices:
+        return models.Devices(devices=[models.Device.of(view) for view in service.devices(who)])
 
     @app.get("/devices/{name}")
-    async def device(_: Caller, name: Name) -> models.Device:
-        return models.Device.of(service.device(name))
+    async def device(who: Caller, name: Name) -> models.Device:
+        return models.Device.of(service.device(name, who))
 
     app.include_router(router(service, caller, operator))
 
@@ -113,7 +113,7 @@ def create_own(api: Api) -> FastAPI:
         created_before: datetime | None = None,
         sort: Literal["ASC", "DESC"] = "DESC",
     ) -> models.Jobs:
-        await service.check_filter(device, session)
+        await service.check_filter(who, device, session)
         wanted = JobFilter(
             limit=limit,
             offset=offset,
