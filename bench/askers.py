@@ -5,6 +5,8 @@ another user submits to another device. Beside each route stand what one request
 answered, and how long `/healthz` had to wait: its maximum is the longest stall of the event loop.
 
     python bench/askers.py [--queued 50000] [--finished 200000] [--askers 16] [--seconds 10] [--only why jobs]
+
+With `--askers 0` only the cost of one request is measured, of each route.
 """
 
 from __future__ import annotations
@@ -123,6 +125,10 @@ def ask(
     asyncio.run(every())
 
 
+async def http_pause() -> None:
+    await asyncio.sleep(0.05)
+
+
 async def measure(
     server: Embedded, asker: Key, victim: Key, path: str | None, askers: int, seconds: float
 ) -> dict[str, Any]:
@@ -138,6 +144,8 @@ async def measure(
             alone.append(time.perf_counter() - began)
             assert status in (200, 400), reply
         http.close()
+    if not askers:
+        return {"alone_ms": 1e3 * sorted(alone)[2] if alone else ""}
     spawn = multiprocessing.get_context("spawn")
     answered, work = spawn.Value("L", 0), None
     if path is not None:
@@ -145,7 +153,7 @@ async def measure(
         work = spawn.Process(target=ask, args=arguments)
         work.start()
         while answered.value < askers:
-            await asyncio.sleep(0.05)
+            await http_pause()
     for _ in range(10):
         await mine.request("POST", "/api/v1/jobs", job_body("free"))
     stalls: list[float] = []

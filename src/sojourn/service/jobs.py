@@ -249,7 +249,7 @@ class Jobs:
             query, limit=wanted.limit, offset=wanted.offset, ascending=wanted.ascending
         )
         records = [JobRecord(s.device, s.job, s.meta) for s in found]
-        places = self._hub.positions(records) if wanted.positions else {}
+        places = await self._hub.many_positions(records) if wanted.positions else {}
         for record in records:
             self._seen(who, record)
         return JobPage([self._hub.job_view(r, places.get(r.job.id)) for r in records], count)

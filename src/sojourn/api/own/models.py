@@ -148,8 +148,8 @@ class Revoked(BaseModel):
 
 
 class Device(BaseModel):
-    """`busy`: a job runs; `held`: a session has the device. Their ids, `running` and `active_session`, are null
-    for all but their owners and operators."""
+    """`busy`: a job runs; `held`: a session has the device. Their ids, `running` and `active_session`, are
+    null for all but their owners and operators."""
 
     name: str
     driver: str

@@ -1,4 +1,4 @@
-"""ASGI middleware of our own API: a request that only looks waits for the caller's turn, and is parsed then."""
+"""ASGI middleware of our own API: a request that only looks waits for the caller's turn first."""
 
 from __future__ import annotations
 
