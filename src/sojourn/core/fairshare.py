@@ -232,20 +232,19 @@ class FairShareQueue:
 
     def set_shares(self, shares: Shares) -> None:
         """New weights, accounts and allocations, at once; usage and queue stay."""
-        charges, waiting = self._charges, sorted(self.waiting.values())
-        used = {path: leaf.used for path, leaf in self._users.items()}
-        paths = {leaf: path for path, leaf in self._users.items()}
+        charges, users = self._charges, self._users
+        paths = {leaf: path for path, leaf in users.items()}
         self.shares = shares
-        self.waiting = {}
         self._root = Node()
         self._projects, self._users, self._limited, self._spent = {}, {}, {}, set()
-        for path, amount in used.items():
-            self._spend(self._user(*path), amount)
+        for path, leaf in users.items():
+            self._spend(self._user(*path), leaf.used)
         self._charges = Charges(self.window)
         for at, leaf, nanos in charges:
             self._charges.add(at, self._user(*paths[leaf]), nanos)
-        for job in waiting:
-            self.add(job)
+        for path, leaf in users.items():
+            if leaf.jobs:
+                self._users[path].take_over(leaf)
 
     def _user(self, project: str, user: str) -> Node:
         found = self._users.get((project, user))

@@ -95,6 +95,13 @@ class Node:
         self._hear_of(job.limit)
         self.refresh_up()
 
+    def take_over(self, other: Node) -> None:
+        """The jobs of the same user in another tree, which is not used any more."""
+        self.jobs = other.jobs
+        self._resize(len(self.jobs))
+        self._hear_of(other.shortest)
+        self.refresh_up()
+
     def remove(self, job: Waiting) -> None:
         """Nearly always it is the oldest one."""
         if self.jobs[0] is job:
