@@ -163,3 +163,32 @@ def test_r46_who_may_start_again_is_found_whatever_was_asked_before(half_life: f
             list(fair.order(now))
             found += expected is not None
     print(f"\n{found:,} searches found a job")
+
+
+@pytest.mark.timeout(3600)
+def test_new_shares_hold_as_if_the_queue_had_been_made_with_them() -> None:
+    picked = 0
+    for seed in range(ROUNDS):
+        r = random.Random(seed)
+        fair, jobs, charges, now = random_queue(r, 50.0, None, asked=r.random() < 0.5)
+        shares = Shares(
+            accounts={f"a{i}": r.choice(WEIGHTS) for i in range(2)},
+            projects={
+                f"p{i}": ProjectShare(f"a{r.randrange(3)}", r.choice(WEIGHTS), r.choice((None, 5.0, 20.0)))
+                for i in range(5)
+            },
+        )
+        plain = FairShareQueue(50.0, None, shares)
+        for at, project, user, seconds in charges:
+            plain.charge(project, user, seconds, at)
+        for job in jobs.values():
+            plain.add(waiting(job))
+        fair.set_shares(shares)
+        for limit in (3.0, 7.0):
+            assert fair.first(now, Room(others=limit)) == plain.first(now, Room(others=limit)), f"seed {seed}"
+        while (job_id := fair.first(now)) is not None:
+            assert plain.first(now) == job_id, f"seed {seed}"
+            fair.remove(job_id)
+            plain.remove(job_id)
+            picked += 1
+    assert picked > ROUNDS

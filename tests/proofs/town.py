@@ -114,7 +114,12 @@ class Town:
         assert lane.next_in_line() == witness.expected
         jobs = [j for j in witness.jobs.values() if j.state not in FINAL]
         assert lane.depth == sum(j.state != "running" for j in jobs)
-        assert sorted(lane.order()) == sorted(j.id for j in jobs if j.state == "queued")
+        line = list(lane.line())
+        assert sorted(job_id for _, job_id in line) == sorted(j.id for j in jobs if j.state == "queued")
+        places = {job_id: place for place, job_id in line}
+        assert {i: lane.standing(lane.book.jobs[i]).place for i in places} == places
+        runs = lane.running is not None
+        assert lane.positions(places) == {job_id: n + runs for n, job_id in enumerate(places)}
         active = witness.active()
         assert lane.active == (active.id if active else None)
         deadline = lane.next_deadline()

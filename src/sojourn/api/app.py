@@ -10,6 +10,7 @@ from sojourn.api import health, ibm
 from sojourn.api.connections import Recorder
 from sojourn.api.endpoint import Api, missing_reply, write
 from sojourn.api.own.app import PREFIX, SmallBodies, create_own
+from sojourn.api.own.turns import InTurn
 from sojourn.api.request_ids import RequestIds
 from sojourn.api.wire import error_reply
 
@@ -31,7 +32,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     api = Api(service, settings)
     routes = [
         *ibm.routes(api),
-        Mount(PREFIX, app=SmallBodies(create_own(api), api)),
+        Mount(PREFIX, app=InTurn(SmallBodies(create_own(api), api), api)),
         *health.routes(api),
     ]
     router = Router(routes, redirect_slashes=False, default=_nothing_there)

@@ -32,6 +32,8 @@ log = logging.getLogger("sojourn.api")
 EXCHANGE = "sojourn.exchange"
 """Key of the ASGI scope under which the server's protocol puts the `Exchange` of a request (R54)."""
 
+LOOKS = ("GET", "HEAD")
+
 _CLOSE = ((b"connection", b"close"),)
 
 
@@ -121,11 +123,17 @@ class Endpoint:
     """The ASGI application of one path: a handler per method.
 
     With `authenticated` the caller is known before the handler runs, and each request counts `cost` requests
-    of the caller's rate.
+    of the caller's rate. With `turns` a GET waits for the caller's turn (see sojourn.service.turns).
     """
 
     def __init__(
-        self, api: Api, handlers: Mapping[str, Handler], *, authenticated: bool = True, cost: float = 1.0
+        self,
+        api: Api,
+        handlers: Mapping[str, Handler],
+        *,
+        authenticated: bool = True,
+        cost: float = 1.0,
+        turns: bool = True,
     ) -> None:
         self._api = api
         self._handlers = dict(handlers)
@@ -133,6 +141,7 @@ class Endpoint:
             self._handlers.setdefault("HEAD", self._handlers["GET"])
         self._authenticated = authenticated
         self._cost = cost
+        self._turns = turns and authenticated
         self._allow = ", ".join(sorted(self._handlers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,7 +167,14 @@ class Endpoint:
             request.who = replace(self._api.gate.principal(request.headers), operator=False)
             if (wait := self._api.service.pace(request.who, self._cost)) > 0:
                 await asyncio.sleep(wait)
-        return await handler(request)
+        if not self._turns or request.scope["method"] not in LOOKS:
+            return await handler(request)
+        turns = self._api.service.turns
+        await turns.take(request.who)
+        try:
+            return await handler(request)
+        finally:
+            turns.give(request.who)
 
 
 def call_of(request: Request) -> Call:

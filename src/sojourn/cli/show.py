@@ -259,9 +259,13 @@ def device_row(device: Mapping[str, Any]) -> list[object]:
         device["num_qubits"],
         device["driver"],
         device["queue_length"],
-        short(device["running"]),
-        short(device["active_session"]),
+        short(device["running"]) if device["running"] else ANOTHERS * device["busy"],
+        short(device["active_session"]) if device["active_session"] else ANOTHERS * device["held"],
     ]
+
+
+ANOTHERS = "another's"
+"""A job or session whose id is not the caller's to know."""
 
 
 DEVICE_COLUMNS = ("device", "state", "qubits>", "driver", "queue>", "running", "session")

@@ -53,6 +53,12 @@ class LimitsSettings(Section):
     request_burst: Whole = Field(
         default=10000, ge=1, description="Requests that may come at once before `request_rate` holds."
     )
+    looks_at_once: Whole = Field(
+        default=2,
+        ge=0,
+        description="Requests of one user in one project that only look (GET, without status polls) and are "
+        "worked on at the same time; more of them wait for their turn.",
+    )
 
 
 PROJECT_LIMITS = tuple(name for name in LimitsSettings.model_fields if name != "pending_per_device")

@@ -106,8 +106,11 @@ class Book:
         ids = self._members.get(session_id, ())
         return sorted((self.jobs[i] for i in ids), key=lambda job: job.seq)
 
+    def count_members(self, session_id: str) -> int:
+        return len(self._members.get(session_id, ()))
+
     def has_members(self, session_id: str) -> bool:
-        return bool(self._members.get(session_id))
+        return self.count_members(session_id) > 0
 
     def _forget_member(self, job: Job) -> None:
         if job.session_id and not job.detached:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
+from operator import attrgetter
 
 
 class WindowMode(StrEnum):
@@ -48,6 +49,9 @@ class Reservation:
         return self.start <= at < self.end
 
 
+_start = attrgetter("start")
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """R46: how long a job may run that starts now, in seconds, and end before the next dedicated window of
@@ -62,10 +66,13 @@ class Room:
 
 
 class Calendar:
-    """Reservations that have not ended, by start; none overlap."""
+    """Reservations that have not ended, by start; none overlap. Booking looks at all, questions do not."""
 
     def __init__(self) -> None:
         self._windows: list[Reservation] = []
+        self._by_id: dict[str, Reservation] = {}
+        self._dedicated: list[Reservation] = []
+        self._others: list[int] = []  # for each of these, where the next one of another project is
 
     def __iter__(self) -> Iterator[Reservation]:
         return iter(self._windows)
@@ -74,36 +81,45 @@ class Calendar:
         return len(self._windows)
 
     def get(self, reservation_id: str) -> Reservation | None:
-        return next((w for w in self._windows if w.id == reservation_id), None)
+        return self._by_id.get(reservation_id)
 
     def overlapping(self, start: float, end: float) -> Reservation | None:
         """The first booked window that shares time with `[start, end)`."""
-        return next((w for w in self._windows if w.start < end and start < w.end), None)
+        at = bisect_right(self._windows, start, key=_start)
+        near = self._windows[max(0, at - 1) : at + 1]
+        return next((w for w in near if w.start < end and start < w.end), None)
 
     def add(self, window: Reservation) -> None:
         """ValueError when it overlaps another one."""
         if self.overlapping(window.start, window.end) is not None:
             raise ValueError(f"reservation {window.id} overlaps another one")
-        self._windows.insert(bisect_right(self._windows, window.start, key=lambda w: w.start), window)
+        self._by_id[window.id] = window
+        self._arrange()
 
     def remove(self, reservation_id: str) -> None:
-        self._windows = [w for w in self._windows if w.id != reservation_id]
+        self._by_id.pop(reservation_id, None)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self._windows = sorted(self._by_id.values(), key=_start)
+        self._dedicated = [w for w in self._windows if w.mode is WindowMode.DEDICATED]
+        self._others = [len(self._dedicated)] * len(self._dedicated)
+        for i in range(len(self._dedicated) - 2, -1, -1):
+            same = self._dedicated[i].project == self._dedicated[i + 1].project
+            self._others[i] = self._others[i + 1] if same else i + 1
 
     def open_at(self, now: float) -> Reservation | None:
         """The window that is open."""
         # not simply the first: at the instant where two meet, the one that is over may still stand there
-        return next((w for w in self._windows if w.open_at(now)), None)
+        at = bisect_right(self._windows, now, key=_start)
+        return self._windows[at - 1] if at and self._windows[at - 1].open_at(now) else None
 
     def next_dedicated(self, now: float, project: str | None = None) -> Reservation | None:
         """The next dedicated window that begins after `now` and is not `project`'s own."""
-        return next(
-            (
-                w
-                for w in self._windows
-                if w.start > now and w.mode is WindowMode.DEDICATED and w.project != project
-            ),
-            None,
-        )
+        at = bisect_right(self._dedicated, now, key=_start)
+        if at < len(self._dedicated) and self._dedicated[at].project == project:
+            at = self._others[at]
+        return self._dedicated[at] if at < len(self._dedicated) else None
 
     def room(self, now: float) -> Room:
         ahead = self.next_dedicated(now)

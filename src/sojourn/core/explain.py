@@ -1,20 +1,22 @@
 """Why a job waits: typed reasons, computed from the lane itself, so they are as true as its next decision.
 
-Reads a lane and changes nothing. Position, depth and reasons come from one look at one line.
+Reads a lane and changes nothing. Position, depth and reasons come from one look at one moment, which goes
+through nobody's jobs.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from sojourn.core.calendar import WindowMode
 from sojourn.core.lane import Lane
 from sojourn.core.limits import LimitSource, fitting, left_before, named, remedy, source_of
 from sojourn.core.model import HaltMode, Job, JobKind, JobState, Session
-from sojourn.core.queues import Place
+from sojourn.core.queues import Place, Standing
+from sojourn.core.ranks import outweighed
+from sojourn.core.sharetree import Node
 from sojourn.core.words import at_time, seconds
 
 Name = Callable[[str], str]
@@ -120,23 +122,25 @@ class DoesNotFit:
 class Running:
     """The device is busy; nothing is preempted (R11)."""
 
-    job_id: str
+    job_id: str | None
     project: str
     session_id: str | None
 
     def sentence(self, name: Name) -> str:
+        what = "a job" if self.job_id is None else f"job {self.job_id}"
         where = f" of session {self.session_id}" if self.session_id else ""
-        return f"job {self.job_id}{where} of project {name(self.project)} is running"
+        return f"{what}{where} of project {name(self.project)} is running"
 
 
 @dataclass(frozen=True, slots=True)
 class Clearing:
     """R53: a job has ended but its run still has the device, until the worker is stopped."""
 
-    job_id: str
+    job_id: str | None
 
     def sentence(self, _: Name) -> str:
-        return f"job {self.job_id} has ended and is being cleared off the device"
+        what = "a job" if self.job_id is None else f"job {self.job_id}"
+        return f"{what} has ended and is being cleared off the device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +158,14 @@ class SessionHolds:
     """R2: another session goes first; `held_until` is the end of its idle hold as things stand, None while
     it has a job that can start or somebody else has the device."""
 
-    session_id: str
+    session_id: str | None
     project: str
     jobs_ahead: int
     held_until: float | None
 
     def sentence(self, name: Name) -> str:
-        whose = f"session {self.session_id} of project {name(self.project)}"
+        which = "session" if self.session_id is None else f"session {self.session_id}"
+        whose = f"{which} of project {name(self.project)}"
         if self.jobs_ahead:
             more = "job" if self.jobs_ahead == 1 else "jobs"
             goes = f"the active {whose} goes first with {self.jobs_ahead} more {more}"
@@ -240,6 +245,18 @@ class Explanation:
     starts_at: float | None = None
 
 
+def without_ids(reason: Reason) -> Reason:
+    """For who may not know which job or session it is: only that it is one of its project."""
+    match reason:
+        case Running():
+            return replace(reason, job_id=None, session_id=None)
+        case Clearing():
+            return replace(reason, job_id=None)
+        case SessionHolds():
+            return replace(reason, session_id=None)
+    return reason
+
+
 def explain(lane: Lane, job_id: str, now: float = 0.0) -> Explanation | None:
     """Why the job waits on this lane, as of the lane's last event; None unless it is accepted or queued.
 
@@ -251,16 +268,12 @@ def explain(lane: Lane, job_id: str, now: float = 0.0) -> Explanation | None:
         return None
     if job.state is JobState.ACCEPTED:
         return Explanation(job_id, None, lane.depth, (Preparing(), *_of_device(lane)))
-    line = lane.line()
-    before: list[tuple[Place, Job]] = []
-    while (turn := next(line))[1] != job_id:
-        before.append((turn[0], lane.book.jobs[turn[1]]))
-    place = turn[0]
-    of_queue = _of_queue(lane, job, place, before)
-    reasons = (*_of_device(lane), *_of_time(lane, job, place, now), *_of_run(lane), *of_queue)
+    standing = lane.standing(job)
+    of_queue = _of_queue(lane, job, standing)
+    reasons = (*_of_device(lane), *_of_time(lane, job, standing.place, now), *_of_run(lane), *of_queue)
     only_windows = all(isinstance(reason, Reserved | DoesNotFit) for reason in reasons)
     starts_at = _starts_at(lane, job, now) if only_windows else None
-    return Explanation(job_id, len(before) + (lane.running is not None), lane.depth, reasons, starts_at)
+    return Explanation(job_id, standing.position + (lane.running is not None), lane.depth, reasons, starts_at)
 
 
 def _of_device(lane: Lane) -> list[Reason]:
@@ -325,34 +338,34 @@ def _of_run(lane: Lane) -> list[Reason]:
     return [Running(job.id, job.project, None if job.detached else job.session_id)]
 
 
-def _of_queue(lane: Lane, job: Job, mine: Place, before: list[tuple[Place, Job]]) -> list[Reason]:
+def _of_queue(lane: Lane, job: Job, standing: Standing) -> list[Reason]:
     """Who goes first."""
     found: list[Reason] = []
-    places = Counter(place for place, _ in before)
-    if system := places[Place.SYSTEM] + places[Place.SYSTEM_LATER]:
-        found.append(SystemJobsAhead(system))
-    window = lane.calendar.open_at(lane.now) if places[Place.HOLDER] else None
+    mine = standing.place
+    if standing.system:
+        found.append(SystemJobsAhead(standing.system))
+    window = lane.calendar.open_at(lane.now) if standing.holders else None
     if window is not None and window.mode is WindowMode.PRIORITY and window.project != job.project:
         found.append(Reserved(window.id, window.project, window.mode, window.end))
     active = lane.queues.active
     if active is not None and mine > Place.SESSION and not _ends_with_its_run(lane, active):
-        ahead, until = places[Place.SESSION], _held_until(lane, active)
-        found.append(SessionHolds(active.id, active.project, ahead, until))
-    named = {Place.SYSTEM, Place.SYSTEM_LATER} | ({Place.SESSION} if mine > Place.SESSION else set())
-    others = [other for place, other in before if place not in named]
+        found.append(SessionHolds(active.id, active.project, standing.session, _held_until(lane, active)))
+    others = standing.by_project()
+    if active is not None and mine is Place.SESSION and standing.session:
+        others[active.project] += standing.session
     if others:
-        found.append(JobsAhead(tuple(sorted(Counter(other.project for other in others).items()))))
+        found.append(JobsAhead(tuple(sorted(others.items()))))
     if mine >= Place.QUEUE or mine is Place.HOLDER:
-        if any(other.project != job.project for other in others) and (ratio := _over_share(lane, job)) > 1.0:
+        if others.keys() - {job.project} and (ratio := _over_share(lane, job)) > 1.0:
             found.append(OverShare(job.project, ratio))
-        if (level := _weightless(lane, job, others)) is not None:
+        if (level := _weightless(lane, job, standing)) is not None:
             found.append(NoWeight(level))
     return found
 
 
 def _ends_with_its_run(lane: Lane, active: Session) -> bool:
     """It takes no more jobs, and the one that runs is its last (R38a)."""
-    return not active.accepting and all(j.state is JobState.RUNNING for j in lane.book.members(active.id))
+    return not active.accepting and lane.book.count_members(active.id) <= (active.running_since is not None)
 
 
 def _held_until(lane: Lane, active: Session) -> float | None:
@@ -364,25 +377,20 @@ def _held_until(lane: Lane, active: Session) -> float | None:
     return until if window is None else min(until, window.end)
 
 
-def _weightless(lane: Lane, job: Job, before: list[Job]) -> str | None:
+def _weightless(lane: Lane, job: Job, standing: Standing) -> str | None:
     """The level at which somebody goes first because the weight there is 0."""
-    shares = lane.fair.shares
+    user = lane.fair.leaf(job.project, job.user)
+    levels = [
+        *(outweighed(user, node) for node in standing.holders),
+        *sorted(
+            (outweighed(user, node) for node in standing.queue), key=_LEVELS.index
+        ),  # as they are in line
+        *(outweighed(user, node) for node in sorted(standing.spent, key=Node.oldest)),
+    ]
+    return next(filter(None, levels), None)
 
-    def path(of: Job) -> list[tuple[str, str, float]]:
-        share = shares.project(of.project)
-        return [
-            ("account", share.account, shares.account_weight(share.account)),
-            ("project", of.project, share.weight),
-            ("user", of.user, shares.user_weight(of.project, of.user)),
-        ]
 
-    for other in before:
-        for mine, theirs in zip(path(job), path(other), strict=True):
-            if mine != theirs:
-                if mine[2] <= 0 < theirs[2]:
-                    return mine[0]
-                break
-    return None
+_LEVELS = ("account", "project", "user", None)
 
 
 def _over_share(lane: Lane, job: Job) -> float:
@@ -390,7 +398,7 @@ def _over_share(lane: Lane, job: Job) -> float:
 
     That is its account's weight among the accounts that wait, times its own among that account's projects.
     """
-    shares, waiting = lane.fair.shares, {w.project for w in lane.fair.waiting.values()}
+    shares, waiting = lane.fair.shares, lane.fair.waiting_projects()
     accounts = {shares.project(p).account for p in waiting}
     account = shares.project(job.project).account
     siblings = [shares.project(p).weight for p in waiting if shares.project(p).account == account]

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import log2
 
+from sojourn.core import ranks
 from sojourn.core.calendar import Room
 from sojourn.core.charges import Charges
+from sojourn.core.model import Job
+from sojourn.core.ranks import Counts
 from sojourn.core.shares import EVEN, Shares
 from sojourn.core.sharetree import Node, Waiting
 
@@ -96,7 +99,7 @@ class FairShareQueue:
         for leaf, amount in self._charges.leave(now):
             self._spend(leaf, -amount)
         if self.half_life is not None:
-            for project in self._limited.values():  # usage fades without an event
+            for project in [self._limited[name] for name in self._spent]:  # usage fades without an event
                 self._spend(project, 0)
 
     def used(self, project: str, user: str | None = None) -> float:
@@ -175,6 +178,34 @@ class FairShareQueue:
         self.expire(now)
         return (job.job_id for _, job in self._root.walk(ANY.of))
 
+    # where who stands, as of the latest time that was told
+
+    def leaf(self, project: str, user: str) -> Node:
+        """A user who has waited here."""
+        return self._users[project, user]
+
+    def before(self, job: Job) -> Counts:
+        """Who goes before a waiting job whose project may start, in the order of `order`."""
+        return ranks.before(self._users[job.project, job.user], job.seq)
+
+    def everybody(self) -> Counts:
+        """All who may start."""
+        return ranks.everybody(self._root)
+
+    def all_of(self, project: str) -> Counts:
+        """All who may start of one project."""
+        node = self._projects.get(project)
+        return {} if node is None or node.key is None else {node: node.size}
+
+    def spent_before(self, seq: int) -> Counts:
+        """Who waits with a lower number in projects whose allocations are used up."""
+        users = (user for name in self._spent for user in self._projects[name].children.values())
+        return {user: count for user in users if (count := user.older(seq))}
+
+    def waiting_projects(self) -> set[str]:
+        """Those with a job here, whether it may start or not."""
+        return {name for name, node in self._projects.items() if node.size}
+
     def blocked(self, project: str) -> bool:
         """R50: the project's allocation is used up; its jobs wait until usage leaves the window."""
         node = self._projects.get(project)
@@ -201,20 +232,19 @@ class FairShareQueue:
 
     def set_shares(self, shares: Shares) -> None:
         """New weights, accounts and allocations, at once; usage and queue stay."""
-        charges, waiting = self._charges, sorted(self.waiting.values())
-        used = {path: leaf.used for path, leaf in self._users.items()}
-        paths = {leaf: path for path, leaf in self._users.items()}
+        charges, users = self._charges, self._users
+        paths = {leaf: path for path, leaf in users.items()}
         self.shares = shares
-        self.waiting = {}
         self._root = Node()
         self._projects, self._users, self._limited, self._spent = {}, {}, {}, set()
-        for path, amount in used.items():
-            self._spend(self._user(*path), amount)
+        for path, leaf in users.items():
+            self._spend(self._user(*path), leaf.used)
         self._charges = Charges(self.window)
         for at, leaf, nanos in charges:
             self._charges.add(at, self._user(*paths[leaf]), nanos)
-        for job in waiting:
-            self.add(job)
+        for path, leaf in users.items():
+            if leaf.jobs:
+                self._users[path].take_over(leaf)
 
     def _user(self, project: str, user: str) -> Node:
         found = self._users.get((project, user))

@@ -19,7 +19,7 @@ from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.limits import overrun
 from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, SessionState
 from sojourn.core.profile import Profile
-from sojourn.core.queues import Place, Queues
+from sojourn.core.queues import Place, Queues, Standing
 from sojourn.core.sessions import Sessions
 from sojourn.core.shares import EVEN, Shares
 from sojourn.core.windows import Windows
@@ -55,6 +55,7 @@ class Lane:
         self.calendar = Calendar()
         self.fair = FairShareQueue(profile.fair_share_window, profile.half_life, shares)
         self.queues = Queues(self.fair, self.calendar, self.book.jobs)
+        self._upcoming: list[str | None] = []  # who is next as of the last event, once that was asked
         self._sessions = Sessions(self.book, self.queues, profile)
         self._windows = Windows(self.book, self.queues, self._sessions, profile)
         self._handlers: dict[type, Callable[[Any, float], Rejected | None]] = {
@@ -85,6 +86,7 @@ class Lane:
         An event that is not admissible changes nothing and is answered with `Rejected`.
         """
         self.now = now = max(now, self.now)
+        self._upcoming.clear()
         self._fire(now, inclusive=False)
         rejected = self._handlers[type(event)](event, now)
         if rejected is not None:
@@ -137,6 +139,7 @@ class Lane:
                 self.queues.active = session
         for job in sorted(jobs, key=lambda job: job.seq):
             self.book.restore_job(job)
+            self.queues.accepted(job)
             if job.state is JobState.QUEUED:
                 self.queues.add(job)
             elif job.state is JobState.RUNNING:
@@ -153,8 +156,23 @@ class Lane:
     def order(self) -> list[str]:
         return [job_id for _, job_id in self.line()]
 
+    def standing(self, job: Job) -> Standing:
+        """Where a queued job stands in `line`, which is not gone through for it."""
+        return self.queues.standing(job, self.now, system=self._system_may_go)
+
+    def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
+        """How many jobs are before each of those that are queued; the one that runs counts."""
+        jobs = self.book.jobs
+        queued = [jobs[i] for i in job_ids if i in jobs and jobs[i].state is JobState.QUEUED]
+        found = self.queues.positions(queued, self.now, system=self._system_may_go)
+        runs = self.running is not None
+        return {job_id: place + runs for job_id, place in found.items()}
+
     def next_in_line(self) -> str | None:
-        return self._next(self.now)
+        """Every poll of a job that waits asks for it."""
+        if not self._upcoming:
+            self._upcoming.append(self._next(self.now))
+        return self._upcoming[0]
 
     def session_warnings(self, max_time: float | None, project: str) -> tuple[str, ...]:
         """What to tell the owner of a new session that may last `max_time` seconds (R44, R50)."""
@@ -211,6 +229,7 @@ class Lane:
             kind=event.kind,
         )
         self.book.add_job(job, now, "accepted")
+        self.queues.accepted(job)
         if event.session_id is not None:
             self._sessions.joined(self.book.sessions[event.session_id], job)
         return None

@@ -6,13 +6,20 @@ their own, they change who of the three may go (R44-R47).
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Iterator
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
+from itertools import islice
+from math import inf
 
 from sojourn.core.calendar import Calendar, Reservation, Room, WindowMode
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.model import Job, JobKind, Session
+from sojourn.core.ranks import Counts, project_of, rising
+from sojourn.core.sharetree import Node
 
 
 class Place(IntEnum):
@@ -26,8 +33,39 @@ class Place(IntEnum):
     SPENT = 5  # R50
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a queued job stands in the line, and how many jobs go before it, by their places.
+
+    `system` are those of both of its places; `holders`, `queue` and `spent` are by project or user.
+    """
+
+    place: Place
+    system: int = 0
+    session: int = 0
+    holders: Counts = field(default_factory=dict)
+    queue: Counts = field(default_factory=dict)
+    spent: Counts = field(default_factory=dict)
+
+    @property
+    def position(self) -> int:
+        waiting = (self.holders, self.queue, self.spent)
+        return self.system + self.session + sum(sum(counts.values()) for counts in waiting)
+
+    def by_project(self) -> Counter[str]:
+        """Those who wait in fair share."""
+        found: Counter[str] = Counter()
+        for counts in (self.holders, self.queue, self.spent):
+            for node, count in counts.items():
+                found[project_of(node).name] += count
+        return found
+
+
 class Queues:
-    """`jobs` is the lane's book of live jobs, which this module only reads."""
+    """`jobs` is the lane's book of live jobs, which this module only reads.
+
+    `in_order`: jobs with a higher `seq` were not accepted earlier, so a bisection finds those since a time.
+    """
 
     def __init__(self, fair: FairShareQueue, calendar: Calendar, jobs: dict[str, Job]) -> None:
         self.fair = fair
@@ -36,39 +74,57 @@ class Queues:
         self._jobs = jobs
         self._system: list[tuple[int, str]] = []
         self._session: list[tuple[int, str]] = []
+        self._shortest: dict[str, float] = {}  # no job in the session's queue of that project is shorter
+        self.in_order = True
+        self._latest: tuple[int, float] = (-1, -inf)
 
     # coming and going
+
+    def accepted(self, job: Job) -> None:
+        """A job has come to the lane; it waits in no queue yet."""
+        came = (job.seq, job.accepted_at)
+        self.in_order = self.in_order and self._latest[0] < came[0] and self._latest[1] <= came[1]
+        self._latest = came
 
     def add(self, job: Job) -> None:
         """R3, R4, R27: a session's job skips the fair-share queue only while its session is active."""
         if job.kind is JobKind.SYSTEM:
             insort(self._system, (job.seq, job.id))
         elif self.active is not None and job.session_id == self.active.id and not job.detached:
-            insort(self._session, (job.seq, job.id))
+            self._join(job)
         else:
             self.fair.add(Waiting(job.seq, job.id, job.project, job.user, job.limit))
 
     def discard(self, job: Job) -> None:
         """Take the job out of whichever queue it stands in, if any."""
-        entry = (job.seq, job.id)
         if job.id in self.fair:
             self.fair.remove(job.id)
-        elif entry in self._session:
-            self._session.remove(entry)
-        elif entry in self._system:
-            self._system.remove(entry)
+            return
+        entry = (job.seq, job.id)
+        for queue in (self._session, self._system):
+            at = bisect_left(queue, entry)
+            if queue[at : at + 1] == [entry]:
+                del queue[at]
 
     def activate(self, session: Session, waiting: list[Job]) -> None:
         """R31: the session's other queued jobs leave the fair-share queue."""
         self.active = session
         for job in waiting:
             self.fair.remove(job.id)
-            insort(self._session, (job.seq, job.id))
+            self._join(job)
+
+    def _join(self, job: Job) -> None:
+        insort(self._session, (job.seq, job.id))
+        self._note_limit(job)
+
+    def _note_limit(self, job: Job) -> None:
+        self._shortest[job.project] = min(self._shortest.get(job.project, inf), job.limit)
 
     def deactivate(self) -> None:
         """The device is unlocked. Jobs that the session leaves behind wait like others."""
         self.active = None
         left, self._session = self._session, []
+        self._shortest = {}
         for _, job_id in left:
             self.add(self._jobs[job_id])
 
@@ -97,7 +153,15 @@ class Queues:
         return self.fair.first(now, room)
 
     def _of_session(self, room: Room) -> str | None:
-        return next((i for _, i in self._session if self._fits(self._jobs[i], room)), None)
+        if all(shortest > room.of(project) for project, shortest in self._shortest.items()):
+            return None
+        for _, job_id in self._session:
+            if self._fits(self._jobs[job_id], room):
+                return job_id
+        self._shortest = {}  # who has seen all knows it
+        for _, job_id in self._session:
+            self._note_limit(self._jobs[job_id])
+        return None
 
     def _of_holder(self, window: Reservation, room: Room, now: float) -> str | None:
         """R9 (2), R47: what the window's holder wants to run, unless its own session has the device."""
@@ -139,6 +203,95 @@ class Queues:
         yield from ((Place.QUEUE, i) for i in self.fair.order(now) if i not in holders)
         spent = (job for job in self.fair.waiting.values() if self.fair.blocked(job.project))
         yield from ((Place.SPENT, job.job_id) for job in sorted(spent))
+
+    def standing(self, job: Job, now: float, *, system: bool) -> Standing:
+        """Where a queued job stands in `line`, without going through it."""
+        self.fair.expire(now)
+        entry, window = (job.seq, job.id), self.calendar.open_at(now)
+        if window is not None and self._holds(window):
+            window = None
+        place = self._place(job, window, system=system)
+        systems = Place.SYSTEM if system else Place.SYSTEM_LATER
+        first, second = (
+            bisect_left(queue, entry) if place is at else len(queue) if place > at else 0
+            for queue, at in ((self._system, systems), (self._session, Place.SESSION))
+        )
+        holders: Counts = {}
+        queue: Counts = {}
+        if place is Place.HOLDER:
+            holders, _ = self._split(self.fair.before(job), window)
+        elif place > Place.HOLDER:
+            if window is not None:
+                holders, _ = self._split(self.fair.all_of(window.project), window)
+            if place >= Place.QUEUE:
+                line = self.fair.before(job) if place is Place.QUEUE else self.fair.everybody()
+                _, queue = self._split(line, window)
+        spent = self.fair.spent_before(job.seq) if place is Place.SPENT else {}
+        return Standing(place, first, second, holders, queue, spent)
+
+    def positions(self, jobs: Iterable[Job], now: float, *, system: bool) -> dict[str, int]:
+        """How many queued jobs are before each of these queued jobs in `line`."""
+        found: dict[str, int] = {}
+        users: dict[Node, list[Job]] = {}
+        window = self.calendar.open_at(now)
+        parted = window.project if window is not None and window.mode is WindowMode.PRIORITY else None
+        for job in jobs:
+            if job.id in self.fair and job.project != parted:
+                users.setdefault(self.fair.leaf(job.project, job.user), []).append(job)
+            else:
+                found[job.id] = self.standing(job, now, system=system).position
+
+        def others(user: Node, job: Job) -> int:
+            return self.standing(job, now, system=system).position - user.older(job.seq)
+
+        for user, own in users.items():
+            own.sort(key=lambda job: job.seq)
+            # between two jobs of a user that have as many jobs of others before them all have as many
+            before = rising(partial(others, user), own)
+            found |= {job.id: n + user.older(job.seq) for job, n in zip(own, before, strict=True)}
+        return found
+
+    def _place(self, job: Job, window: Reservation | None, *, system: bool) -> Place:
+        """`window` is the open one whose holder goes before the active session."""
+        if job.kind is JobKind.SYSTEM:
+            return Place.SYSTEM if system else Place.SYSTEM_LATER
+        if job.id not in self.fair:
+            return Place.SESSION
+        if self.fair.blocked(job.project):
+            return Place.SPENT
+        his = window is not None and window.project == job.project and self._in_time(job.id, window)
+        return Place.HOLDER if his else Place.QUEUE
+
+    def _split(self, counts: Counts, window: Reservation | None) -> tuple[Counts, Counts]:
+        """Those whom the window puts first, and the others."""
+        if window is None:
+            return {}, counts
+        holders: Counts = {}
+        others: Counts = {}
+        for node, count in counts.items():
+            if project_of(node).name != window.project:
+                others[node] = count
+            elif window.mode is WindowMode.DEDICATED:
+                holders[node] = count
+            elif node.level == "project":
+                for user in node.children.values():
+                    self._split_user(user, user.size, window, holders, others)
+            else:
+                self._split_user(node, count, window, holders, others)
+        return holders, others
+
+    def _split_user(
+        self, user: Node, count: int, window: Reservation, holders: Counts, others: Counts
+    ) -> None:
+        """The oldest `count` jobs of the user."""
+        if self.in_order:
+            since = window.start
+            early = min(count, bisect_left(user.jobs, since, key=lambda j: self._jobs[j.job_id].accepted_at))
+        else:
+            early = sum(not self._in_time(job.job_id, window) for job in islice(user.jobs, count))
+        for counts, part in ((others, early), (holders, count - early)):
+            if part:
+                counts[user] = part
 
     def _in_time(self, job_id: str, window: Reservation) -> bool:
         return window.mode is WindowMode.DEDICATED or self._jobs[job_id].accepted_at >= window.start

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush, merge
 from itertools import groupby
 from math import inf
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 Level = Literal["root", "account", "project", "user"]
@@ -36,12 +37,15 @@ class Waiting(NamedTuple):
     limit: float
 
 
+_seq = attrgetter("seq")
+
+
 class Node:
     """One account, project or user. The unit of `used` is its owner's.
 
     `key` is None while nobody below may start. `shortest` is a lower bound of the limits of those below that
     may start: it falls with each new job and each child that comes back, and rises only when a search has
-    come to its end.
+    come to its end. `size` is how many jobs wait, of a user or a project.
     """
 
     __slots__ = (
@@ -55,6 +59,7 @@ class Node:
         "name",
         "parent",
         "shortest",
+        "size",
         "used",
         "weight",
     )
@@ -69,6 +74,7 @@ class Node:
         self.used: float = 0
         self.blocked = False
         self.shortest = inf
+        self.size = 0
         self.children: dict[str, Node] = {}
         self.heap: list[Key] = []  # of children
         self.ages: list[tuple[int, str]] = []  # of children: (oldest, name)
@@ -85,7 +91,15 @@ class Node:
             insort(self.jobs, job)
         else:
             self.jobs.append(job)
+        self._resize(1)
         self._hear_of(job.limit)
+        self.refresh_up()
+
+    def take_over(self, other: Node) -> None:
+        """The jobs of the same user in another tree, which is not used any more."""
+        self.jobs = other.jobs
+        self._resize(len(self.jobs))
+        self._hear_of(other.shortest)
         self.refresh_up()
 
     def remove(self, job: Waiting) -> None:
@@ -94,7 +108,17 @@ class Node:
             self.jobs.popleft()
         else:
             del self.jobs[bisect_left(self.jobs, job)]
+        self._resize(-1)
         self.refresh_up()
+
+    def _resize(self, by: int) -> None:
+        assert self.parent is not None
+        self.size += by
+        self.parent.size += by
+
+    def older(self, seq: float) -> int:
+        """How many of the user's jobs have a lower number."""
+        return bisect_left(self.jobs, seq, key=_seq)
 
     def oldest(self) -> int:
         """The number of the oldest job below that may start; -1 when there is none."""

@@ -200,6 +200,17 @@ class Accounts:
             if project == project_id
         ]
 
+    def members_by_project(self) -> dict[str, list[tuple[str, str, Membership]]]:
+        """The same of all projects that have members, in one pass."""
+        found: dict[str, list[tuple[str, str, Membership]]] = {}
+        for (project, user), member in self._members.items():
+            found.setdefault(project, []).append((user, self.user_name(user), member))
+        return found
+
+    def is_admin(self, project_id: str, user_id: str) -> bool:
+        member = self._members.get((project_id, user_id))
+        return member is not None and member.admin
+
     def user_id(self, name: str) -> str:
         return self._named(name).id
 

@@ -3,7 +3,9 @@ its own but looking things up for a caller."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sojourn.config import Settings
@@ -22,6 +24,9 @@ from sojourn.service.projects import Projects
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.views import JobView, Principal, SessionView
 from sojourn.store import Store
+
+SLICE = 0.001
+"""Seconds that one part of a long answer may take about twice, before others are served."""
 
 
 @dataclass(slots=True)
@@ -72,6 +77,15 @@ class Hub:
     def no_such_job(self, job_id: str) -> NotFound:
         return NotFound(f"Job {job_id} was not found in this instance.")
 
+    def sees_job(self, who: Principal, job_id: str) -> bool:
+        """Whether a job that has not ended, or has just ended, is the caller's to know."""
+        record = self.records.job(job_id)
+        return record is not None and _may_see(who, record.job.user, record.job.project)
+
+    def sees_session(self, who: Principal, session_id: str) -> bool:
+        record = self.records.session(session_id)
+        return record is not None and _may_see(who, record.session.user, record.session.project)
+
     async def session_record(self, who: Principal, session_id: str) -> SessionRecord:
         """The caller's session, or NotFound; operators see every session."""
         record = self.records.session(session_id)
@@ -82,15 +96,18 @@ class Hub:
             raise NotFound(f"Session {session_id} was not found in this instance.", code=1216)
         return record
 
-    async def check_filter(self, device: str | None, session_id: str | None) -> None:
+    async def check_filter(self, who: Principal, device: str | None, session_id: str | None) -> None:
         """A slip of the pen must not look like an answer that is empty. Raises NotFound for a device,
-        configured or not, or a session of which there is no trace."""
+        configured or not, of which there is no trace, and for a session of which the caller may know none."""
         if device is not None and device not in self.dispatchers and not await self.store.traces_of(device):
             self.dispatcher(device)
-        if session_id is None or self.records.session(session_id) is not None:
+        if session_id is None:
             return
-        if await self.store.session(session_id) is None:
-            raise NotFound(f"There is no session {session_id[:100]!r}.", code=1216)
+        record = self.records.session(session_id)
+        stored = await self.store.session(session_id) if record is None else None
+        found = record or stored
+        if found is None or not _may_count(who, found.session.user, found.session.project):
+            raise NotFound(f"There is no session {session_id[:100]!r} of yours.", code=1216)
 
     def job_view(self, record: JobRecord, position: int | None = None) -> JobView:
         job, meta = record.job, record.meta
@@ -129,21 +146,28 @@ class Hub:
         return self.positions([record]).get(record.job.id)
 
     def positions(self, records: Iterable[JobRecord]) -> dict[str, int]:
-        """The same of those of `records` that are queued, by one look at the order of each device."""
-        waiting: dict[str, set[str]] = {}
+        """The same of those of `records` that are queued, as the queues are now."""
+        waiting: dict[str, list[str]] = {}
         for record in records:
             if record.job.state is JobState.QUEUED:
-                waiting.setdefault(record.device, set()).add(record.job.id)
+                waiting.setdefault(record.device, []).append(record.job.id)
         found: dict[str, int] = {}
         for device, wanted in waiting.items():
-            lane = self.dispatchers[device].lane
-            found |= dict.fromkeys(wanted, 0)  # one has just started or ended: the commit is under way
-            for place, (_, job_id) in enumerate(lane.line(), lane.running is not None):
-                if job_id in wanted:
-                    found[job_id] = place
-                    wanted.remove(job_id)
-                    if not wanted:
-                        break
+            # one that the lane does not have has just started or ended: the commit is under way
+            found |= dict.fromkeys(wanted, 0) | self.dispatchers[device].lane.positions(wanted)
+        return found
+
+    async def many_positions(self, records: Sequence[JobRecord]) -> dict[str, int]:
+        """As `positions`, a few at a time. Where many users with equal shares wait each takes a while, and
+        the event loop goes on between them."""
+        found: dict[str, int] = {}
+        size, done = 1, 0
+        while done < len(records):
+            begin = time.perf_counter()
+            found |= self.positions(records[done : done + size])
+            done += size
+            size = 2 * size if time.perf_counter() - begin < SLICE else max(1, size // 2)
+            await asyncio.sleep(0)
         return found
 
     def session_view(self, record: SessionRecord) -> SessionView:
@@ -178,3 +202,8 @@ class Hub:
 
 def _may_see(who: Principal, user: str, project: str) -> bool:
     return who.operator or (who.user_id == user and who.project_id == project)
+
+
+def _may_count(who: Principal, user: str, project: str) -> bool:
+    """Also an admin of the project, who is told what each of its sessions has used."""
+    return _may_see(who, user, project) or (who.admin and who.project_id == project)

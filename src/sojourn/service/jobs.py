@@ -11,7 +11,7 @@ import structlog
 
 from sojourn.config.values import DAY
 from sojourn.core import events as ev
-from sojourn.core.explain import explain
+from sojourn.core.explain import Clearing, Reason, Running, SessionHolds, explain, without_ids
 from sojourn.core.model import JobKind, JobState
 from sojourn.core.words import at_time
 from sojourn.service import ids, joblog
@@ -249,7 +249,7 @@ class Jobs:
             query, limit=wanted.limit, offset=wanted.offset, ascending=wanted.ascending
         )
         records = [JobRecord(s.device, s.job, s.meta) for s in found]
-        places = self._hub.positions(records) if wanted.positions else {}
+        places = await self._hub.many_positions(records) if wanted.positions else {}
         for record in records:
             self._seen(who, record)
         return JobPage([self._hub.job_view(r, places.get(r.job.id)) for r in records], count)
@@ -265,10 +265,20 @@ class Jobs:
         if found is None:
             return WhyView(job_id, record.device, state, self._hub.position(record), desk.lane.depth)
         name = self._hub.accounts.project_name
-        reasons = [ReasonView(type(r).__name__, r.sentence(name), asdict(r)) for r in found.reasons]
+        told = [reason if self._knows(who, reason) else without_ids(reason) for reason in found.reasons]
+        reasons = [ReasonView(type(r).__name__, r.sentence(name), asdict(r)) for r in told]
         return WhyView(
             job_id, record.device, state, found.position, found.depth, tuple(reasons), found.starts_at
         )
+
+    def _knows(self, who: Principal, reason: Reason) -> bool:
+        """Whether the job or session that a reason names is the caller's to know."""
+        match reason:
+            case Running(job_id=str(job_id)) | Clearing(job_id=str(job_id)):
+                return self._hub.sees_job(who, job_id)
+            case SessionHolds(session_id=str(session_id)):
+                return self._hub.sees_session(who, session_id)
+        return True
 
     async def story(self, who: Principal, job_id: str) -> list[StoryLine]:
         await self._named(who, job_id)

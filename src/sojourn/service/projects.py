@@ -131,9 +131,9 @@ class Projects:
             dict(accounts.account_weights),
             {p.id: ProjectShare(p.account, p.weight, p.allocation) for p in projects},
             {
-                (p.id, user): member.weight
-                for p in projects
-                for user, _, member in accounts.members(p.id)
+                (project, user): member.weight
+                for project, members in accounts.members_by_project().items()
+                for user, _, member in members
                 if member.weight != 1.0
             },
         )
@@ -153,7 +153,9 @@ class Projects:
         accounts = self._hub.accounts
         found = accounts.projects() if who.operator else accounts.projects_of(who.user_id)
         self._hub.usage.expire(self._hub.clock.now())
-        return [self._info(project, who) for project in sorted(found, key=lambda p: p.name)]
+        members = accounts.members_by_project()
+        infos = sorted(found, key=lambda p: p.name)
+        return [self._info(project, members.get(project.id, ()), who) for project in infos]
 
     def project(self, who: Principal, name: str) -> ProjectInfo:
         """Raises NotFound for a project that is not there or not the caller's."""
@@ -164,11 +166,15 @@ class Projects:
         known = ", ".join(info.project.name for info in found)
         raise NotFound(f"There is no project {name!r} of yours. Projects: {known}.", code=1004)
 
-    def _info(self, project: ProjectView, who: Principal | None = None) -> ProjectInfo:
-        """As `who` may see it."""
+    def _info(
+        self,
+        project: ProjectView,
+        everybody: Sequence[tuple[str, str, Membership]],
+        who: Principal | None = None,
+    ) -> ProjectInfo:
+        """As `who` may see it; `everybody` are its members."""
         hub = self._hub
         there, usage = hub.records.open_jobs, hub.usage
-        everybody = hub.accounts.members(project.id)
         sees_all = who is None or who.operator or any(m.admin for u, _, m in everybody if u == who.user_id)
         members = tuple(
             MemberInfo(name, m.weight, m.admin, usage.used(project.id, user), there.count((project.id, user)))
@@ -207,7 +213,7 @@ class Projects:
         made = await self._hub.accounts.add_project(name, lambda project: _changed(project, change))
         log.info("project.made", project=name, by=who.user, change=change)
         await self.publish()
-        return self._info(made)
+        return self._info(made, self._hub.accounts.members(made.id))
 
     async def change(self, who: Principal, name: str, change: ProjectChange) -> ProjectInfo:
         """Stored, then told to every device."""
@@ -229,7 +235,7 @@ class Projects:
         await accounts.put(projects=[changed], members=members)
         log.info("project.changed", project=name, by=who.user, change=change)
         await self.publish()
-        return self._info(changed)
+        return self._info(changed, accounts.members(changed.id))
 
     async def weigh(self, who: Principal, account: str, weight: float) -> None:
         """An account's weight; the account need not have a project yet."""

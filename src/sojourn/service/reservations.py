@@ -93,7 +93,7 @@ class Reservations:
         return await self.reservation(who, reservation_id)
 
     async def reservation(self, who: Principal, reservation_id: str) -> ReservationView:
-        return self._view(who, await self._stored(who, reservation_id))
+        return self._view(who, await self._stored(who, reservation_id), self._own(who))
 
     async def calendar(
         self, who: Principal, device: str | None = None, *, ended: bool = False
@@ -102,7 +102,8 @@ class Reservations:
         if device is not None and device not in self._hub.dispatchers:  # one without settings may have some
             self._hub.dispatcher(device)
         found = await stored.find(self._hub.store, device=device, ended=ended)
-        return [self._view(who, r) for r in found if self._sees(who, r) or r.state in stored.LIVE]
+        own = self._own(who)
+        return [self._view(who, r, own) for r in found if _sees(who, r, own) or r.state in stored.LIVE]
 
     # who
 
@@ -132,25 +133,22 @@ class Reservations:
             )
 
     def _admin(self, who: Principal, project: str) -> bool:
-        members = self._hub.accounts.members(project)
-        return any(user == who.user_id and member.admin for user, _, member in members)
+        return self._hub.accounts.is_admin(project, who.user_id)
 
-    def _sees(self, who: Principal, found: StoredReservation) -> bool:
-        """A project's reservations are its members' to know."""
-        own = {p.id for p in self._hub.accounts.projects_of(who.user_id)}
-        return who.operator or found.reservation.project in own
+    def _own(self, who: Principal) -> set[str]:
+        return {project.id for project in self._hub.accounts.projects_of(who.user_id)}
 
     async def _stored(self, who: Principal, reservation_id: str) -> StoredReservation:
         found = await stored.get(self._hub.store, reservation_id)
-        if found is None or not self._sees(who, found):
+        if found is None or not _sees(who, found, self._own(who)):
             raise NotFound(f"Reservation {reservation_id} was not found.", code=NO_RESERVATION)
         return found
 
-    def _view(self, who: Principal, found: StoredReservation) -> ReservationView:
+    def _view(self, who: Principal, found: StoredReservation, own: set[str]) -> ReservationView:
         window = found.reservation
         state = found.state
         taken = ReservationView(found.device, window.start, window.end, window.mode.value, state)
-        if not self._sees(who, found):
+        if not _sees(who, found, own):
             return taken
         return ReservationView(
             found.device,
@@ -163,6 +161,11 @@ class Reservations:
             self._hub.accounts.user_name(window.user),
             window.after_window.value,
         )
+
+
+def _sees(who: Principal, found: StoredReservation, own: set[str]) -> bool:
+    """A project's reservations are its members' to know; `own` are the caller's projects."""
+    return who.operator or found.reservation.project in own
 
 
 def _shown(at: float) -> float:

@@ -37,8 +37,9 @@ from sojourn.service.retention import Retention
 from sojourn.service.revocation import Revocation
 from sojourn.service.schedule import Schedule
 from sojourn.service.sessions import Sessions
+from sojourn.service.turns import Turns
 from sojourn.service.usage import Usage
-from sojourn.service.views import DeviceView, NewKey, UserView
+from sojourn.service.views import DeviceView, NewKey, Principal, UserView
 from sojourn.store import Store
 from sojourn.store.calibrations import Calibration, last_attempts
 
@@ -144,6 +145,7 @@ class Service:
         self.usage, self.usage_report = usage.window, usage.report
         self.check_filter = hub.check_filter
         self.projects, self.pace = hub.projects, hub.limits.pace
+        self.turns = Turns(lambda who: hub.limits.of(who.project_id).looks_at_once)
         await self._first_users(data)
         await hub.projects.configure()
         hub.usage.set_shares(hub.projects.shares())
@@ -335,11 +337,12 @@ class Service:
 
     # devices
 
-    def devices(self) -> list[DeviceView]:
-        return [self._device_view(name) for name in self.hub.specs]
+    def devices(self, who: Principal | None = None) -> list[DeviceView]:
+        """Without a caller no ids of jobs and sessions are shown."""
+        return [self._device_view(name, who) for name in self.hub.specs]
 
-    def device(self, name: str) -> DeviceView:
-        return self._device_view(self.hub.dispatcher(name).device)
+    def device(self, name: str, who: Principal | None = None) -> DeviceView:
+        return self._device_view(self.hub.dispatcher(name).device, who)
 
     async def description(self, name: str) -> Description:
         """Waits until the device's worker has described it; Conflict when it cannot."""
@@ -392,7 +395,7 @@ class Service:
                 {asyncio.ensure_future(self._learn(n)) for n in unknown}, timeout=FIRST_DESCRIPTION
             )
 
-    def _device_view(self, name: str) -> DeviceView:
+    def _device_view(self, name: str, who: Principal | None) -> DeviceView:
         hub = self.hub
         lane, spec, state = hub.dispatchers[name].lane, hub.specs[name], hub.fleet.state(name)
         known = hub.descriptions.get(hub.models.get(name, name))
@@ -403,7 +406,7 @@ class Service:
         elif wanted.name != "online":
             message = f"{wanted.name}: {wanted.message}" if wanted.message else wanted.name
             message += f" (expected until {at_time(wanted.until)})" if wanted.until is not None else ""
-        present = hub.calibrations.present(name)
+        present, running, active = hub.calibrations.present(name), lane.running, lane.active
         return DeviceView(
             name=name,
             driver=spec.driver,
@@ -411,8 +414,10 @@ class Service:
             operational=up and wanted.name in ("online", "draining"),
             message=message,
             queue_length=lane.depth,
-            running=lane.running,
-            active_session=lane.active,
+            busy=running is not None,
+            running=running if who and running and hub.sees_job(who, running) else None,
+            held=active is not None,
+            active_session=active if who and active and hub.sees_session(who, active) else None,
             mock=is_mock(name),
             backend_version=known.backend_version if known else "",
             phase=str(state.phase),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sojourn.service.errors import BadRequest, Forbidden, NotFound
 from sojourn.service.times import EARLIEST
 from sojourn.service.views import Principal, UsageView
-from sojourn.store.usage import DAY, Sum, sums
+from sojourn.store.usage import DAY, Mask, Sum, sums
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub
@@ -78,21 +78,21 @@ class Usage:
                 "begin."
             )
         only = self._only(who, wanted)
-        await self._hub.check_filter(wanted.device, wanted.session)
+        await self._hub.check_filter(who, wanted.device, wanted.session)
         for key in wanted.by:
             if key not in KEYS:
                 raise BadRequest(f"Usage cannot be grouped by {key!r}. Possible: {', '.join(KEYS)}.")
         by = tuple(dict.fromkeys(wanted.by))
-        hide = not (who.operator or who.admin) and only.get("user") != who.user_id
-        asked = by if not hide or "user" in by else (*by, "user")
-        found = await self._hub.store.read(lambda c: sums(c, start, end, asked, only))
-        rows = self._rows(found, by, asked, who.user_id if hide else None)
-        if len(rows) > LONGEST_REPORT:
+        mask = None if who.operator or who.admin else Mask(who.user_id, OTHERS)
+        found = await self._hub.store.read(  # the rows are made there too, beside the event loop
+            lambda c: self._rows(sums(c, start, end, by, only, most=LONGEST_REPORT, mask=mask), by)
+        )
+        if len(found) > LONGEST_REPORT:
             raise BadRequest(
-                f"The report has {len(rows)} rows; the limit is {LONGEST_REPORT}. Ask for a shorter period, "
-                "or group by less."
+                f"The report has more than {LONGEST_REPORT} rows, which is the limit. Ask for a shorter "
+                "period, or group by less."
             )
-        return UsageReport(start, end, by, tuple(rows), sum(row.seconds for row in rows))
+        return UsageReport(start, end, by, tuple(found), sum(row.seconds for row in found))
 
     def _only(self, who: Principal, wanted: UsageQuery) -> dict[str, str]:
         accounts = self._hub.accounts
@@ -129,27 +129,17 @@ class Usage:
                 return identity
         raise NotFound(f"There is no user {name!r} in project {who.project}.")
 
-    def _rows(
-        self, found: list[Sum], by: tuple[str, ...], asked: tuple[str, ...], only_user: str | None
-    ) -> list[UsageRow]:
-        merged: dict[tuple[str | None, ...], UsageRow] = {}
-        for each in found:
-            values = dict(zip(asked, each.keys, strict=True))
-            hidden = only_user is not None and values["user"] != only_user
-            keys = tuple(self._shown(k, values[k], hidden) for k in by)
-            old = merged.get(keys, UsageRow(keys, 0.0, 0))
-            merged[keys] = UsageRow(keys, old.seconds + each.seconds, old.rows + each.rows)
+    def _rows(self, found: list[Sum], by: tuple[str, ...]) -> list[UsageRow]:
+        rows = [UsageRow(tuple(map(self._shown, by, each.keys)), each.seconds, each.rows) for each in found]
         if "day" in by:
-            return sorted(merged.values(), key=lambda row: tuple(k or "" for k in row.keys))
-        return sorted(merged.values(), key=lambda row: -row.seconds)
+            return sorted(rows, key=lambda row: tuple(k or "" for k in row.keys))
+        return sorted(rows, key=lambda row: -row.seconds)
 
-    def _shown(self, key: str, value: Any, hidden: bool) -> str | None:
+    def _shown(self, key: str, value: Any) -> str | None:
         if key == "day":
             return datetime.fromtimestamp(value * DAY, UTC).strftime("%Y-%m-%d")
         if value is None:
             return None
-        if hidden and key in ("user", "session", "job"):
-            return OTHERS
         if key == "user":
             return self._hub.accounts.user_name(value)
         return self._hub.accounts.project_name(value) if key == "project" else str(value)

@@ -74,7 +74,11 @@ class DeviceState:
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """A device now. `operational`: jobs can start; `queue_length` counts accepted and queued jobs."""
+    """A device now. `operational`: jobs can start; `queue_length` counts accepted and queued jobs.
+
+    `busy` and `held` say that a job runs and that a session has the device; the ids are None for a caller to
+    whom they do not belong.
+    """
 
     name: str
     driver: str
@@ -82,7 +86,9 @@ class DeviceView:
     operational: bool
     message: str  # "active", or why it is not
     queue_length: int
+    busy: bool
     running: str | None  # job id
+    held: bool
     active_session: str | None
     mock: bool
     backend_version: str

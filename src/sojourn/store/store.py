@@ -38,7 +38,8 @@ from sojourn.store.usage import charged
 from sojourn.store.writer import Writer
 
 T = TypeVar("T")
-READERS = 2
+READERS = 4
+"""Threads that read. One user's looks take `limits.looks_at_once` of them at most, half by default."""
 LIVE = [JobState.ACCEPTED.value, JobState.QUEUED.value, JobState.RUNNING.value]
 # Written out, as databases match a partial index only with values that they can see.
 _IS_LIVE = t.jobs.c.state.in_([literal_column(f"'{state}'", String) for state in LIVE])

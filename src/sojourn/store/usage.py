@@ -33,10 +33,33 @@ class Sum:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """`others` stands for the user, session and job in the rows of everybody but `user`."""
+
+    user: str
+    others: str
+
+    def of(self, key: str) -> ColumnElement[Any]:
+        column: ColumnElement[Any] = COLUMNS[key]
+        if key not in ("user", "session", "job"):
+            return column
+        return case((t.ledger.c.user_id == self.user, column), (column.is_(None), None), else_=self.others)
+
+
 def sums(
-    connection: Connection, start: float, end: float, by: tuple[str, ...], only: dict[str, str]
+    connection: Connection,
+    start: float,
+    end: float,
+    by: tuple[str, ...],
+    only: dict[str, str],
+    *,
+    most: int,
+    mask: Mask | None = None,
 ) -> list[Sum]:
     """The ledger within [start, end) in seconds since the epoch, grouped by keys of COLUMNS and `day`.
+
+    No more than `most` sums, and one more that says that there are more.
 
     A row that begins before or ends after the period counts with the part within, and one that lasts over
     midnight counts on each day with its part; so the sums of adjoining periods add up.
@@ -47,15 +70,17 @@ def sums(
     begin = case((c.started_at < start, start), else_=c.started_at)
     finish = case((c.ended_at > end, end), else_=c.ended_at)
     share = c.seconds * (finish - begin) / (c.ended_at - c.started_at)
+    columns = {k: mask.of(k) if mask is not None else COLUMNS[k] for k in by if k != "day"}
     if "day" not in by:
-        keys = [COLUMNS[k] for k in by]
-        query = select(*keys, func.sum(share), func.count()).where(*within).group_by(*keys)
+        keys = [columns[k] for k in by]
+        query = select(*keys, func.sum(share), func.count()).where(*within).group_by(*keys).limit(most + 1)
         return [Sum(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(query) if row[-1]]
     first, last = _day(connection, begin), _day(connection, finish)
-    keys = [first if k == "day" else COLUMNS[k] for k in by]
+    keys = [first if k == "day" else columns[k] for k in by]
     query = select(*keys, func.sum(share), func.count()).where(*within, first == last).group_by(*keys)
+    query = query.limit(most + 1)
     found = {tuple(row[:-2]): Sum(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(query)}
-    plain = [COLUMNS[k] for k in by if k != "day"]
+    plain = list(columns.values())
     across = select(*plain, begin, finish, share).where(*within, first != last)
     for row in connection.execute(across):
         for day, part in _parts(row[-3], row[-2]):
@@ -64,6 +89,8 @@ def sums(
             seconds = row[-1] * part / (row[-2] - row[-3])
             old = found.get(key, Sum(key, 0.0, 0))
             found[key] = Sum(key, old.seconds + seconds, old.rows + 1)
+        if len(found) > most:
+            break
     return list(found.values())
 
 

@@ -135,3 +135,52 @@ def test_the_list_of_jobs_gives_the_position_of_those_that_wait(ada: User, sampl
         assert 0 < listed[made[1]] < listed[made[2]]
         for job in made:
             http.post(f"/jobs/{job}/cancel")
+
+
+def test_whose_job_and_session_have_a_device_only_they_and_operators_are_told(
+    live: Live, ada: User, bob: User, sampler_params: str
+) -> None:
+    with ada.http() as http:
+        body = {"mode": "dedicated", "backend": "slow", "max_ttl": 600}
+        session = http.post("/sessions", json=body).json()["id"]
+        job = submit(http, sampler_params, "slow", session_id=session)
+        while http.get(f"/jobs/{job}?exclude_params=true").json()["status"] != "Running":
+            pass  # held by the server
+    ids = {"busy": True, "running": job, "held": True, "active_session": session}
+    try:
+        for http, expected in (
+            (ada.http("/sojourn/v1"), ids),
+            (live.operator(), ids),
+            (bob.http("/sojourn/v1"), {**ids, "running": None, "active_session": None}),
+        ):
+            with http:
+                device = http.get("/devices/slow").json()
+                assert {key: device[key] for key in ids} == expected
+                listed = {d["name"]: d for d in http.get("/devices").json()["devices"]}
+                assert listed["slow"] == device
+        with bob.http() as http:
+            waits = submit(http, sampler_params, "slow")
+            told = http.get(f"/jobs/{waits}/metrics").json()["waiting_reasons"]
+            assert f"a job of project {ada.project} is running" in told
+            assert not any(job in sentence or session in sentence for sentence in told)
+            http.delete(f"/jobs/{waits}")
+    finally:
+        with ada.http() as http:
+            http.delete(f"/sessions/{session}/close")
+            http.post(f"/jobs/{job}/cancel")
+
+
+@pytest.mark.parametrize("path", ["/jobs?session={}", "/usage?session={}", "/sessions/{}"])
+def test_anothers_session_is_answered_like_one_that_never_was(
+    live: Live, ada: User, bob: User, path: str
+) -> None:
+    with ada.http() as http:
+        session = http.post("/sessions", json={"mode": "batch", "backend": "bench"}).json()["id"]
+    with bob.http("/sojourn/v1") as http:
+        foreign = complaint(http.get(path.format(session)), 404)
+        assert foreign.replace(session, "s-none") == complaint(http.get(path.format("s-none")), 404)
+    for own in (ada.http("/sojourn/v1"), live.operator()):
+        with own as http:
+            assert http.get(path.format(session)).status_code == 200
+    with ada.http() as http:
+        http.delete(f"/sessions/{session}/close")

@@ -463,7 +463,19 @@ def test_a_waiting_job_is_told_why_with_names(house: Houses) -> None:
         found = await h.service.why(bob, two.id)
         assert (found.position, found.depth) == (1, 1)
         assert [r.kind for r in found.reasons] == ["Running"]
-        assert found.reasons[0].sentence == f"job {one.id} of project anns is running"
+        assert found.reasons[0].sentence == "a job of project anns is running"
+        assert found.reasons[0].facts["job_id"] is None, "it is ann's to know which"
+        own = await h.service.why(ann, (await h.submit(ann, job_body("slow"))).id)
+        assert own.reasons[0].sentence == f"job {one.id} of project anns is running"
+        (operator,) = [user for user in h.service.users() if user.operator]
+        boss = h.service.accounts.principal(h.service.accounts.user_id(operator.name), None)
+        assert (await h.service.why(boss, two.id)).reasons[0].facts["job_id"] == one.id
+        assert (h.service.device("slow", ann).running, h.service.device("slow", boss).running) == (
+            one.id,
+            one.id,
+        )
+        seen = h.service.device("slow", bob)
+        assert (seen.running, seen.busy) == (None, True)
         assert (await h.service.why(ann, one.id)).reasons == ()
 
     house(body)

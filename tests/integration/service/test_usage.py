@@ -13,6 +13,7 @@ from sojourn.service.errors import BadRequest, Expired, Forbidden, NotFound
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.usage import UsageQuery
 from sojourn.service.views import JobFilter, Principal
+from sojourn.store.usage import Mask, Sum, sums
 from tests.integration.service.conftest import QUICK, House
 from tests.programs import job_body
 
@@ -145,6 +146,30 @@ def test_users_see_their_own_usage_and_the_projects_and_admins_see_everybody(hou
         for wrong in (UsageQuery(start=now, end=now - 5), UsageQuery(by=("colour",)), UsageQuery(kind="x")):
             with pytest.raises(BadRequest):
                 await h.service.usage_report(ann, wrong)
+
+    house(body)
+
+
+def test_a_report_that_is_too_long_is_not_made_before_it_is_refused(house: Houses) -> None:
+    """What others used is summed in the database, so it makes a report no longer."""
+
+    async def body(h: House) -> None:
+        ann, bob = await h.user("ann"), await h.user("bob")
+        for who, seconds in ((ann, 10), (ann, 10), (bob, 20), (bob, 40), (bob, 40)):
+            await use(h, who, seconds)
+        end = h.clock.now() + 1
+
+        async def found(by: tuple[str, ...], most: int, mask: Mask | None = None) -> list[Sum]:
+            return await h.service.hub.store.read(
+                lambda c: sums(c, end - 86_400 * 9, end, by, {}, most=most, mask=mask)
+            )
+
+        assert len(await found(("job",), 3)) == 4
+        assert len(await found(("job", "day"), 3)) >= 4
+        assert len(await found(("job",), 5)) == 5
+        for by in (("job",), ("user", "job")):
+            masked = await found(by, 5, Mask(ann.user_id, "(others)"))
+            assert sorted((each.seconds, each.rows) for each in masked) == [(10, 1), (10, 1), (100, 3)]
 
     house(body)
 

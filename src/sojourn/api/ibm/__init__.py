@@ -51,7 +51,8 @@ _ACCOUNT: dict[str, dict[str, Handler]] = {
 def routes(api: Api) -> list[BaseRoute]:
     found: list[BaseRoute] = []
     for path, handlers in _DIALECT.items():
-        endpoint = Endpoint(api, handlers, cost=POLL_COST if path == "/jobs/{job_id}" else 1.0)
+        poll = path == "/jobs/{job_id}"  # which may be held
+        endpoint = Endpoint(api, handlers, cost=POLL_COST if poll else 1.0, turns=not poll)
         found += [Route(f"{prefix}{path}", endpoint) for prefix in PREFIXES]
     for path, handlers in _ACCOUNT.items():
         found.append(Route(path, Endpoint(api, handlers, authenticated=False)))

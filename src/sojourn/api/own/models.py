@@ -148,13 +148,18 @@ class Revoked(BaseModel):
 
 
 class Device(BaseModel):
+    """`busy`: a job runs; `held`: a session has the device. Their ids, `running` and `active_session`, are
+    null for all but their owners and operators."""
+
     name: str
     driver: str
     num_qubits: int | None
     operational: bool
     message: str
     queue_length: int
+    busy: bool
     running: str | None
+    held: bool
     active_session: str | None
     mock: bool
     backend_version: str

@@ -119,7 +119,7 @@ def router(service: Service, caller: Callable[..., Any], operator: Callable[...,
         said = wanted or Halt()
         until = times.instant(said.until, now(), "until") if said.until is not None else None
         await service.halt_device(who, name, mode, said.message, until)
-        return models.Device.of(service.device(name))
+        return models.Device.of(service.device(name, who))
 
     @routes.post("/devices/{name}/pause")
     async def pause(who: Operator, name: Name, wanted: Halt | None = None) -> models.Device:
@@ -136,7 +136,7 @@ def router(service: Service, caller: Callable[..., Any], operator: Callable[...,
     @routes.post("/devices/{name}/resume")
     async def resume(who: Operator, name: Name) -> models.Device:
         await service.resume_device(who, name)
-        return models.Device.of(service.device(name))
+        return models.Device.of(service.device(name, who))
 
     @routes.post("/devices/{name}/calibrate", status_code=201)
     async def calibrate(who: Operator, name: Name, note: Note | None = None) -> models.Job:

@@ -1,0 +1,121 @@
+"""However many requests of one caller look at once, a few are worked on; nobody else waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from structlog.testing import capture_logs
+
+from sojourn.service.turns import CROWD, LOG_EVERY, Turns
+from sojourn.service.views import Principal
+
+ANN = Principal("u1", "ann", "p1", "anns")
+ANN_ELSEWHERE = Principal("u1", "ann", "p2", "lab")
+BOB = Principal("u2", "bob", "p1", "anns")
+
+
+class Work:
+    """Requests that take turns and are done when they are told to be."""
+
+    def __init__(self, limit: int) -> None:
+        self.now = 0.0
+        self.turns = Turns(lambda _: limit, lambda: self.now)
+        self.begun: list[str] = []
+        self._done: dict[str, asyncio.Event] = {}
+
+    def ask(self, who: Principal, name: str) -> asyncio.Task[None]:
+        self._done[name] = asyncio.Event()
+        return asyncio.ensure_future(self._ask(who, name))
+
+    async def _ask(self, who: Principal, name: str) -> None:
+        await self.turns.take(who)
+        self.begun.append(name)
+        try:
+            await self._done[name].wait()
+        finally:
+            self.turns.give(who)
+
+    async def finish(self, name: str) -> None:
+        self._done[name].set()
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def test_of_many_requests_of_a_caller_so_many_are_worked_on_and_the_others_come_in_order() -> None:
+    async def body() -> None:
+        work = Work(2)
+        for n in range(5):
+            work.ask(ANN, f"a{n}")
+        await work.settle()
+        assert work.begun == ["a0", "a1"]
+        await work.finish("a1")
+        assert work.begun == ["a0", "a1", "a2"]
+        for name in ("a0", "a2", "a3", "a4"):
+            await work.finish(name)
+        assert work.begun == ["a0", "a1", "a2", "a3", "a4"]
+        assert not work.turns._rows, "nothing is remembered of who has left"
+
+    asyncio.run(body())
+
+
+def test_others_and_other_projects_do_not_wait_for_a_caller() -> None:
+    async def body() -> None:
+        work = Work(1)
+        for who, name in ((ANN, "a0"), (ANN, "a1"), (BOB, "b"), (ANN_ELSEWHERE, "c")):
+            work.ask(who, name)
+        await work.settle()
+        assert work.begun == ["a0", "b", "c"]
+
+    asyncio.run(body())
+
+
+def test_with_a_limit_of_0_nobody_waits() -> None:
+    async def body() -> None:
+        work = Work(0)
+        for n in range(50):
+            work.ask(ANN, f"a{n}")
+        await work.settle()
+        assert len(work.begun) == 50
+
+    asyncio.run(body())
+
+
+def test_a_request_that_is_cancelled_takes_no_turn_with_it() -> None:
+    """While it waits, and in the very moment in which its turn comes."""
+
+    async def body() -> None:
+        turns = Turns(lambda _: 1)
+        await turns.take(ANN)
+        waits, comes, last = (asyncio.ensure_future(turns.take(ANN)) for _ in range(3))
+        await asyncio.sleep(0)
+        waits.cancel()
+        turns.give(ANN)
+        comes.cancel()
+        assert [await asyncio.wait({task}) and task.cancelled() for task in (waits, comes)] == [True, True]
+        await asyncio.wait_for(last, 5)
+        turns.give(ANN)
+        assert not turns._rows
+
+    asyncio.run(body())
+
+
+def test_the_log_says_who_asks_more_than_is_answered_once_a_minute() -> None:
+    async def body() -> list[dict[str, object]]:
+        work = Work(1)
+        structlog.reset_defaults()
+        with capture_logs() as told:
+            for n in range(CROWD + 5):
+                work.ask(ANN, f"a{n}")
+            await work.settle()
+            work.now = LOG_EVERY
+            work.ask(ANN, "later")
+            await work.settle()
+        return [entry for entry in told if entry["event"] == "looks.wait"]
+
+    first, second = asyncio.run(body())
+    assert (first["user"], first["waiting"], first["at_once"]) == ("ann", CROWD, 1)
+    assert second["waiting"] == CROWD + 5
