@@ -143,7 +143,7 @@ class Service:
         usage = Usage(hub)
         self.usage, self.usage_report = usage.window, usage.report
         self.check_filter = hub.check_filter
-        self.projects, self.pace = hub.projects, hub.limits.pace
+        self.projects, self.pace, self.rooms = hub.projects, hub.limits.pace, hub.rooms
         await self._first_users(data)
         await hub.projects.configure()
         hub.usage.set_shares(hub.projects.shares())
