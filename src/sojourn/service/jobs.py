@@ -243,11 +243,7 @@ class Jobs:
     async def logs(self, who: Principal, job_id: str) -> str:
         """The job's log at the level that it was submitted with (see sojourn.service.joblog)."""
         record = await self._named(who, job_id)
-        found = await self._blob(record, record.meta.logs_hash) or b""
-        # a worker's log fits into the header of a frame, see sojourn.execution.frames
-        written = (await found.read(0, found.size) if isinstance(found, Large) else found).decode(
-            "utf-8", "replace"
-        )
+        written = (await self._log(record)).decode("utf-8", "replace")
         steps = joblog.shows_steps(record.meta.log_level)
         story = await self.story(who, job_id) if steps else []
         return joblog.text(self._hub.job_view(record), story, written)
@@ -355,6 +351,16 @@ class Jobs:
         found = await self._texts.find(digest)
         if found is None:
             await self._check_kept(record)
+        return found
+
+    async def _log(self, record: JobRecord) -> bytes:
+        """A worker's log is never large: it fits into the header of a frame (sojourn.execution.frames)."""
+        found = await self._blob(record, record.meta.logs_hash) or b""
+        if isinstance(found, Large):
+            try:
+                return await found.read(0, found.size)
+            finally:
+                found.close()
         return found
 
     async def _check_kept(self, record: JobRecord) -> None:

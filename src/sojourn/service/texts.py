@@ -45,17 +45,19 @@ class Texts:
         kept = self._hub.records.blobs.get(digest)
         found = await self._hub.store.blob_up_to(digest, SMALL) if kept is None else kept
         if isinstance(found, int):
-            return Large(found, self._reader(digest))
+            return self._large(digest, found)
         if found is not None and len(found) > SMALL:
-            return Large(len(found), self._reader(digest))
+            return self._large(digest, len(found))
         return found
 
-    def _reader(self, digest: str) -> Callable[[int, int], Awaitable[bytes]]:
-        async def read(at: int, size: int) -> bytes:
-            kept = self._hub.records.blobs.get(digest)  # held by the memory only, not by a slow reader
-            return await self._hub.store.piece(digest, at, size) if kept is None else kept[at : at + size]
+    def _large(self, digest: str, size: int) -> Large:
+        reading = self._hub.store.reading(digest)
 
-        return read
+        async def read(at: int, most: int) -> bytes:
+            kept = self._hub.records.blobs.get(digest)  # held by the memory only, not by a slow reader
+            return await reading.read(at, most) if kept is None else kept[at : at + most]
+
+        return Large(size, read, reading.close)
 
     async def copy(self, large: Large, owner: str) -> Large:
         """The text in a file of its own, which stays when the store forgets it. Memory to send it is taken.
@@ -80,6 +82,7 @@ class Texts:
             while at < large.size and (piece := await large.read(at, PIECE)):
                 await aside(write_all, file, piece)
                 at += len(piece)
+            large.close()
             number = file.fileno()
         except BaseException as error:
             close()

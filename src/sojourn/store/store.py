@@ -33,7 +33,7 @@ from sojourn.core.model import Halt, Job, JobState, Session, SessionState
 from sojourn.store import tables as t
 from sojourn.store.engine import sqlite_engine
 from sojourn.store.migrate import upgrade
-from sojourn.store.pieces import read_piece
+from sojourn.store.pieces import Pieces, Reading
 from sojourn.store.rows import halt_of, job_of, meta_of, reservation_of, session_of
 from sojourn.store.unit import JobMeta, Unit
 from sojourn.store.usage import charged
@@ -89,7 +89,7 @@ class Store:
         self._write_engine = sqlite_engine(path, writer=True)
         self._read_engine = sqlite_engine(path, writer=False)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sojourn-reader")
-        self._pieces = ThreadPoolExecutor(1, thread_name_prefix="sojourn-pieces")
+        self._pieces = Pieces(path)
         self._writer: Writer | None = None
 
     @classmethod
@@ -105,7 +105,7 @@ class Store:
         if self._writer is not None:
             self._writer.close()
         self._readers.shutdown()
-        self._pieces.shutdown()
+        self._pieces.close()
         self._read_engine.dispose()
         self._write_engine.dispose()
 
@@ -294,19 +294,9 @@ class Store:
 
         return await self.read(work)
 
-    async def piece(self, digest: str, at: int, size: int) -> bytes:
-        """Up to `size` bytes from `at` on; b"" when they are not there (any more).
-
-        Nothing is left open between two pieces: a transaction that lasts as long as a slow reader would keep
-        the write-ahead log from being taken into the database. What that costs is a walk along the pages of
-        the value (0.5 ms for each MB before `at`), on a thread that queries do not wait for.
-        """
-
-        def work() -> bytes:
-            with self._read_engine.connect() as connection:
-                return read_piece(connection, digest, at, size)
-
-        return await asyncio.get_running_loop().run_in_executor(self._pieces, work)
+    def reading(self, digest: str) -> Reading:
+        """A way to read a large value in pieces."""
+        return self._pieces.reading(digest)
 
     async def forget_result(self, job_id: str, digest: str, note: str) -> tuple[bool, tuple[str, ...]]:
         """As `take_result`, for a caller that has a copy of the bytes: whether it is the one that may give
