@@ -214,10 +214,8 @@ def put_blobs(connection: Connection, blobs: Mapping[str, bytes]) -> None:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(t.blobs).on_conflict_do_nothing()
         connection.execute(statement, [{"hash": h, "data": data} for h, data in blobs.items()])
-        last = next(reversed(blobs))
-        if (
-            len(blobs[last]) > _KEPT_BY_DRIVER
-        ):  # nothing happens, as it is there, but the driver lets go of it
+        last = list(blobs)[-1]
+        if len(blobs[last]) > _KEPT_BY_DRIVER:  # it is there, so this only has the driver let go
             connection.execute(statement, [{"hash": last, "data": b""}])
 
 
