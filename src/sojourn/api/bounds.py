@@ -13,7 +13,7 @@ import resource
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -45,6 +45,7 @@ _LINES = {
     505: "HTTP Version Not Supported",
 }
 
+C = TypeVar("C")
 _CODES = {414: 1414, 503: 1503}
 
 log = structlog.get_logger("sojourn.api")
@@ -81,16 +82,16 @@ class Bounds:
         )
 
 
-class Holdings:
+class Holdings(Generic[C]):
     """What connections hold in memory of one kind, in bytes. Beyond `most` in all the one goes that has held
     something for longest: an honest client holds it for moments only."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.total = 0
-        self._of: dict[BoundedProtocol, int] = {}  # the oldest first
+        self._of: dict[C, int] = {}  # the oldest first
 
-    def hold(self, connection: BoundedProtocol, size: int) -> BoundedProtocol | None:
+    def hold(self, connection: C, size: int) -> C | None:
         """From now on `connection` holds so much; the one that has to go for it, if one has to."""
         before = self._of.get(connection, 0)
         if size == before:
@@ -111,8 +112,8 @@ class Connections:
         self._clock = clock
         self._of: Counter[str] = Counter()
         self._open = 0
-        self.incoming = Holdings(bounds.incoming)
-        self.unread = Holdings(bounds.unread)
+        self.incoming: Holdings[BoundedProtocol] = Holdings(bounds.incoming)
+        self.unread: Holdings[BoundedProtocol] = Holdings(bounds.unread)
         self.cuts: Counter[str] = Counter()  # since the start
         self._cut: Counter[str] = Counter()
         self._told: dict[str, float] = {}
@@ -198,7 +199,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head += len(data)
             if self._head > self._most:
-                self._too_much()
+                if len(self.url) > self._most:
+                    self._address_too_long()
+                else:
+                    self._too_much()
                 return
         elif self._body_ends:
             self._expect_body()
@@ -245,12 +249,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         if len(self.url) > min(self._most, _LONGEST_ADDRESS):
-            self._end(
-                "address too long",
-                414,
-                f"The address has {len(self.url)} bytes; the limit is {min(self._most, _LONGEST_ADDRESS)}. "
-                "Send what is long in the body.",
-            )
+            self._address_too_long()
         if self._cut_off or not self._well_formed():
             return
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -303,6 +302,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect(None)
         if not self._cut_off:
             super().on_message_complete()
+
+    def _address_too_long(self) -> None:
+        self._end(
+            "address too long",
+            414,
+            f"The address has {len(self.url)} bytes or more; the limit is "
+            f"{min(self._most, _LONGEST_ADDRESS)} (head_kb). Send what is long in the body.",
+        )
 
     def _too_much(self) -> None:
         self._end(
