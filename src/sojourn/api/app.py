@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Mount, Router
 
 from sojourn.api import health, ibm
 from sojourn.api.connections import Recorder
-from sojourn.api.endpoint import Api, missing_reply, write
+from sojourn.api.endpoint import Api, missing_reply
 from sojourn.api.own.app import PREFIX, SmallBodies, create_own
 from sojourn.api.own.turns import InTurn
 from sojourn.api.request_ids import RequestIds
+from sojourn.api.stream import write
 from sojourn.api.wire import error_reply
 
 if TYPE_CHECKING:
@@ -23,13 +25,18 @@ if TYPE_CHECKING:
 _LONGEST_PATH = 2048
 
 
-def create_app(service: Service, settings: Settings) -> ASGIApp:
+def create_app(
+    service: Service, settings: Settings, connections: Callable[[], dict[str, Any]] = dict
+) -> ASGIApp:
     """The ASGI application over a service that somebody else starts and stops.
+
+    `connections` says for `/readyz` what the connections hold, see sojourn.api.bounds.
 
     Served without `RecordingProtocol` (see sojourn.api.server), it does not see connections that end before
     the reply, and a submit that is repeated after one makes a second job (R54).
     """
     api = Api(service, settings)
+    api.connections = connections
     routes = [
         *ibm.routes(api),
         Mount(PREFIX, app=InTurn(SmallBodies(create_own(api), api), api)),

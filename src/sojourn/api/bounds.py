@@ -13,11 +13,12 @@ import resource
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sojourn.api.endpoint import COUNTED, RECOUNT
 from sojourn.api.request_ids import new_id
 from sojourn.api.wire import encode, error_body
 
@@ -26,15 +27,26 @@ if TYPE_CHECKING:
 
 WHOLE_BODY = 900.0
 """Seconds for all of a body, however steadily it comes: the client itself gives a submit no more."""
+LEAST_READ = 16_000
+"""Bytes that a reader has to take in `reply_seconds`, or it counts as one that does not read."""
+PIPELINED = 1000
+"""Requests that may wait in a connection for the answers to those before them."""
+_PIPELINED_BYTES = 4000  # what one of them takes
+_LONGEST_ADDRESS = 65_535  # what the parser of addresses counts with
 RESERVED_FILES = 256
 """File descriptors that connections leave to the database, the workers and the log."""
 _TOLD_EVERY = 10.0
 _LINES = {
     400: "Bad Request",
     408: "Request Timeout",
+    414: "URI Too Long",
     431: "Request Header Fields Too Large",
     503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
 }
+
+C = TypeVar("C")
+_CODES = {414: 1414, 503: 1503}
 
 log = structlog.get_logger("sojourn.api")
 
@@ -50,6 +62,8 @@ class Bounds:
     reply_seconds: float
     connections: int
     connections_per_address: int
+    incoming: int  # bytes
+    unread: int
 
     @classmethod
     def of(cls, settings: ServerSettings) -> Bounds:
@@ -63,7 +77,31 @@ class Bounds:
             reply_seconds=settings.reply_seconds,
             connections=min(settings.connections or most, most),
             connections_per_address=settings.connections_per_address,
+            incoming=int(settings.incoming_mb * 1_000_000),
+            unread=int(settings.unread_mb * 1_000_000),
         )
+
+
+class Holdings(Generic[C]):
+    """What connections hold in memory of one kind, in bytes. Beyond `most` in all the one goes that has held
+    something for longest: an honest client holds it for moments only."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.total = 0
+        self._of: dict[C, int] = {}  # the oldest first
+
+    def hold(self, connection: C, size: int) -> C | None:
+        """From now on `connection` holds so much; the one that has to go for it, if one has to."""
+        before = self._of.get(connection, 0)
+        if size == before:
+            return None
+        self.total += size - before
+        if size:
+            self._of[connection] = size
+        else:
+            del self._of[connection]
+        return next(iter(self._of)) if self.total > self.most else None
 
 
 class Connections:
@@ -74,6 +112,9 @@ class Connections:
         self._clock = clock
         self._of: Counter[str] = Counter()
         self._open = 0
+        self.incoming: Holdings[BoundedProtocol] = Holdings(bounds.incoming)
+        self.unread: Holdings[BoundedProtocol] = Holdings(bounds.unread)
+        self.cuts: Counter[str] = Counter()  # since the start
         self._cut: Counter[str] = Counter()
         self._told: dict[str, float] = {}
 
@@ -97,8 +138,18 @@ class Connections:
         if not self._of[address]:
             del self._of[address]
 
+    def state(self) -> dict[str, Any]:
+        """For operators: what there is now, what it is bounded by, and how often a bound was met."""
+        return {
+            "open": {"held": self._open, "of": self.bounds.connections},
+            "incoming": {"held": self.incoming.total, "of": self.incoming.most},
+            "unread": {"held": self.unread.total, "of": self.unread.most},
+            "cut": dict(self.cuts),
+        }
+
     def cut(self, why: str, address: str) -> None:
         """Tell the operator, of each kind at most once in a while."""
+        self.cuts[why] += 1
         self._cut[why] += 1
         now = self._clock()
         if now - self._told.get(why, -_TOLD_EVERY) >= _TOLD_EVERY:
@@ -115,8 +166,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bounds = connections.bounds
         self._address = ""
         self._cut_off = False
-        self._head = 0  # bytes of the head that is coming in
+        self._head = 0  # bytes of the head that is coming in, after those that it began in
+        self._begun_in = 0
         self._in_head = False
+        self._body = 0  # bytes of the body of the present request
         self._body_ends = 0.0
         self._deadline: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
@@ -134,6 +187,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._all.leave(self._address)
         self._expect(None)
         self._watch_reader(False)
+        self._all.incoming.hold(self, 0)
+        self._all.unread.hold(self, 0)
+        if self.scope is not None:  # else the two would keep each other
+            self.scope.pop(RECOUNT, None)  # type: ignore[misc]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -142,11 +199,40 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head += len(data)
             if self._head > self._most:
-                self._too_much()
+                if len(self.url) > self._most:
+                    self._address_too_long()
+                else:
+                    self._too_much()
                 return
         elif self._body_ends:
             self._expect_body()
         super().data_received(data)
+        if self._in_head and not self._head:
+            self._begun_in = len(data)
+        self._count()
+
+    def _count(self) -> None:
+        """What this connection holds of requests that are not whole, or that nobody has begun to answer.
+
+        The body of a request whose user is known is counted in the rooms of that user once it is read.
+        """
+        held = self._head + self._begun_in if self._in_head else 0
+        if self.cycle is not None and not self.cycle.response_complete and not self._cut_off:
+            if self.pipeline:
+                held += sum(_PIPELINED_BYTES + len(cycle.body) for cycle, _ in self.pipeline)
+            held += len(self.cycle.body) if COUNTED in self.cycle.scope else self._body
+        if (victim := self._all.incoming.hold(self, held)) is not None:
+            victim.make_room()
+
+    def make_room(self) -> None:
+        """It is this connection whose part of the memory others need."""
+        self._all.incoming.hold(self, 0)
+        self._end(
+            "too much at once",
+            503,
+            f"The server holds {self._bounds.incoming / 1e6:g} MB of requests that are not whole "
+            "(incoming_mb), and this one has been coming in for longest.",
+        )
 
     @property
     def _most(self) -> int:
@@ -156,11 +242,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head = True, 0
+        self._in_head, self._head, self._begun_in, self._body = True, 0, 0, 0
+        self.scope[RECOUNT] = self._count  # type: ignore[literal-required]
         self._expect(self._bounds.head_seconds, self._head_late)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if len(self.url) > min(self._most, _LONGEST_ADDRESS):
+            self._address_too_long()
+        if self._cut_off or not self._well_formed():
+            return
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self._most or len(self.headers) > self._bounds.head_fields:
             self._too_much()
@@ -169,16 +260,56 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_ends = self.loop.time() + WHOLE_BODY
         self._expect_body()
         super().on_headers_complete()
+        if len(self.pipeline) > PIPELINED:
+            self._end(
+                "too many requests at once",
+                503,
+                f"{PIPELINED} requests wait in this connection. Wait for answers before sending more.",
+            )
+
+    def _well_formed(self) -> bool:
+        """Whether the head is one that no two readers could understand differently."""
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self._end("wrong version", 505, f"HTTP/{version} is not spoken here. Send HTTP/1.1.")
+            return False
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
+        if hosts > 1 or (not hosts and version == "1.1"):
+            said = f"The request has {hosts} Host headers" if hosts else "The request has no Host header"
+            self._end("malformed head", 400, f"{said}; it must have one.")
+            return False
+        if names.count(b"authorization") > 1:
+            self._end(
+                "malformed head", 400, "The request has several Authorization headers; it may have one."
+            )
+            return False
+        return True
 
     def on_body(self, body: bytes) -> None:
         if not self._cut_off:
+            if not self.cycle.response_complete:
+                self._body += len(body)
             super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._count()
 
     def on_message_complete(self) -> None:
         self._body_ends = 0.0
         self._expect(None)
         if not self._cut_off:
             super().on_message_complete()
+
+    def _address_too_long(self) -> None:
+        self._end(
+            "address too long",
+            414,
+            f"The address has {len(self.url)} bytes or more; the limit is "
+            f"{min(self._most, _LONGEST_ADDRESS)} (head_kb). Send what is long in the body.",
+        )
 
     def _too_much(self) -> None:
         self._end(
@@ -224,10 +355,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_reader(True)
+        unread = self.transport.get_write_buffer_size()
+        if (victim := self._all.unread.hold(self, unread)) is not None:
+            victim.not_read("too much unread")
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._watch_reader(False)
+        self._all.unread.hold(self, 0)
 
     def _watch_reader(self, on: bool) -> None:
         if self._reading is not None:
@@ -239,10 +374,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _reader_late(self, before: int) -> None:
         self._reading = None
-        if self.transport.get_write_buffer_size() < before:
+        if self.transport.get_write_buffer_size() <= before - LEAST_READ:
             self._watch_reader(True)
             return
-        self._all.cut("answer not read", self._address)
+        self.not_read("answer not read")
+
+    def not_read(self, why: str) -> None:
+        """Whatever is left of the answer is thrown away with the connection."""
+        self._all.unread.hold(self, 0)
+        self._all.cut(why, self._address)
         self._cut_off = True
         self.transport.abort()
 
@@ -257,7 +397,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         )
         if status is not None and not answering:
-            self._say(status, 1503 if status == 503 else 1200, message, new_id())
+            self._say(status, _CODES.get(status, 1200), message, new_id())
         self.transport.close()
 
     def _say(self, status: int, code: int, message: str, request_id: str) -> None:

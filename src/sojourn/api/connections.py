@@ -6,17 +6,18 @@ sojourn.service.repeats.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 from sojourn.api.bounds import BoundedProtocol
 from sojourn.api.endpoint import EXCHANGE
 from sojourn.api.request_ids import unreadable
+from sojourn.api.stream import write
+from sojourn.api.wire import error_reply
 from sojourn.service.calls import Exchange
 
 if TYPE_CHECKING:
-    import asyncio
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -81,7 +82,7 @@ class Recorder:
             await self._app(scope, receive, send)
             return
         exchange: Exchange = scope.setdefault(EXCHANGE, Exchange(time.time()))
-        status = 500
+        status = 0
 
         async def recorded(message: Message) -> None:
             nonlocal status
@@ -96,5 +97,17 @@ class Recorder:
 
         try:
             await self._app(scope, receive, recorded)
+        except asyncio.CancelledError:  # the server stops and has waited long enough
+            if not status:
+                await write(recorded, _STOPPING)
         finally:
             exchange.lose(time.time())
+
+
+_STOPPING = error_reply(
+    503,
+    1503,
+    "The service is stopping. If this was a submit that an equal one follows within the time in "
+    "submit_retry_window, there is one job all the same.",
+    headers=((b"retry-after", b"5"), (b"connection", b"close")),
+)

@@ -1,4 +1,4 @@
-"""Runs one request of a raw route: who, what, answer, errors. Owns reading bodies and writing replies.
+"""Runs one request of a raw route: who, what, answer, errors.
 
 Not our own API's pydantic routes (see own/), but every other path goes through an `Endpoint`, which is an
 ASGI application for one path with one handler per method.
@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sojourn.api import bodies
 from sojourn.api.auth import Gate
+from sojourn.api.bodies import Gone
 from sojourn.api.query import Query
 from sojourn.api.request_ids import REQUEST_ID, new_id
+from sojourn.api.stream import write, write_large
 from sojourn.api.wire import Reply, error_reply, refusal_reply
 from sojourn.service.calls import Call
 from sojourn.service.errors import BadRequest, Refusal, TooLarge
+from sojourn.service.room import PIECE, Held
+from sojourn.service.texts import Large
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -34,11 +39,14 @@ EXCHANGE = "sojourn.exchange"
 
 LOOKS = ("GET", "HEAD")
 
+COUNTED = "sojourn.counted"
+"""Key of the ASGI scope: what the request's body takes is counted in the rooms of its user, and not any more
+among what connections of strangers hold."""
+
+RECOUNT = "sojourn.recount"
+"""Key of the ASGI scope: what the protocol wants to be called when that has begun."""
+
 _CLOSE = ((b"connection", b"close"),)
-
-
-class Gone(Exception):
-    """The client hung up while we were reading; nobody is left to answer."""
 
 
 class Api:
@@ -48,6 +56,8 @@ class Api:
         self.service = service
         self.settings = settings
         self.gate = Gate(service, settings.server.token_lifetime)
+        self.rooms = service.rooms
+        self.connections: Callable[[], dict[str, Any]] = dict  # what they hold
         self.max_body = int(settings.server.max_body_mb * 1_000_000)
         self.descriptions: dict[str, tuple[str, Description, bytes, bytes]] = {}
 
@@ -55,7 +65,7 @@ class Api:
 class Request:
     """One request, as handlers see it. `who` is set for handlers that need a caller."""
 
-    __slots__ = ("_query", "_receive", "api", "headers", "path", "scope", "who")
+    __slots__ = ("_query", "_receive", "api", "headers", "held", "path", "scope", "texts", "who")
 
     who: Principal
 
@@ -64,6 +74,8 @@ class Request:
         self.scope = scope
         self.path: Mapping[str, str] = scope.get("path_params", {})
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.held: list[Held] = []  # until the reply is written, as the next
+        self.texts: list[Large] = []
         self._receive = receive
         self._query: Query | None = None
 
@@ -82,7 +94,10 @@ class Request:
         return None if raw is None else raw.decode("latin-1")
 
     async def body(self, limit: int | None = None) -> bytes:
-        """The whole body; TooLarge, without reading on, over `limit` bytes (None: the configured limit)."""
+        """The whole body; TooLarge, without reading on, over `limit` bytes (None: the configured limit).
+
+        Raises Busy when the server has no room for it.
+        """
         limit = self.api.max_body if limit is None else limit
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > limit:
@@ -92,7 +107,20 @@ class Request:
                 f"Content-Encoding {self.header(b'content-encoding')!r} is not supported. "
                 "Send the body as it is, without compression."
             )
-        chunks: list[bytes] = []
+        chunks = self._chunks(limit)
+        who: Principal | None = getattr(self, "who", None)
+        if who is None:  # bounded by the protocol, see `COUNTED`
+            return await bodies.in_memory(chunks)
+        self.scope[COUNTED] = True
+        size = int(declared) if declared.isdigit() else None
+        folder = self.api.settings.server.data
+        whole, held = await bodies.body(chunks, size, limit, who.user_id, self.api.rooms, folder)
+        self.held.append(held)
+        if (recount := self.scope.get(RECOUNT)) is not None:
+            recount()
+        return whole
+
+    async def _chunks(self, limit: int) -> AsyncIterator[bytes]:
         size = 0
         while True:
             message = await self._receive()
@@ -103,9 +131,21 @@ class Request:
             if size > limit:
                 raise too_large(None, limit)
             if chunk:
-                chunks.append(chunk)
+                yield chunk
             if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                return
+
+    def lost(self) -> bool:
+        """Whether nobody is left to answer."""
+        exchange = self.scope.get(EXCHANGE)
+        return exchange is not None and exchange.lost_at is not None
+
+    def release(self) -> None:
+        """The reply is written."""
+        for text in self.texts:
+            text.close()
+        for held in self.held:
+            held.release()
 
 
 def too_large(size: int | None, limit: int) -> TooLarge:
@@ -147,7 +187,18 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(self._api, scope, receive)
         try:
+            await self._serve(request, scope, send)
+        finally:
+            request.release()
+
+    async def _serve(self, request: Request, scope: Scope, send: Send) -> None:
+        head = scope["method"] == "HEAD"
+        try:
             reply = await self._answer(request)
+            if reply.text is not None:
+                request.texts.append(reply.text)
+                if not head and not reply.text.has_room:
+                    request.held.append(await self._api.rooms.work(request.who.user_id, PIECE))
         except Gone:
             return
         except Refusal as refusal:
@@ -156,7 +207,10 @@ class Endpoint:
                 reply = Reply(reply.body, reply.status, reply.media, (*reply.headers, *_CLOSE))
         except Exception as error:
             reply = bug_reply(scope, error)
-        await write(send, reply, head=scope["method"] == "HEAD")
+        if reply.text is None or head:
+            await write(send, reply, head=head)
+        else:
+            await write_large(send, reply, request.lost)
 
     async def _answer(self, request: Request) -> Reply:
         handler = self._handlers.get(request.scope["method"])
@@ -179,7 +233,11 @@ class Endpoint:
 
 def call_of(request: Request) -> Call:
     """The request as the service needs it for a submit."""
-    return Call(application=request.header(b"x-qx-client-application"), exchange=request.scope.get(EXCHANGE))
+    return Call(
+        application=request.header(b"x-qx-client-application"),
+        exchange=request.scope.get(EXCHANGE),
+        held=request.held[-1] if request.held else None,
+    )
 
 
 def _will_be_short(headers: Mapping[bytes, bytes], limit: int) -> bool:
@@ -220,12 +278,3 @@ def bug_reply(scope: Mapping[str, Any], error: Exception) -> Reply:
         f"The server made a mistake; its log has the details under {trace}. Trying again may help.",
         trace=trace,
     )
-
-
-async def write(send: Send, reply: Reply, *, head: bool = False) -> None:
-    headers = list(reply.headers)
-    if reply.status != 204:
-        headers.append((b"content-type", reply.media))
-        headers.append((b"content-length", str(len(reply.body)).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else reply.body})

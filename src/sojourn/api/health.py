@@ -16,10 +16,16 @@ async def healthz(request: Request) -> Reply:
 async def readyz(request: Request) -> Reply:
     """200 when the store is reachable and every device's worker is up, else 503 with what is missing.
 
-    A log that cannot be written is told, and is no reason to take the service out of use.
+    A log that cannot be written is told, and is no reason to take the service out of use; nor are the bounds
+    of connections and requests, of which it says what they hold and how often they were met.
     """
     log = log_state()
-    found = {**await request.service.ready(), "log": {"lost": log.lost, "reason": log.reason}}
+    found = {
+        **await request.service.ready(),
+        "log": {"lost": log.lost, "reason": log.reason},
+        "connections": request.api.connections(),
+        "rooms": request.api.rooms.state(),
+    }
     return json_reply(found, 200 if found.get("ready") else 503)
 
 

@@ -27,8 +27,8 @@ _GIVEN = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 """What is taken over from `X-Request-ID`: letters that can harm neither a header nor a terminal."""
 _CODE = re.compile(rb'"code":\s*(-?\d+)')
 _LONGEST_PATH = 200
-_NOT_READY = 503
-"""What only `/readyz` answers. It is not a refusal, and who asks for it asks again every second."""
+_NOT_READY = "/readyz", 503
+"""It is not a refusal, and who asks for it asks again every second."""
 
 
 class _Served:
@@ -77,7 +77,7 @@ class RequestIds:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), field]
                 status = message["status"]
-                refused = status if status >= 400 and status != _NOT_READY else 0
+                refused = status if status >= 400 and (scope["path"], status) != _NOT_READY else 0
             # Before the reply is complete, and that to HEAD is complete with its headers.
             if refused and (message["type"] == "http.response.body" or scope["method"] == "HEAD"):
                 _note(scope, refused, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
 import functools
 import json
@@ -11,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -69,6 +71,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None, tie
     # others can enter.
     os.umask(0o077)
     _allow_many_connections()
+    _give_memory_back()
     log = log_to_stderr()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -100,7 +103,7 @@ async def run(
             protocol = functools.partial(RecordingProtocol, connections=connections)
             server = _Server(
                 uvicorn.Config(
-                    create_app(service, settings),
+                    create_app(service, settings, connections.state),
                     http=protocol,  # type: ignore[arg-type]
                     ws="none",
                     lifespan="off",
@@ -207,17 +210,30 @@ def _listen(host: str, port: int) -> socket.socket:
 def _alone(data: Path) -> Iterator[None]:
     """Holds the data directory for this process: two servers on one queue would run its jobs twice.
 
-    The lock is the kernel's, so it ends with the process however that ends.
+    The locks are the kernel's, so they end with the process however that ends. The file can be removed while
+    the server runs, and then a new one be locked; the folder with the database in it stays the same.
     """
     with _lock_file(data) as lock:
+        folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"another server uses the data folder {data}; stop it, or choose another folder with --data",
-            ) from None
-        yield
+            for number in (lock.fileno(), folder):
+                _lock(number, data)
+            yield
+        finally:
+            os.close(folder)
+
+
+def _lock(number: int, data: Path) -> None:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(
+            error.errno,
+            f"another server uses the data folder {data}; stop it, or choose another folder with --data",
+        ) from None
+    except OSError:
+        if not stat.S_ISDIR(os.fstat(number).st_mode):  # not every file system locks folders
+            raise
 
 
 def _lock_file(data: Path) -> TextIO:
@@ -271,3 +287,18 @@ def _allow_many_connections() -> None:
     if soft < wanted:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # of mallopt, in <malloc.h>
+
+
+def _give_memory_back() -> None:
+    """Have large blocks go back to the system when they are freed.
+
+    The C library would raise the size from which on it does so to that of the largest block so far (up to
+    32 MB), and keep what is smaller; and each of the threads that read and write bodies would get a heap.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no mallopt
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MMAP_THRESHOLD, 256_000)
+        mallopt(_ARENA_MAX, 2)

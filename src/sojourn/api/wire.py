@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from sojourn.service.errors import Refusal, TooMany
+from sojourn.service.texts import Large
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -21,19 +22,30 @@ encode = _encoder.encode
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer. `headers` are further ones, lower-case names."""
+    """A whole answer. `headers` are further ones, lower-case names.
+
+    A large `text` comes after the body and before the `tail`.
+    """
 
     body: bytes = b""
     status: int = 200
     media: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    text: Large | None = None
+    tail: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + (self.text.size if self.text is not None else 0) + len(self.tail)
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:
     return Reply(encode(value), status)
 
 
-def text_reply(text: str | bytes) -> Reply:
+def text_reply(text: str | bytes | Large) -> Reply:
+    if isinstance(text, Large):
+        return Reply(media=TEXT, text=text)
     return Reply(text.encode() if isinstance(text, str) else text, media=TEXT)
 
 

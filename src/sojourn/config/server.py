@@ -74,6 +74,52 @@ class ServerSettings(Section):
         ge=0,
         description="Open connections from one address; 0 is no limit. Behind a proxy all have its address.",
     )
+    incoming_mb: Number = Field(
+        default=32.0,
+        ge=2,
+        le=100_000,
+        description="Megabytes of requests that are not whole, or wait in their connections, in all. Beyond "
+        "it the oldest such connection is cut off.",
+    )
+    unread_mb: Number = Field(
+        default=32.0,
+        ge=2,
+        le=100_000,
+        description="Megabytes of answers that clients have not read, in all. Beyond it the connection that "
+        "has not read for longest is cut off.",
+    )
+    memory_mb: Number = Field(
+        default=256.0,
+        ge=16,
+        le=1_000_000,
+        description="Megabytes of memory for large bodies and answers in work, in all; a body counts twice, "
+        "an answer as 4 MB. Who finds no room waits, and is answered 503. Bodies up to 1 MB have a quarter "
+        "of it beside.",
+    )
+    memory_user_mb: Number = Field(
+        default=128.0,
+        ge=8,
+        le=1_000_000,
+        description="The same for one user: at least twice `max_body_mb`, at most half of `memory_mb`.",
+    )
+    spool_mb: Number = Field(
+        default=2000.0,
+        ge=1,
+        le=10_000_000,
+        description="Megabytes of files in the data folder for large bodies that are coming in, in all.",
+    )
+    spool_user_mb: Number = Field(
+        default=500.0,
+        ge=1,
+        le=10_000_000,
+        description="The same for one user; at least `max_body_mb`, at most half of `spool_mb`.",
+    )
+    room_seconds: Number = Field(
+        default=20.0,
+        ge=0.1,
+        le=600,
+        description="Seconds for which a request waits for room before it is answered 503.",
+    )
     preparers: Whole = Field(
         default=2, ge=1, le=64, description="Processes that decode and check jobs before they are queued."
     )

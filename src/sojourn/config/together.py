@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sojourn.config.profiles import BUILT_IN_NUMBERS
 
 if TYPE_CHECKING:
+    from sojourn.config.server import ServerSettings
     from sojourn.config.settings import Settings
 
 _Layer = tuple[str, object]
@@ -15,7 +16,8 @@ _Layer = tuple[str, object]
 
 
 def faults(settings: Settings) -> Iterator[str]:
-    """One sentence for each pair that does not fit: in a profile, in `[policy]`, on a device."""
+    """One sentence for each pair that does not fit: in `[server]`, a profile, `[policy]`, on a device."""
+    yield from _rooms(settings.server)
     for name in settings.profiles:
         yield from _faults(_profile(settings, name))
     policy: list[_Layer] = [("policy", settings.policy), *_profile(settings, settings.policy.profile)]
@@ -23,6 +25,25 @@ def faults(settings: Settings) -> Iterator[str]:
     for index, device in enumerate(settings.devices):
         far = policy if device.profile is None else _profile(settings, device.profile)
         yield from _faults([(f"devices[{index}] ({device.name})", device), *far])
+
+
+def _rooms(server: ServerSettings) -> Iterator[str]:
+    """Else the largest body would never find room, or one user could take all of it."""
+    for mine, least, of in (
+        ("memory_user_mb", 2 * server.max_body_mb, "memory_mb"),
+        ("spool_user_mb", server.max_body_mb, "spool_mb"),
+    ):
+        value, whole = getattr(server, mine), getattr(server, of)
+        if value < least:
+            yield (
+                f"server.{mine} = {value:.15g}: it must be at least {least:.15g}, as max_body_mb is "
+                f"{server.max_body_mb:.15g}; else the largest body would never find room"
+            )
+        if whole < 2 * value:
+            yield (
+                f"server.{of} = {whole:.15g}: it must be at least {2 * value:.15g}, twice {mine}; else one "
+                "user could take all of it"
+            )
 
 
 def _profile(settings: Settings, name: str) -> list[_Layer]:

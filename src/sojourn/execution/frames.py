@@ -64,7 +64,8 @@ class Assembler:
         self._have += len(chunk)
         if self._have < self._need:  # a large payload on its way: do not join what is not whole
             return
-        buffer = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        buffer = memoryview(self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))
+        self._chunks.clear()  # or a large payload would be in memory once more while it is copied
         at = 0
         while self._have - at >= PREFIX.size:
             header, payload = PREFIX.unpack_from(buffer, at)
@@ -75,8 +76,9 @@ class Assembler:
             start = at + PREFIX.size
             at += self._need
             self._need = PREFIX.size
-            yield Frame(buffer[start : start + header], buffer[start + header : at])
-        self._chunks = [buffer[at:]] if at < self._have else []
+            yield Frame(bytes(buffer[start : start + header]), bytes(buffer[start + header : at]))
+        if at < self._have:
+            self._chunks = [bytes(buffer[at:])]
         self._have -= at
 
 

@@ -79,6 +79,8 @@ class Admission:
         )
         preparing = asyncio.ensure_future(self._hub.fleet.prepare(desk.device, body.program_id, params))
         preparing.add_done_callback(_heard)
+        if call.held is not None:
+            call.held.until(preparing)  # whose turn may come long after the answer
         own_limit = self._hub.limits.own_limit(who, body, desk.lane.profile)
 
         def warn() -> None:
@@ -220,18 +222,27 @@ class Admission:
             await asyncio.sleep(delay(failures))
             if job.id not in desk.lane.book.jobs:
                 return None
-            preparing = await self._prepare(desk, record)
+            preparing = asyncio.ensure_future(self._prepare(desk, record))
 
-    async def _prepare(self, desk: Dispatcher, record: JobRecord) -> asyncio.Future[Prepared]:
-        """The preparation, begun with the body from the store."""
-        params = await self._hub.store.blob(record.meta.params_hash or "") or b""
-        return asyncio.ensure_future(self._hub.fleet.prepare(desk.device, record.job.program, params))
+    async def _prepare(self, desk: Dispatcher, record: JobRecord) -> Prepared:
+        """The preparation, with the body from the store, for which it waits until there is room."""
+        digest = record.meta.params_hash or ""
+        size = await self._hub.store.blob_up_to(digest, 0)
+        held = await self._hub.rooms.work_again(
+            record.job.user, len(size) if isinstance(size, bytes) else size or 0
+        )
+        try:
+            params = await self._hub.store.blob(digest) or b""
+            return await self._hub.fleet.prepare(desk.device, record.job.program, params)
+        finally:
+            held.release()
 
     async def recover(self, desk: Dispatcher, stored: StoredJob) -> None:
         """An acknowledged job that had not been prepared when the service stopped (R55)."""
         record = self._hub.records.job(stored.job.id)
         if record is not None:
-            self._spawn(self._prepare_later(desk, record, await self._prepare(desk, record)))
+            preparing = asyncio.ensure_future(self._prepare(desk, record))
+            self._spawn(self._prepare_later(desk, record, preparing))
 
     async def stop(self) -> None:
         for task in list(self._tasks):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sojourn.service.room import Held
+
 
 class Exchange:
     """One request and the fate of its reply: open, then either answered or lost, once and for all.
@@ -54,8 +56,10 @@ class Call:
     """One authenticated request, as the service needs it.
 
     `application` is the client's own description of itself (shown as the caller of a job). Without an
-    `exchange` nothing is known of the reply: then no submit is taken for a repetition of this one.
+    `exchange` nothing is known of the reply: then no submit is taken for a repetition of this one. `held` is
+    the memory of its body, which work that goes on after the reply keeps.
     """
 
     application: str | None = None
     exchange: Exchange | None = None
+    held: Held | None = None

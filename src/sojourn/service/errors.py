@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class Refusal(Exception):
-    """A request that is answered with a 4xx.
+    """A request that is answered with a 4xx, or with a 503 (`Busy`).
 
     `status` is the HTTP status, `code` the service's own number (the client shows it as "Error code"),
     `message` one or two sentences for the user.
@@ -86,3 +86,9 @@ class Expired(Refusal):
     """It was there, and has been deleted because of its age."""
 
     status, code = 410, 1292
+
+
+class Busy(TooMany):
+    """A bound of the server is reached, whoever asks. Nothing was done; a client repeats it by itself."""
+
+    status, code = 503, 1503

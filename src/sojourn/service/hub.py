@@ -22,6 +22,7 @@ from sojourn.service.errors import NotFound
 from sojourn.service.limits import Limits
 from sojourn.service.projects import Projects
 from sojourn.service.records import JobRecord, Records, SessionRecord
+from sojourn.service.room import Rooms
 from sojourn.service.views import JobView, Principal, SessionView
 from sojourn.store import Store
 
@@ -44,10 +45,12 @@ class Hub:
     descriptions: dict[str, Description] = field(default_factory=dict)
     dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
     next_seq: int = 1
+    rooms: Rooms = field(init=False)
     limits: Limits = field(init=False)
     projects: Projects = field(init=False)
 
     def __post_init__(self) -> None:
+        self.rooms = Rooms(self.settings.server)
         self.limits, self.projects = Limits(self), Projects(self)
 
     def take_seq(self) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from typing import Any
 
 import structlog
 
@@ -25,6 +26,7 @@ from sojourn.service.polls import Polls
 from sojourn.service.records import JobRecord
 from sojourn.service.repeats import Repeats, Submit
 from sojourn.service.submit import check_tags
+from sojourn.service.texts import Large, Texts
 from sojourn.service.views import (
     JobFilter,
     JobPage,
@@ -50,6 +52,7 @@ class Jobs:
         self._answered = AnsweredSubmits(hub.settings.server.data, window)
         self._repeats = Repeats(window, self._answered.note)
         self._admission = Admission(hub)
+        self._texts = Texts(hub)
         self.recover = self._admission.recover
         self._keyed: dict[tuple[str, str], tuple[str, asyncio.Task[JobView]]] = {}
 
@@ -70,14 +73,14 @@ class Jobs:
         if idempotency_key is not None:
             return await asyncio.shield(self._submit_keyed(who, body, call, digest, idempotency_key))
         if call.exchange is None:
-            return await asyncio.shield(self._submit(who, body, call, digest))
+            return await asyncio.shield(_keeping(call, self._submit(who, body, call, digest)))
         repeated = self._repeats.claim(who.user_id, digest, call.exchange)
         if repeated is not None:
             job_id = await asyncio.shield(repeated.job)
             log.info("submit.repeated", job=job_id, user=who.user)
             return self._hub.job_view(await self._hub.job_record(who, job_id))
         submit = self._repeats.begin(who.user_id, digest, call.exchange)
-        task = asyncio.ensure_future(self._submit(who, body, call, digest))
+        task = _keeping(call, self._submit(who, body, call, digest))
         task.add_done_callback(lambda t: self._submitted(submit, t))
         return await asyncio.shield(task)
 
@@ -100,7 +103,7 @@ class Jobs:
         digest = ids.sha256(f"{digest} {key}".encode())
         taken = self._keyed.get((who.user_id, key))
         if taken is None:
-            task = asyncio.ensure_future(self._submit_once(who, body, call, digest, key))
+            task = _keeping(call, self._submit_once(who, body, call, digest, key))
             self._keyed[who.user_id, key] = digest, task
             task.add_done_callback(lambda t: self._release_key(who.user_id, key, t))
             return task
@@ -166,7 +169,7 @@ class Jobs:
         )
         return self._hub.job_view(record)
 
-    async def params(self, who: Principal, job_id: str) -> bytes:
+    async def params(self, who: Principal, job_id: str) -> bytes | Large:
         """The inputs, byte for byte as they were sent."""
         record = await self._named(who, job_id)
         if record.meta.private:
@@ -178,7 +181,7 @@ class Jobs:
             raise self._expired(job_id, "inputs")
         return found
 
-    async def result(self, who: Principal, job_id: str, *, take: bool = True) -> bytes:
+    async def result(self, who: Principal, job_id: str, *, take: bool = True) -> bytes | Large:
         """The result's text; of a failed job the error's; empty when there is none (yet).
 
         A private job's result is given once (R56), and is empty from then on, which is None in a Qiskit
@@ -187,10 +190,10 @@ class Jobs:
         """
         record = await self._named(who, job_id)
         if record.meta.private and record.job.state.final and take:
-            return await self._take_result(record)
+            return await self._take_result(record, who)
         return await self._kept_result(record)
 
-    async def _kept_result(self, record: JobRecord) -> bytes:
+    async def _kept_result(self, record: JobRecord) -> bytes | Large:
         found = await self._blob(record, record.meta.result_hash)
         if found is not None:
             return found
@@ -211,12 +214,27 @@ class Jobs:
         age = self._hub.clock.now() - (record.job.ended_at or 0.0)
         return record.meta.private and (not days or age < days * DAY)
 
-    async def _take_result(self, record: JobRecord) -> bytes:
-        """Read, forgotten and noted in the job itself in one transaction."""
-        meta = record.meta
+    async def _take_result(self, record: JobRecord, who: Principal) -> bytes | Large:
+        """Read, forgotten and noted in the job itself in one transaction; a large one is copied before."""
+        meta, store = record.meta, self._hub.store
         at = at_time(self._hub.clock.now())
         note = f"{_WAS_READ} {at}, and a private job's result is given once (R56)."
-        data, warnings = await self._hub.store.take_result(record.job.id, note)
+        data: bytes | Large | None = None
+        if meta.result_hash is not None:
+            data = await self._texts.find(meta.result_hash)
+        if isinstance(data, Large) and meta.result_hash is not None:
+            digest = meta.result_hash
+            data = copied = await self._texts.copy(data, who.user_id)
+            try:
+                given, warnings = await asyncio.shield(store.forget_result(record.job.id, digest, note))
+            except BaseException:
+                copied.close()
+                raise
+            if not given:
+                copied.close()
+                data = None
+        else:
+            data, warnings = await store.take_result(record.job.id, note)
         if meta.result_hash is not None:
             self._hub.records.blobs.drop(meta.result_hash)
         meta.result_hash, meta.warnings = None, warnings
@@ -225,7 +243,7 @@ class Jobs:
     async def logs(self, who: Principal, job_id: str) -> str:
         """The job's log at the level that it was submitted with (see sojourn.service.joblog)."""
         record = await self._named(who, job_id)
-        written = (await self._blob(record, record.meta.logs_hash) or b"").decode("utf-8", "replace")
+        written = (await self._log(record)).decode("utf-8", "replace")
         steps = joblog.shows_steps(record.meta.log_level)
         story = await self.story(who, job_id) if steps else []
         return joblog.text(self._hub.job_view(record), story, written)
@@ -336,15 +354,23 @@ class Jobs:
             "limited time after its end (settings of [retention]). Run the job again if you need it."
         )
 
-    async def _blob(self, record: JobRecord, digest: str | None) -> bytes | None:
+    async def _blob(self, record: JobRecord, digest: str | None) -> bytes | Large | None:
         """None when there is none (any more). Raises NotFound when the job was deleted meanwhile."""
         if digest is None:
             return None
-        found = self._hub.records.blobs.get(digest)
-        if found is None:
-            found = await self._hub.store.blob(digest)
+        found = await self._texts.find(digest)
         if found is None:
             await self._check_kept(record)
+        return found
+
+    async def _log(self, record: JobRecord) -> bytes:
+        """A worker's log is never large: it fits into the header of a frame (sojourn.execution.frames)."""
+        found = await self._blob(record, record.meta.logs_hash) or b""
+        if isinstance(found, Large):
+            try:
+                return await found.read(0, found.size)
+            finally:
+                found.close()
         return found
 
     async def _check_kept(self, record: JobRecord) -> None:
@@ -360,6 +386,14 @@ class Jobs:
         self.release_polls()
         await self._admission.stop()
         self._answered.close()
+
+
+def _keeping(call: Call, work: Coroutine[Any, Any, JobView]) -> asyncio.Task[JobView]:
+    """A task that goes on without its connection, and keeps the memory of the body until it is done."""
+    task = asyncio.ensure_future(work)
+    if call.held is not None:
+        call.held.until(task)
+    return task
 
 
 def _may_repeat(stored: StoredJob) -> bool:

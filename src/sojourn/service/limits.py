@@ -72,7 +72,7 @@ class Limits:
         Whoever is not going on to submit it calls `job_refused`.
         """
         limits = self.of(who.project_id)
-        size, largest = len(bytes(body.params)), limits.payload_mb * 1_000_000
+        size, largest = len(memoryview(body.params)), limits.payload_mb * 1_000_000
         if largest and size > largest:
             raise TooLarge(
                 f"The job's inputs are {size / 1e6:.6g} MB; the limit of project {who.project} is "

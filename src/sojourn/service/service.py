@@ -144,7 +144,7 @@ class Service:
         usage = Usage(hub)
         self.usage, self.usage_report = usage.window, usage.report
         self.check_filter = hub.check_filter
-        self.projects, self.pace = hub.projects, hub.limits.pace
+        self.projects, self.pace, self.rooms = hub.projects, hub.limits.pace, hub.rooms
         self.turns = Turns(lambda who: hub.limits.of(who.project_id).looks_at_once)
         await self._first_users(data)
         await hub.projects.configure()

@@ -40,12 +40,44 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _DECODER = msgspec.json.Decoder(Body)
+MAX_OTHERS = 100_000
+"""Bytes of all fields but `params`: they become Python objects of up to fifty times their size."""
+_RAW = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "Fields",
+        [(field, msgspec.Raw, msgspec.field(default=msgspec.Raw(b""))) for field in Body.__struct_fields__],
+        forbid_unknown_fields=True,
+    )
+)
+
+
+def _decode(data: bytes) -> Body:
+    """Only `params` may be large, as they stay what they are. Which field is large is known before anything
+    is made of it."""
+    if len(data) <= MAX_OTHERS:
+        return _DECODER.decode(data)
+    fields = _RAW.decode(data)
+    raw = {name: getattr(fields, name) for name in Body.__struct_fields__}
+    params = raw.pop("params")
+    others = {name: value for name, value in raw.items() if len(memoryview(value))}
+    size = sum(len(memoryview(value)) for value in others.values())
+    if size > MAX_OTHERS:
+        largest = max(others, key=lambda name: len(memoryview(others[name])))
+        raise BadRequest(
+            f"The fields beside params have {size} bytes, most of them in {largest!r}; the limit is "
+            f"{MAX_OTHERS}. Inputs belong into params."
+        )
+    text = b",".join(b'"%b":%b' % (name.encode(), bytes(value)) for name, value in others.items())
+    body = _DECODER.decode(b"{%b}" % text)
+    if len(memoryview(params)):
+        body.params = params
+    return body
 
 
 def parse(data: bytes) -> Body:
     """Raises BadRequest naming the field."""
     try:
-        body = _DECODER.decode(data)
+        body = _decode(data)
     except msgspec.ValidationError as error:
         raise BadRequest(f"The job cannot be read: {error}. See the fields of POST /jobs.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -55,7 +87,7 @@ def parse(data: bytes) -> Body:
     if body.program_id not in PROGRAMS:
         refused = no_such_program(body.program_id)
         raise BadRequest(refused.message, code=refused.code)
-    if not bytes(body.params).lstrip().startswith(b"{"):
+    if not bytes(memoryview(body.params)[:1]) == b"{":
         raise BadRequest("params must be a JSON object with the inputs of the program.")
     if body.cost is not None and not 0 < body.cost <= MAX_COST:
         raise BadRequest(

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     String,
+    case,
     delete,
     func,
     insert,
@@ -32,6 +33,7 @@ from sojourn.core.model import Halt, Job, JobState, Session, SessionState
 from sojourn.store import tables as t
 from sojourn.store.engine import sqlite_engine
 from sojourn.store.migrate import upgrade
+from sojourn.store.pieces import Pieces, Reading
 from sojourn.store.rows import halt_of, job_of, meta_of, reservation_of, session_of
 from sojourn.store.unit import JobMeta, Unit
 from sojourn.store.usage import charged
@@ -88,6 +90,7 @@ class Store:
         self._write_engine = sqlite_engine(path, writer=True)
         self._read_engine = sqlite_engine(path, writer=False)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sojourn-reader")
+        self._pieces = Pieces(path)
         self._writer: Writer | None = None
 
     @classmethod
@@ -103,6 +106,7 @@ class Store:
         if self._writer is not None:
             self._writer.close()
         self._readers.shutdown()
+        self._pieces.close()
         self._read_engine.dispose()
         self._write_engine.dispose()
 
@@ -276,6 +280,44 @@ class Store:
     async def blob(self, digest: str) -> bytes | None:
         query = select(t.blobs.c.data).where(t.blobs.c.hash == digest)
         return await self.read(lambda c: c.execute(query).scalar())
+
+    async def blob_up_to(self, digest: str, most: int) -> bytes | int | None:
+        """The bytes if there are at most so many, else their number; None when there are none."""
+        data = t.blobs.c.data
+        size = func.length(data)
+        query = select(size, case((size <= most, data))).where(t.blobs.c.hash == digest)
+
+        def work(connection: Connection) -> bytes | int | None:
+            row = connection.execute(query).first()
+            if row is None:
+                return None
+            return int(row[0]) if row[1] is None else bytes(row[1])
+
+        return await self.read(work)
+
+    def reading(self, digest: str) -> Reading:
+        """A way to read a large value in pieces."""
+        return self._pieces.reading(digest)
+
+    async def forget_result(self, job_id: str, digest: str, note: str) -> tuple[bool, tuple[str, ...]]:
+        """As `take_result`, for a caller that has a copy of the bytes: whether it is the one that may give
+        them, as they are forgotten now, and the warnings that the job has now."""
+        c = t.jobs.c
+
+        def work(connection: Connection) -> tuple[bool, tuple[str, ...]]:
+            row = connection.execute(select(c.result_hash, c.warnings).where(c.id == job_id)).first()
+            if row is None:
+                return False, ()
+            warnings = tuple(json.loads(row.warnings))
+            if row.result_hash != digest:
+                return False, warnings
+            warnings = (*warnings, note)
+            change = {"result_hash": None, "warnings": json.dumps(warnings)}
+            connection.execute(update(t.jobs).where(c.id == job_id).values(change))
+            drop_unused(connection, [digest])
+            return True, warnings
+
+        return await self.write(work)
 
     async def traces_of(self, device: str) -> bool:
         """Whether something has ever run or been charged on a device of that name."""

@@ -57,6 +57,7 @@ class Writer:
         stop = False
         while not stop:
             batch: list[_Entry] = []
+            entry: _Entry | None = None  # what was written is not kept while there is nothing to write
             entry = self._queue.get()
             while True:
                 if entry is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 import psutil
@@ -26,6 +26,7 @@ BOUNDS = {
     "body_seconds": 1.0,
     "reply_seconds": 1.0,
     "connections": 40,
+    "incoming_mb": 2,
 }
 PATIENCE = 30.0
 
@@ -186,3 +187,78 @@ def test_one_connection_too_many_is_told_to_come_back(server: Embedded) -> None:
                     break
             except httpx.HTTPError:
                 assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "words"),
+    [
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400, b"no Host header"),
+        (b"GET /healthz HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400, b"2 Host headers"),
+        (HEAD + b"authorization: apikey a\r\nAuthorization: apikey b\r\n\r\n", 400, b"several Authorization"),
+        (b"GET /healthz HTTP/0.9\r\nhost: x\r\n\r\n", 505, b"Send HTTP/1.1"),
+        (b"GET /healthz\r\n\r\n", 505, b"Send HTTP/1.1"),
+        (b"GET /healthz HTTP/2.0\r\nhost: x\r\n\r\n", 505, b"Send HTTP/1.1"),
+        (b"GET /healthz?" + b"q" * 16_100 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 414, b"the limit is 16000"),
+        (b"GET /healthz?" + b"q" * 15_000 + b" HTTP/1.0\r\nconnection: close\r\n\r\n", 200, b"alive"),
+    ],
+    ids=[
+        "no host",
+        "two hosts",
+        "two users",
+        "0.9",
+        "no version",
+        "2.0",
+        "a long query",
+        "1.0 needs no host",
+    ],
+)
+def test_a_head_that_could_be_read_in_two_ways_is_refused(
+    server: Embedded, request_: bytes, status: int, words: bytes
+) -> None:
+    with line(server) as connection:
+        connection.sendall(request_)
+        said = answer(connection)
+    assert said.startswith(b"HTTP/1.1 %d " % status)
+    assert words in said
+
+
+def cuts(server: Embedded) -> dict[str, int]:
+    """How often connections were cut off, by the reason, as operators see it."""
+    found = httpx.get(f"{server.url}/readyz", timeout=PATIENCE, trust_env=False).json()["connections"]
+    assert found["incoming"]["held"] <= found["incoming"]["of"]
+    return dict(found["cut"])
+
+
+def test_of_too_many_halves_of_requests_the_oldest_goes(server: Embedded) -> None:
+    before = cuts(server)
+    half = b"POST /identity/token HTTP/1.1\r\nhost: x\r\ncontent-length: 99999\r\n\r\n" + b"a" * 90_000
+    with ExitStack() as held:
+        lines = [held.enter_context(line(server)) for _ in range(30)]
+        for connection in lines:
+            connection.sendall(half)
+        said = answer(lines[0])
+        assert said.startswith(b"HTTP/1.1 503 ")
+        assert b"incoming_mb" in said
+        assert serves(server), "whoever is quick is served meanwhile"
+        assert cuts(server)["too much at once"] > before.get("too much at once", 0)
+
+
+def test_requests_that_wait_in_a_connection_are_bounded(server: Embedded) -> None:
+    process = psutil.Process(server.pid)
+    before = process.memory_info().rss
+    with line(server) as connection:
+        with suppress(ConnectionError):
+            connection.sendall((HEAD + b"\r\n") * 50_000)
+        assert answer(connection).count(b"HTTP/1.1 ") < 50_000
+    assert process.memory_info().rss - before < 20_000_000
+    assert cuts(server)["too many requests at once"] > 0
+
+
+def test_what_is_not_possible_on_a_path_is_told_with_all_that_is(server: Embedded) -> None:
+    reply = httpx.request(
+        "PATCH",
+        f"{server.url}/sojourn/v1/users",
+        headers={"authorization": f"apikey {server.operator_key}"},
+        trust_env=False,
+    )
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, POST")

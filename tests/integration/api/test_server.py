@@ -5,16 +5,28 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
-CONFIG = '[server]\nport = 0\n[[devices]]\nname = "bench"\ndriver = "mock"\noptions = { qubits = 5 }\n'
+CONFIG = """
+[server]
+port = 0
+[policy]
+admission_hold = 60
+[[devices]]
+name = "bench"
+driver = "mock"
+options = { qubits = 5 }
+"""
 
 
 class Process:
@@ -24,13 +36,15 @@ class Process:
         config = folder / "sojourn.toml"
         config.write_text(CONFIG)
         self.data = folder / "data"
+        self.log = folder / "log"
         self._command = [sys.executable, "-m", "sojourn", "serve", "--config", str(config)]
         self._command += ["--data", str(self.data)]
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self) -> tuple[subprocess.Popen[str], str]:
         pipe = subprocess.PIPE
-        process = subprocess.Popen(self._command, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+        with self.log.open("a") as log:
+            process = subprocess.Popen(self._command, stdout=pipe, stderr=log, text=True)
         self._started.append(process)
         assert process.stdout is not None
         return process, process.stdout.readline().split()[-1]
@@ -110,3 +124,58 @@ def test_data_that_cannot_be_used_stops_the_start_with_one_sentence(server: Proc
     assert str(server.data) in complaint
     assert "Traceback" not in complaint
     assert len(complaint.splitlines()) == 1
+
+
+def test_a_stop_answers_what_is_open_with_try_again(server: Process) -> None:
+    """A submit whose preparation takes long, and one whose body is not whole: no traceback, no plain 500."""
+    process, url = server.start()
+    key = (server.data / "local.key").read_text().strip()
+    head = f"POST /api/v1/jobs HTTP/1.1\r\nhost: x\r\nauthorization: apikey {key}\r\ncontent-length: "
+    body = b'{"program_id":"sampler","backend":"bench","params":{"pubs":[]}}'
+    with httpx.Client(base_url=url) as http:
+        while not http.get("/readyz").json()["ready"]:
+            pass
+    helpers = psutil.Process(process.pid).children(recursive=True)
+    for helper in helpers:
+        helper.suspend()
+    host, port = url.removeprefix("http://").split(":")
+    with ExitStack() as lines:
+        opened = [lines.enter_context(socket.create_connection((host, int(port)), 30)) for _ in range(2)]
+        opened[0].sendall(f"{head}{len(body)}\r\n\r\n".encode() + body)
+        opened[1].sendall(f"{head}1000\r\n\r\nhalf".encode())
+        with httpx.Client(base_url=url) as http:  # whoever came before has been read
+            assert http.get("/healthz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        for connection in opened:
+            said = connection.recv(65536)
+            assert said.startswith(b"HTTP/1.1 503 "), said
+            assert b"retry-after: " in said
+            assert b"application/json" in said
+    for helper in helpers:
+        with suppress(psutil.NoSuchProcess):
+            helper.resume()
+    assert process.wait(30) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_lock_file_that_is_removed_lets_no_second_server_in(server: Process) -> None:
+    server.start()
+    (server.data / "server.lock").unlink()
+    assert "another server uses the data folder" in server.refused()
+
+
+def test_it_serves_without_a_standard_output(server: Process) -> None:
+    config = server.data.parent / "sojourn.toml"
+    line = (
+        f"{sys.executable} -m sojourn serve --config {config} --data {server.data} >&- 2>/dev/null & echo $!"
+    )
+    pid = int(subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout)
+    try:
+        told = server.data / "server.json"
+        while not told.exists():
+            assert psutil.pid_exists(pid)
+        url = json.loads(told.read_text())["url"]
+        assert httpx.get(f"{url}/healthz").json() == {"alive": True}
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], 30)

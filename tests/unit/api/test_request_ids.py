@@ -35,14 +35,14 @@ class Answer:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def ask(app: Any, *headers: Header) -> str:
+async def ask(app: Any, *headers: Header, path: str = "/x") -> str:
     """The id in the reply's header; there is exactly one, and the other headers are as they were."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/x", "headers": list(headers)}
+    scope = {"type": "http", "method": "GET", "path": path, "headers": list(headers)}
     await RequestIds(app)(scope, None, send)  # type: ignore[arg-type]
     assert sent[0]["headers"][0] == (b"content-length", b"0")
     (found,) = [value for name, value in sent[0]["headers"] if name == b"uber-trace-id"]
@@ -156,10 +156,15 @@ def test_a_mistake_of_the_servers_own_is_told_and_logged_under_the_requests_id(
     assert record.exc_info is not None
 
 
-@pytest.mark.parametrize(("status", "lines"), [(200, 0), (400, 1), (404, 1), (500, 1), (503, 0)])
-def test_each_refusal_is_logged_and_no_probe_of_a_server_that_is_not_ready(status: int, lines: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "status", "lines"),
+    [("/x", 200, 0), ("/x", 400, 1), ("/x", 404, 1), ("/x", 500, 1), ("/x", 503, 1), ("/readyz", 503, 0)],
+)
+def test_each_refusal_is_logged_and_no_probe_of_a_server_that_is_not_ready(
+    path: str, status: int, lines: int
+) -> None:
     with capture_logs() as logged:
-        asyncio.run(ask(Answer(status)))
+        asyncio.run(ask(Answer(status), path=path))
     assert [entry["status"] for entry in logged if entry["event"] == "request.refused"] == [status] * lines
 
 

@@ -135,6 +135,16 @@ def test_a_device_may_have_its_own_times() -> None:
         ("[policy]\nbatch_ttl = true", ["policy.batch_ttl = True", "a number is needed"]),
         ("[policy]\nbatch_ttl = 'long'", ["policy.batch_ttl = 'long'", "a number is needed"]),
         ("[server]\nport = 65536", ["server.port = 65536", "at most 65535"]),
+        (
+            "[server]\nmax_body_mb = 100",
+            ["memory_user_mb = 128: it must be at least 200"],
+        ),
+        (
+            "[server]\nmemory_user_mb = 200",
+            ["memory_mb = 256: it must be at least 400, twice"],
+        ),
+        ("[server]\nspool_user_mb = 50", ["spool_user_mb = 50: it must be at least 64"]),
+        ("[server]\nspool_mb = 900", ["spool_mb = 900: it must be at least 1000, twice spool_user_mb"]),
         ("[server]\nport = 1.5", ["server.port = 1.5", "a whole number is needed"]),
         ("[server]\ndata = ''", ["server.data = ''", "the path is empty"]),
         ("server = 1", ["server = 1", "[server]"]),

@@ -7,10 +7,11 @@ from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, job_statu
 from sojourn.api.query import Query, json_object, shown
 from sojourn.api.wire import NO_CONTENT, Reply, json_reply, text_reply, without_none
 from sojourn.service.errors import BadRequest, Expired, NotFound
+from sojourn.service.texts import Large
 from sojourn.service.views import JobFilter
 
 LARGEST_PAGE = 200
-_SMALL_BODY = 1_000_000
+_SMALL_BODY = 100_000
 _DIRECTION = {"ASC": True, "DESC": False}
 
 
@@ -38,7 +39,7 @@ async def job(request: Request) -> Reply:
     job_id = request.path["job_id"]
     bare = request.query.flag("exclude_params", False)
     view = await request.service.poll(request.who, job_id)
-    params: bytes | None = None
+    params: bytes | Large | None = None
     if not bare:
         try:
             params = await request.service.params(request.who, job_id)
@@ -47,6 +48,8 @@ async def job(request: Request) -> Reply:
         except NotFound:
             if not view.private:
                 raise
+    if isinstance(params, Large):
+        return Reply(job_bytes(view, b"")[:-1], text=params, tail=b"}")
     return Reply(job_bytes(view, params))
 
 

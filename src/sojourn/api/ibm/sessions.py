@@ -15,7 +15,7 @@ _OF_A_SESSION = (
     *("mode", "backend", "backend_name", "max_ttl", "max_session_ttl", "max_time"),
     *("instance", "hub", "group", "project"),  # the header says it already
 )
-_SMALL_BODY = 1_000_000
+_SMALL_BODY = 100_000
 _EXAMPLE = '{"mode": "dedicated", "backend": "…", "max_ttl": 600},'
 
 

@@ -11,20 +11,23 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import sojourn
-from sojourn.api.endpoint import Api, Gone, bug_reply, method_reply, missing_reply, write
+from sojourn.api.bodies import Gone
+from sojourn.api.endpoint import Api, bug_reply, method_reply, missing_reply
 from sojourn.api.endpoint import Request as RawRequest
 from sojourn.api.own import models, projects, usage
 from sojourn.api.own.operations import router
 from sojourn.api.query import epoch, shown
+from sojourn.api.stream import write
 from sojourn.api.wire import Reply, error_body, refusal_reply
 from sojourn.service.errors import Forbidden, Refusal
 from sojourn.service.views import JobFilter, Principal
 
 PREFIX = "/sojourn/v1"
-_SMALL_BODY = 1_000_000
+_SMALL_BODY = 100_000  # the objects that Python makes of JSON take up to fifty times as much
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": models.ErrorBody, "description": "What was wrong, and what to do"},
 }
@@ -195,9 +198,15 @@ class SmallBodies:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
+        request = RawRequest(self._api, scope, receive)
         try:
-            request = RawRequest(self._api, scope, receive)
-            self._api.gate.principal(request.headers)
+            await self._serve(request, scope, receive, send)
+        finally:
+            request.release()
+
+    async def _serve(self, request: RawRequest, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            request.who = self._api.gate.principal(request.headers)
             body = await request.body(self._limit)
         except Gone:
             return
@@ -267,11 +276,23 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 404:
         return _as_response(missing_reply(request.scope))
     if error.status_code == 405:
-        return _as_response(method_reply(request.scope, (error.headers or {}).get("Allow", "other methods")))
+        return _as_response(method_reply(request.scope, _allowed(request)))
     said = str(error.detail)
     if error.status_code == 400:  # an exception on the way from bytes to JSON, which is not told any further
         said = "The body cannot be read as JSON: it is nested too deeply, or has bytes that are not UTF-8."
     return JSONResponse(error_body(1200, said), error.status_code)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes with this path; the framework names those of the first one only."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    found = {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return ", ".join(sorted(found))
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:

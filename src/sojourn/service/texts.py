@@ -1,0 +1,100 @@
+"""Reads inputs and results: small ones whole, large ones in pieces, so that no reader holds one in memory."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sojourn.service.errors import Busy
+from sojourn.service.files import aside, unnamed_file, write_all
+from sojourn.service.room import PIECE, SMALL
+
+if TYPE_CHECKING:
+    from sojourn.service.hub import Hub
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A text that is read in pieces.
+
+    `size` is in bytes. `read(at, size)` gives up to `size` bytes from `at` on, and b"" when they have been
+    deleted. Whoever has it calls `close` when it is done. `has_room`: the memory of its piece is taken.
+    """
+
+    size: int
+    read: Callable[[int, int], Awaitable[bytes]]
+    close: Callable[[], None] = _nothing
+    has_room: bool = False
+
+
+class Texts:
+    """The texts of the store and of the records' memory, by their hash."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def find(self, digest: str) -> bytes | Large | None:
+        """All of a small text, a handle of a large one; None when there is none (any more)."""
+        kept = self._hub.records.blobs.get(digest)
+        found = await self._hub.store.blob_up_to(digest, SMALL) if kept is None else kept
+        if isinstance(found, int):
+            return self._large(digest, found)
+        if found is not None and len(found) > SMALL:
+            return self._large(digest, len(found))
+        return found
+
+    def _large(self, digest: str, size: int) -> Large:
+        reading = self._hub.store.reading(digest)
+
+        async def read(at: int, most: int) -> bytes:
+            kept = self._hub.records.blobs.get(digest)  # held by the memory only, not by a slow reader
+            return await reading.read(at, most) if kept is None else kept[at : at + most]
+
+        return Large(size, read, reading.close)
+
+    async def copy(self, large: Large, owner: str) -> Large:
+        """The text in a file of its own, which stays when the store forgets it. Memory to send it is taken.
+
+        Raises Busy, also when the disk has no room.
+        """
+        rooms = self._hub.rooms
+        held = [await rooms.work(owner, PIECE)]
+        file = None
+
+        def close() -> None:
+            if file is not None:
+                file.close()
+            for part in held:
+                part.release()
+
+        try:
+            held.append(await rooms.files.take(owner, 1, rooms.wait))
+            held.append(await rooms.disk.take(owner, large.size, rooms.wait))
+            file = unnamed_file(self._hub.settings.server.data)
+            at = 0
+            while at < large.size and (piece := await large.read(at, PIECE)):
+                await aside(write_all, file, piece)
+                at += len(piece)
+            large.close()
+            number = file.fileno()
+        except BaseException as error:
+            close()
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise Busy(
+                    "The disk of the server has no room to give a private result of this size. It is kept: "
+                    "ask the operator to make room, and try again then.",
+                    retry_after=30.0,
+                ) from None
+            raise
+
+        async def read(at: int, size: int) -> bytes:
+            return await aside(os.pread, number, size, at)
+
+        return Large(at, read, close, has_room=True)
