@@ -14,6 +14,7 @@ from sojourn.execution.types import Description, DeviceSpec
 from sojourn.service.accounts import Accounts
 from sojourn.service.calibrations import Calibrations
 from sojourn.service.clock import Clock
+from sojourn.service.crashes import Crashes
 from sojourn.service.devices import is_mock, profile_of
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import NotFound
@@ -40,10 +41,12 @@ class Hub:
     dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
     next_seq: int = 1
     limits: Limits = field(init=False)
+    crashes: Crashes = field(init=False)
     projects: Projects = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits, self.projects = Limits(self), Projects(self)
+        self.crashes = Crashes(self)
 
     def take_seq(self) -> int:
         """The next number in the order of acceptance."""
