@@ -149,10 +149,12 @@ class Device:
         found: Program = self._programs.get(key, build)
         return found
 
-    def state(self, key: tuple[Any, ...], num_qubits: int, make: Callable[[], QuantumCircuit]) -> int:
+    def state(
+        self, key: tuple[Any, ...], num_qubits: int, make: Callable[[], QuantumCircuit], room: int
+    ) -> int:
         """Bytes that the state of the circuit that `make` gives takes while it runs; 0 if that is not known,
-        or certainly less than a run may take. `key` names it as in `program`."""
-        if not self.memory or self.driver.most_memory(num_qubits) <= self.memory:
+        or certainly at most `room`. `key` names it as in `program`."""
+        if self.driver.most_memory(num_qubits) <= room:
             return 0
         found: int = self._observables.get(("state", key), lambda: (self.driver.memory_of(make()), 200))
         return found

@@ -183,16 +183,20 @@ class Tally:
         """Refuse a job that takes more memory than one run may take, as far as that is known before. Jobs
         keep the states of one circuit at a time, and the outcomes of all; `in_order` those of every shot."""
         device = self._device
-        self._state = max(self._state, device.state(work.key, num_qubits, work.make))
+        if not device.memory:
+            return
         self._shots += _SHOT_BYTES * len(work.values) * work.shots if in_order else 0
-        needed = self._state + self._shots + self._result
-        if device.memory and needed > device.memory:
-            state, rest, most = (
-                f"{size / MB:.0f} MB" for size in (self._state, needed - self._state, device.memory)
+        outcomes = self._shots + self._result
+        state = device.state(work.key, num_qubits, work.make, device.memory - outcomes)
+        self._state = max(self._state, state)
+        needed = self._state + outcomes
+        if needed > device.memory:
+            whole, part, rest, most = (
+                f"{size / MB:.0f} MB" for size in (needed, self._state, outcomes, device.memory)
             )
             raise JobRefused(
-                f"{work.where}: running the job takes at least {needed / MB:.0f} MB of memory ({state} for "
-                f"the state of a circuit, {rest} for outcomes); one run on {device.name} may take {most} "
+                f"{work.where}: running the job takes at least {whole} of memory ({part} for the state of a "
+                f"circuit, {rest} for outcomes); one run on {device.name} may take {most} "
                 "(memory_mb of the device). Use fewer qubits, fewer shots in one job, or another device"
             )
 
