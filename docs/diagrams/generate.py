@@ -172,6 +172,7 @@ MEANING = {
     "estimate_factor": "a job that does not say may run its estimate so often, if that is less (D22)",
     "estimate_floor": "but no limit from an estimate is shorter than (D22)",
     "crash_reruns": "runs again after its worker died",
+    "charged_crashes": "a job whose worker died in so many runs is charged for them (D23)",
     "rerun_lost": "a job that ran when the service died is run again (R55)",
     "system_in_dedicated": "system jobs run while a dedicated session is active (R11)",
     "fair_share_window": "used device time counts for (R48)",

@@ -58,6 +58,7 @@ def test_a_user_is_added_listed_and_revoked(server: Embedded) -> None:
     listed = sojourn(server, "users", "list").stdout
     assert "ada" in listed
     assert "chem" in listed
+    assert "crashes" in listed.splitlines()[0]
     assert data(server, "users", "revoke", "ada")["revoked"] is True
     refused = sojourn(server, *asked)
     assert refused.returncode == 1

@@ -75,6 +75,7 @@ class Witness:
         self.starts = 0
         self._occupant_session: str | None = None
         self._last_end = 0.0
+        self._died: list[tuple[str, float, float]] = []  # runs of which the worker died (D23)
         self._owed: list[tuple[str, float, float]] = []
         self._clock: dict[str, float] = defaultdict(float)  # of the active session since its last job
         self._waited: set[str] = set()
@@ -149,13 +150,18 @@ class Witness:
     def _time(self, effect: Effect, now: float) -> float:
         match effect:
             case Charge():
-                return effect.end
+                return now if self._is_late(effect) else effect.end
             case JobChanged() | SessionChanged() | ReservationChanged() | DeviceChanged():
                 return effect.at
             case Stop():
                 return self.now  # with the change before it
             case _:
                 return now
+
+    def _is_late(self, row: Charge) -> bool:
+        """It is for an earlier run of a job, that is charged only now (D23)."""
+        job = self.jobs.get(row.job_id or "")
+        return job is not None and row.end != job.ended_at and (job.id, row.start, row.end) in self._died
 
     def _advance(self, to: float) -> None:
         """Let the clocks run, piece by piece between the ends of windows."""
@@ -288,7 +294,8 @@ class Witness:
             self._starts(job, known, change.at, now)
         self.jobs[job.id] = job
         if change.before == "running":
-            self._leaves(job, change.at, event)
+            assert known is not None
+            self._leaves(job, known.started_at, change.at, event)
         elif job.state in FINAL:
             self._never_ran(job, change.at, event)
         if job.state in FINAL:
@@ -334,12 +341,13 @@ class Witness:
             self._root.setdefault(mine, job.id)
             self._last_job_end.pop(mine, None)
 
-    def _leaves(self, job: Any, at: float, event: ev.Event) -> None:
-        """It ran."""
-        started = job.started_at
+    def _leaves(self, job: Any, started: float, at: float, event: ev.Event) -> None:
+        """It ran, from `started` on."""
         if job.state == "queued":
             assert isinstance(event, ev.RunEnded)
             assert event.outcome in ("crashed", "lost", "stopped")
+            if event.outcome == "crashed" and at > started:
+                self._died.append((job.id, started, at))
         elif job.reason_code == codes.RAN_TOO_LONG:
             assert at == started + job.limit, "R52, neither early nor late"
         else:
@@ -347,6 +355,11 @@ class Witness:
             assert ended, "a running job ends by its run or by a cancel"
         if job.state in FINAL and job.reason_code != codes.SYSTEM_FAILURE and at > started:
             self._owed.append((job.id, started, at))
+            if job.reason_code == codes.KILLED_WORKER:
+                assert isinstance(event, ev.RunEnded)
+                assert event.outcome == "crashed"
+                assert job.crashes >= self.profile.charged_crashes > 0, "D23"
+                self._owed += [run for run in self._died if run[0] == job.id]
         if not job.detached and job.session_id:
             self._clock[job.session_id] = 0.0
             self._waited.discard(job.session_id)
@@ -427,8 +440,10 @@ class Witness:
             assert not self._runs(session), "R36"
 
     def _charge(self, row: Charge, now: float) -> None:
-        assert self._last_end <= row.start < row.end <= now, "rows of one device never overlap"
-        self._last_end = row.end
+        assert row.start < row.end <= now
+        if not self._is_late(row):
+            assert self._last_end <= row.start, "rows of one device never overlap"
+            self._last_end = row.end
         self.rows.append(row)
         if row.kind != "system":
             self.charges.append((row.end, row.project, row.user, row.seconds))

@@ -38,7 +38,7 @@ def add(
 def list_(
     ask: Ask,
 ) -> None:
-    """List the users and their projects."""
+    """List the users, their projects, and how often in the last hour their jobs have ended a worker."""
     answer = ask.api.get("/users")
     if ask.json:
         show.as_json(answer)
@@ -50,11 +50,12 @@ def list_(
             ", ".join(u["projects"]),
             u["operator"],
             u["revoked"],
+            u["crashes"] or None,
             show.age(u["created"], now),
         ]
         for u in answer["users"]
     ]
-    show.table(("user", "projects", "operator", "revoked", "age>"), rows, empty="no users")
+    show.table(("user", "projects", "operator", "revoked", "crashes>", "age>"), rows, empty="no users")
 
 
 @app.command("revoke")

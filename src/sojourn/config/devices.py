@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sojourn.config.values import DeviceName, Factor, Schedule, Seconds, Section
+from sojourn.config.values import DeviceName, Factor, Number, Schedule, Seconds, Section
 
 
 class DeviceSettings(Section):
@@ -23,6 +23,12 @@ class DeviceSettings(Section):
     )
     python: str | None = Field(
         default=None, description="Interpreter of its workers, when the driver lives in another environment."
+    )
+    memory_mb: Number | None = Field(
+        default=None,
+        ge=0,
+        description="What one run on it may take, in MB of 2^20 bytes; 0 is no bound. A job that is known to "
+        "need more is refused, one that turns out to need more fails (9703).",
     )
     profile: str | None = Field(
         default=None,

@@ -43,6 +43,12 @@ class LimitsSettings(Section):
         description="Longest time that a job may ask for and run, in seconds; the profile's own limit always "
         "holds.",
     )
+    crashes_per_hour: Whole = Field(
+        default=20,
+        ge=0,
+        description="How often, within an hour, jobs of one user may end their worker's process. The user's "
+        "next jobs are refused until that is over (429).",
+    )
     # An honest client that only submits and fetches as fast as the server answers must stay below it.
     request_rate: Number = Field(
         default=5000.0,

@@ -89,6 +89,13 @@ class ProfileSettings(Section):
     crash_reruns: Whole | None = Field(
         default=None, ge=0, le=100, description="How often a job is run again after its worker died."
     )
+    charged_crashes: Whole | None = Field(
+        default=None,
+        ge=0,
+        le=101,
+        description="A job that fails because its worker died in so many of its runs, or more, is charged "
+        "for them; 0 is never (D23).",
+    )
     rerun_lost: bool | None = Field(
         default=None, description="Whether a job that was running when the service died is run again (R55)."
     )

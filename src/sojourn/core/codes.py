@@ -24,6 +24,8 @@ CACHE_EXPIRED = 1221
 """R34: the cached data of the session's first job is gone."""
 SYSTEM_FAILURE = 8100
 """The device or the service failed, not the job; nothing is charged (R49)."""
+KILLED_WORKER = 9702
+"""D23: the device's worker died in run after run of the job, which are charged."""
 ALREADY_FINAL = 1214
 """R53: the job has ended."""
 UNKNOWN = 1291

@@ -57,9 +57,9 @@ class Outcome(StrEnum):
 
     COMPLETED = "completed"
     FAILED = "failed"  # the user's error
-    CRASHED = "crashed"  # the worker died under it
+    CRASHED = "crashed"  # the worker died of it, as far as anybody can tell (D23)
     STOPPED = "stopped"  # we killed it
-    LOST = "lost"  # the server died; nobody knows (R55)
+    LOST = "lost"  # the server or the device failed, or nobody knows (R55)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sojourn.core import admission, codes
+from sojourn.core import admission, codes, limits
 from sojourn.core import events as ev
 from sojourn.core.book import Book, Due
 from sojourn.core.calendar import Calendar, Reservation, WindowMode
 from sojourn.core.effects import ChargeKind, DeviceChanged, Effect, Rejected, Start, Stop
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.limits import overrun
 from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, SessionState
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Place, Queues, Standing
@@ -278,10 +277,21 @@ class Lane:
             case ev.Outcome.FAILED:
                 self._end(job, JobState.FAILED, now, "failed", event.reason, event.code)
             case ev.Outcome.CRASHED:
-                job.crashes += 1
-                self._again_or_fail(job, now, event, job.crashes <= self.profile.crash_reruns)
+                self._crashed(job, now, event)
             case _:  # lost or stopped
                 self._again_or_fail(job, now, event, self.profile.rerun_lost)
+
+    def _crashed(self, job: Job, now: float, event: ev.RunEnded) -> None:
+        """D23: one death can be the system's fault; that in run after run is the job's, which pays."""
+        job.crashes += 1
+        again, charged = job.crashes <= self.profile.crash_reruns, self.profile.charged_crashes
+        if charged and job.started_at is not None:
+            job.crashed = (*job.crashed, (job.started_at, now))
+        if again or not charged or job.crashes < charged or job.kind is JobKind.SYSTEM:
+            self._again_or_fail(job, now, event, again)
+            return
+        why = limits.killed(job, event.reason)
+        self._end(job, JobState.FAILED, now, event.outcome, why, codes.KILLED_WORKER, runs=job.crashed)
 
     def _again_or_fail(self, job: Job, now: float, event: ev.RunEnded, again: bool) -> None:
         """R55: nothing is charged for a run that the system lost."""
@@ -394,7 +404,8 @@ class Lane:
 
     def _ran_too_long(self, job: Job, at: float) -> None:
         """R52."""
-        self._end(job, JobState.CANCELLED, at, "limit", overrun(job, self.profile, at), codes.RAN_TOO_LONG)
+        why = limits.overrun(job, self.profile, at)
+        self._end(job, JobState.CANCELLED, at, "limit", why, codes.RAN_TOO_LONG)
         self.book.effects.append(Stop(job.id, job.attempt))
 
     def _settle(self, now: float) -> None:
@@ -469,23 +480,29 @@ class Lane:
         code: int | None,
         *,
         free: bool = False,
+        runs: tuple[tuple[float, float], ...] = (),
     ) -> None:
-        """The one way in which a job ends. Time on the device is charged unless `free` (R49)."""
+        """The one way in which a job ends. Time on the device is charged unless `free` (R49): that of its
+        run, or that of `runs`, (start, end), if there are several (D23)."""
         was = job.state
         job.reason, job.reason_code = reason, code
         if was is JobState.QUEUED:
             self.queues.discard(job)
         if was is JobState.RUNNING and not free and job.started_at is not None:
-            job.charged = max(0.0, now - job.started_at)
+            runs = runs or ((job.started_at, now),)
+            job.charged = sum(max(0.0, end - start) for start, end in runs)
         self.book.move_job(job, to, now, cause)
         if job.charged:
-            self._charge(job, now)
+            self._charge(job, runs)
         self._sessions.job_ended(job, was, now)
 
-    def _charge(self, job: Job, now: float) -> None:
+    def _charge(self, job: Job, runs: tuple[tuple[float, float], ...]) -> None:
         kind = ChargeKind.SYSTEM if job.kind is JobKind.SYSTEM else ChargeKind.JOB
-        start = now - job.charged
         session_id = None if job.detached else job.session_id  # D15: a plain job is no usage of its session
-        self.book.charge(kind, job.user, job.project, start, now, job_id=job.id, session_id=session_id)
-        if job.kind is JobKind.USER:
-            self.fair.charge(job.project, job.user, job.charged, now)
+        for start, end in runs:
+            used = max(0.0, end - start)
+            self.book.charge(
+                kind, job.user, job.project, end - used, end, job_id=job.id, session_id=session_id
+            )
+            if used and job.kind is JobKind.USER:
+                self.fair.charge(job.project, job.user, used, end)

@@ -83,6 +83,16 @@ def overrun(job: Job, profile: Profile, at: float) -> str:
     return f"{why} State what it needs as max_execution_time, at most {seconds(longest)}."
 
 
+def killed(job: Job, how: str | None) -> str:
+    """D23: why a job is charged for runs of which its worker died. `how` is a sentence about the last one."""
+    runs, used = len(job.crashed), sum(end - start for start, end in job.crashed)
+    return (
+        f"{how or 'The worker died of it.'} That has happened in {runs} runs of this job, so it is taken for "
+        f"the job's doing, and the {seconds(round(used, 3))} that they took are charged. Submit less in one "
+        "job, such as fewer qubits, circuits or shots; if it should run, give the operator the job's id."
+    )
+
+
 def left_before(room: float) -> str:
     """The time that is left, to a tenth of a second."""
     return seconds(round(room, 1))

@@ -85,6 +85,7 @@ class Job:
     the user asked for, or, where it is not `stated`, the longest run that the project allows; `limit` is the
     one that holds. `estimate` is the device seconds that preparation expects. `detached` marks a job that
     outlived its session as a plain job (R34); its session's cached data holds until `cache_expires_at`.
+    `crashed` are the runs, (start, end), whose worker died (D23).
     """
 
     id: str
@@ -105,6 +106,7 @@ class Job:
     ended_at: float | None = None
     attempt: int = 0
     crashes: int = 0
+    crashed: tuple[tuple[float, float], ...] = ()
     detached: bool = False
     cache_expires_at: float | None = None
     reason: str | None = None

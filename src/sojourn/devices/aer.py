@@ -108,8 +108,15 @@ class AerDriver(Driver):
         )
         return Facts(self._target.num_qubits, made, None, VERSION)
 
+    def most_memory(self, num_qubits: int) -> int:
+        return self._engine.most_memory(num_qubits)
+
+    def memory_of(self, circuit: QuantumCircuit) -> int:
+        return self._engine.memory_of(circuit)
+
     def compile(self, circuit: QuantumCircuit) -> Program:
         return self._engine.compile(circuit)
 
     def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
-        return self._engine.execute(tasks, seed=self._seed if seed is None else seed, memory=memory)
+        chosen = self._seed if seed is None else seed
+        return self._engine.execute(tasks, seed=chosen, memory=memory, room=self.memory)

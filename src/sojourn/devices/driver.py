@@ -93,6 +93,10 @@ class Driver(ABC):
     random_results: ClassVar[bool] = False
     """True for a driver whose results are made up (mock): the conformance check looks at shapes only."""
 
+    memory = 0
+    """Bytes that one run may take, set before the first circuit; 0 for any amount. The worker sees to it: a
+    driver may use it to choose how to run."""
+
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.name = name
         self.options = dict(options)
@@ -119,6 +123,18 @@ class Driver(ABC):
 
         The same `seed` on the same tasks gives the same outcomes. `memory` asks for `Outcome.order`.
         """
+
+    def most_memory(self, num_qubits: int) -> int:
+        """Bytes that a run of the hungriest circuit of so many qubits can take; quick. The default does not
+        know of any need."""
+        del num_qubits
+        return 0
+
+    def memory_of(self, circuit: QuantumCircuit) -> int:
+        """Bytes that a run of this circuit takes at least, where that is known before it runs; else 0. Asked
+        only when `most_memory` is more than a run may take."""
+        del circuit
+        return 0
 
     def calibrate(self, at: str, number: int) -> Facts:
         """Measure the device and say what was found; nothing may hold before `adopt`.

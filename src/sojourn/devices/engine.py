@@ -28,6 +28,7 @@ from sojourn.devices.driver import DriverError, Outcome, Program, Task, fresh_se
 from sojourn.devices.flow import flat as flattened
 from sojourn.devices.noise import NoiseTable
 from sojourn.devices.parameters import affine
+from sojourn.devices.shortage import ran_out
 
 METHODS = ("automatic", "density_matrix", "matrix_product_state", "stabilizer", "statevector")
 
@@ -145,21 +146,33 @@ class AerEngine:
         part = cut(circuit)
         if part.timed and self._noise is None:
             part = cut(without_delays(circuit))  # they change nothing, and need not be bound point by point
-        names = {name for name, _ in gates_on(part.circuit)}
-        method = self._method
-        if method == "automatic":
-            method = method_for(
-                len(part.active),
-                noisy=self._noise is not None,
-                dynamic=part.dynamic,
-                clifford=names <= _CLIFFORD,
-            )
+        method = self._method_of(part)
         program = AerProgram(part, list(circuit.parameters), method, self._threads_for(part, method))
         if part.measured and not part.timed:
             program.runs = self._assemble(part, part.circuit, program.parameters, method)
             program.cost += _cost(part.circuit, method if self._noise else None)
             program.cost += _OP_BYTES * program.runs.size if part.flow else 0  # loops are written out
         return program
+
+    def _method_of(self, part: Cut) -> str:
+        if self._method != "automatic":
+            return self._method
+        clifford = {name for name, _ in gates_on(part.circuit)} <= _CLIFFORD
+        noisy = self._noise is not None
+        return method_for(len(part.active), noisy=noisy, dynamic=part.dynamic, clifford=clifford)
+
+    def most_memory(self, num_qubits: int) -> int:
+        """Bytes of the largest state that a circuit of so many qubits can have."""
+        if self._method != "automatic":
+            return _state_bytes(self._method, num_qubits)
+        if self._noise is None:
+            return _state_bytes("statevector", min(num_qubits, _VECTOR_QUBITS))
+        return _state_bytes("density_matrix", min(num_qubits, _DENSITY_QUBITS))
+
+    def memory_of(self, circuit: QuantumCircuit) -> int:
+        """Bytes of the circuit's state; 0 for a method whose state grows while it runs."""
+        part = cut(circuit)
+        return _state_bytes(self._method_of(part), len(part.active))
 
     def _threads_for(self, part: Cut, method: str) -> int:
         if self._threads:
@@ -223,9 +236,13 @@ class AerEngine:
                     located.append(error)
         return out, located
 
-    def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
-        """See `Driver.execute`. Point number k of the whole call has the seed
-        ``seed + SEED_STEP * k``, so the way in which the points are split over calls of Aer does not show."""
+    def execute(
+        self, tasks: Sequence[Task], *, seed: int | None, memory: bool, room: int = 0
+    ) -> list[list[Outcome]]:
+        """See `Driver.execute`. `room` is the bytes that a run may take; 0 for any amount.
+
+        Point number k of the whole call has the seed ``seed + SEED_STEP * k``, so the way in which the points
+        are split over calls of Aer does not show."""
         first = fresh_seed() if seed is None else seed
         results: list[list[Outcome]] = [[] for _ in tasks]
         number = 0
@@ -236,13 +253,13 @@ class AerEngine:
                 results[run.task].extend(_zeros(run.program, run.shots) for _ in range(count))
             else:
                 if batch and not _fits(batch, run):
-                    self._call(batch, memory, results)
+                    self._call(batch, memory, results, room)
                     batch = []
                 run.seed = (first + SEED_STEP * number) % 2**63
                 batch.append(run)
             number += count
         if batch:
-            self._call(batch, memory, results)
+            self._call(batch, memory, results, room)
         return results
 
     def _runs(self, tasks: Sequence[Task]) -> Iterator[_Run]:
@@ -265,8 +282,8 @@ class AerEngine:
                     index, program, program.runs, task.values[start : start + step], task.shots, bound_by_aer
                 )
 
-    def _call(self, batch: Sequence[_Run], memory: bool, results: list[list[Outcome]]) -> None:
-        """One call of Aer for runs that share shots, method and noise."""
+    def _call(self, batch: Sequence[_Run], memory: bool, results: list[list[Outcome]], room: int) -> None:
+        """One call of Aer for runs that share shots, method and noise. Raises MemoryError."""
         if self._controller is None:
             self._controller = aer_controller_execute()
         lead = batch[0]
@@ -281,6 +298,8 @@ class AerEngine:
         config.seed_simulator = lead.seed
         config.max_parallel_threads = lead.program.threads or (os.cpu_count() or 1)
         config.max_parallel_experiments = 1
+        if room:  # else Aer takes the whole machine for its own, whatever bounds this process
+            config.max_memory_mb = max(1, room >> 20)
         if any(run.bound for run in batch):
             config.parameterizations = [
                 run.assembled.bindings(run.values, run.program.parameters)
@@ -293,7 +312,10 @@ class AerEngine:
         found = output.get("results", []) if isinstance(output, dict) else []
         expected = sum(len(run.values) for run in batch)
         if not isinstance(output, dict) or not output.get("success") or len(found) != expected:
-            raise DriverError(f"the simulator failed: {_why(output)}")
+            why = _why(output)
+            if ran_out(why):
+                raise MemoryError(why)
+            raise DriverError(f"the simulator failed: {why}")
         entries = iter(found)
         for run in batch:
             for _ in range(len(run.values)):
@@ -338,6 +360,12 @@ def _fits(batch: Sequence[_Run], run: _Run) -> bool:
         and all(held.assembled is not run.assembled for held in batch)
         and sum(len(held.values) for held in (*batch, run)) * run.shots <= _SHOTS_PER_CALL
     )
+
+
+def _state_bytes(method: str, qubits: int) -> int:
+    """What Aer allocates for one state, as measured; a sample of shots adds little to it."""
+    wide = {"statevector": qubits, "density_matrix": 2 * qubits}.get(method)
+    return 0 if wide is None else 16 << wide
 
 
 def _cost(circuit: QuantumCircuit, method: str | None) -> int:

@@ -136,6 +136,7 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
             parts.append(Part(chosen, grouping, pairs, len(work)))
             for group in grouping.groups:
                 work.append(_work(device, circuit, group, points[chosen], shots, where))
+                tally.memory(work[-1], circuit.circuit.num_qubits, in_order=False)
                 tally.add(circuit, points[chosen], shots)
             if grouping.groups and circuit.checked.dynamic:
                 work[-1].task(device)

@@ -7,9 +7,9 @@ and may not import Qiskit. Everything runs on the caller's event loop, without t
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 
+from sojourn.execution.memory import machine_memory
 from sojourn.execution.preparer import PreparerPool
 from sojourn.execution.protocol import DEFAULT_MACHINE
 from sojourn.execution.spawn import CAN_FORK, Interpreter
@@ -148,8 +148,6 @@ class Fleet:
 
 
 def _affordable(preparers: int) -> int:
-    """`PREPARE_MEMORY`, or a preparer's part of half of what this machine has."""
-    try:
-        return min(PREPARE_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 // preparers)
-    except (ValueError, OSError):  # a system that does not say
-        return PREPARE_MEMORY
+    """`PREPARE_MEMORY`, or a preparer's part of half of what there is."""
+    total = machine_memory()
+    return PREPARE_MEMORY if total is None else min(PREPARE_MEMORY, total // 2 // preparers)

@@ -24,6 +24,7 @@ from sojourn.devices import conformance
 from sojourn.devices.driver import Driver, DriverError, load_driver
 from sojourn.devices.offered import settled
 from sojourn.execution import estimator, protocol, sampler
+from sojourn.execution.memory import OUT_OF_MEMORY, exceeded
 from sojourn.execution.prepare import Device
 from sojourn.execution.programs import Plan, open_payload
 from sojourn.execution.types import (
@@ -53,7 +54,7 @@ class Machine:
 
     def __init__(self, spec: DeviceSpec, driver: Driver) -> None:
         self.spec = spec
-        self._device = Device(spec.name, driver)
+        self._device = Device(spec.name, driver, spec.memory)
         self._probes = 0
 
     @classmethod
@@ -102,7 +103,8 @@ class Machine:
         except DriverError as error:
             return Failed(str(error), RUN_FAILED, traceback.format_exc())
         except MemoryError:
-            return Failed("the job needs more memory than the device has", RUN_FAILED, traceback.format_exc())
+            reason = exceeded(self.spec.name, self.spec.memory)
+            return Failed(reason, OUT_OF_MEMORY, traceback.format_exc())
         except Exception as error:
             reason = " ".join(f"the job failed on the device: {error}".split())
             return Failed(reason, RUN_FAILED, traceback.format_exc())

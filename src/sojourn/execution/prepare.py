@@ -57,9 +57,11 @@ class Circuit:
 class Device:
     """One device in one worker process."""
 
-    def __init__(self, name: str, driver: Driver) -> None:
+    def __init__(self, name: str, driver: Driver, memory: int = 0) -> None:
+        """`memory`: bytes that one run may take; 0 for any amount."""
         self.name = name
         self.driver = driver
+        self.memory = driver.memory = memory
         self.target = driver.target
         self.facts = settled(driver.facts(), self.target)
         configuration = self.facts.configuration
@@ -145,6 +147,16 @@ class Device:
             return compiled, compiled.cost
 
         found: Program = self._programs.get(key, build)
+        return found
+
+    def state(
+        self, key: tuple[Any, ...], num_qubits: int, make: Callable[[], QuantumCircuit], room: int
+    ) -> int:
+        """Bytes that the state of the circuit that `make` gives takes while it runs; 0 if that is not known,
+        or certainly at most `room`. `key` names it as in `program`."""
+        if self.driver.most_memory(num_qubits) <= room:
+            return 0
+        found: int = self._observables.get(("state", key), lambda: (self.driver.memory_of(make()), 200))
         return found
 
     def points(

@@ -48,6 +48,7 @@ class WorkerProcess(asyncio.Protocol):
         self.gone: asyncio.Future[str] = loop.create_future()
         """Done once all messages are in and the process has been reaped: how it ended."""
         self.killed = False
+        self.orphaned = False  # it ended because the process that had made it did
         self._loop = loop
         self._kill: Callable[[], None] | None = None
         self._transport: asyncio.WriteTransport | None = None

@@ -48,18 +48,32 @@ def expendable() -> None:
             Path("/proc/self/oom_score_adj").write_text("500")
 
 
+def memory_taken() -> int:
+    """Bytes of memory that this process has for itself, as `bounded_memory` counts them; 0 if not Linux."""
+    if sys.platform != "linux":
+        return 0
+    return int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()
+
+
+def stacks() -> int:
+    """Bytes that the stacks of a library's threads claim, one thread a core, and do not use."""
+    size = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return (os.cpu_count() or 1) * (8 << 20 if size == resource.RLIM_INFINITY else min(size, 64 << 20))
+
+
 @contextlib.contextmanager
-def bounded_memory(more: int) -> Iterator[None]:
-    """Let this process take at most `more` bytes of memory beyond what it has; 0 for any amount. Linux only.
+def bounded_memory(more: int, base: int | None = None) -> Iterator[None]:
+    """Let this process take at most `more` bytes of memory beyond `base`, or beyond what it has; 0 for any
+    amount. Linux only.
 
     What asks for more gets a MemoryError, or aborts if it is native code that does not ask twice.
     """
     if not more or sys.platform != "linux":
         yield
         return
-    pages = int(Path("/proc/self/statm").read_bytes().split()[5])
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (pages * resource.getpagesize() + more, before[1]))
+    taken = memory_taken() if base is None else base
+    resource.setrlimit(resource.RLIMIT_DATA, (taken + more, before[1]))
     try:
         yield
     finally:
@@ -76,6 +90,12 @@ def orderly_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def give_back_memory() -> None:
+    """Return what the C library holds for later to the system, so that the next run is not short of it."""
+    with contextlib.suppress(AttributeError):  # glibc's own
+        _libc.malloc_trim(0)
 
 
 def flush_output() -> None:

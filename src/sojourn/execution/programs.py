@@ -16,12 +16,14 @@ from qiskit.circuit import QuantumCircuit
 from sojourn.devices.driver import Outcome, Task
 from sojourn.execution import codec, options
 from sojourn.execution.codec import Budget
+from sojourn.execution.memory import MB
 from sojourn.execution.options import Settings
 from sojourn.execution.prepare import MAX_EXECUTIONS, MAX_RESULT_BYTES, Circuit, Device
 from sojourn.execution.types import PROGRAMS, JobRefused, Prepared, no_such_program
 
 MAX_PUBS = 10_000
 MAX_WARNINGS = 20
+_SHOT_BYTES = 8  # the least that an outcome takes whose place among the shots is kept
 MAX_COUNT = 2**63  # no device allows as many shots; longer integers only make longer messages
 
 
@@ -163,6 +165,7 @@ class Tally:
         self._device = device
         self._rep_delay = settings.rep_delay
         self._circuits = self._executions = self._result = 0
+        self._state = self._shots = 0  # bytes
         self._seconds = 0.0
         self.warnings: list[str] = []
 
@@ -175,6 +178,27 @@ class Tally:
     def result(self, size: int) -> None:
         """Count characters of the result, at their most."""
         self._result += size
+
+    def memory(self, work: Work, num_qubits: int, *, in_order: bool) -> None:
+        """Refuse a job that takes more memory than one run may take, as far as that is known before. Jobs
+        keep the states of one circuit at a time, and the outcomes of all; `in_order` those of every shot."""
+        device = self._device
+        if not device.memory:
+            return
+        self._shots += _SHOT_BYTES * len(work.values) * work.shots if in_order else 0
+        outcomes = self._shots + self._result
+        state = device.state(work.key, num_qubits, work.make, device.memory - outcomes)
+        self._state = max(self._state, state)
+        needed = self._state + outcomes
+        if needed > device.memory:
+            whole, part, rest, most = (
+                f"{size / MB:.0f} MB" for size in (needed, self._state, outcomes, device.memory)
+            )
+            raise JobRefused(
+                f"{work.where}: running the job takes at least {whole} of memory ({part} for the state of a "
+                f"circuit, {rest} for outcomes); one run on {device.name} may take {most} "
+                "(memory_mb of the device). Use fewer qubits, fewer shots in one job, or another device"
+            )
 
     def limit(self) -> None:
         """Refuse a job with more circuits x shots, or with a larger result, than any device here takes."""

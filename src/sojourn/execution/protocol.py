@@ -12,7 +12,7 @@ import msgspec
 
 from sojourn.execution.types import Description, DeviceSpec, Prepared
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
 release of sojourn)."""
 

@@ -104,6 +104,7 @@ def plan(device: Device, payload: Payload) -> SamplerPlan:
         tally.add(circuit, points, shots)
         tally.limit()
         work.append(_work(circuit, points, shots, where))
+        tally.memory(work[-1], circuit.circuit.num_qubits, in_order=True)
         if circuit.checked.dynamic:
             work[-1].task(
                 device

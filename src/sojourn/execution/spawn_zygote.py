@@ -148,6 +148,7 @@ class ZygoteClient:
         children, self._children = self._children, {}
         for process in children.values():
             # The kernel has killed those that ran; the others never came to be.
+            process.orphaned = True
             process.ended("SIGKILL" if process.pid is not None else f"the zygote ended ({self.how})")
         if not self.ended.done():
             self.ended.set_result(how)

@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 import structlog
 
+from sojourn.devices.shortage import ran_out
 from sojourn.execution import protocol
 from sojourn.execution.frames import FrameError
+from sojourn.execution.memory import OUT_OF_MEMORY, exceeded
 from sojourn.execution.process import WorkerGone, WorkerProcess
 from sojourn.execution.spawn import Interpreter, LaunchFailed
 from sojourn.execution.types import (
@@ -134,10 +136,11 @@ class Supervisor:
         self.wake()
         try:
             async with self._turn:
-                process = await self._ready_process(ticket)
-                if process is None:
-                    return Stopped()
-                return await self._run_on(process, ticket, request)
+                while (process := await self._ready_process(ticket)) is not None:
+                    outcome = await self._run_on(process, ticket, request)
+                    if outcome is not None:
+                        return outcome
+                return Stopped()
         finally:
             del self._tickets[request.run_id]
 
@@ -167,27 +170,41 @@ class Supervisor:
         if self.state.phase is WorkerPhase.FAILED:
             raise DeviceUnavailable(f"device {self.spec.name} has no worker: {self.state.reason}")
 
-    async def _run_on(self, process: WorkerProcess, ticket: _Ticket, request: RunRequest) -> RunOutcome:
+    async def _run_on(
+        self, process: WorkerProcess, ticket: _Ticket, request: RunRequest
+    ) -> RunOutcome | None:
+        """None when the worker was lost before it was given the job: another one can have it."""
         self._runs += 1
         number = self._runs
+        given = False
         try:
             ticket.process = process
             if self._told is not self.calibration:
                 await self._tell(process)
             process.output.begin()
             process.send(protocol.Run(number, self.spec.name, request.program_id), request.params)
+            given = True
             self._set(WorkerPhase.BUSY, pid=process.pid)
             reply, payload = await process.receive()
             output = process.output.collect()
         except LoadRefused as refused:
-            process.kill()
-            return Crashed(f"did not take the calibration over: {refused}")
+            log.error("calibration not taken over", device=self.spec.name, reason=str(refused))
+            process.kill()  # the next worker loads with it, or says why not
+            return None
         except FrameError as error:
             return Failed(f"The job is too large for a worker: {error}", 1215)
         except WorkerGone as gone:
             if self._stopping:
                 raise DeviceUnavailable("the server is stopping") from None
-            return Stopped() if ticket.stopped else Crashed(gone.how)
+            if ticket.stopped:
+                return Stopped()
+            if not given:
+                return None
+            await self._replaced(process, ticket)
+            said = f"{process.output.collect()}\n{process.output.last_words}"
+            if self.spec.memory and ran_out(said):  # native code that does not ask for memory twice
+                return Failed(exceeded(self.spec.name, self.spec.memory), OUT_OF_MEMORY, said, said)
+            return Crashed(gone.how, of_job=not process.orphaned)
         except asyncio.CancelledError:
             process.kill()
             raise
@@ -206,6 +223,14 @@ class Supervisor:
             case _:
                 process.kill()
                 return Crashed(f"broke the protocol: {type(reply).__name__} in answer to Run")
+
+    async def _replaced(self, gone: WorkerProcess, ticket: _Ticket) -> None:
+        """Wait until another worker is there, or is not to be had: the device is not free before that, and
+        the time is the job's that ended the one before (D23)."""
+        while not (self._stopping or ticket.stopped or self.state.phase is WorkerPhase.FAILED):
+            if self.state.phase is WorkerPhase.READY and self._process is not gone:
+                return
+            await self._change()
 
     async def _live(self) -> None:
         """The worker's life after life."""

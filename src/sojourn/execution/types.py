@@ -14,7 +14,7 @@ class DeviceSpec:
 
     `driver` names an entry point of the group ``sojourn.drivers``; `options` go to it unchanged.
     `python` is the interpreter of its workers (None: the server's own). A `lazy` device has no worker
-    until its first job or description.
+    until its first job or description. `memory` is the bytes that one run may take; 0 for any amount.
     """
 
     name: str
@@ -22,6 +22,7 @@ class DeviceSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     python: str | None = None
     lazy: bool = False
+    memory: int = 0
 
 
 class WorkerPhase(StrEnum):
@@ -145,9 +146,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The worker died under the job, for example ``SIGSEGV``."""
+    """The worker died under the job, for example ``SIGSEGV``. Not `of_job`: its death had another cause, as
+    when the fork server ended and took its children with it."""
 
     how: str
+    of_job: bool = True
 
 
 @dataclass(frozen=True, slots=True)

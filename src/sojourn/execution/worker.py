@@ -20,13 +20,17 @@ from typing import Protocol, assert_never
 import sojourn
 from sojourn.execution import protocol
 from sojourn.execution.frames import MAX_PAYLOAD, Channel, FrameError
+from sojourn.execution.memory import KEPT, OUT_OF_MEMORY, exceeded
 from sojourn.execution.process_setup import (
     bounded_memory,
     call_itself,
     die_with,
     expendable,
     flush_output,
+    give_back_memory,
+    memory_taken,
     orderly_signals,
+    stacks,
 )
 from sojourn.execution.protocol import shorten
 from sojourn.execution.types import (
@@ -95,6 +99,7 @@ class Worker:
         self._specs: dict[str, DeviceSpec] = {}
         self._machine_path = protocol.DEFAULT_MACHINE
         self._memory = 0
+        self._base = 0
         self._machines: dict[str, AnyMachine] = {}
 
     def serve(self) -> None:
@@ -186,9 +191,18 @@ class Worker:
     def _run(self, message: protocol.Run, params: bytes) -> None:
         outcome: Completed | Failed
         try:
-            outcome = self._machine(message.device).run(message.program_id, params)
+            machine = self._machine(message.device)
+            memory = self._specs[message.device].memory
+            self._base = self._base or memory_taken()  # of the first run: later ones find what others left
+            with bounded_memory(memory and memory + KEPT + stacks(), self._base):
+                outcome = machine.run(message.program_id, params)
+        except MemoryError:
+            memory = self._specs[message.device].memory
+            outcome = Failed(exceeded(message.device, memory), OUT_OF_MEMORY, traceback.format_exc())
         except Exception as error:  # a run answers for the user's errors itself: this one is ours
             outcome = Failed(f"Internal error: {one_line(error)}", INTERNAL_ERROR, traceback.format_exc())
+        if isinstance(outcome, Failed) and outcome.code == OUT_OF_MEMORY:
+            give_back_memory()
         if isinstance(outcome, Completed) and len(outcome.result) > MAX_PAYLOAD:
             outcome = Failed(
                 f"The result has {len(outcome.result)} bytes; the limit is {MAX_PAYLOAD}. "

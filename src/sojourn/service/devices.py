@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from sojourn.config import PROFILE_NUMBERS, DeviceSettings, PolicySettings, Settings
 from sojourn.core import PROFILES, JobState, Mode, Profile
+from sojourn.execution.memory import MB, run_memory
 from sojourn.execution.types import Description, DeviceSpec
 
 MOCK = "mock"
@@ -20,13 +21,18 @@ def specs(devices: Iterable[DeviceSettings]) -> dict[str, DeviceSpec]:
     The client's `dry_run` sends the job to `mock_<rest of the name>`, so each device whose name has such a
     rest gets a companion that answers with random results of the right shape. It sleeps until it is used.
     """
-    made = {d.name: DeviceSpec(d.name, d.driver, dict(d.options), d.python) for d in devices}
+    made = {d.name: _spec(d) for d in devices}
     for spec in list(made.values()):
         name = re.sub(r"^[^_]+", MOCK, spec.name)
         if "_" in name and name not in made and spec.driver != MOCK:
             like = {"driver": spec.driver, "options": dict(spec.options)}
-            made[name] = DeviceSpec(name, MOCK, {"like": like}, spec.python, lazy=True)
+            made[name] = DeviceSpec(name, MOCK, {"like": like}, spec.python, True, spec.memory)
     return made
+
+
+def _spec(device: DeviceSettings) -> DeviceSpec:
+    memory = run_memory() if device.memory_mb is None else round(device.memory_mb * MB)
+    return DeviceSpec(device.name, device.driver, dict(device.options), device.python, memory=memory)
 
 
 def schedules(devices: Iterable[DeviceSettings]) -> dict[str, str]:

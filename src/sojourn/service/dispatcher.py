@@ -14,7 +14,7 @@ import structlog
 from sojourn.core import Lane, codes
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
-from sojourn.core.model import JobKind
+from sojourn.core.model import Job, JobKind
 from sojourn.execution.fleet import Fleet
 from sojourn.execution.protocol import ProtocolError
 from sojourn.execution.types import (
@@ -30,6 +30,7 @@ from sojourn.execution.types import (
 )
 from sojourn.service.calibrations import Calibrations, Measured
 from sojourn.service.clock import Clock, Handle
+from sojourn.service.crashes import sentence
 from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import sha256
 from sojourn.service.journal import Journal
@@ -43,8 +44,9 @@ OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
 
 
 class Dispatcher:
-    """`on_charge` hears of every committed charge, `on_fatal` of a commit that failed or a lane that broke in
-    the middle of an event: then memory and store differ and the process must end."""
+    """`on_charge` is called with every committed charge, `on_crash` with a job of which the worker died and
+    how it died, `on_fatal` after a commit that failed or when a lane broke in the middle of an event: then
+    memory and store differ and the process must end."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Dispatcher:
         records: Records,
         calibrations: Calibrations,
         on_charge: Callable[[str, Charge], None],
+        on_crash: Callable[[str, Job, str], None],
         on_fatal: Callable[[BaseException], None],
         journal: Journal | None = None,
     ) -> None:
@@ -68,6 +71,7 @@ class Dispatcher:
         self._calibrations = calibrations
         self._journal = journal
         self._on_charge = on_charge
+        self._on_crash = on_crash
         self._on_fatal = on_fatal
         self._timer: Handle | None = None
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -234,9 +238,9 @@ class Dispatcher:
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, reason, code)
                 meta.result_hash = _keep(kept, (detail or reason).encode())
                 meta.logs_hash = _keep(kept, logs.encode())
-            case Crashed(how=how):
-                why = f"The device's worker process died while the job ran ({how})."
-                event = ev.RunEnded(job_id, attempt, ev.Outcome.CRASHED, why)
+            case Crashed(how=how, of_job=of_job):
+                blamed = ev.Outcome.CRASHED if of_job else ev.Outcome.LOST
+                event = ev.RunEnded(job_id, attempt, blamed, sentence(how))
             case Stopped():
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED, "The run was stopped.")
         if job is None:  # R53: the result lost the race
@@ -244,7 +248,10 @@ class Dispatcher:
             return
         for digest, data in kept.items():
             self._records.blobs.put(digest, data)
+        crashes = job.crashes
         self.feed(event, metas={job_id: meta}, blobs=kept, measured=measured)
+        if isinstance(outcome, Crashed) and job.crashes > crashes:
+            self._on_crash(self.device, job, outcome.how)
 
     # the device's state and time
 

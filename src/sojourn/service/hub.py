@@ -16,6 +16,7 @@ from sojourn.execution.types import Description, DeviceSpec
 from sojourn.service.accounts import Accounts
 from sojourn.service.calibrations import Calibrations
 from sojourn.service.clock import Clock
+from sojourn.service.crashes import Crashes
 from sojourn.service.devices import is_mock, profile_of
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import NotFound
@@ -47,11 +48,13 @@ class Hub:
     next_seq: int = 1
     rooms: Rooms = field(init=False)
     limits: Limits = field(init=False)
+    crashes: Crashes = field(init=False)
     projects: Projects = field(init=False)
 
     def __post_init__(self) -> None:
         self.rooms = Rooms(self.settings.server)
         self.limits, self.projects = Limits(self), Projects(self)
+        self.crashes = Crashes(self)
 
     def take_seq(self) -> int:
         """The next number in the order of acceptance."""

@@ -72,6 +72,7 @@ class Limits:
         Whoever is not going on to submit it calls `job_refused`.
         """
         limits = self.of(who.project_id)
+        self._hub.crashes.check(who, limits.crashes_per_hour)
         size, largest = len(memoryview(body.params)), limits.payload_mb * 1_000_000
         if largest and size > largest:
             raise TooLarge(

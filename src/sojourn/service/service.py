@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,7 @@ class Service:
         await store.forget_params()
         await self._recover(hub)
         hub.limits.recount()
+        await hub.crashes.load()
         self._retention.start()
         await fleet.start()
         for name in devices:  # one that sleeps says nothing until it has work
@@ -229,6 +231,7 @@ class Service:
                 records=hub.records,
                 calibrations=hub.calibrations,
                 on_charge=self._charged,
+                on_crash=hub.crashes.note,
                 on_fatal=self._failed,
                 journal=journal,
             )
@@ -333,7 +336,8 @@ class Service:
         return key
 
     def users(self) -> list[UserView]:
-        return self.accounts.users()
+        crashes, id_of = self.hub.crashes, self.accounts.user_id
+        return [replace(user, crashes=crashes.count(id_of(user.name))) for user in self.accounts.users()]
 
     # devices
 

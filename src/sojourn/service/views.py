@@ -46,6 +46,7 @@ class UserView:
     operator: bool
     revoked: bool
     created: float
+    crashes: int = 0  # how often a job of the user has ended its worker in the last hour
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ itself, by its name and its fields.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, get_args
@@ -104,7 +105,7 @@ _DECODERS = {
 }
 _SHARES = msgspec.json.Decoder(SharesText)
 _RESTORED = msgspec.json.Decoder(Restored)
-_LATER = (b',"stated":true', b',"estimate":null')
+_LATER = (b',"stated":true', b',"estimate":null', b',"crashed":[]')
 _LINE = msgspec.json.Decoder(Line)
 
 
@@ -129,12 +130,20 @@ def encode_restored(restored: Restored) -> bytes:
     return _ENCODER.encode(restored)
 
 
+def _restored(body: bytes) -> Restored:
+    """The lanes of earlier versions charged nobody for runs of which the worker died (D23)."""
+    found = _RESTORED.decode(body)
+    if b'"charged_crashes":' not in body:
+        found.profile = replace(found.profile, charged_crashes=0)
+    return found
+
+
 def decode(line: bytes) -> Happened:
     """One line of a file. Raises ValueError saying what is wrong with it."""
     try:
         found = _LINE.decode(line)
         body = bytes(found.body)
-        what = _RESTORED.decode(body) if found.kind == "Restored" else decode_event(found.kind, body)
+        what = _restored(body) if found.kind == "Restored" else decode_event(found.kind, body)
     except msgspec.MsgspecError as error:
         raise ValueError(f"it is no line of an event log: {error}") from None
     return Happened(found.device, found.at, what, found.did, found.digest)

@@ -119,6 +119,7 @@ jobs = Table(
     Column("estimated_seconds", Float),
     Column("attempt", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),
+    Column("crashed", Text, nullable=False, server_default="[]"),  # JSON, the runs: [[start, end], ...]
     Column("detached", Boolean, nullable=False),
     Column("cache_expires_at", Float),
     Column("reason", Text),
@@ -293,6 +294,12 @@ story = Table(
     Column("after", String(20), nullable=False),
     Column("reason", Text),
     Index("ix_story_entity", "entity", "id"),
+    Index(
+        "ix_story_crashed",
+        "at",
+        sqlite_where=text("cause = 'crashed'"),
+        postgresql_where=text("cause = 'crashed'"),
+    ),
 )
 """Every transition of every job and session (architecture.md, idea 5)."""
 

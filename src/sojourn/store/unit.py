@@ -238,6 +238,7 @@ def job_row(job: Job) -> dict[str, Any]:
         "estimated_seconds": job.estimate,
         "attempt": job.attempt,
         "crashes": job.crashes,
+        "crashed": json.dumps(job.crashed) if job.crashed else "[]",
         "detached": job.detached,
         "cache_expires_at": job.cache_expires_at,
         "reason": job.reason,

@@ -92,6 +92,11 @@ class EchoMachine:
                 sys.exit(4)
             case "hang":
                 hang()
+            case "greedy":
+                bytearray(int(params))
+            case "greedy-native":  # as C++ ends that did not get what it asked for
+                sys.stderr.write("terminate called after throwing an instance of 'std::bad_alloc'\n")
+                os.abort()
             case "raise":
                 raise RuntimeError("no\nway")
             case "fail":

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sojourn.core.codes import SYSTEM_FAILURE
+from sojourn.core.codes import KILLED_WORKER, SYSTEM_FAILURE
 from sojourn.execution.types import RunRequest
 from sojourn.service.journal import export
 from sojourn.service.service import Service
@@ -236,12 +236,14 @@ class Checks:
     def _ledger_is_the_sum(self) -> None:
         """R49: a row for every charge and none twice; intervals of a device do not overlap."""
         of_jobs: dict[str, float] = defaultdict(float)
+        rows_of_jobs: dict[str, list[tuple[float, float]]] = defaultdict(list)
         of_sessions: dict[tuple[str, str], float] = defaultdict(float)
         by_device: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for row in self._all("SELECT * FROM ledger"):
             assert row["seconds"] > 0
             assert abs(row["ended_at"] - row["started_at"] - row["seconds"]) < EPS
             if row["job_id"]:
+                rows_of_jobs[row["job_id"]].append((row["started_at"], row["ended_at"]))
                 of_jobs[row["job_id"]] += row["seconds"]
             if row["session_id"]:
                 of_sessions[row["session_id"], row["kind"]] += row["seconds"]
@@ -250,8 +252,15 @@ class Checks:
             assert abs(of_jobs[row["id"]] - row["charged"]) < EPS, (
                 f"{row['id']}: the ledger is not its charge"
             )
+            died = json.loads(row["crashed"])
+            blamed = row["reason_code"] == KILLED_WORKER
+            if blamed:  # D23
+                assert len(died) == row["crashes"] > 1, f"{row['id']} is blamed for {died}"
             if row["charged"] and not self._world.faults.clock_steps:
-                assert abs(row["ended_at"] - row["started_at"] - row["charged"]) < EPS
+                runs = died if blamed else [(row["started_at"], row["ended_at"])]
+                assert abs(sum(end - start for start, end in runs) - row["charged"]) < EPS
+                spans = sorted(tuple(run) for run in runs if run[1] > run[0])
+                assert spans == sorted(rows_of_jobs[row["id"]]), f"{row['id']}: a row for each of its runs"
         for row in self._all("SELECT * FROM sessions"):
             for kind in ("job", "held"):
                 rows, own = of_sessions[row["id"], kind], row[f"{kind}_seconds"]

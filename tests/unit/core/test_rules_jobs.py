@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core import JobState, Lane, Profile, SessionState, codes
+from sojourn.core import JobKind, JobState, Lane, Profile, SessionState, codes
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind, JobChanged, Rejected, Start
 from sojourn.core.transitions import JOB, SESSION, IllegalTransition
@@ -101,6 +101,116 @@ def test_r49_a_user_error_and_a_cancel_charge_what_was_used(world: World) -> Non
     world.sleep(4)
     world.cancel("a2")
     assert [c.seconds for c in world.charges] == [3.0, 4.0]
+
+
+def test_d23_a_job_whose_worker_dies_again_pays_for_both_runs(world: World) -> None:
+    world.submit("a1")
+    world.sleep(30)
+    world.finish("a1", ev.Outcome.CRASHED)
+    assert world.charges == []
+    world.sleep(12.5)
+    world.finish("a1", ev.Outcome.CRASHED, reason="The worker died (SIGSEGV).")
+    job = world.jobs["a1"]
+    assert (job.state, job.reason_code) == (JobState.FAILED, codes.KILLED_WORKER)
+    assert job.reason is not None
+    assert job.reason.startswith("The worker died (SIGSEGV). That has happened in 2 runs of this job")
+    assert "the 42.5 s that they took are charged" in job.reason
+    assert [(c.kind, c.start - START, c.end - START) for c in world.charges] == [
+        ("job", 0.0, 30.0),
+        ("job", 30.0, 42.5),
+    ]
+    assert job.charged == world.lane.fair.used("ann") == 42.5
+
+
+def test_d23_the_first_run_is_charged_where_it_was_and_not_over_the_run_of_another(world: World) -> None:
+    """The least used goes first, so between the two runs another user's job has the device."""
+    world.submit("a1")
+    world.used(100.0, "ann")
+    world.submit("b1", "bob")
+    world.sleep(10)
+    world.finish("a1", ev.Outcome.CRASHED)
+    world.run_for(5, "b1")
+    world.sleep(1)
+    world.finish("a1", ev.Outcome.CRASHED)
+    assert [(c.user, c.start - START, c.end - START) for c in world.charges] == [
+        ("bob", 10.0, 15.0),
+        ("ann", 0.0, 10.0),
+        ("ann", 15.0, 16.0),
+    ]
+
+
+def test_d23_a_job_that_survives_its_second_run_pays_for_that_one_alone(world: World) -> None:
+    world.submit("a1")
+    world.sleep(30)
+    world.finish("a1", ev.Outcome.CRASHED)
+    world.run_for(5, "a1")
+    assert [c.seconds for c in world.charges] == [5.0]
+    assert world.jobs["a1"].charged == 5.0
+
+
+@pytest.mark.parametrize("reruns", [0, 2])
+def test_d23_one_death_proves_nothing_and_the_profile_says_how_many_do(reruns: int) -> None:
+    world = World(crash_reruns=reruns, charged_crashes=3)
+    world.submit("a1")
+    for _ in range(reruns + 1):
+        world.sleep(1)
+        world.finish("a1", ev.Outcome.CRASHED)
+    paid = reruns == 2
+    assert world.jobs["a1"].reason_code == (codes.KILLED_WORKER if paid else codes.SYSTEM_FAILURE)
+    assert [c.seconds for c in world.charges] == ([1.0, 1.0, 1.0] if paid else [])
+
+
+def test_d23_a_profile_can_charge_nobody_for_a_death() -> None:
+    world = World(charged_crashes=0)
+    world.submit("a1")
+    for _ in range(2):
+        world.sleep(1)
+        world.finish("a1", ev.Outcome.CRASHED)
+    assert world.jobs["a1"].reason_code == codes.SYSTEM_FAILURE
+    assert (world.charges, world.jobs["a1"].crashed) == ([], ())
+
+
+@pytest.mark.parametrize("outcome", [ev.Outcome.LOST, ev.Outcome.STOPPED])
+def test_d23_a_run_that_the_service_lost_proves_nothing(world: World, outcome: ev.Outcome) -> None:
+    world.submit("a1")
+    for each in (ev.Outcome.CRASHED, outcome, outcome):
+        world.sleep(1)
+        world.finish("a1", each)
+        assert world.running == "a1"
+    world.run_for(1, "a1")
+    assert [c.seconds for c in world.charges] == [1.0]
+
+
+def test_d23_what_counts_against_a_job_survives_a_restart(world: World) -> None:
+    world.submit("a1")
+    world.sleep(3)
+    world.finish("a1", ev.Outcome.CRASHED)
+    world.sleep(2)
+    world.restart(down=5.0)  # this run is lost, and nobody's
+    world.do(ev.DeviceReady())
+    world.sleep(4)
+    world.finish("a1", ev.Outcome.CRASHED)
+    assert world.jobs["a1"].reason_code == codes.KILLED_WORKER
+    assert [(c.start - START, c.end - START) for c in world.charges] == [(0.0, 3.0), (10.0, 14.0)]
+
+
+def test_d23_a_calibration_whose_worker_dies_is_a_failure_of_the_system(world: World) -> None:
+    world.submit("c1", program="calibrate", kind=JobKind.SYSTEM)
+    for _ in range(2):
+        world.sleep(1)
+        world.finish("c1", ev.Outcome.CRASHED)
+    assert world.jobs["c1"].reason_code == codes.SYSTEM_FAILURE
+    assert world.charges == []
+
+
+def test_d23_both_runs_are_usage_of_the_jobs_session(world: World) -> None:
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    for _ in range(2):
+        world.sleep(4)
+        world.finish("a1", ev.Outcome.CRASHED)
+    assert world.sessions["A"].job_seconds == 8.0
+    assert [c.session_id for c in world.charges] == ["A", "A"]
 
 
 def test_r51_a_job_goes_through_its_states_in_order(world: World) -> None:

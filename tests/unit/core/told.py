@@ -45,7 +45,8 @@ def _kinds(of: type) -> list[tuple[str, tuple[type, ...]]]:
     found = []
     for field in fields(of):
         hint = hints[field.name]
-        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        one = (typing.get_origin(hint) or hint,)
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else one
         # a whole number may stand for a float
         found.append((field.name, (*kinds, int) if float in kinds else kinds))
     return found

@@ -56,6 +56,7 @@ class User(BaseModel):
     operator: bool
     revoked: bool
     created: Time | None
+    crashes: int = Field(description="How often, in the last hour, a job of the user has ended its worker.")
 
     @classmethod
     def of(cls, view: UserView) -> User:
@@ -65,6 +66,7 @@ class User(BaseModel):
             operator=view.operator,
             revoked=view.revoked,
             created=iso(view.created),
+            crashes=view.crashes,
         )
 
 

@@ -1,0 +1,120 @@
+"""Whose jobs have ended their worker's process lately, and when they have done it too often.
+
+Counts in memory, from what the lanes take for a crash (D23); after a restart from the jobs' stories. A job
+that has been deleted meanwhile does not count any more then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import Connection, select
+
+from sojourn.core.events import Outcome
+from sojourn.core.model import Job, JobKind
+from sojourn.service.errors import TooMany
+from sojourn.store import tables as t
+
+if TYPE_CHECKING:
+    from sojourn.service.hub import Hub
+    from sojourn.service.views import Principal
+
+WINDOW = 3600.0
+"""Seconds for which a death of a worker counts against the user whose job ran on it."""
+
+log = structlog.get_logger("sojourn.crashes")
+
+_WHAT = {
+    "SIGKILL": "it was killed, most often because the machine ran out of memory",
+    "SIGABRT": "native code gave up, most often because it got no memory",
+    "SIGSEGV": "a fault in native code, such as a simulator's",
+    "SIGBUS": "a fault in native code, such as a simulator's",
+    "SIGILL": "native code for another processor, or a fault in it",
+    "SIGFPE": "a fault in native code, such as a simulator's",
+}
+
+
+def sentence(how: str) -> str:
+    """What the user of a job is told of its worker's death; `how` as in `Crashed`."""
+    what = _WHAT.get(how) or ("the program ended it" if how.startswith("exit ") else None)
+    cause = f"{how}: {what}" if what else how
+    return f"The device's worker process died while the job ran ({cause})."
+
+
+class Crashes:
+    """By user, in all projects: who has many keys or projects has not many chances."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._of: dict[str, deque[float]] = {}
+
+    async def load(self) -> None:
+        """Count again what the last hour has seen."""
+        since = self._hub.clock.now() - WINDOW
+        rows = await self._hub.store.read(lambda c: _deaths(c, since))
+        for user, at in rows:
+            self._of.setdefault(user, deque()).append(at)
+
+    def note(self, device: str, job: Job, how: str) -> None:
+        """A worker of `device` died while it ran `job`."""
+        if job.kind is not JobKind.USER:
+            return
+        now = self._hub.clock.now()
+        self._of.setdefault(job.user, deque()).append(now)
+        accounts = self._hub.accounts
+        log.warning(
+            "job.killed_worker",
+            device=device,
+            job=job.id,
+            user=accounts.user_name(job.user),
+            project=accounts.project_name(job.project),
+            how=how,
+            of_this_job=job.crashes,
+            of_this_user=self.count(job.user),
+            charged=job.charged,
+        )
+
+    def count(self, user_id: str) -> int:
+        """How often in the last hour."""
+        return len(self._lately(user_id))
+
+    def check(self, who: Principal, limit: int) -> None:
+        """Refuse a user whose jobs have done it `limit` times in an hour; 0 is no limit. Raises TooMany."""
+        if not limit or who.user_id not in self._of:
+            return
+        lately = self._lately(who.user_id)
+        if len(lately) < limit:
+            return
+        wait = max(1.0, lately[-limit] + WINDOW - self._hub.clock.now())
+        raise TooMany(
+            f"Jobs of user {who.user} have ended the worker process of a device {len(lately)} times within "
+            f"an hour; the limit is {limit} (crashes_per_hour). Look at the reasons of those that failed, "
+            f"cancel those like them that wait, and submit smaller ones in {wait:.0f} s.",
+            retry_after=wait,
+        )
+
+    def _lately(self, user_id: str) -> deque[float]:
+        found = self._of.get(user_id)
+        if found is None:
+            return deque()
+        since = self._hub.clock.now() - WINDOW
+        while found and found[0] <= since:
+            found.popleft()
+        if not found:
+            del self._of[user_id]
+        return found
+
+
+def _deaths(connection: Connection, since: float) -> Iterable[tuple[str, float]]:
+    """(user, when) of all crashes after `since`, oldest first."""
+    asked = (
+        select(t.jobs.c.user_id, t.story.c.at)
+        .join(t.jobs, t.jobs.c.id == t.story.c.entity)
+        .where(t.story.c.cause == str(Outcome.CRASHED), t.story.c.at > since)
+        .where(t.jobs.c.kind == str(JobKind.USER))
+        .order_by(t.story.c.at)
+    )
+    return [(row.user_id, row.at) for row in connection.execute(asked)]

@@ -1,0 +1,147 @@
+"""What the death of a worker under a run costs, and the bound of memory of a run. Real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from sojourn.execution.fleet import Fleet
+from sojourn.execution.memory import KEPT, MB, OUT_OF_MEMORY
+from sojourn.execution.types import (
+    Completed,
+    Crashed,
+    DeviceSpec,
+    DeviceUnavailable,
+    Failed,
+    RunOutcome,
+    RunRequest,
+    Stopped,
+    WorkerPhase,
+    WorkerState,
+)
+
+ECHO = "machines:EchoMachine"
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform != "linux", reason="the bound is the kernel's"),
+]
+
+
+class Changes:
+    """Wakes who waits for a device to become something."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+
+    def __call__(self, device: str, state: WorkerState) -> None:
+        for condition, waiter in self._waiting:
+            if not waiter.done() and condition():
+                waiter.set_result(None)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        if not condition():
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((condition, waiter))
+            await waiter
+
+
+CHANGES = Changes()
+
+
+@pytest.fixture(scope="module")
+async def bounded() -> AsyncIterator[Fleet]:
+    """`a` may take 64 MB for a run, `b` what it likes."""
+    specs = [DeviceSpec("a", "echo", memory=64 * MB), DeviceSpec("b", "echo")]
+    fleet = Fleet(specs, machine=ECHO, on_state=CHANGES)
+    await fleet.start()
+    await asyncio.gather(fleet.description("a"), fleet.description("b"))
+    yield fleet
+    await fleet.stop()
+
+
+_numbers = iter(range(10_000))
+
+
+async def run(fleet: Fleet, program: str, params: bytes = b"", device: str = "a") -> RunOutcome:
+    return await fleet.run(device, RunRequest(f"death-{next(_numbers)}", program, params))
+
+
+async def pid(fleet: Fleet, device: str = "a") -> bytes:
+    outcome = await run(fleet, "pid", device=device)
+    assert isinstance(outcome, Completed)
+    return outcome.result
+
+
+def out_of_memory(outcome: RunOutcome) -> None:
+    assert isinstance(outcome, Failed)
+    assert outcome.code == OUT_OF_MEMORY
+    assert "one run on a may take 64 MB (memory_mb of the device)" in outcome.reason
+
+
+async def test_a_run_that_takes_more_memory_than_it_may_fails_and_its_worker_lives(bounded: Fleet) -> None:
+    before = await pid(bounded)
+    for _ in range(2):
+        out_of_memory(await run(bounded, "greedy", b"%d" % (KEPT + 600 * MB)))
+    assert isinstance(await run(bounded, "greedy", b"%d" % (60 * MB)), Completed)
+    assert await pid(bounded) == before
+
+
+async def test_native_code_that_aborts_for_want_of_memory_is_told_from_other_deaths(bounded: Fleet) -> None:
+    out_of_memory(await run(bounded, "greedy-native"))
+    assert await run(bounded, "segfault") == Crashed("SIGSEGV")
+    assert await run(bounded, "greedy-native", device="b") == Crashed("SIGABRT")  # nothing bounds it
+
+
+async def test_without_a_bound_a_run_may_take_more(bounded: Fleet) -> None:
+    assert isinstance(await run(bounded, "greedy", b"%d" % (KEPT + 600 * MB), "b"), Completed)
+
+
+async def test_a_run_whose_worker_died_ends_when_the_next_one_is_ready(bounded: Fleet) -> None:
+    """So the restart is time of the job that caused it."""
+    before = await pid(bounded)
+    assert await run(bounded, "segfault") == Crashed("SIGSEGV")
+    state = bounded.state("a")
+    assert state.phase is WorkerPhase.READY
+    assert str(state.pid).encode() != before
+
+
+async def test_a_run_can_be_stopped_while_its_dead_worker_is_replaced(bounded: Fleet) -> None:
+    job = asyncio.ensure_future(bounded.run("b", RunRequest("replaced", "hang", b"")))
+    await CHANGES.until(lambda: bounded.state("b").phase is WorkerPhase.BUSY)
+    os.kill(bounded.state("b").pid or 0, signal.SIGKILL)
+    await CHANGES.until(lambda: bounded.state("b").phase is not WorkerPhase.BUSY)
+    bounded.kill("b", "replaced")
+    assert isinstance(await job, Crashed | Stopped)
+    await pid(bounded, "b")
+
+
+async def test_a_run_that_ended_with_the_fork_server_is_not_held_against_its_job() -> None:
+    changes = Changes()
+    fleet = Fleet([DeviceSpec("a", "echo")], machine=ECHO, on_state=changes)
+    await fleet.start()
+    await fleet.description("a")
+    try:
+        job = asyncio.ensure_future(run(fleet, "hang"))
+        await changes.until(lambda: fleet.state("a").phase is WorkerPhase.BUSY)
+        zygote = fleet._interpreters[None].zygote_pid
+        assert zygote is not None, "nothing is forked here"
+        os.kill(zygote, signal.SIGKILL)
+        assert await job == Crashed("SIGKILL", of_job=False)
+    finally:
+        await fleet.stop()
+
+
+async def test_a_worker_that_is_lost_before_it_has_the_job_costs_the_job_nothing(bounded: Fleet) -> None:
+    """It cannot take a calibration over: then the next worker is asked, which says why it cannot either."""
+    bounded.calibrate("a", b"{}")  # the machine of these tests cannot adopt anything
+    with pytest.raises(DeviceUnavailable, match="adopt"):
+        await run(bounded, "pid")
+    bounded.calibrate("a", b"")
+    await CHANGES.until(lambda: bounded.state("a").phase is WorkerPhase.READY)
+    assert isinstance(await run(bounded, "pid"), Completed)
