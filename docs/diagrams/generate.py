@@ -173,6 +173,7 @@ MEANING = {
     "estimate_floor": "but no limit from an estimate is shorter than (D22)",
     "crash_reruns": "runs again after its worker died",
     "rerun_lost": "a job that ran when the service died is run again (R55)",
+    "most_attempts": "but is started so often at most",
     "system_in_dedicated": "system jobs run while a dedicated session is active (R11)",
     "fair_share_window": "used device time counts for (R48)",
     "half_life": "used time counts half after (R48)",

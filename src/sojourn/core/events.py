@@ -57,6 +57,7 @@ class Outcome(StrEnum):
 
     COMPLETED = "completed"
     FAILED = "failed"  # the user's error
+    UNSTORED = "unstored"  # it completed, and there was no room for what it found
     CRASHED = "crashed"  # the worker died under it
     STOPPED = "stopped"  # we killed it
     LOST = "lost"  # the server died; nobody knows (R55)

@@ -7,7 +7,7 @@ Pure and single-threaded. This module dispatches events, runs the device and sel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sojourn.core import admission, codes
@@ -16,7 +16,7 @@ from sojourn.core.book import Book, Due
 from sojourn.core.calendar import Calendar, Reservation, WindowMode
 from sojourn.core.effects import ChargeKind, DeviceChanged, Effect, Rejected, Start, Stop
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.limits import overrun
+from sojourn.core.limits import overrun, too_often
 from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, SessionState
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Place, Queues
@@ -258,11 +258,16 @@ class Lane:
                 self._end(job, JobState.COMPLETED, now, "completed", event.reason, event.code)
             case ev.Outcome.FAILED:
                 self._end(job, JobState.FAILED, now, "failed", event.reason, event.code)
+            case ev.Outcome.UNSTORED:
+                self._again_or_fail(job, now, event, again=False)
             case ev.Outcome.CRASHED:
                 job.crashes += 1
                 self._again_or_fail(job, now, event, job.crashes <= self.profile.crash_reruns)
             case _:  # lost or stopped
-                self._again_or_fail(job, now, event, self.profile.rerun_lost)
+                again = self.profile.rerun_lost
+                if again and job.attempt >= self.profile.most_attempts:
+                    again, event = False, replace(event, reason=too_often(job, self.profile, event.reason))
+                self._again_or_fail(job, now, event, again)
 
     def _again_or_fail(self, job: Job, now: float, event: ev.RunEnded, again: bool) -> None:
         """R55: nothing is charged for a run that the system lost."""

@@ -35,8 +35,9 @@ class Profile:
     Jobs. `program_limits`, `job_limit`: what a job may run when it does not say (R19); `job_cap`: the longest
     that any job may run (R52). `estimate_factor`, `estimate_floor`: the limit of a job that states none is
     `max(floor, factor x estimate)` where that is less; a factor of 0 is off (D22). `crash_reruns`: how often
-    a job is run again after its worker died. `rerun_lost`: R55. `system_in_dedicated`: whether a system job
-    may run while an interactive session is active (R11).
+    a job is run again after its worker died. `rerun_lost`: R55; `most_attempts`: how often such a job is
+    started at most. `system_in_dedicated`: whether a system job may run while an interactive session is
+    active (R11).
 
     Queue. `fair_share_window` and `half_life`: R48. `reservation_minimum`: the shortest booking;
     `reservation_allowance`: seconds that a project may have booked ahead, None for no limit (R47).
@@ -62,6 +63,7 @@ class Profile:
     estimate_floor: float = 300.0
     crash_reruns: int = 1
     rerun_lost: bool = True
+    most_attempts: int = 10
     system_in_dedicated: bool = True
     fair_share_window: float = 28 * DAY
     half_life: float | None = None

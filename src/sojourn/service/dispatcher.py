@@ -36,6 +36,7 @@ from sojourn.service.journal import Journal
 from sojourn.service.records import Records
 from sojourn.store import JobMeta, Store, Unit
 from sojourn.store.journal import JournalRow
+from sojourn.store.room import StoreFull
 
 log = structlog.get_logger("sojourn.dispatcher")
 
@@ -72,6 +73,7 @@ class Dispatcher:
         self._timer: Handle | None = None
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._leaving = False
+        self._held: str | None = None  # why nothing may start, whatever the worker says
 
     # events in
 
@@ -211,9 +213,9 @@ class Dispatcher:
         except DeviceUnavailable as error:
             self.feed(ev.DeviceLost(str(error)), ev.RunEnded(job_id, attempt, ev.Outcome.LOST, str(error)))
             return
-        self._ended(job_id, attempt, outcome, record.meta)
+        await self._ended(job_id, attempt, outcome, record.meta)
 
-    def _ended(self, job_id: str, attempt: int, outcome: RunOutcome, meta: JobMeta) -> None:
+    async def _ended(self, job_id: str, attempt: int, outcome: RunOutcome, meta: JobMeta) -> None:
         kept: dict[str, bytes] = {}
         meta = replace(meta)  # nobody may see the result before the commit
         measured: Measured | None = None
@@ -239,6 +241,19 @@ class Dispatcher:
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.CRASHED, why)
             case Stopped():
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED, "The run was stopped.")
+        if job is not None:
+            large = kept if measured is None else measured.blobs
+            try:
+                staged = await self._store.stage(large, scarce=self._held is not None)
+            except StoreFull as error:
+                log.error("result.unstored", device=self.device, job=job_id, why=str(error))
+                if event.outcome is ev.Outcome.COMPLETED:
+                    event = ev.RunEnded(job_id, attempt, ev.Outcome.UNSTORED, _unstored(large, error))
+                kept, measured, meta.result_hash, meta.logs_hash = {}, None, None, None
+            else:
+                job = self.lane.book.jobs.get(job_id)  # it may have ended meanwhile
+                if job is None:
+                    self._store.unstage(staged)
         if job is None:  # R53: the result lost the race
             self.feed(event)
             return
@@ -252,11 +267,19 @@ class Dispatcher:
         """The fleet reports; only what the lane needs to know reaches it."""
         if self._leaving:
             return
-        operational = state.phase in OPERATIONAL
+        operational = state.phase in OPERATIONAL and self._held is None
         if operational and not self.lane.ready:
             self.feed(ev.DeviceReady())
         elif not operational and self.lane.ready:
-            self.feed(ev.DeviceLost(state.reason or f"its worker is {state.phase}"))
+            self.feed(ev.DeviceLost(self._held or state.reason or f"its worker is {state.phase}"))
+
+    def hold(self, reason: str | None) -> None:
+        """Start nothing for this reason until there is none; what runs goes on."""
+        self._held = reason
+        if reason is None:
+            self.worker_changed(self._fleet.state(self.device))
+        elif not self._leaving:
+            self.feed(ev.DeviceLost(reason))
 
     def tick(self) -> None:
         self.feed(ev.Tick())
@@ -294,6 +317,15 @@ class Dispatcher:
 
 def _run_id(job_id: str, attempt: int) -> str:
     return f"{job_id}.{attempt}"
+
+
+def _unstored(kept: Mapping[str, bytes], error: StoreFull) -> str:
+    size = sum(map(len, kept.values()))
+    return (
+        f"The job completed, and its result of {size / 1e6:.3g} MB could not be stored: the disk of the "
+        f"service is full ({error}). Nothing is charged. Submit it again when there is room, or with fewer "
+        "shots or circuits."
+    )
 
 
 def _keep(kept: dict[str, bytes], data: bytes) -> str | None:

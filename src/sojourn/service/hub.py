@@ -15,6 +15,7 @@ from sojourn.service.accounts import Accounts
 from sojourn.service.calibrations import Calibrations
 from sojourn.service.clock import Clock
 from sojourn.service.devices import is_mock, profile_of
+from sojourn.service.disk import Disk
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import NotFound
 from sojourn.service.limits import Limits
@@ -36,6 +37,7 @@ class Hub:
     models: dict[str, str]  # companion -> the device that it looks like
     usage: FairShareQueue  # of all devices; nobody waits in it
     calibrations: Calibrations
+    disk: Disk
     descriptions: dict[str, Description] = field(default_factory=dict)
     dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
     next_seq: int = 1

@@ -35,7 +35,7 @@ from sojourn.execution.types import (
     WorkerState,
 )
 from sojourn.service import accounts, ids
-from sojourn.store.writer import Work, Writer, _deliver, _Entry
+from sojourn.store.writer import Need, Work, Writer, _deliver, _Entry
 from tests.proofs.crash.world import World
 
 FIRST = asyncio.FIRST_COMPLETED
@@ -53,8 +53,10 @@ class InlineWriter(Writer):
         self._waiting: deque[_Entry] = deque()
         self._told_at = 0.0
 
-    def submit(self, work: Work, then: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
-        entry = _Entry(self._cut_within(work), then, self._loop.create_future())
+    def submit(
+        self, work: Work, then: Callable[[Any], None] | None = None, *, need: Need = Need.SPARE
+    ) -> asyncio.Future[Any]:
+        entry = _Entry(self._cut_within(work), then, self._loop.create_future(), need)
         self._waiting.append(entry)
         if len(self._waiting) == 1:
             self._loop.call_later(self._world.delay(0.05), self._write)

@@ -91,7 +91,7 @@ def _service(
 ) -> Service:
     return Service(
         Settings(
-            server=ServerSettings(data=folder, journal=journal),
+            server=ServerSettings(data=folder, journal=journal, disk_reserve_mb=0),
             policy=SHORT.model_copy(update={"profile": world.profile}),
             profiles={
                 "hardware": ProfileSettings(
