@@ -20,7 +20,7 @@ from sojourn.service import ids
 from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
 from sojourn.service.dispatcher import Dispatcher
-from sojourn.service.errors import BadRequest, Conflict, NoRoom, Refusal, SessionClosed
+from sojourn.service.errors import BadRequest, Conflict, NoRoom, Refusal, SessionClosed, TooLarge
 from sojourn.service.hub import Hub
 from sojourn.service.records import JobRecord
 from sojourn.service.submit import Body, parse
@@ -48,6 +48,8 @@ class Admission:
         desk = await self._desk_for(who, body)
         if body.calibration_id is not None:
             self._hub.calibrations.check_current(desk.device, body.calibration_id)
+        if (full := await self._hub.storage.over(who.project_id, len(bytes(body.params)))) is not None:
+            raise TooLarge(full)
         job_id = ids.new_id("d")
         self._hub.limits.job(who, job_id, body, desk.device)
         try:
@@ -159,6 +161,7 @@ class Admission:
         try:
             prepared = preparing.result()
             self._hub.limits.prepared(project, prepared)
+            self._hub.disk.check_result(prepared.result_bytes)
         except JobRefused as error:
             raise BadRequest(error.message, code=error.code) from None
         except DeviceUnavailable as error:

@@ -73,6 +73,15 @@ class Disk:
                 "room, and so can the operator."
             )
 
+    def check_result(self, size: int) -> None:
+        """Raises NoRoom for a job whose result, of up to `size` bytes, would find no room now."""
+        if self._usable is not None and self._usable - size < self._reserve // 2:
+            raise NoRoom(
+                f"The job's result can take up to {size / 1e6:.3g} MB, and the service's disk has room for "
+                f"{max(0, self._usable - self._reserve // 2) / 1e6:.3g} MB. Ask for fewer shots or points, "
+                "or submit it again later; deleting jobs that you do not need any more makes room."
+            )
+
     def full(self, said: str) -> None:
         """A transaction has found no room, whatever the disk says: there may be a quota."""
         self._failed = said

@@ -6,7 +6,7 @@ Owns the device's timer and its run in progress. Takes no policy decision.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -44,8 +44,9 @@ OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
 
 
 class Dispatcher:
-    """`on_charge` hears of every committed charge, `on_fatal` of a commit that failed or a lane that broke in
-    the middle of an event: then memory and store differ and the process must end."""
+    """`over` says why a project may store nothing more, if so. `on_charge` hears of every committed charge,
+    `on_fatal` of a commit that failed or a lane that broke in the middle of an event: then memory and store
+    differ and the process must end."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Dispatcher:
         calibrations: Calibrations,
         on_charge: Callable[[str, Charge], None],
         on_fatal: Callable[[BaseException], None],
+        over: Callable[[str], Awaitable[str | None]],
         journal: Journal | None = None,
     ) -> None:
         self.lane = lane
@@ -70,6 +72,7 @@ class Dispatcher:
         self._journal = journal
         self._on_charge = on_charge
         self._on_fatal = on_fatal
+        self._over = over
         self._timer: Handle | None = None
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._leaving = False
@@ -201,6 +204,9 @@ class Dispatcher:
         record = self._records.live_jobs.get(job_id)
         if record is None:  # it has ended between the commit and now: only free the device
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
+            return
+        if record.job.kind is JobKind.USER and (full := await self._over(record.job.project)) is not None:
+            self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, full, codes.OVER_LIMIT))
             return
         digest = record.meta.params_hash or ""
         if record.job.kind is JobKind.SYSTEM:

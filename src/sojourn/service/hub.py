@@ -21,6 +21,7 @@ from sojourn.service.errors import NotFound
 from sojourn.service.limits import Limits
 from sojourn.service.projects import Projects
 from sojourn.service.records import JobRecord, Records, SessionRecord
+from sojourn.service.storage import Storage
 from sojourn.service.views import JobView, Principal, SessionView
 from sojourn.store import Store
 
@@ -43,9 +44,10 @@ class Hub:
     next_seq: int = 1
     limits: Limits = field(init=False)
     projects: Projects = field(init=False)
+    storage: Storage = field(init=False)
 
     def __post_init__(self) -> None:
-        self.limits, self.projects = Limits(self), Projects(self)
+        self.limits, self.projects, self.storage = Limits(self), Projects(self), Storage(self)
 
     def take_seq(self) -> int:
         """The next number in the order of acceptance."""

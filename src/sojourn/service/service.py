@@ -149,11 +149,12 @@ class Service:
         usage = Usage(hub)
         self.usage, self.usage_report = usage.window, usage.report
         self.check_filter = hub.check_filter
-        self.projects, self.pace = hub.projects, hub.limits.pace
+        self.projects, self.pace, self.stored = hub.projects, hub.limits.pace, hub.storage.stored
         await self._first_users(data)
         await hub.projects.configure()
         hub.usage.set_shares(hub.projects.shares())
-        await self._tidy(hub)
+        with suppress(StoreFull):  # then it is done at a later start
+            await store.forget_params()
         await self._recover(hub)
         await hub.disk.start()
         hub.limits.recount()
@@ -163,12 +164,6 @@ class Service:
             hub.dispatchers[name].worker_changed(fleet.state(name))
         await self._start_schedule(hub)
         log.info("service.started", devices=[n for n in devices if not is_mock(n)], data=str(data))
-
-    async def _tidy(self, hub: Hub) -> None:
-        """What the last process left to the next one; of a full disk, to the one after that."""
-        with suppress(StoreFull):
-            await hub.store.sweep()
-            await hub.store.forget_params()
 
     async def stop(self) -> None:
         """Jobs that run are run again at the next start."""
@@ -243,6 +238,7 @@ class Service:
                 calibrations=hub.calibrations,
                 on_charge=self._charged,
                 on_fatal=self._failed,
+                over=hub.storage.over,
                 journal=journal,
             )
             own_jobs = [s for s in jobs if s.device == name]

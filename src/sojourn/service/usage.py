@@ -84,14 +84,16 @@ class Usage:
                 raise BadRequest(f"Usage cannot be grouped by {key!r}. Possible: {', '.join(KEYS)}.")
         by = tuple(dict.fromkeys(wanted.by))
         hide = not (who.operator or who.admin) and only.get("user") != who.user_id
-        asked = by if not hide or "user" in by else (*by, "user")
-        found = await self._hub.store.read(lambda c: sums(c, start, end, asked, only))
-        rows = self._rows(found, by, asked, who.user_id if hide else None)
-        if len(rows) > LONGEST_REPORT:
+        hiding = (who.user_id, OTHERS) if hide else None
+        found = await self._hub.store.read(
+            lambda c: sums(c, start, end, by, only, hiding=hiding, most=LONGEST_REPORT)
+        )
+        if len(found) > LONGEST_REPORT:  # not all of them were fetched
             raise BadRequest(
-                f"The report has {len(rows)} rows; the limit is {LONGEST_REPORT}. Ask for a shorter period, "
-                "or group by less."
+                f"The report has more than {LONGEST_REPORT} rows, which is the limit. Ask for a shorter "
+                "period, or group by less."
             )
+        rows = self._rows(found, by)
         return UsageReport(start, end, by, tuple(rows), sum(row.seconds for row in rows))
 
     def _only(self, who: Principal, wanted: UsageQuery) -> dict[str, str]:
@@ -129,28 +131,22 @@ class Usage:
                 return identity
         raise NotFound(f"There is no user {name!r} in project {who.project}.")
 
-    def _rows(
-        self, found: list[Sum], by: tuple[str, ...], asked: tuple[str, ...], only_user: str | None
-    ) -> list[UsageRow]:
+    def _rows(self, found: list[Sum], by: tuple[str, ...]) -> list[UsageRow]:
         merged: dict[tuple[str | None, ...], UsageRow] = {}
         for each in found:
-            values = dict(zip(asked, each.keys, strict=True))
-            hidden = only_user is not None and values["user"] != only_user
-            keys = tuple(self._shown(k, values[k], hidden) for k in by)
+            keys = tuple(self._shown(k, value) for k, value in zip(by, each.keys, strict=True))
             old = merged.get(keys, UsageRow(keys, 0.0, 0))
             merged[keys] = UsageRow(keys, old.seconds + each.seconds, old.rows + each.rows)
         if "day" in by:
             return sorted(merged.values(), key=lambda row: tuple(k or "" for k in row.keys))
         return sorted(merged.values(), key=lambda row: -row.seconds)
 
-    def _shown(self, key: str, value: Any, hidden: bool) -> str | None:
+    def _shown(self, key: str, value: Any) -> str | None:
         if key == "day":
             return datetime.fromtimestamp(value * DAY, UTC).strftime("%Y-%m-%d")
         if value is None:
             return None
-        if hidden and key in ("user", "session", "job"):
-            return OTHERS
-        if key == "user":
+        if key == "user" and value != OTHERS:
             return self._hub.accounts.user_name(value)
         return self._hub.accounts.project_name(value) if key == "project" else str(value)
 

@@ -281,7 +281,8 @@ class Store:
         return await self.write(work)
 
     def forget_params(self, job_id: str | None = None) -> asyncio.Future[None]:
-        """R56: a private job's inputs are deleted at its end. Without an id: of all that have ended."""
+        """R56: a private job's inputs are deleted at its end. Without an id, at a start: those of all that
+        have ended, and what was staged and never named."""
         private = [t.jobs.c.private, t.jobs.c.state.not_in(LIVE), t.jobs.c.params_hash.is_not(None)]
         if job_id is not None:
             private.append(t.jobs.c.id == job_id)
@@ -291,6 +292,8 @@ class Store:
             if found:
                 connection.execute(update(t.jobs).where(*private).values(params_hash=None))
                 drop_unused(connection, found)
+            if job_id is None:
+                sweep_parts(connection)
 
         written = self.write(work)
         written.add_done_callback(_let_go)  # not everybody waits for it
@@ -369,10 +372,6 @@ class Store:
         """Raises StoreFull when a large result would not find room."""
         await self.write(lambda c: put_part(c, TRIAL, 0, bytes(PART)), need=Need.BULK)
         await self.write(lambda c: drop_parts(c, TRIAL))
-
-    async def sweep(self) -> None:
-        """Delete what earlier processes staged and never named."""
-        await self.write(sweep_parts)
 
     async def stored_bytes(self, project: str | None = None) -> dict[str, int]:
         """Bytes of the inputs, results and logs of each project's jobs, or of one's."""

@@ -21,6 +21,7 @@ COLUMNS: dict[str, Any] = {
     "job": t.ledger.c.job_id,
 }
 """What rows can be chosen and grouped by, beside the day."""
+PERSONAL = ("user", "session", "job")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +35,43 @@ class Sum:
 
 
 def sums(
-    connection: Connection, start: float, end: float, by: tuple[str, ...], only: dict[str, str]
+    connection: Connection,
+    start: float,
+    end: float,
+    by: tuple[str, ...],
+    only: dict[str, str],
+    *,
+    hiding: tuple[str, str] | None = None,
+    most: int | None = None,
 ) -> list[Sum]:
     """The ledger within [start, end) in seconds since the epoch, grouped by keys of COLUMNS and `day`.
 
     A row that begins before or ends after the period counts with the part within, and one that lasts over
-    midnight counts on each day with its part; so the sums of adjoining periods add up.
+    midnight counts on each day with its part; so the sums of adjoining periods add up. `hiding` is a
+    user and a text that stands for the keys of PERSONAL in everybody else's rows. Of more than `most` sums
+    only some are given, but more than `most`.
     """
     c = t.ledger.c
+    columns = dict(COLUMNS)
+    if hiding is not None:
+        user, instead = hiding
+        columns |= {k: case((c.user_id == user, COLUMNS[k]), else_=instead) for k in PERSONAL}
     within = [c.ended_at > start, c.started_at < end, *(COLUMNS[k] == v for k, v in only.items())]
     # a charge may be less than the time between its ends, never more: the part within counts evenly
     begin = case((c.started_at < start, start), else_=c.started_at)
     finish = case((c.ended_at > end, end), else_=c.ended_at)
     share = c.seconds * (finish - begin) / (c.ended_at - c.started_at)
+    limit = None if most is None else most + 1
     if "day" not in by:
-        keys = [COLUMNS[k] for k in by]
-        query = select(*keys, func.sum(share), func.count()).where(*within).group_by(*keys)
+        keys = [columns[k] for k in by]
+        query = select(*keys, func.sum(share), func.count()).where(*within).group_by(*keys).limit(limit)
         return [Sum(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(query) if row[-1]]
     first, last = _day(connection, begin), _day(connection, finish)
-    keys = [first if k == "day" else COLUMNS[k] for k in by]
+    keys = [first if k == "day" else columns[k] for k in by]
     query = select(*keys, func.sum(share), func.count()).where(*within, first == last).group_by(*keys)
+    query = query.limit(limit)
     found = {tuple(row[:-2]): Sum(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(query)}
-    plain = [COLUMNS[k] for k in by if k != "day"]
+    plain = [columns[k] for k in by if k != "day"]
     across = select(*plain, begin, finish, share).where(*within, first != last)
     for row in connection.execute(across):
         for day, part in _parts(row[-3], row[-2]):
