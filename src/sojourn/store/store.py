@@ -295,7 +295,8 @@ class Store:
             if job_id is None:
                 sweep_parts(connection)
 
-        written = self.write(work)
+        # The end of a job is committed by then, and this belongs to it.
+        written = self.write(work, need=Need.SPARE if job_id is None else Need.MUST)
         written.add_done_callback(_let_go)  # not everybody waits for it
         return written
 
