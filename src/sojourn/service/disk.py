@@ -84,6 +84,8 @@ class Disk:
 
     def full(self, said: str) -> None:
         """A transaction has found no room, whatever the disk says: there may be a quota."""
+        if self._stopped:
+            return
         self._failed = said
         self._decide()
         self._arm()
