@@ -174,6 +174,7 @@ MEANING = {
     "crash_reruns": "runs again after its worker died",
     "charged_crashes": "a job whose worker died in so many runs is charged for them (D23)",
     "rerun_lost": "a job that ran when the service died is run again (R55)",
+    "most_attempts": "but is started so often at most",
     "system_in_dedicated": "system jobs run while a dedicated session is active (R11)",
     "fair_share_window": "used device time counts for (R48)",
     "half_life": "used time counts half after (R48)",

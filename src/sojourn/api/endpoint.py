@@ -20,9 +20,10 @@ from sojourn.api.request_ids import REQUEST_ID, new_id
 from sojourn.api.stream import write, write_large
 from sojourn.api.wire import Reply, error_reply, refusal_reply
 from sojourn.service.calls import Call
-from sojourn.service.errors import BadRequest, Refusal, TooLarge
+from sojourn.service.errors import BadRequest, Refusal, TooLarge, without_room
 from sojourn.service.room import PIECE, Held
 from sojourn.service.texts import Large
+from sojourn.store.room import StoreFull
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -205,6 +206,8 @@ class Endpoint:
             reply = refusal_reply(refusal)
             if refusal.status == 413 and not _will_be_short(request.headers, self._api.max_body):
                 reply = Reply(reply.body, reply.status, reply.media, (*reply.headers, *_CLOSE))
+        except StoreFull as error:
+            reply = refusal_reply(without_room(error))
         except Exception as error:
             reply = bug_reply(scope, error)
         if reply.text is None or head:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sojourn.service.errors import Refusal, TooMany
+from sojourn.service.errors import NoRoom, Refusal, TooMany
 from sojourn.service.texts import Large
 
 JSON = b"application/json"
@@ -68,7 +68,7 @@ def refusal_reply(refusal: Refusal) -> Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if refusal.status == 401:
         headers = ((b"www-authenticate", b'Bearer realm="sojourn"'),)
-    if isinstance(refusal, TooMany) and refusal.retry_after is not None:
+    if isinstance(refusal, TooMany | NoRoom) and refusal.retry_after is not None:
         headers = ((b"retry-after", str(math.ceil(refusal.retry_after)).encode()),)
     return error_reply(refusal.status, refusal.code, refusal.message, headers=headers)
 

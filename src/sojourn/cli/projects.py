@@ -64,12 +64,13 @@ def list_(
             f"{p['weight']:g}",
             show.duration(p["used_seconds"]),
             show.duration(p["allocation"]),
+            f"{p['stored_mb']:.1f}",
             p["plan"],
             p["pending"],
         ]
         for p in answer["projects"]
     ]
-    columns = ("project", "account", "weight>", "used>", "allocation>", "plan", "pending>")
+    columns = ("project", "account", "weight>", "used>", "allocation>", "stored MB>", "plan", "pending>")
     show.table(columns, rows, empty="no projects")
     for p in answer["projects"]:
         if p["exhausted"]:
@@ -232,6 +233,7 @@ def _print(project: Mapping[str, Any], json: bool) -> None:
             ("weight", f"{project['weight']:g}"),
             ("used", show.duration(project["used_seconds"])),
             ("allocation", show.duration(project["allocation"]) or "no limit"),
+            ("stored", f"{project['stored_mb']:.6g} MB"),
             ("plan", project["plan"]),
             ("tags", ", ".join(project["tags"])),
             ("pending jobs", project["pending"]),

@@ -31,6 +31,12 @@ class LimitsSettings(Section):
     payload_mb: Number = Field(
         default=0.0, ge=0, description="Largest inputs of a job, in megabytes; see also `server.max_body_mb`."
     )
+    stored_mb: Number = Field(
+        default=0.0,
+        ge=0,
+        description="Inputs, results and logs that a project's jobs may have stored, in megabytes, before it "
+        "has to delete some.",
+    )
     circuits: Whole = Field(default=100_000, ge=0, description="Circuits of one job.")
     executions: Whole = Field(
         default=100_000_000,

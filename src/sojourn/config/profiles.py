@@ -99,6 +99,12 @@ class ProfileSettings(Section):
     rerun_lost: bool | None = Field(
         default=None, description="Whether a job that was running when the service died is run again (R55)."
     )
+    most_attempts: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="How often such a job is started at most; then it fails and is not charged.",
+    )
     system_in_dedicated: bool | None = Field(
         default=None, description="Whether system jobs run while a dedicated session is active (R11)."
     )

@@ -123,6 +123,12 @@ class ServerSettings(Section):
     preparers: Whole = Field(
         default=2, ge=1, le=64, description="Processes that decode and check jobs before they are queued."
     )
+    disk_reserve_mb: Number = Field(
+        default=256.0,
+        ge=0,
+        description="Room on the disk of `data` that is kept for what is small, in megabytes, and at most a "
+        "tenth of the disk. With less left no job is taken or started; 0 keeps nothing.",
+    )
     journal: bool = Field(
         default=False,
         description="Record every event and decision of the queue in the database, for `sojourn replay`.",

@@ -58,6 +58,7 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"  # the user's error
     CRASHED = "crashed"  # the worker died of it, as far as anybody can tell (D23)
+    UNSTORED = "unstored"  # it completed, and there was no room for what it found
     STOPPED = "stopped"  # we killed it
     LOST = "lost"  # the server or the device failed, or nobody knows (R55)
 

@@ -7,7 +7,7 @@ Pure and single-threaded. This module dispatches events, runs the device and sel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sojourn.core import admission, codes, limits
@@ -276,10 +276,16 @@ class Lane:
                 self._end(job, JobState.COMPLETED, now, "completed", event.reason, event.code)
             case ev.Outcome.FAILED:
                 self._end(job, JobState.FAILED, now, "failed", event.reason, event.code)
+            case ev.Outcome.UNSTORED:
+                self._again_or_fail(job, now, event, again=False)
             case ev.Outcome.CRASHED:
                 self._crashed(job, now, event)
             case _:  # lost or stopped
-                self._again_or_fail(job, now, event, self.profile.rerun_lost)
+                again = self.profile.rerun_lost
+                if again and job.attempt >= self.profile.most_attempts:
+                    why = limits.too_often(job, self.profile, event.reason)
+                    again, event = False, replace(event, reason=why)
+                self._again_or_fail(job, now, event, again)
 
     def _crashed(self, job: Job, now: float, event: ev.RunEnded) -> None:
         """D23: one death can be the system's fault; that in run after run is the job's, which pays."""

@@ -93,6 +93,16 @@ def killed(job: Job, how: str | None) -> str:
     )
 
 
+def too_often(job: Job, profile: Profile, why: str | None) -> str:
+    """R55: why a job whose runs were lost again and again is not started once more."""
+    last = f" The last one: {why}" if why else ""
+    return (
+        f"The job was started {job.attempt} times and each run was lost: the service or the device's worker "
+        f"ended. No job is started more than {profile.most_attempts} times (most_attempts), since the job "
+        f"itself may be what ends them.{last}"
+    )
+
+
 def left_before(room: float) -> str:
     """The time that is left, to a tenth of a second."""
     return seconds(round(room, 1))

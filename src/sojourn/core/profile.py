@@ -36,8 +36,9 @@ class Profile:
     that any job may run (R52). `estimate_factor`, `estimate_floor`: the limit of a job that states none is
     `max(floor, factor x estimate)` where that is less; a factor of 0 is off (D22). `crash_reruns`: how often
     a job is run again after its worker died; `charged_crashes`: one that fails because its worker died in so
-    many of its runs, or more, is charged for them, 0 for never (D23). `rerun_lost`: R55.
-    `system_in_dedicated`: whether a system job may run while an interactive session is active (R11).
+    many of its runs, or more, is charged for them, 0 for never (D23). `rerun_lost`: R55; `most_attempts`: how
+    often such a job is started at most. `system_in_dedicated`: whether a system job may run while an
+    interactive session is active (R11).
 
     Queue. `fair_share_window` and `half_life`: R48. `reservation_minimum`: the shortest booking;
     `reservation_allowance`: seconds that a project may have booked ahead, None for no limit (R47).
@@ -64,6 +65,7 @@ class Profile:
     crash_reruns: int = 1
     charged_crashes: int = 2
     rerun_lost: bool = True
+    most_attempts: int = 10
     system_in_dedicated: bool = True
     fair_share_window: float = 28 * DAY
     half_life: float | None = None

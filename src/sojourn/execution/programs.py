@@ -222,6 +222,7 @@ class Tally:
             num_qubits=num_qubits,
             executions=self._executions,
             warnings=tuple(_few(self.warnings)),
+            result_bytes=self._result,
         )
 
 

@@ -87,6 +87,8 @@ class Prepared:
     num_qubits: int
     executions: int
     warnings: tuple[str, ...] = ()
+    result_bytes: int = 0
+    """The most that its result can take, in the form in which it is sent."""
 
 
 @dataclass(frozen=True, slots=True)

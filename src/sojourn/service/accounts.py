@@ -23,6 +23,7 @@ from sojourn.service.views import NewKey, Principal, ProjectView, UserView
 from sojourn.store import Store
 from sojourn.store import tables as t
 from sojourn.store.projects import MemberRow, ProjectRow, save
+from sojourn.store.writer import Need
 
 AUTO = "auto"
 """In the place of a CRN: the caller's only instance."""
@@ -306,7 +307,7 @@ class Accounts:
             c.execute(insert(t.projects), row)
             save(c, [_row(project)], [], {})
 
-        await self._store.write(work)
+        await self._store.write(work, need=Need.MUST)
         return project
 
     async def put(
@@ -317,13 +318,17 @@ class Accounts:
         accounts: Mapping[str, float] | None = None,
     ) -> None:
         """New values for what is there: whole projects, memberships by (project id, user id), weights."""
-        members, accounts = dict(members or {}), dict(accounts or {})
+        projects = [p for p in projects if self._projects.get(p.id) != p]
+        members = {k: v for k, v in (members or {}).items() if self._members.get(k) != v}
+        accounts = {k: v for k, v in (accounts or {}).items() if self.account_weights.get(k) != v}
+        if not (projects or members or accounts):  # as at most starts: nothing has to find room on the disk
+            return
         self._projects.update({project.id: project for project in projects})
         self._members.update(members)
         self.account_weights.update(accounts)
         rows = [_row(project) for project in projects]
         joined = [MemberRow(p, u, m.weight, m.admin) for (p, u), m in members.items()]
-        await self._store.write(lambda c: save(c, rows, joined, accounts))
+        await self._store.write(lambda c: save(c, rows, joined, accounts), need=Need.MUST)
 
     def check_instance(self, who: Principal, instance: str | None) -> None:
         """A body may repeat the instance in which the caller acts. Raises BadRequest for another one."""
@@ -341,7 +346,7 @@ class Accounts:
         digest = sha256(key.encode())
         row = {"hash": digest, "user_id": user.id, "created_at": self._now()}
         self._keys[digest] = user.id
-        await self._store.write(lambda c: c.execute(insert(t.api_keys), row) and None)
+        await self._store.write(lambda c: c.execute(insert(t.api_keys), row) and None, need=Need.MUST)
         return key
 
     async def revoke(self, name: str) -> None:
@@ -357,7 +362,7 @@ class Accounts:
         if user.revoked is None:
             user.revoked = self._now()
             change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=user.revoked)
-            await self._store.write(lambda c: c.execute(change) and None)
+            await self._store.write(lambda c: c.execute(change) and None, need=Need.MUST)
 
     def has(self, name: str) -> bool:
         return any(u.name == name for u in self._users.values())

@@ -20,12 +20,13 @@ from sojourn.service import ids
 from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
 from sojourn.service.dispatcher import Dispatcher
-from sojourn.service.errors import BadRequest, Conflict, Refusal, SessionClosed
+from sojourn.service.errors import BadRequest, Conflict, NoRoom, Refusal, SessionClosed, TooLarge
 from sojourn.service.hub import Hub
 from sojourn.service.records import JobRecord
 from sojourn.service.submit import Body, parse
 from sojourn.service.views import Principal
 from sojourn.store import JobMeta
+from sojourn.store.room import StoreFull
 from sojourn.store.store import StoredJob
 
 log = structlog.get_logger("sojourn.admission")
@@ -41,11 +42,14 @@ class Admission:
         self, who: Principal, data: bytes, call: Call, digest: str, idempotency_key: str | None = None
     ) -> JobRecord:
         """The record of the job, once it is committed. A job that is refused leaves nothing behind."""
+        self._hub.disk.check()
         body = parse(data)
         self._hub.accounts.check_instance(who, body.instance)
         desk = await self._desk_for(who, body)
         if body.calibration_id is not None:
             self._hub.calibrations.check_current(desk.device, body.calibration_id)
+        if (full := await self._hub.storage.over(who.project_id, len(bytes(body.params)))) is not None:
+            raise TooLarge(full)
         job_id = ids.new_id("d")
         self._hub.limits.job(who, job_id, body, desk.device)
         try:
@@ -86,6 +90,7 @@ class Admission:
         def warn() -> None:
             meta.warnings = (*meta.warnings, *desk.lane.job_warnings(job_id))
 
+        staged: list[str] = []
         try:
             await asyncio.wait({preparing}, timeout=self._hub.settings.policy.admission_hold)
             prepared: Prepared | None = None
@@ -97,9 +102,11 @@ class Admission:
                 self._hub.limits.session(who, job_id, desk.lane.profile)
             events = self._events_of(who, body, job_id, own_limit, prepared)
             blobs = {params_hash: params}
+            staged = await self._stage(blobs)
             committed = desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
         except BaseException as error:
             preparing.cancel()  # there is no job that it could be for
+            self._hub.store.unstage(staged)
             if body.start_session and isinstance(error, Refusal):
                 desk.feed(ev.SessionClosed(job_id, "the service, as its first job was refused"))
             raise
@@ -110,6 +117,16 @@ class Admission:
         if prepared is None:
             self._spawn(self._prepare_later(desk, record, preparing))
         return record
+
+    async def _stage(self, blobs: dict[str, bytes]) -> list[str]:
+        """Large inputs, ahead of the commit of their job. Raises NoRoom."""
+        try:
+            return await self._hub.store.stage(blobs)
+        except StoreFull as error:
+            raise NoRoom(
+                f"The job's inputs cannot be stored: {error}. Submit it again later, or a smaller one; "
+                "deleting jobs that you do not need any more makes room."
+            ) from None
 
     def _events_of(
         self,
@@ -146,6 +163,7 @@ class Admission:
         try:
             prepared = preparing.result()
             self._hub.limits.prepared(project, prepared)
+            self._hub.disk.check_result(prepared.result_bytes)
         except JobRefused as error:
             raise BadRequest(error.message, code=error.code) from None
         except DeviceUnavailable as error:

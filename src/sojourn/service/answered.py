@@ -66,10 +66,14 @@ class AnsweredSubmits:
     def start(self, known: Iterable[str]) -> None:
         """Begin the file of this process, with the ids that count as answered from before."""
         partial = self._path.with_suffix(".new")
-        partial.write_text(self._head + "".join(f"{job_id}\n" for job_id in known), encoding="ascii")
-        partial.replace(self._path)
-        self._older.unlink(missing_ok=True)
-        self._open()
+        try:
+            partial.write_text(self._head + "".join(f"{job_id}\n" for job_id in known), encoding="ascii")
+            partial.replace(self._path)
+            self._older.unlink(missing_ok=True)
+            self._open()
+        except OSError as error:  # a full disk: the service starts all the same
+            log.warning("answered.broken", error=str(error))
+            self._forget()
 
     def note(self, job_id: str) -> None:
         """One append, without waiting for the disk. After a failure the files say that nothing is known."""

@@ -23,6 +23,7 @@ from sojourn.service.ids import sha256
 from sojourn.store import Store
 from sojourn.store import calibrations as stored
 from sojourn.store.calibrations import Calibration
+from sojourn.store.writer import Need
 
 __all__ = ["FIRST", "Calibration", "Calibrations", "Measured"]
 
@@ -181,7 +182,7 @@ class Calibrations:
         # in memory at once: the number is taken, and the next question comes before the commit
         self._take(new)
         log.info("calibration.found", device=device, calibration=new.calibration.id)
-        await self._store.write(new.write)
+        await self._store.write(new.write, need=Need.MUST)
 
     def order(self, device: str) -> bytes:
         """The params of a calibration that starts now."""

@@ -6,7 +6,7 @@ Owns the device's timer and its run in progress. Takes no policy decision.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -37,6 +37,7 @@ from sojourn.service.journal import Journal
 from sojourn.service.records import Records
 from sojourn.store import JobMeta, Store, Unit
 from sojourn.store.journal import JournalRow
+from sojourn.store.room import StoreFull
 
 log = structlog.get_logger("sojourn.dispatcher")
 
@@ -44,9 +45,10 @@ OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
 
 
 class Dispatcher:
-    """`on_charge` is called with every committed charge, `on_crash` with a job of which the worker died and
-    how it died, `on_fatal` after a commit that failed or when a lane broke in the middle of an event: then
-    memory and store differ and the process must end."""
+    """`over` says why a project may store nothing more, if so. `on_charge` is called with every committed
+    charge, `on_crash` with a job of which the worker died and how it died, `on_fatal` after a commit that
+    failed or when a lane broke in the middle of an event: then memory and store differ and the process must
+    end."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Dispatcher:
         on_charge: Callable[[str, Charge], None],
         on_crash: Callable[[str, Job, str], None],
         on_fatal: Callable[[BaseException], None],
+        over: Callable[[str], Awaitable[str | None]],
         journal: Journal | None = None,
     ) -> None:
         self.lane = lane
@@ -73,9 +76,11 @@ class Dispatcher:
         self._on_charge = on_charge
         self._on_crash = on_crash
         self._on_fatal = on_fatal
+        self._over = over
         self._timer: Handle | None = None
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._leaving = False
+        self._held: str | None = None  # why nothing may start, whatever the worker says
 
     # events in
 
@@ -204,6 +209,9 @@ class Dispatcher:
         if record is None:  # it has ended between the commit and now: only free the device
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
             return
+        if record.job.kind is JobKind.USER and (full := await self._over(record.job.project)) is not None:
+            self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, full, codes.OVER_LIMIT))
+            return
         digest = record.meta.params_hash or ""
         if record.job.kind is JobKind.SYSTEM:
             params = self._calibrations.order(self.device)
@@ -215,9 +223,9 @@ class Dispatcher:
         except DeviceUnavailable as error:
             self.feed(ev.DeviceLost(str(error)), ev.RunEnded(job_id, attempt, ev.Outcome.LOST, str(error)))
             return
-        self._ended(job_id, attempt, outcome, record.meta)
+        await self._ended(job_id, attempt, outcome, record.meta)
 
-    def _ended(self, job_id: str, attempt: int, outcome: RunOutcome, meta: JobMeta) -> None:
+    async def _ended(self, job_id: str, attempt: int, outcome: RunOutcome, meta: JobMeta) -> None:
         kept: dict[str, bytes] = {}
         meta = replace(meta)  # nobody may see the result before the commit
         measured: Measured | None = None
@@ -243,6 +251,19 @@ class Dispatcher:
                 event = ev.RunEnded(job_id, attempt, blamed, sentence(how))
             case Stopped():
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED, "The run was stopped.")
+        if job is not None:
+            large = kept if measured is None else measured.blobs
+            try:
+                staged = await self._store.stage(large, scarce=self._held is not None)
+            except StoreFull as error:
+                log.error("result.unstored", device=self.device, job=job_id, why=str(error))
+                if event.outcome is ev.Outcome.COMPLETED:
+                    event = ev.RunEnded(job_id, attempt, ev.Outcome.UNSTORED, _unstored(large, error))
+                kept, measured, meta.result_hash, meta.logs_hash = {}, None, None, None
+            else:
+                job = self.lane.book.jobs.get(job_id)  # it may have ended meanwhile
+                if job is None:
+                    self._store.unstage(staged)
         if job is None:  # R53: the result lost the race
             self.feed(event)
             return
@@ -259,11 +280,19 @@ class Dispatcher:
         """The fleet reports; only what the lane needs to know reaches it."""
         if self._leaving:
             return
-        operational = state.phase in OPERATIONAL
+        operational = state.phase in OPERATIONAL and self._held is None
         if operational and not self.lane.ready:
             self.feed(ev.DeviceReady())
         elif not operational and self.lane.ready:
-            self.feed(ev.DeviceLost(state.reason or f"its worker is {state.phase}"))
+            self.feed(ev.DeviceLost(self._held or state.reason or f"its worker is {state.phase}"))
+
+    def hold(self, reason: str | None) -> None:
+        """Start nothing for this reason until there is none; what runs goes on."""
+        self._held = reason
+        if reason is None:
+            self.worker_changed(self._fleet.state(self.device))
+        elif not self._leaving:
+            self.feed(ev.DeviceLost(reason))
 
     def tick(self) -> None:
         self.feed(ev.Tick())
@@ -301,6 +330,15 @@ class Dispatcher:
 
 def _run_id(job_id: str, attempt: int) -> str:
     return f"{job_id}.{attempt}"
+
+
+def _unstored(kept: Mapping[str, bytes], error: StoreFull) -> str:
+    size = sum(map(len, kept.values()))
+    return (
+        f"The job completed, and its result of {size / 1e6:.3g} MB could not be stored: the disk of the "
+        f"service is full ({error}). Nothing is charged. Submit it again when there is room, or with fewer "
+        "shots or circuits."
+    )
 
 
 def _keep(kept: dict[str, bytes], data: bytes) -> str | None:

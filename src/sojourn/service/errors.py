@@ -6,9 +6,11 @@ wrong, the limit where there is one, and what to do.
 
 from __future__ import annotations
 
+from sojourn.store.room import StoreFull
+
 
 class Refusal(Exception):
-    """A request that is answered with a 4xx, or with a 503 (`Busy`).
+    """A request that is answered with a 4xx, with 503 (`Busy`) or with 507.
 
     `status` is the HTTP status, `code` the service's own number (the client shows it as "Error code"),
     `message` one or two sentences for the user.
@@ -80,6 +82,22 @@ class TooMany(Refusal):
     def __init__(self, message: str, *, retry_after: float | None = None, code: int | None = None) -> None:
         super().__init__(message, code=code)
         self.retry_after = retry_after
+
+
+class NoRoom(Refusal):
+    """The disk of the service has no room for it. Neither a 4xx, as the caller did nothing wrong, nor a 503,
+    after which today's client sends a submit five more times and then shows no message at all."""
+
+    status, code = 507, 1507
+
+    def __init__(self, message: str, *, retry_after: float = 60.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+def without_room(error: StoreFull) -> NoRoom:
+    """What to answer when a change was not written for lack of room."""
+    return NoRoom(f"The service's disk is full, and nothing was changed ({error}). Try again later.")
 
 
 class Expired(Refusal):

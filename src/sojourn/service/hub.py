@@ -18,12 +18,14 @@ from sojourn.service.calibrations import Calibrations
 from sojourn.service.clock import Clock
 from sojourn.service.crashes import Crashes
 from sojourn.service.devices import is_mock, profile_of
+from sojourn.service.disk import Disk
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import NotFound
 from sojourn.service.limits import Limits
 from sojourn.service.projects import Projects
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.room import Rooms
+from sojourn.service.storage import Storage
 from sojourn.service.views import JobView, Principal, SessionView
 from sojourn.store import Store
 
@@ -43,6 +45,7 @@ class Hub:
     models: dict[str, str]  # companion -> the device that it looks like
     usage: FairShareQueue  # of all devices; nobody waits in it
     calibrations: Calibrations
+    disk: Disk
     descriptions: dict[str, Description] = field(default_factory=dict)
     dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
     next_seq: int = 1
@@ -50,10 +53,11 @@ class Hub:
     limits: Limits = field(init=False)
     crashes: Crashes = field(init=False)
     projects: Projects = field(init=False)
+    storage: Storage = field(init=False)
 
     def __post_init__(self) -> None:
         self.rooms = Rooms(self.settings.server)
-        self.limits, self.projects = Limits(self), Projects(self)
+        self.limits, self.projects, self.storage = Limits(self), Projects(self), Storage(self)
         self.crashes = Crashes(self)
 
     def take_seq(self) -> int:

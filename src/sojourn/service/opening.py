@@ -14,18 +14,24 @@ from sojourn.service.errors import ServiceFailed
 from sojourn.store import Store
 from sojourn.store.integrity import LostDatabase, expect, faults, mark
 from sojourn.store.migrate import SchemaTooNew
+from sojourn.store.room import no_room
 
 DATABASE = "sojourn.db"
 _SOON = 0.05  # seconds
 _ADVICE = "put its backup in its place, or choose another folder with --data"
 
 
-async def open_store(opener: Callable[[Path], Awaitable[Store]], path: Path) -> Store:
+async def open_store(opener: Callable[..., Awaitable[Store]], path: Path) -> Store:
     """The store of the database at `path`, which is made when there never was one. Raises ServiceFailed."""
     try:
         expect(path)
         store = await opener(path)
     except DatabaseError as error:
+        if no_room(error):
+            raise ServiceFailed(
+                f"the disk of {path.parent} is so full that the database cannot be opened ({error.orig}). "
+                "Make some room, a few megabytes are enough, and start it again"
+            ) from error
         raise ServiceFailed(
             f"the database {path} cannot be used ({error.orig}). Make it readable and writable for us, "
             f"{_ADVICE}"

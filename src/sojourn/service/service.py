@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from copy import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sojourn.service.accounts import Accounts
 from sojourn.service.calibrations import FIRST, Calibrations
 from sojourn.service.clock import Clock, SystemClock
 from sojourn.service.devices import is_mock, models, profile_of, renamed, schedules, specs
+from sojourn.service.disk import Disk
 from sojourn.service.dispatcher import OPERATIONAL, Dispatcher
 from sojourn.service.errors import Conflict
 from sojourn.service.hub import Hub
@@ -43,6 +45,7 @@ from sojourn.service.usage import Usage
 from sojourn.service.views import DeviceView, NewKey, Principal, UserView
 from sojourn.store import Store
 from sojourn.store.calibrations import Calibration, last_attempts
+from sojourn.store.room import MB, Room, StoreFull
 
 log = structlog.get_logger("sojourn.service")
 
@@ -67,7 +70,7 @@ class Service:
         clock: Clock | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
         fleet: Callable[..., Fleet] = Fleet,
-        store: Callable[[Path], Awaitable[Store]] = Store.open,
+        store: Callable[..., Awaitable[Store]] = Store.open,
     ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
@@ -93,7 +96,8 @@ class Service:
             await self._start(data)
 
     async def _start(self, data: Path) -> None:
-        store = await open_store(self._open_store, data / DATABASE)
+        room = Room(data, int(self.settings.server.disk_reserve_mb * MB))
+        store = await open_store(functools.partial(self._open_store, room=room), data / DATABASE)
         accounts = Accounts(store, self.clock.now)
         await accounts.load()
         devices = specs(self.settings.devices)
@@ -122,6 +126,7 @@ class Service:
             models=companions,
             usage=FairShareQueue(policy.fair_share_window, policy.half_life),
             calibrations=calibrations,
+            disk=Disk(store, self._room_changed),
             descriptions=calibrations.descriptions,
         )
         self.accounts = accounts
@@ -146,12 +151,15 @@ class Service:
         self.usage, self.usage_report = usage.window, usage.report
         self.check_filter = hub.check_filter
         self.projects, self.pace, self.rooms = hub.projects, hub.limits.pace, hub.rooms
+        self.stored = hub.storage.stored
         self.turns = Turns(lambda who: hub.limits.of(who.project_id).looks_at_once)
         await self._first_users(data)
         await hub.projects.configure()
         hub.usage.set_shares(hub.projects.shares())
-        await store.forget_params()
+        with suppress(StoreFull):  # then it is done at a later start
+            await store.forget_params()
         await self._recover(hub)
+        await hub.disk.start()
         hub.limits.recount()
         await hub.crashes.load()
         self._retention.start()
@@ -166,6 +174,8 @@ class Service:
         if self._hub is None:
             return
         hub = self._hub
+        hub.store.hurry()
+        await hub.disk.stop()
         self._schedule.stop()
         for task in self._tasks:
             task.cancel()
@@ -233,6 +243,7 @@ class Service:
                 on_charge=self._charged,
                 on_crash=hub.crashes.note,
                 on_fatal=self._failed,
+                over=hub.storage.over,
                 journal=journal,
             )
             own_jobs = [s for s in jobs if s.device == name]
@@ -275,6 +286,13 @@ class Service:
         if state.phase is WorkerPhase.READY and self._heard.get(device, -1) != state.pid:
             self._heard[device] = state.pid
             self._spawn(self._learn(device))
+
+    def _room_changed(self, reason: str | None) -> None:
+        """Nothing is started whose result would find no room; what runs goes on."""
+        hub = self.hub
+        for name in hub.specs:
+            if name in hub.dispatchers:
+                hub.dispatchers[name].hold(reason)
 
     async def _learn(self, device: str) -> None:
         with suppress(DeviceUnavailable):
@@ -407,6 +425,8 @@ class Service:
         wanted, message = state_of(hub.dispatchers[name]), "active"
         if not up:
             message = state.reason or str(state.phase)
+        elif hub.disk.reason is not None:
+            up, message = False, f"it starts no job now: {hub.disk.reason}"
         elif wanted.name != "online":
             message = f"{wanted.name}: {wanted.message}" if wanted.message else wanted.name
             message += f" (expected until {at_time(wanted.until)})" if wanted.until is not None else ""
@@ -445,8 +465,8 @@ class Service:
             log.critical("store.damaged", database=str(path), faults=self._damage)
 
     async def ready(self) -> dict[str, Any]:
-        """Whether jobs can be taken and run: the store answers and no damage was found in it, every device's
-        worker is up or asleep."""
+        """Whether jobs can be taken and run: the store answers and no damage was found in it, its disk has
+        room, every device's worker is up or asleep."""
         if self._hub is None or self.fatal is not None:
             why = repr(self.fatal) if self.fatal is not None else "closed"
             return {"ready": False, "store": why, "devices": {}}
@@ -461,7 +481,14 @@ class Service:
             devices[name] = {"phase": str(state.phase), "reason": state.reason}
         up = all(self._hub.fleet.state(n).phase in OPERATIONAL for n in self._hub.specs)
         checked = self._damage is not None
-        return {"ready": up and store == "ok", "store": store, "store_checked": checked, "devices": devices}
+        disk = self._hub.disk.view()
+        return {
+            "ready": up and store == "ok" and disk.reason is None,
+            "store": store,
+            "store_checked": checked,
+            "disk": asdict(disk),
+            "devices": devices,
+        }
 
     @property
     def hub(self) -> Hub:

@@ -51,13 +51,13 @@ class Texts:
         return found
 
     def _large(self, digest: str, size: int) -> Large:
-        reading = self._hub.store.reading(digest)
-
         async def read(at: int, most: int) -> bytes:
             kept = self._hub.records.blobs.get(digest)  # held by the memory only, not by a slow reader
-            return await reading.read(at, most) if kept is None else kept[at : at + most]
+            if kept is not None:
+                return kept[at : at + most]
+            return await self._hub.store.blob_slice(digest, at, most)
 
-        return Large(size, read, reading.close)
+        return Large(size, read)
 
     async def copy(self, large: Large, owner: str) -> Large:
         """The text in a file of its own, which stays when the store forgets it. Memory to send it is taken.

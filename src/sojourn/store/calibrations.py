@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, insert, select
 
 from sojourn.store import tables as t
+from sojourn.store.blobs import put_blobs
 from sojourn.store.store import Store
-from sojourn.store.unit import put_blobs
 
 
 @dataclass(frozen=True, slots=True)

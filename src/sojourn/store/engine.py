@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 
 BUSY_TIMEOUT_MS = 10_000
+LONGEST_WAL = 2**26
+"""Bytes of a write-ahead log that stay allocated when what is in it has reached the database."""
 
 
 def sqlite_engine(path: Path, *, writer: bool) -> Engine:
@@ -29,6 +31,7 @@ def sqlite_engine(path: Path, *, writer: bool) -> Engine:
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         cursor.execute("PRAGMA cache_size = -16000")  # 16 MB
+        cursor.execute(f"PRAGMA journal_size_limit = {LONGEST_WAL}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

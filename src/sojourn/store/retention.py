@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 
 from sojourn.core.model import SessionState
 from sojourn.store import tables as t
+from sojourn.store.blobs import drop_blob
 from sojourn.store.store import LIVE, drop_unused, named_by_a_job
 
 What = Literal["params", "result"]
@@ -85,7 +86,7 @@ def drop_calibrations(connection: Connection, before: float, digests: Sequence[s
     kept = _kept_by_calibrations(connection, before)
     for digest in digests:
         if digest not in kept and not named_by_a_job(connection, digest):
-            connection.execute(delete(t.blobs).where(t.blobs.c.hash == digest))
+            drop_blob(connection, digest)
 
 
 def _kept_by_calibrations(connection: Connection, before: float) -> set[str | None]:

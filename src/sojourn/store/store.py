@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +19,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     String,
-    case,
     delete,
     func,
     insert,
@@ -31,13 +30,27 @@ from sqlalchemy import (
 from sojourn.core.calendar import Reservation
 from sojourn.core.model import Halt, Job, JobState, Session, SessionState
 from sojourn.store import tables as t
+from sojourn.store.blobs import (
+    PART,
+    SMALL,
+    TRIAL,
+    blob_size,
+    drop_blob,
+    drop_parts,
+    has_blob,
+    parts_of,
+    put_part,
+    read_blob,
+    read_slice,
+    sweep_parts,
+)
 from sojourn.store.engine import sqlite_engine
 from sojourn.store.migrate import upgrade
-from sojourn.store.pieces import Pieces, Reading
+from sojourn.store.room import Room, StoreFull
 from sojourn.store.rows import halt_of, job_of, meta_of, reservation_of, session_of
 from sojourn.store.unit import JobMeta, Unit
 from sojourn.store.usage import charged
-from sojourn.store.writer import Writer
+from sojourn.store.writer import Need, Writer
 
 T = TypeVar("T")
 READERS = 4
@@ -85,39 +98,58 @@ class JobQuery:
 class Store:
     """Open it with `await Store.open(path)`; close it with `close()`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, room: Room | None = None) -> None:
         self.path = path
         self._write_engine = sqlite_engine(path, writer=True)
         self._read_engine = sqlite_engine(path, writer=False)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sojourn-reader")
-        self._pieces = Pieces(path)
         self._writer: Writer | None = None
+        self.room = room
 
     @classmethod
-    async def open(cls, path: Path, *, writer: Callable[[Engine], Writer] = Writer) -> Store:
-        """Open, bring the schema up to date, start the writer."""
-        store = cls(path)
+    async def open(
+        cls, path: Path, *, writer: Callable[[Engine], Writer] = Writer, room: Room | None = None
+    ) -> Store:
+        """Open, bring the schema up to date, start the writer. `room` is the disk, of which some is kept."""
+        store = cls(path, room)
         await asyncio.get_running_loop().run_in_executor(store._readers, upgrade, store._write_engine)
         store._writer = writer(store._write_engine)
+        store._writer.room = room
         return store
+
+    def when_full(self, call: Callable[[str], None]) -> None:
+        """`call` is called, with what the database said, when a transaction has found no room on the disk."""
+        assert self._writer is not None, "the store is not open"
+        self._writer.on_full = call
+
+    def hurry(self) -> None:
+        """From now on nothing waits for room on the disk: the process is about to end."""
+        if self._writer is not None:
+            self._writer.hurry()
 
     def close(self) -> None:
         """Everything that was handed over is written before this returns."""
         if self._writer is not None:
             self._writer.close()
         self._readers.shutdown()
-        self._pieces.close()
         self._read_engine.dispose()
         self._write_engine.dispose()
 
     # the two ways in
 
     def write(
-        self, work: Callable[[Connection], T], then: Callable[[T], None] | None = None
+        self,
+        work: Callable[[Connection], T],
+        then: Callable[[T], None] | None = None,
+        *,
+        need: Need = Need.SPARE,
     ) -> asyncio.Future[T]:
-        """Queue a transaction; the order of calls is the order of commits."""
+        """Queue a transaction; the order of calls is the order of commits.
+
+        The future's exception is StoreFull when the disk has no room for it, see `Need`.
+        """
         assert self._writer is not None, "the store is not open"
-        return self._writer.submit(work, then)
+        return self._writer.submit(work, then, need=need)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a query on a reader's thread; it sees everything that is committed."""
@@ -134,7 +166,8 @@ class Store:
     # facts of the lanes
 
     def commit(self, unit: Unit, then: Callable[[None], None] | None = None) -> asyncio.Future[None]:
-        return self.write(unit.write, then)
+        """Never fails for lack of room on the disk: it waits. The lane is ahead of the store by then."""
+        return self.write(unit.write, then, need=Need.MUST)
 
     async def live(self) -> tuple[list[StoredJob], list[StoredSession]]:
         """Everything that is not final: where recovery begins (R55)."""
@@ -232,7 +265,7 @@ class Store:
 
         Answers the result, or None when there is none, and the warnings that the job has now.
         """
-        c, b = t.jobs.c, t.blobs.c
+        c = t.jobs.c
 
         def work(connection: Connection) -> tuple[bytes | None, tuple[str, ...]]:
             row = connection.execute(select(c.result_hash, c.warnings).where(c.id == job_id)).first()
@@ -241,7 +274,7 @@ class Store:
             warnings = tuple(json.loads(row.warnings))
             if row.result_hash is None:
                 return None, warnings
-            data = connection.execute(select(b.data).where(b.hash == row.result_hash)).scalar()
+            data = read_blob(connection, row.result_hash)
             warnings = (*warnings, note)
             change = {"result_hash": None, "warnings": json.dumps(warnings)}
             connection.execute(update(t.jobs).where(c.id == job_id).values(change))
@@ -251,7 +284,8 @@ class Store:
         return await self.write(work)
 
     def forget_params(self, job_id: str | None = None) -> asyncio.Future[None]:
-        """R56: a private job's inputs are deleted at its end. Without an id: of all that have ended."""
+        """R56: a private job's inputs are deleted at its end. Without an id, at a start: those of all that
+        have ended, and what was staged and never named."""
         private = [t.jobs.c.private, t.jobs.c.state.not_in(LIVE), t.jobs.c.params_hash.is_not(None)]
         if job_id is not None:
             private.append(t.jobs.c.id == job_id)
@@ -261,8 +295,13 @@ class Store:
             if found:
                 connection.execute(update(t.jobs).where(*private).values(params_hash=None))
                 drop_unused(connection, found)
+            if job_id is None:
+                sweep_parts(connection)
 
-        return self.write(work)
+        # The end of a job is committed by then, and this belongs to it.
+        written = self.write(work, need=Need.SPARE if job_id is None else Need.MUST)
+        written.add_done_callback(_let_go)  # not everybody waits for it
+        return written
 
     async def delete_job(self, job_id: str) -> None:
         """The job and its bytes; its ledger rows stay (R49)."""
@@ -278,26 +317,86 @@ class Store:
         await self.write(work)
 
     async def blob(self, digest: str) -> bytes | None:
-        query = select(t.blobs.c.data).where(t.blobs.c.hash == digest)
-        return await self.read(lambda c: c.execute(query).scalar())
+        return await self.read(lambda c: read_blob(c, digest))
+
+    # large bytes, before what names them
+
+    async def stage(self, blobs: Mapping[str, bytes], *, scarce: bool = False) -> list[str]:
+        """Write the large ones of `blobs` ahead of the unit that names them, part by part, so that others'
+        commits need not wait; with `scarce` all but the small ones. Answers which it wrote.
+
+        Raises StoreFull when the disk has no room for them above half of its reserve; nothing of them stays
+        then. Whoever does not commit the unit after all calls `unstage`.
+        """
+        least, staged = SMALL if scarce else PART, []
+        for digest, data in blobs.items():
+            if len(data) <= least or await self.read(lambda c, d=digest: has_blob(c, d)):  # type: ignore[misc]
+                continue
+            staged.append(digest)
+            try:
+                await self._check_room(len(data))
+                for number, part in parts_of(data):
+                    await self.write(
+                        lambda c, d=digest, n=number, p=part: put_part(c, d, n, p),  # type: ignore[misc]
+                        need=Need.BULK,
+                    )
+            except BaseException:
+                self.unstage(staged)
+                raise
+        return staged
+
+    async def _check_room(self, size: int) -> None:
+        if self.room is None or not self.room.reserve:
+            return
+        usable = await self.usable()
+        if usable - size < self.room.reserve // 2:
+            raise StoreFull(
+                f"{size / 1e6:.6g} MB are to be stored and the disk has {usable / 1e6:.6g} MB, "
+                f"of which {self.room.reserve / 2e6:.6g} MB are kept"
+            )
+
+    def unstage(self, digests: Iterable[str]) -> None:
+        """Delete what `stage` has written, unless something names it by now. What cannot be deleted now is at
+        the next start."""
+        for digest in digests:
+            self.write(lambda c, d=digest: drop_parts(c, d)).add_done_callback(_let_go)  # type: ignore[misc]
+
+    async def usable(self) -> int:
+        """Bytes that can still be stored: free on the disk, or in the database file."""
+        assert self.room is not None, "the disk is watched"
+
+        def work(connection: Connection) -> int:
+            pages = connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
+            size = connection.exec_driver_sql("PRAGMA page_size").scalar() or 0
+            return int(pages * size)
+
+        return self.room.free() + await self.read(work)
+
+    async def try_room(self) -> None:
+        """Raises StoreFull when a large result would not find room."""
+        await self.write(lambda c: put_part(c, TRIAL, 0, bytes(PART)), need=Need.BULK)
+        await self.write(lambda c: drop_parts(c, TRIAL))
+
+    async def stored_bytes(self, project: str | None = None) -> dict[str, int]:
+        """Bytes of the inputs, results and logs of each project's jobs, or of one's."""
+        c = t.project_storage.c
+        query = select(c.project_id, c.bytes)
+        if project is not None:
+            query = query.where(c.project_id == project)
+        return await self.read(lambda connection: {row[0]: row[1] for row in connection.execute(query)})
 
     async def blob_up_to(self, digest: str, most: int) -> bytes | int | None:
         """The bytes if there are at most so many, else their number; None when there are none."""
-        data = t.blobs.c.data
-        size = func.length(data)
-        query = select(size, case((size <= most, data))).where(t.blobs.c.hash == digest)
 
         def work(connection: Connection) -> bytes | int | None:
-            row = connection.execute(query).first()
-            if row is None:
-                return None
-            return int(row[0]) if row[1] is None else bytes(row[1])
+            size = blob_size(connection, digest)
+            return size if size is None or size > most else read_blob(connection, digest)
 
         return await self.read(work)
 
-    def reading(self, digest: str) -> Reading:
-        """A way to read a large value in pieces."""
-        return self._pieces.reading(digest)
+    async def blob_slice(self, digest: str, at: int, size: int) -> bytes:
+        """Up to `size` bytes from `at` on; b"" when they are not there (any more)."""
+        return await self.read(lambda c: read_slice(c, digest, at, size))
 
     async def forget_result(self, job_id: str, digest: str, note: str) -> tuple[bool, tuple[str, ...]]:
         """As `take_result`, for a caller that has a copy of the bytes: whether it is the one that may give
@@ -401,7 +500,12 @@ def drop_unused(connection: Connection, digests: Sequence[str | None]) -> None:
     for digest in filter(None, digests):
         named = select(k.number).where((k.configuration_hash == digest) | (k.properties_hash == digest))
         if not named_by_a_job(connection, digest) and connection.execute(named.limit(1)).first() is None:
-            connection.execute(delete(t.blobs).where(t.blobs.c.hash == digest))
+            drop_blob(connection, digest)
+
+
+def _let_go(written: asyncio.Future[None]) -> None:
+    if not written.cancelled():
+        written.exception()
 
 
 def named_by_a_job(connection: Connection, digest: str) -> bool:

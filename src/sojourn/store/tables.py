@@ -95,8 +95,25 @@ blobs = Table(
     "blobs",
     metadata,
     Column("hash", String(64), primary_key=True),
+    Column("data", LargeBinary, nullable=False),  # empty: they lie in blob_parts
+)
+
+blob_parts = Table(
+    "blob_parts",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
 )
+"""Large bytes, in parts of equal size but for the last; see `sojourn.store.blobs`."""
+
+project_storage = Table(
+    "project_storage",
+    metadata,
+    Column("project_id", String(40), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+)
+"""Bytes of the inputs, results and logs that a project's jobs name; kept by triggers on `jobs`."""
 
 jobs = Table(
     "jobs",

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from sojourn.core.effects import (
     Charge,
@@ -23,6 +22,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.model import Halt, Job, JobState, Session, SessionState
 from sojourn.store import tables as t
+from sojourn.store.blobs import put_blobs
 from sojourn.store.journal import JournalRow, put_journal
 
 LEARNT = (
@@ -202,21 +202,6 @@ def story_rows(device: str, effects: Iterable[Effect]) -> Iterable[dict[str, Any
                 "after": after,
                 "reason": reason,
             }
-
-
-_KEPT_BY_DRIVER = 100_000
-"""Bytes that the driver may keep of the values of a statement: it has a copy of them until the next ones."""
-
-
-def put_blobs(connection: Connection, blobs: Mapping[str, bytes]) -> None:
-    """Same hash, same bytes: what is there stays."""
-    if blobs:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(t.blobs).on_conflict_do_nothing()
-        connection.execute(statement, [{"hash": h, "data": data} for h, data in blobs.items()])
-        last = list(blobs)[-1]
-        if len(blobs[last]) > _KEPT_BY_DRIVER:  # it is there, so this only has the driver let go
-            connection.execute(statement, [{"hash": last, "data": b""}])
 
 
 def job_row(job: Job) -> dict[str, Any]:

@@ -1,23 +1,42 @@
 """The one thread that writes, with group commit: what waits together is committed together.
 
 Owns the write connection. Units run in the order in which they came; the `then` of each is called on the
-event loop, in that order, after its commit.
+event loop, in that order, after its commit. What a commit without room on the disk means depends on its
+`Need`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from sojourn.store.engine import BUSY_TIMEOUT_MS
+from sojourn.store.room import Room, StoreFull, no_room
+
 BATCH = 256  # bounds the time for which a commit keeps its callers waiting
+RETRY = 0.5
+"""Seconds between two attempts at a commit that must not fail."""
+_TRIM_TIMEOUT_MS = 500
 
 Work = Callable[[Connection], Any]
+
+
+class Need(Enum):
+    """What becomes of a transaction that finds no room on the disk."""
+
+    BULK = "it fails, and leaves the reserve alone"
+    SPARE = "it may use the reserve, and fails after that"
+    MUST = "it may use the reserve, and waits for room after that: memory is ahead of the store"
 
 
 @dataclass(slots=True)
@@ -25,6 +44,7 @@ class _Entry:
     work: Work
     then: Callable[[Any], None] | None
     future: asyncio.Future[Any]
+    need: Need = Need.SPARE
     result: Any = None
     error: BaseException | None = None
 
@@ -32,24 +52,38 @@ class _Entry:
 class Writer:
     """Start it on the event loop whose callbacks it is to serve."""
 
+    room: Room | None = None
+    """Whose reserve a commit may use."""
+    on_full: Callable[[str], None] | None = None
+    """Called on the event loop with what the database said, for every transaction that found no room."""
+    _hurried = False
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._taken: deque[_Entry | None] = deque()  # from the queue, while a commit waited for room
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="sojourn-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work, then: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
+    def submit(
+        self, work: Work, then: Callable[[Any], None] | None = None, *, need: Need = Need.SPARE
+    ) -> asyncio.Future[Any]:
         """Queue `work`; the future has its result after the commit, or its error.
 
         `then` runs even when nobody waits for the future any more, so acts never depend on a caller.
         """
-        entry = _Entry(work, then, self._loop.create_future())
+        entry = _Entry(work, then, self._loop.create_future(), need)
         self._queue.put(entry)
         return entry.future
 
+    def hurry(self) -> None:
+        """From now on nothing waits for room: the process is about to end."""
+        self._hurried = True
+
     def close(self) -> None:
         """Write what is queued, then end. Blocks."""
+        self.hurry()
         self._queue.put(None)
         self._thread.join()
 
@@ -58,7 +92,7 @@ class Writer:
         while not stop:
             batch: list[_Entry] = []
             entry: _Entry | None = None  # what was written is not kept while there is nothing to write
-            entry = self._queue.get()
+            entry = self._taken.popleft() if self._taken else self._queue.get()
             while True:
                 if entry is None:
                     stop = True
@@ -67,7 +101,7 @@ class Writer:
                 if len(batch) == BATCH:
                     break
                 try:
-                    entry = self._queue.get_nowait()
+                    entry = self._taken.popleft() if self._taken else self._queue.get_nowait()
                 except queue.Empty:
                     break
             if batch:
@@ -76,15 +110,76 @@ class Writer:
 
     def _commit(self, batch: list[_Entry]) -> None:
         try:
-            with self._engine.begin() as connection:
-                for entry in batch:
-                    entry.result = entry.work(connection)
+            self._transact(batch)
         except Exception as error:
             if len(batch) == 1:
-                batch[0].error = error
+                self._failed(batch[0], error)
                 return
             for entry in batch:  # find the guilty one; the others must not suffer for it
                 self._commit([entry])
+
+    def _transact(self, batch: list[_Entry]) -> None:
+        with self._engine.begin() as connection:
+            for entry in batch:
+                entry.result = entry.work(connection)
+
+    # without room
+
+    def _failed(self, entry: _Entry, error: Exception) -> None:
+        """Look for room where the error says that there was none; else it is the entry's."""
+        released = False
+        while no_room(error):
+            self._tell(error)
+            self._trim()
+            if entry.need is Need.BULK:
+                break
+            if released:
+                if entry.need is Need.SPARE or self._hurried:
+                    break
+                self._wait(error)
+            elif self.room is not None:
+                self.room.release()
+            released = True
+            try:
+                self._transact([entry])
+            except Exception as again:
+                error = again
+            else:
+                return
+        entry.error = StoreFull(_said(error)) if no_room(error) else error
+
+    def _tell(self, error: Exception) -> None:
+        if self.on_full is not None:
+            self._loop.call_soon_threadsafe(self.on_full, _said(error))
+
+    def _trim(self) -> None:
+        """Give back what the write-ahead log holds: of the failed transaction, and of those before."""
+        with closing(self._engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {_TRIM_TIMEOUT_MS}")
+            with suppress(sqlite3.Error):  # the next attempt at the transaction says what is wrong
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
+    def _wait(self, error: Exception) -> None:
+        """Until the next attempt. What could not be written now and may fail is refused meanwhile."""
+        refused: list[_Entry] = []
+        try:
+            entry = self._queue.get(timeout=RETRY)
+            while True:
+                if entry is None or entry.need is Need.MUST:
+                    self._taken.append(entry)
+                else:
+                    entry.error = StoreFull(_said(error))
+                    refused.append(entry)
+                entry = self._queue.get_nowait()
+        except queue.Empty:
+            pass
+        if refused:
+            self._loop.call_soon_threadsafe(_deliver, refused)
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(getattr(error, "orig", error)).split())
 
 
 def _deliver(batch: list[_Entry]) -> None:

@@ -173,6 +173,10 @@ class Checks:
         assert not told, f"R56: the inputs of {told} are still there"
         by_submit: Counter[int] = Counter()
         blobs = {r["hash"]: r["data"] for r in self._all("SELECT * FROM blobs")}
+        for part in self._all("SELECT * FROM blob_parts ORDER BY hash, number"):
+            assert part["hash"] in blobs, "a start sweeps away what was never named"
+            blobs[part["hash"]] += part["data"]
+        assert all(_sha256(data) == digest for digest, data in blobs.items())
         params = {json.dumps(w.params): w for w in self._memory.wanted}
         hashes: dict[str, int] = {}
         for digest, data in blobs.items():
@@ -229,7 +233,9 @@ class Checks:
             faults = self._world.faults
             lost = self._world.profile == "hardware" and row["reason_code"] == SYSTEM_FAILURE  # R55
             known = ("Session ", "Reservation ", "The data of the first job")
-            assert row["reason"].startswith(known) or lost or faults.workers, (
+            unstored = faults.full_disk and "could not be stored" in row["reason"]
+            assert not unstored or (row["reason_code"], row["charged"]) == (SYSTEM_FAILURE, 0.0), "R49"
+            assert row["reason"].startswith(known) or lost or unstored or faults.workers, (
                 f"{row['id']} failed: {row['reason']}"
             )
 
@@ -301,7 +307,11 @@ class Checks:
 
 
 def _digest(project: str, body: bytes) -> str:
-    return hashlib.sha256(project.encode() + b"\0" + body).hexdigest()
+    return _sha256(project.encode() + b"\0" + body)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 SESSION_STATES = ("open", "active", "inactive", "pending_inactive", "pending_closed", "closed")

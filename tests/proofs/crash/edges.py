@@ -35,7 +35,8 @@ from sojourn.execution.types import (
     WorkerState,
 )
 from sojourn.service import accounts, ids
-from sojourn.store.writer import Work, Writer, _deliver, _Entry
+from sojourn.store.room import StoreFull
+from sojourn.store.writer import Need, Work, Writer, _deliver, _Entry
 from tests.proofs.crash.world import World
 
 FIRST = asyncio.FIRST_COMPLETED
@@ -53,8 +54,10 @@ class InlineWriter(Writer):
         self._waiting: deque[_Entry] = deque()
         self._told_at = 0.0
 
-    def submit(self, work: Work, then: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
-        entry = _Entry(self._cut_within(work), then, self._loop.create_future())
+    def submit(
+        self, work: Work, then: Callable[[Any], None] | None = None, *, need: Need = Need.SPARE
+    ) -> asyncio.Future[Any]:
+        entry = _Entry(self._cut_within(work), then, self._loop.create_future(), need)
         self._waiting.append(entry)
         if len(self._waiting) == 1:
             self._loop.call_later(self._world.delay(0.05), self._write)
@@ -77,13 +80,25 @@ class InlineWriter(Writer):
             return
         count = count or self._world.chance.randint(1, len(self._waiting))
         batch = [self._waiting.popleft() for _ in range(count)]
+        if self._world.full:
+            batch = self._without_room(batch)
         if self._waiting:
             self._loop.call_later(self._world.delay(0.05), self._write)
         self._world.point("before a commit")
-        self._commit(batch)
+        if not any(entry.error for entry in batch):
+            self._commit(batch)
         self._world.point("after a commit")
         self._told_at = max(self._told_at, self._world.time + self._world.delay(0.02))
         self._loop.call_at(self._told_at, self._tell, batch)
+
+    def _without_room(self, batch: list[_Entry]) -> list[_Entry]:
+        """What waits for room goes back; the rest has failed, and is returned."""
+        for entry in batch:
+            entry.error = None if entry.need is Need.MUST else StoreFull("database or disk is full")
+        self._waiting.extendleft(reversed([entry for entry in batch if entry.error is None]))
+        assert self.on_full is not None
+        self._loop.call_soon(self.on_full, "database or disk is full")
+        return [entry for entry in batch if entry.error is not None]
 
     def _tell(self, batch: list[_Entry]) -> None:
         _deliver(batch)

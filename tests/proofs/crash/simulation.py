@@ -19,10 +19,11 @@ from sojourn.config import DeviceSettings, PolicySettings, ProfileSettings, Serv
 from sojourn.execution.types import RunRequest
 from sojourn.service.calls import Call, Exchange
 from sojourn.service.clock import SystemClock
-from sojourn.service.errors import Refusal
+from sojourn.service.errors import Refusal, without_room
 from sojourn.service.service import Service
 from sojourn.service.views import JobView
 from sojourn.store import Store
+from sojourn.store.room import StoreFull
 from tests.proofs.crash.checks import Checks
 from tests.proofs.crash.clients import DEVICES, Ask, Client, Lost, Memory, Operator, Script, Step, Wait
 from tests.proofs.crash.edges import InlineWriter, SimulatedFleet, same_names
@@ -91,7 +92,7 @@ def _service(
 ) -> Service:
     return Service(
         Settings(
-            server=ServerSettings(data=folder, journal=journal),
+            server=ServerSettings(data=folder, journal=journal, disk_reserve_mb=0),
             policy=SHORT.model_copy(update={"profile": world.profile}),
             profiles={
                 "hardware": ProfileSettings(
@@ -165,6 +166,8 @@ class Simulation:
             return await work
         except Refusal as refusal:
             return refusal
+        except StoreFull as full:  # as the HTTP layer does
+            return without_room(full)
 
     def _answered(self, number: int, task: asyncio.Task[Any]) -> None:
         exchange = self._listens(number, task)
@@ -208,6 +211,8 @@ class Simulation:
                 world.after(world.chance.random(), functools.partial(self.go_on, number))
             world.after(world.chance.uniform(5, 300), world.clock_steps)
             world.after(world.chance.uniform(5, 300), self._worker_dies)
+            if world.faults.full_disk:
+                world.after(world.chance.uniform(1, 60), world.disk_fills)
             while not self._live(self._until_all_has_ended):
                 self.checks.after_a_crash()
             # once more, from what is on the disk: nothing changes any more
@@ -272,7 +277,7 @@ class Simulation:
         while self._busy:
             await asyncio.sleep(5.0)
             self.checks.now(self.service)
-        world.calm = True
+        world.calm, world.full = True, False
         while not self.checks.all_ended():
             await asyncio.sleep(20.0)
             self.checks.now(self.service)

@@ -39,6 +39,7 @@ class Faults:
     workers: bool = True
     slow_preparation: bool = True
     clock_steps: bool = True
+    full_disk: bool = False
 
     @classmethod
     def drawn(cls, chance: Random) -> Faults:
@@ -60,6 +61,7 @@ class World:
         self.points = 0
         self.crashes = 0
         self.calm = False  # no more faults
+        self.full = False  # the disk is
         self.trace: list[str] = []
         self.profile = self.chance.choice(("seed", "seed", "seed", "ibm2026", "hardware"))
         self._share = self.chance.choice((0.002, 0.01, 0.04))
@@ -91,6 +93,15 @@ class World:
             self.step += self.chance.choice((-400.0, -5.0, 3.0, 90.0, 1000.0))
             self.tell(f"the clock is set: {self.step:+g} s")
             self.after(self.chance.uniform(50, 600), self.clock_steps)
+
+    def disk_fills(self) -> None:
+        """For a while, and later again."""
+        if not self.calm and self.faults.full_disk:
+            self.full = not self.full
+            self.tell(f"the disk {'is full' if self.full else 'has room'}")
+            self.after(self.chance.uniform(*((1, 60) if self.full else (20, 200))), self.disk_fills)
+        else:
+            self.full = False
 
     # chance
 

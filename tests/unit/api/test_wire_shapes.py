@@ -120,7 +120,9 @@ def test_the_list_of_devices_has_the_shape_that_the_client_can_read(
 
 
 def test_a_mock_device_is_marked_so_that_the_client_hides_it() -> None:
-    view = DeviceView("mock_torino", "mock", 127, True, "active", 3, None, None, True, "1", "ready")
+    view = DeviceView(
+        "mock_torino", "mock", 127, True, "active", 3, False, None, False, None, True, "1", "ready"
+    )
     found = device_object(view)
     assert found["class"] == "mock"
     assert found["status"]["name"] == "online"

@@ -93,6 +93,33 @@ def test_r49_a_system_failure_charges_nothing(outcome: ev.Outcome) -> None:
     assert world.charges == []
 
 
+def test_r49_a_result_that_cannot_be_stored_fails_its_job_without_a_charge_and_the_next_one_runs() -> None:
+    world = World(crash_reruns=5)
+    world.submit("a1")
+    world.submit("b1", "bob")
+    world.sleep(10)
+    world.finish("a1", ev.Outcome.UNSTORED, reason="The disk is full.")
+    job = world.jobs["a1"]
+    assert (job.state, job.reason_code, job.reason) == ("failed", codes.SYSTEM_FAILURE, "The disk is full.")
+    assert world.charges == []
+    assert world.running == "b1"
+
+
+@pytest.mark.parametrize("said", [None, "the device was lost"])
+def test_r55_a_job_whose_runs_are_lost_is_started_ten_times_at_most(world: World, said: str | None) -> None:
+    world.submit("a1")
+    for _ in range(9):
+        world.finish("a1", ev.Outcome.LOST, reason=said)
+        assert world.is_("a1", "running")
+    world.finish("a1", ev.Outcome.LOST, reason=said)
+    job = world.jobs["a1"]
+    assert (job.state, job.attempt, job.reason_code) == ("failed", 10, codes.SYSTEM_FAILURE)
+    assert "started 10 times" in (job.reason or "")
+    assert "most_attempts" in (job.reason or "")
+    assert (said or "The last one") in (job.reason or "") or said is None
+    assert world.charges == []
+
+
 def test_r49_a_user_error_and_a_cancel_charge_what_was_used(world: World) -> None:
     world.submit("a1")
     world.sleep(3)

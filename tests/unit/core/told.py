@@ -13,7 +13,7 @@ from sojourn.core.effects import Effect, JobChanged, SessionChanged
 ENDS_OF_SESSIONS = frozenset({"max_time", "closed", "drained", "unused", "first job lost", "window over"})
 CAUSES_OF_JOBS = ENDS_OF_SESSIONS | {
     *("accepted", "prepared", "unfit", "selected", "cancelled", "completed", "failed", "limit"),
-    *("crashed", "lost", "stopped", "cache expired", "session ended"),
+    *("crashed", "lost", "stopped", "unstored", "cache expired", "session ended"),
 }
 CAUSES_OF_SESSIONS = ENDS_OF_SESSIONS | {
     *("opened", "job accepted", "job started", "job ended", "job requeued", "overtaken", "ttl over"),

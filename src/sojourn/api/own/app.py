@@ -23,8 +23,9 @@ from sojourn.api.own.operations import router
 from sojourn.api.query import epoch, shown
 from sojourn.api.stream import write
 from sojourn.api.wire import Reply, error_body, refusal_reply
-from sojourn.service.errors import Forbidden, Refusal
+from sojourn.service.errors import Forbidden, Refusal, without_room
 from sojourn.service.views import JobFilter, Principal
+from sojourn.store.room import StoreFull
 
 PREFIX = "/sojourn/v1"
 _SMALL_BODY = 100_000  # the objects that Python makes of JSON take up to fifty times as much
@@ -177,6 +178,7 @@ def create_own(api: Api) -> FastAPI:
     usage.add_routes(app, service, caller)
 
     app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(StoreFull, _full)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
@@ -242,6 +244,11 @@ def _as_response(reply: Reply) -> JSONResponse:
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
     return _as_response(refusal_reply(error))
+
+
+async def _full(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StoreFull)
+    return _as_response(refusal_reply(without_room(error)))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

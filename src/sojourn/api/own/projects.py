@@ -1,6 +1,6 @@
 """Projects and accounts in our own API: who is entitled to what (R48, R50). Decides only who may ask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import Depends, FastAPI, Path
@@ -25,7 +25,8 @@ class Member(BaseModel):
 
 class Project(BaseModel):
     """`limits` are those that hold, `own_limits` names those that are its own; `configured` fields are stated
-    by the configuration and cannot be changed here. `members` are all for its admins and for operators."""
+    by the configuration and cannot be changed here. `stored_mb` is what its jobs have stored. `members` are
+    all for its admins and for operators."""
 
     name: str
     id: str
@@ -39,13 +40,14 @@ class Project(BaseModel):
     limits: dict[str, float]
     own_limits: list[str]
     used_seconds: float
+    stored_mb: float
     exhausted: bool
     pending: int
     members: list[Member]
     configured: list[str]
 
     @classmethod
-    def of(cls, info: ProjectInfo) -> Self:
+    def of(cls, info: ProjectInfo, stored: Mapping[str, int]) -> Self:
         project = info.project
         return cls(
             name=project.name,
@@ -60,6 +62,7 @@ class Project(BaseModel):
             limits=info.limits.model_dump(exclude={"pending_per_device"}),
             own_limits=list(info.own_limits),
             used_seconds=info.used,
+            stored_mb=stored.get(project.id, 0) / 1e6,
             exhausted=info.exhausted,
             pending=info.pending,
             members=[
@@ -140,19 +143,20 @@ def add_routes(
 
     @app.get("/projects")
     async def projects(who: Caller) -> Projects:
-        return Projects(projects=[Project.of(info) for info in service.projects.projects(who)])
+        stored = await service.stored()
+        return Projects(projects=[Project.of(info, stored) for info in service.projects.projects(who)])
 
     @app.post("/projects", status_code=201)
     async def add_project(who: Operator, new: NewProject) -> Project:
-        return Project.of(await service.projects.create(who, new.name, new.change()))
+        return Project.of(await service.projects.create(who, new.name, new.change()), {})
 
     @app.get("/projects/{name}")
     async def project(who: Caller, name: Name) -> Project:
-        return Project.of(service.projects.project(who, name))
+        return Project.of(service.projects.project(who, name), await service.stored())
 
     @app.patch("/projects/{name}")
     async def change_project(who: Operator, name: Name, new: ChangedProject) -> Project:
-        return Project.of(await service.projects.change(who, name, new.change()))
+        return Project.of(await service.projects.change(who, name, new.change()), await service.stored())
 
     @app.get("/accounts")
     async def accounts(_: Operator) -> Accounts:
