@@ -455,7 +455,18 @@ class Service:
             devices[name] = {"phase": str(state.phase), "reason": state.reason}
         up = all(self._hub.fleet.state(n).phase in OPERATIONAL for n in self._hub.specs)
         checked = self._damage is not None
-        return {"ready": up and store == "ok", "store": store, "store_checked": checked, "devices": devices}
+        served = self._hub.fleet.preparations()
+        preparations = {
+            "in_work": sum(found.in_work for found in served),
+            "waiting": sum(found.waiting for found in served),
+        }
+        return {
+            "ready": up and store == "ok",
+            "store": store,
+            "store_checked": checked,
+            "devices": devices,
+            "preparations": preparations,
+        }
 
     @property
     def hub(self) -> Hub:

@@ -1,4 +1,4 @@
-"""Preparations of several users: one's hold up another's by one at most, and what has ended is not prepared."""
+"""Preparations of several users: one's hold another's up by one at most; what has ended is not prepared."""
 
 from __future__ import annotations
 

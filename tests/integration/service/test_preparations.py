@@ -1,0 +1,134 @@
+"""One user's preparations do not take the service from the others, and end with their jobs. Real store,
+preparers and workers; the jobs are honest ones that take long to prepare."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from structlog.testing import capture_logs
+
+from sojourn.execution.types import UserPreparations
+from sojourn.service.admission import LATER
+from sojourn.service.errors import BadRequest
+from tests.integration.service.conftest import House
+from tests.programs import job_body, sampler_params
+
+Houses = Callable[..., None]
+COUNT = 20_000
+"""Observables, each for a point of its own: some five seconds of preparation."""
+
+
+@functools.cache
+def _params() -> str:
+    circuit = QuantumCircuit(5)
+    circuit.rz(Parameter("a"), 0)
+    encoded = sampler_params((circuit, None, 1))["pubs"][0][0]
+    letters = itertools.cycle(itertools.product("IXYZ", repeat=5))
+    next(letters)
+    observables = [{"".join(label): 1.0 + i} for i, label in zip(range(COUNT), letters, strict=False)]
+    return json.dumps({"pubs": [[encoded, observables, [[0.1]] * COUNT, 1.0]], "version": 2})
+
+
+def slow(**more: Any) -> bytes:
+    rest = json.dumps({"program_id": "estimator", "backend": "mock", **more})
+    return f'{rest[:-1]}, "params": {_params()}}}'.encode()
+
+
+def of(h: House, user: str) -> UserPreparations | None:
+    return next((found for found in h.service.hub.fleet.preparations() if found.user == user), None)
+
+
+async def quick(h: House, who: Any) -> float:
+    """Seconds from the submit of a small job to its end."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    job = await h.submit(who, job_body())
+    assert (await h.ended(who, job.id)).state == "completed"
+    return loop.time() - begun
+
+
+@pytest.mark.parametrize("preparers", [1, 2])
+def test_a_job_waits_for_one_preparation_of_another_user_and_no_more(house: Houses, preparers: int) -> None:
+    limit = 2.0
+
+    async def body(h: House) -> None:
+        eve, ada = await h.user("eve"), await h.user("ada")
+        await quick(h, ada)
+        with capture_logs() as lines:
+            jobs = [(await h.submit(eve, slow(tags=[str(i)]))).id for i in range(6)]
+            waits = [await quick(h, ada) for _ in range(4)]
+            ended = await h.ended(eve, jobs[0])
+        assert max(waits) < limit + 4.0, "one preparation at its limit, and its preparer is replaced"
+        assert sum(waits[1:]) < limit + 4.0, "not one for each of hers"
+        assert ended.state == "failed"
+        assert f"took more than {limit:g} s, the limit for" in ended.reason
+        told = [line for line in lines if line["event"] == "preparation.long"]
+        assert {line["user"] for line in told} == {"eve"}
+        for job in jobs[1:]:
+            await h.service.delete_job(eve, job)
+
+    server = {"preparers": preparers, "prepare_small_seconds": limit, "prepare_seconds_per_mb": 0.0}
+    house(body, server={**server, "prepare_burst": 1.0}, admission_hold=0.05)
+
+
+def test_a_job_that_ends_for_whatever_reason_is_prepared_no_further(house: Houses) -> None:
+    async def body(h: House) -> None:
+        eve, ada = await h.user("eve"), await h.user("ada")
+        boss = await h.user("boss")
+        await quick(h, ada)
+        session = await h.service.open_session(eve, device="mock", mode="batch", max_time=None)
+        jobs = [(await h.submit(eve, slow(tags=[str(i)]))).id for i in range(3)]
+        mine = await h.submit(eve, slow(tags=["session"], session_id=session.id))
+        eves = of(h, "eve")
+        assert eves is not None
+        assert eves.in_work + eves.waiting == 4
+        await h.service.cancel_job(eve, jobs[0])
+        await h.service.delete_job(eve, jobs[1])
+        await h.service.close_session(eve, session.id)
+        ended = await h.ended(eve, mine.id)
+        assert "s limit" not in (ended.reason or ""), "it ended with its session"
+        with pytest.raises(BadRequest):  # refused while it is prepared
+            await asyncio.gather(h.submit(boss, slow()), h.service.revoke_user("boss"))
+        assert await quick(h, ada) < 8.0
+        eves = of(h, "eve")
+        assert eves is not None
+        assert eves.in_work + eves.waiting == 1, "the one that has not ended"
+        await h.service.cancel_job(eve, jobs[2])
+
+    server = {"preparers": 2, "prepare_small_seconds": 60.0}
+    house(body, server=server, admission_hold=0.05)
+
+
+def test_r55_after_a_restart_accepted_jobs_are_prepared_again_in_turns(house: Houses) -> None:
+    count = LATER + 3
+    jobs: list[str] = []
+
+    async def before(h: House) -> None:
+        eve = await h.user("eve")
+        await h.user("ada")
+        jobs.extend([(await h.submit(eve, slow(tags=[str(i)]))).id for i in range(count)])
+
+    async def after(h: House) -> None:
+        accounts = h.service.accounts
+        eve, ada = (accounts.principal(accounts.user_id(name), None) for name in ("eve", "ada"))
+        assert await quick(h, ada) < 12.0
+        eves = of(h, "eve")
+        assert eves is not None
+        assert eves.in_work + eves.waiting == LATER, "the others' inputs wait in the store"
+        for job in jobs:
+            assert (await h.service.job(eve, job)).state == "accepted"
+            await h.service.cancel_job(eve, job)
+        await h.settled()
+        assert await quick(h, ada) < 12.0
+        assert of(h, "eve") is None
+
+    server = {"preparers": 2, "prepare_small_seconds": 60.0}
+    house(before, after, server=server, admission_hold=0.05)
