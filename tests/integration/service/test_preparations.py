@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from sojourn.execution.types import UserPreparations
 from sojourn.service.admission import LATER
-from sojourn.service.errors import BadRequest, Conflict
+from sojourn.service.errors import Conflict, Refusal
 from tests.integration.service.conftest import House
 from tests.programs import job_body, sampler_params
 
@@ -104,7 +104,7 @@ def test_a_job_that_ends_for_whatever_reason_is_prepared_no_further(house: House
         await h.service.close_session(eve, session.id)
         ended = await h.ended(eve, mine.id)
         assert "s limit" not in (ended.reason or ""), "it ended with its session"
-        with pytest.raises(BadRequest):  # refused while it is prepared
+        with pytest.raises(Refusal):  # while it is prepared
             await asyncio.gather(h.submit(boss, slow()), h.service.revoke_user("boss"))
         await quick(h, ada)
         eves = of(h, "eve")
