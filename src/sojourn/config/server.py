@@ -129,6 +129,37 @@ class ServerSettings(Section):
         description="Room on the disk of `data` that is kept for what is small, in megabytes, and at most a "
         "tenth of the disk. With less left no job is taken or started; 0 keeps nothing.",
     )
+    prepare_seconds: Number = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="Longest time that the preparation of a job may take, in seconds, however large it is.",
+    )
+    prepare_small_seconds: Number = Field(
+        default=10.0,
+        ge=0.1,
+        le=3600,
+        description="What of it a job with next to no inputs may take, in seconds.",
+    )
+    prepare_seconds_per_mb: Number = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="What a job may take more for each megabyte of its inputs, in seconds.",
+    )
+    prepare_rate: Number = Field(
+        default=0.2,
+        ge=0,
+        le=64,
+        description="Seconds of preparation a second that a user may use in the long run, without the first "
+        "0.25 s of each. Whoever uses more comes after all others.",
+    )
+    prepare_burst: Number = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="Seconds of preparation that a user may use at once before `prepare_rate` holds.",
+    )
     journal: bool = Field(
         default=False,
         description="Record every event and decision of the queue in the database, for `sojourn replay`.",

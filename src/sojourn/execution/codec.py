@@ -82,12 +82,14 @@ def _parse(decoder: Any, text: bytes | msgspec.Raw, where: str, kind: str) -> An
         raise JobRefused(f"{where} is nested too deeply") from None
 
 
-def read_circuit(text: msgspec.Raw, where: str, budget: Budget) -> tuple[QuantumCircuit, int | None]:
-    """The circuit, and the QPY version of its file; None when it came as OpenQASM text (whose width the
-    device may have to supply)."""
+def read_circuit(
+    text: msgspec.Raw, where: str, budget: Budget, widest: int = codec_qpy.MAX_CIRCUIT_QUBITS
+) -> tuple[QuantumCircuit, int | None]:
+    """The circuit and the QPY version of its file; None when it came as OpenQASM text, which may have at most
+    `widest` qubits (and whose width the device may have to supply)."""
     value = read_any(text, where)
     if isinstance(value, str):
-        return codec_qasm.load_circuit(value, where), None
+        return codec_qasm.load_circuit(value, where, widest), None
     data = _typed(value, where, ("QuantumCircuit",))
     content = inflate(data, where, budget)
     return codec_qpy.load_circuit(content, where), content[6]

@@ -20,16 +20,22 @@ _TIME = re.compile(r"'(?:stretch|duration|DurationOf)'")
 _PLACE = re.compile(r"(\d+),(\d+): ")
 
 
-def load_circuit(text: str, where: str) -> QuantumCircuit:
-    """The circuit of a text. Raises `JobRefused`."""
+def load_circuit(text: str, where: str, widest: int = MAX_CIRCUIT_QUBITS) -> QuantumCircuit:
+    """The circuit of a text, which has at most `widest` qubits. Raises `JobRefused`."""
     if "OPENQASM 3" not in text[:_HEAD]:
         raise JobRefused(f"{where}: a circuit in text form must be OpenQASM 3")
-    _peek(_COMMENT.sub(" ", text), where)
-    from qiskit import qasm3
+    code = _COMMENT.sub(" ", text)
+    _peek(code, where)
+    import openqasm3  # these take time that other jobs do not need
+    import qiskit_qasm3_import
+
+    from sojourn.execution import codec_qasm_work
 
     try:
-        return qasm3.loads(text)
-    except MemoryError:
+        program = openqasm3.parse(text)
+        codec_qasm_work.check(program, code, widest, where)
+        return qiskit_qasm3_import.convert(program)
+    except (MemoryError, JobRefused):
         raise
     except RecursionError:
         raise JobRefused(f"{where}: the OpenQASM 3 text is nested too deeply") from None
@@ -60,8 +66,8 @@ def _peek(code: str, where: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What the importer says, with the place in words; its message may come quoted."""
-    said = str(getattr(error, "message", "") or error)[:_SHOWN]
+    """What the importer says, with the place in words."""
+    said = str(error)[:_SHOWN]
     place = _PLACE.match(said)
     at = f" (line {place[1]}, column {place[2]})" if place else ""
     if _TIME.search(said):

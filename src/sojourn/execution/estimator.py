@@ -33,6 +33,8 @@ from sojourn.execution.programs import (
 from sojourn.execution.types import JobRefused, Prepared
 
 MAX_CIRCUIT_SHOTS = 10_000_000
+MAX_SETS = 50_000
+"""Sets of observables that points of one pub need. Each is grouped on its own, which takes some 0.2 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
         tally.result(3 * encoded_size(8 * math.prod(whole)) + len(bytes(metadata)) + 600)
         tally.limit()
         parts = []
-        for chosen, wanted, pairs in _parts(shape, observables.shape, whole):
+        for chosen, wanted, pairs in _parts(shape, observables.shape, whole, where):
             grouping: Grouping = device.recall(
                 (key, "groups", wanted),
                 lambda o=observables, w=wanted: estimator_basis.group(o, w),  # type: ignore[misc]
@@ -202,7 +204,7 @@ def _broadcast(points: tuple[int, ...], observables: tuple[int, ...], where: str
 
 
 def _parts(
-    points: tuple[int, ...], observables: tuple[int, ...], whole: tuple[int, ...]
+    points: tuple[int, ...], observables: tuple[int, ...], whole: tuple[int, ...], where: str
 ) -> Iterator[
     tuple[NDArray[np.intp], tuple[int, ...], tuple[tuple[int, NDArray[np.intp], NDArray[np.intp]], ...]]
 ]:
@@ -216,6 +218,11 @@ def _parts(
     by_set: dict[tuple[int, ...], list[int]] = {}
     for point, asked in enumerate(wanted):
         by_set.setdefault(tuple(sorted(asked)), []).append(point)
+    if len(by_set) > MAX_SETS:
+        raise JobRefused(
+            f"{where}: the points need {len(by_set)} different sets of observables; the limit is {MAX_SETS}. "
+            "Split the pub, or broadcast the same observables over the points"
+        )
     row = np.zeros(count, dtype=np.intp)
     home = np.zeros(count, dtype=np.intp)
     for number, members in enumerate(by_set.values()):

@@ -14,6 +14,7 @@ from sojourn.execution.preparer import PreparerPool
 from sojourn.execution.protocol import DEFAULT_MACHINE
 from sojourn.execution.spawn import CAN_FORK, Interpreter
 from sojourn.execution.supervisor import Supervisor
+from sojourn.execution.turns import Pace
 from sojourn.execution.types import (
     Description,
     DeviceSpec,
@@ -21,6 +22,7 @@ from sojourn.execution.types import (
     Prepared,
     RunOutcome,
     RunRequest,
+    UserPreparations,
     WorkerPhase,
     WorkerState,
 )
@@ -44,7 +46,8 @@ class Fleet:
 
     `on_state` is called on the loop at every change, before anybody who waits for it continues.
     `preparers` is their number per interpreter. `machine` is the dotted path of the class that workers load
-    (``module:Class``). `prepare_limit` and `load_limit` are seconds. `prepare_memory` is the bytes
+    (``module:Class``). `prepare_limit` and `load_limit` are seconds; `pace` says what of the first a small
+    job may take, and how much of it a user. `prepare_memory` is the bytes
     that one preparation may take: None for 2 GiB, or a preparer's part of half of the machine's memory if
     that is less. `fork` False starts every worker from scratch, as on systems where a fork is not usable.
     """
@@ -57,6 +60,7 @@ class Fleet:
         preparers: int = 1,
         machine: str = DEFAULT_MACHINE,
         prepare_limit: float = PREPARE_LIMIT,
+        pace: Pace | None = None,
         prepare_memory: int | None = None,
         load_limit: float = LOAD_LIMIT,
         fork: bool = CAN_FORK,
@@ -85,6 +89,7 @@ class Fleet:
                 size=preparers,
                 machine=machine,
                 limit=prepare_limit,
+                pace=pace,
                 memory=_affordable(preparers) if prepare_memory is None else prepare_memory,
             )
             for python, interpreter in self._interpreters.items()
@@ -121,14 +126,27 @@ class Fleet:
         """
         self._supervisors[device].calibration = properties
 
-    async def prepare(self, device: str, program_id: str, params: bytes) -> Prepared:
-        """Decode and check a job, and estimate it. Raises `JobRefused`, `DeviceUnavailable`."""
+    async def prepare(
+        self,
+        device: str,
+        program_id: str,
+        params: bytes,
+        user: str = "",
+        begun: Callable[[], None] | None = None,
+    ) -> Prepared:
+        """Decode and check a job, and estimate it, in turns between the users; `begun` is called when that
+        begins. Raises `JobRefused`, `DeviceUnavailable`. A caller that is cancelled holds nobody up."""
         supervisor = self._supervisors[device]
         state = supervisor.state
         if state.phase is WorkerPhase.FAILED and supervisor.described is None:
             # The preparer would fail on it just the same, and keep others waiting.
             raise DeviceUnavailable(f"device {device} has no worker: {state.reason}")
-        return await self._pools[supervisor.spec.python].prepare(device, program_id, params)
+        pool = self._pools[supervisor.spec.python]
+        return await pool.prepare(device, program_id, params, user, begun)
+
+    def preparations(self) -> list[UserPreparations]:
+        """Who waits for preparations and who is served, in each interpreter."""
+        return [found for pool in self._pools.values() for found in pool.users()]
 
     async def run(self, device: str, request: RunRequest) -> RunOutcome:
         """Run one attempt; calls for the same device go one after the other, in order.

@@ -92,7 +92,7 @@ class Device:
         key = blake2b(raw, digest_size=20).digest()
 
         def make() -> tuple[Circuit, int]:
-            read, version = codec.read_circuit(text, where, budget)
+            read, version = codec.read_circuit(text, where, budget, self.num_qubits)
             timing = settle(read, self.target, version, where, ideal=self.facts.properties is None)
             circuit = timing.circuit
             made = Circuit(key, circuit, self._check.check(circuit, where), timing, version is None)

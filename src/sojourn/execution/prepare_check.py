@@ -23,7 +23,10 @@ from sojourn.execution.types import JobRefused
 
 _CLASSICAL = frozenset({"store", "break_loop", "continue_loop"})
 _FREE = _CLASSICAL | {"barrier"}
-MAX_INSTRUCTIONS = 2_000_000  # after loops are written out, as the simulators do
+MAX_INSTRUCTIONS = 2_000_000
+MAX_TURNED = 100_000
+"""Instructions of loops when those are written out, as the simulators do; each takes some 0.1 ms."""
+
 _KNOWN = 500_000
 
 
@@ -88,11 +91,14 @@ class TargetCheck:
         clock: list[float],
         turns: int,
     ) -> None:
-        walk.instructions += turns * len(circuit.data)
+        there = max(1, len(circuit.data))  # an empty body is walked as well
+        walk.instructions += there
+        walk.turned += turns * there if turns > 1 else 0
+        if walk.turned > MAX_TURNED:
+            raise too_many_turns(where, walk.turned)
         if walk.instructions > MAX_INSTRUCTIONS:
             raise JobRefused(
-                f"{where} has more than {MAX_INSTRUCTIONS} instructions when its loops are written out; "
-                "that is the limit"
+                f"{where} has more than {MAX_INSTRUCTIONS} instructions, the limit; split it, or use loops"
             )
         walk.angles.phase(circuit, where)
         for item in circuit.data:
@@ -126,7 +132,7 @@ class TargetCheck:
         """The longest branch; a loop over a known range counts its turns, any other counts once."""
         longest = 0.0
         known = turns_of(operation)
-        turns = MAX_INSTRUCTIONS + 1 if known is None else known
+        turns = MAX_TURNED + 1 if known is None else known
         walk.angles.enter(operation)
         for block in operation.blocks:
             if (block.num_qubits, block.num_clbits) != (len(qubits), clbits):
@@ -238,11 +244,23 @@ class TargetCheck:
         return known
 
 
+def too_many_turns(where: str, count: int) -> JobRefused:
+    return JobRefused(
+        f"{where} has {shown(count)} instructions when its loops are written out, turn by turn; the "
+        f"limit is {MAX_TURNED}. Make fewer turns"
+    )
+
+
+def shown(count: int) -> str:
+    """A number of which nobody needs all digits."""
+    return str(count) if count < 10**15 else "more than 10**15"
+
+
 class _Walk:
-    __slots__ = ("angles", "bounded", "dynamic", "instructions", "measured")
+    __slots__ = ("angles", "bounded", "dynamic", "instructions", "measured", "turned")
 
     def __init__(self) -> None:
         self.angles = Collector()
         self.dynamic = self.measured = False
-        self.instructions = 0
+        self.instructions = self.turned = 0
         self.bounded: list[Bounded] = []

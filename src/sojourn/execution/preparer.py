@@ -1,13 +1,14 @@
 """Preparations: a few workers that decode and check jobs for all devices of one interpreter.
 
-Owns the queue of preparations and the question of guilt when a preparer dies; may not run jobs.
+Owns which preparer gets what, how long it may take, and the question of guilt when a preparer dies; may not
+run jobs. Whose turn it is, is `turns`' to say.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -16,59 +17,27 @@ from sojourn.execution.frames import FrameError
 from sojourn.execution.process import WorkerGone, WorkerProcess
 from sojourn.execution.spawn import Interpreter, LaunchFailed
 from sojourn.execution.supervisor import LoadRefused, delay, greet
-from sojourn.execution.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared
-
-IN_FLIGHT = 4
-"""Preparations handed to a lone preparer at a time, so that it need not wait for the server in between.
-Several preparers get one each: nobody waits behind a slow job while another preparer is free."""
+from sojourn.execution.turns import FREE, Budgets, Pace, Request, Waiting
+from sojourn.execution.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared, UserPreparations
 
 CRASH_CODE = 1204
+
+ABANDONED = 1.0
+"""Seconds that a preparation is left to end in when its job has ended. Then its preparer is killed, which
+costs about as much."""
+
+NOTED = 1.0
+"""Seconds from which on a preparation is logged, with its user."""
+
+_LOOK_AGAIN = 1.0
+"""Seconds after which the turns are looked at again when somebody waits although a preparer is free."""
 
 log = structlog.get_logger("sojourn.execution")
 
 
-class _Request:
-    __slots__ = ("answer", "device", "number", "params", "program_id", "spared")
-
-    def __init__(self, number: int, device: str, program_id: str, params: bytes) -> None:
-        self.number, self.device, self.program_id, self.params = number, device, program_id, params
-        self.answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
-        self.spared = False
-
-    def refuse(self, error: JobRefused | DeviceUnavailable) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
-class _Waiting:
-    """Requests without a preparer. The devices take turns; of one device, first come is first served."""
-
-    def __init__(self) -> None:
-        self._of: dict[str, deque[_Request]] = {}  # the device whose turn it is comes first
-
-    def __bool__(self) -> bool:
-        return bool(self._of)
-
-    def add(self, request: _Request) -> None:
-        self._of.setdefault(request.device, deque()).append(request)
-
-    def put_back(self, requests: Sequence[_Request]) -> None:
-        """They were taken and not served: they are their devices' first again."""
-        for request in reversed(requests):
-            self._of.setdefault(request.device, deque()).appendleft(request)
-
-    def take(self) -> _Request:
-        device = next(iter(self._of))
-        of_device = self._of.pop(device)
-        request = of_device.popleft()
-        if of_device:
-            self._of[device] = of_device
-        return request
-
-
 class PreparerPool:
-    """`size` preparers for `specs`. `limit`: seconds that one preparation (or one load) may take.
-    `memory`: bytes that one preparation may take, 0 for no limit."""
+    """`size` preparers for `specs`. `limit`: seconds that one preparation (or one load) may take at most, see
+    `Pace` for what a small job may. `memory`: bytes that one preparation may take, 0 for no limit."""
 
     def __init__(
         self,
@@ -79,14 +48,17 @@ class PreparerPool:
         machine: str,
         limit: float,
         memory: int = 0,
+        pace: Pace | None = None,
     ) -> None:
         self.specs = tuple(specs)
         self.interpreter = interpreter
         self.machine = machine
         self.limit = limit
         self.memory = memory
-        self.waiting = _Waiting()
-        self.in_flight = IN_FLIGHT if size == 1 else 1
+        self.waiting = Waiting()
+        self._pace = pace or Pace()
+        self._budgets = Budgets(self._pace, limit)
+        self._again: asyncio.TimerHandle | None = None
         self._size = size
         self._numbers = 0
         self._preparers: list[_Preparer] = []
@@ -108,41 +80,117 @@ class PreparerPool:
         for preparer in self._preparers:
             preparer.warm(device)
 
-    async def prepare(self, device: str, program_id: str, params: bytes) -> Prepared:
-        """Among the devices in turn, see `_Waiting`. Raises `JobRefused`, `DeviceUnavailable`."""
+    async def prepare(
+        self,
+        device: str,
+        program_id: str,
+        params: bytes,
+        user: str = "",
+        begun: Callable[[], None] | None = None,
+    ) -> Prepared:
+        """In the user's turn, see `Waiting`; `begun` is called when a preparer gets it. Raises `JobRefused`,
+        `DeviceUnavailable`. Whoever cancels it takes it out of the queue, or off the preparer."""
         if self._stopping:
             raise DeviceUnavailable("the server is stopping")
         self.start()
         self._numbers += 1
-        request = _Request(self._numbers, device, program_id, params)
+        request = Request(self._numbers, user, device, program_id, params, begun)
+        self._budgets.asks(user, self.now())
         self.waiting.add(request)
         self.dispatch()
-        return await request.answer
+        try:
+            return await request.answer
+        finally:
+            if request.abandoned:
+                self.waiting.remove(request)
+                for preparer in self._preparers:
+                    preparer.abandon(request)
 
     def dispatch(self) -> None:
-        """Hand waiting requests to the least loaded preparers; in a tie to the first, its cache is warm."""
+        """Hand waiting requests to the preparers that are free; to the first, its cache is warm.
+
+        A user who is over the budget, or has a long preparation in work, comes after all others and does not
+        get the last preparer while there are others.
+        """
         while self.waiting:
-            ready = [preparer for preparer in self._preparers if preparer.has_room]
-            if not ready:
+            ready = next((preparer for preparer in self._preparers if preparer.has_room), None)
+            if ready is None:
                 return
-            request = self.waiting.take()
-            if not request.answer.done():  # else its caller has gone away
-                min(ready, key=lambda preparer: preparer.load).take(request)
+            request = self.waiting.take(self._in_time, self._not_the_last)
+            if request is None:
+                self._look_again()
+                return
+            ready.take(request)
+
+    def _in_time(self, user: str) -> bool:
+        if self._budgets.left(user, self.now()) <= 0:
+            return False
+        return not any(preparer.long_at_work_for(user) for preparer in self._preparers)
+
+    def _not_the_last(self, user: str) -> bool:
+        if self._budgets.alone(user, self.now()):
+            return True
+        held = sum(p.user is not None and not self._in_time(p.user) for p in self._preparers)
+        return held < self._size - 1
+
+    def _look_again(self) -> None:
+        """Nothing that happens at a preparer may tell when the next one is in time."""
+        if self._again is None:
+            self._again = asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._looks_again)
+
+    def _looks_again(self) -> None:
+        self._again = None
+        self.dispatch()
+
+    def limit_of(self, request: Request) -> float:
+        """Seconds that this one may take: a small one need not have what a large one must."""
+        own = self._pace.small + self._pace.per_mb * len(request.params) / 1e6
+        return min(self.limit, own)
+
+    def took(self, request: Request, seconds: float) -> None:
+        """Count what a preparation took, however it ended."""
+        self._budgets.spend(request.user, seconds, self.now())
+        if seconds >= NOTED:
+            log.info(
+                "preparation.long",
+                user=request.user,
+                device=request.device,
+                bytes=len(request.params),
+                seconds=round(seconds, 3),
+                given_up=request.abandoned,
+                budget=round(self._budgets.left(request.user, self.now()), 3),
+            )
+
+    def users(self) -> list[UserPreparations]:
+        """Who waits and who is served, in the order of the names."""
+        waiting = self.waiting.of_users()
+        at_work = Counter(preparer.user for preparer in self._preparers if preparer.user is not None)
+        now = self.now()
+        return [
+            UserPreparations(user, waiting.get(user, 0), at_work[user], self._budgets.left(user, now))
+            for user in sorted({*waiting, *at_work})
+        ]
+
+    @staticmethod
+    def now() -> float:
+        return asyncio.get_running_loop().time()
 
     def give_up(self, reason: str) -> None:
         """No preparer can be started: nobody should wait for one."""
         if any(preparer.process is not None for preparer in self._preparers):
             return
-        while self.waiting:
-            self.waiting.take().refuse(DeviceUnavailable(f"jobs cannot be prepared: {reason}"))
+        for request in self.waiting.clear():
+            request.refuse(DeviceUnavailable(f"jobs cannot be prepared: {reason}"))
 
     async def stop(self) -> None:
         """Every waiting preparation raises `DeviceUnavailable`."""
         self._stopping = True
+        if self._again is not None:
+            self._again.cancel()
         for preparer in self._preparers:
             await preparer.stop()
-        while self.waiting:
-            self.waiting.take().refuse(DeviceUnavailable("the server is stopping"))
+        for request in self.waiting.clear():
+            request.refuse(DeviceUnavailable("the server is stopping"))
 
 
 class _Preparer:
@@ -152,20 +200,26 @@ class _Preparer:
         self.process: WorkerProcess | None = None
         self._pool = pool
         self._name = f"preparer-{number + 1}"
-        self._flight: deque[_Request] = deque()
+        self._flight: deque[Request] = deque()
         self._loading: str | None = None
         self._overdue = False
+        self._begun = 0.0
         self._warm: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._task = asyncio.create_task(self._live(), name=self._name)
 
     @property
-    def load(self) -> int:
-        return len(self._flight)
+    def user(self) -> str | None:
+        """Whose preparation is in work."""
+        return self._flight[0].user if self._flight else None
 
     @property
     def has_room(self) -> bool:
-        return self.process is not None and self.process.alive and len(self._flight) < self._pool.in_flight
+        return self.process is not None and self.process.alive and not self._flight
+
+    def long_at_work_for(self, user: str) -> bool:
+        """Whether a preparation of the user is in work here that is not a short one."""
+        return self.user == user and self._loading is None and self._pool.now() - self._begun > FREE
 
     def warm(self, device: str) -> None:
         if device not in self._warm:
@@ -173,7 +227,7 @@ class _Preparer:
             if self.process is not None:
                 self.process.send(protocol.Load(device, describe=False))
 
-    def take(self, request: _Request) -> None:
+    def take(self, request: Request) -> None:
         assert self.process is not None
         message = protocol.Prepare(request.number, request.device, request.program_id)
         try:
@@ -182,8 +236,14 @@ class _Preparer:
             request.refuse(JobRefused(f"The job is too large for a worker: {error}", 1215))
             return
         self._flight.append(request)
-        if len(self._flight) == 1:
-            self._watch()
+        if request.begun is not None:
+            request.begun()
+        self._watch()
+
+    def abandon(self, request: Request) -> None:
+        """The job has ended: its preparation need not go on for long."""
+        if request in self._flight:
+            self._arm()
 
     async def stop(self) -> None:
         self._task.cancel()
@@ -256,8 +316,8 @@ class _Preparer:
                 if request is not None:
                     request.refuse(JobRefused(message.message, message.code))
             case protocol.UnavailableReply():
-                self._loading = None
                 request = self._answered(message.id)
+                self._loading = None
                 if request is not None:
                     request.refuse(
                         DeviceUnavailable(f"device {request.device} cannot prepare: {message.reason}")
@@ -268,12 +328,19 @@ class _Preparer:
         self._watch()
         self._pool.dispatch()
 
-    def _answered(self, number: int) -> _Request | None:
+    def _answered(self, number: int) -> Request | None:
         """The request that this answer is for: the oldest one, as answers come in order."""
         if self._flight and self._flight[0].number == number:
-            return self._flight.popleft()
+            return self._done()
         self._breaks_protocol(f"an answer to {number}, which is not in work")
         return None
+
+    def _done(self) -> Request:
+        """The request in work is in work no longer, and what it took is counted; a load is nobody's."""
+        request = self._flight.popleft()
+        if self._loading is None:
+            self._pool.took(request, self._pool.now() - self._begun)
+        return request
 
     def _breaks_protocol(self, what: str) -> None:
         log.error("preparer broke the protocol", worker=self._name, what=what)
@@ -282,11 +349,23 @@ class _Preparer:
 
     def _watch(self, on: bool = True) -> None:
         """Restart the clock of what is in work now; the next one's clock starts when this one is done."""
+        self._begun = self._pool.now()
+        self._arm(on)
+
+    def _arm(self, on: bool = True) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if on and (self._flight or self._loading):
-            self._timer = asyncio.get_running_loop().call_later(self._pool.limit, self._too_long)
+            at = self._begun + self._limit()
+            self._timer = asyncio.get_running_loop().call_at(at, self._too_long)
+
+    def _limit(self) -> float:
+        """Seconds that what is in work may take; a load is everybody's."""
+        if self._loading is not None or not self._flight:
+            return self._pool.limit
+        request = self._flight[0]
+        return ABANDONED if request.abandoned else self._pool.limit_of(request)
 
     def _too_long(self) -> None:
         self._overdue = True
@@ -301,9 +380,8 @@ class _Preparer:
 
     def _bury(self, how: str) -> None:
         """Settle who is to blame: the request in work. The others are their devices' next."""
-        self._watch(False)
-        loading, overdue, limit = self._loading, self._overdue, self._pool.limit
-        self._loading, self._overdue = None, False
+        self._arm(False)
+        loading, overdue, limit = self._loading, self._overdue, self._limit()
         log.warning("preparer ended", worker=self._name, how=how, waiting=len(self._flight), overdue=overdue)
         if loading is not None:
             self._warm.discard(loading)  # never in a circle
@@ -312,25 +390,29 @@ class _Preparer:
             if loading is not None:
                 if head.device == loading:
                     what = f"took more than {limit:g} s" if overdue else f"crashed ({how})"
-                    self._flight.popleft().refuse(DeviceUnavailable(f"loading device {loading} {what}"))
+                    self._done().refuse(DeviceUnavailable(f"loading device {loading} {what}"))
             elif overdue:
-                self._flight.popleft().refuse(
+                self._done().refuse(
                     JobRefused(
-                        f"Preparing the job took more than {limit:g} s, the limit, and was given up. "
-                        "Submit fewer or smaller circuits in one job.",
+                        f"Preparing the job took more than {limit:.4g} s, the limit for {len(head.params)} "
+                        "bytes of inputs, and was given up. Submit fewer or smaller circuits in one job, and "
+                        "fewer turns of loops.",
                         CRASH_CODE,
                     )
                 )
+            elif head.abandoned:
+                self._done()
             elif how == "SIGKILL" and not head.spared:
                 head.spared = True  # killed from outside or for lack of memory: once may be bad luck
             else:
-                self._flight.popleft().refuse(
+                self._done().refuse(
                     JobRefused(
                         f"The job crashed the decoder ({how}){self._starved(how)}. Check the circuits and "
                         "their parameters; the device itself is not affected.",
                         CRASH_CODE,
                     )
                 )
+        self._loading, self._overdue = None, False
         self._pool.waiting.put_back(self._flight)
         self._flight.clear()
         self._pool.dispatch()

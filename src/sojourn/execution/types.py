@@ -92,6 +92,17 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class UserPreparations:
+    """One user's preparations in one interpreter. `budget` is what the user has left of the seconds that are
+    served in turn, below 0 for one who comes last."""
+
+    user: str
+    waiting: int
+    in_work: int
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """One attempt of one job. `params` is the client's own JSON text, untouched."""
 

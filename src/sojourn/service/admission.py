@@ -6,6 +6,7 @@ Owns the preparations that are under way. Whether a submit repeats an earlier on
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
@@ -31,12 +32,17 @@ from sojourn.store.store import StoredJob
 
 log = structlog.get_logger("sojourn.admission")
 MAX_CALLER = 400
+LATER = 4
+"""Preparations of one user's acknowledged jobs that wait in memory at a time, at least. The others wait as
+rows of the store."""
 
 
 class Admission:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._tasks: set[asyncio.Task[None]] = set()
+        most = max(LATER, 2 * hub.settings.server.preparers)
+        self._at_a_time: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most))
 
     async def admit(
         self, who: Principal, data: bytes, call: Call, digest: str, idempotency_key: str | None = None
@@ -81,7 +87,10 @@ class Admission:
             submit_digest=digest,
             idempotency_key=idempotency_key,
         )
-        preparing = asyncio.ensure_future(self._hub.fleet.prepare(desk.device, body.program_id, params))
+        begun = asyncio.Event()
+        preparing = asyncio.ensure_future(
+            self._hub.fleet.prepare(desk.device, body.program_id, params, who.user, begun.set)
+        )
         preparing.add_done_callback(_heard)
         if call.held is not None:
             call.held.until(preparing)  # whose turn may come long after the answer
@@ -115,7 +124,9 @@ class Admission:
         record = self._hub.records.job(job_id)
         assert record is not None, "a committed job is on record"
         if prepared is None:
-            self._spawn(self._prepare_later(desk, record, preparing))
+            if not begun.is_set():  # its body need not wait in memory: it is in the store now
+                preparing.cancel()
+            self._spawn(self._prepare_later(desk, record, preparing if begun.is_set() else None))
         return record
 
     async def _stage(self, blobs: dict[str, bytes]) -> list[str]:
@@ -199,14 +210,16 @@ class Admission:
         return self._hub.dispatcher(record.device)
 
     async def _prepare_later(
-        self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared]
+        self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared] | None
     ) -> None:
-        """The preparation of a job that has been acknowledged already. A device that cannot look at it is not
-        the job's fault: the job waits until the device can, and its session lives on (R40, R55)."""
+        """The preparation of a job that has been acknowledged already, which may have begun. A device that
+        cannot look at it is not the job's fault: the job waits until the device can, and its session lives on
+        (R40, R55). A job that ends meanwhile, for whatever reason, is prepared no further."""
         job_id = record.job.id
         meta = replace(record.meta)
+        looking = asyncio.ensure_future(self._until_looked_at(desk, record, preparing))
         try:
-            prepared = await self._until_looked_at(desk, record, preparing)
+            prepared = await _unless_ended(record, looking)
             if prepared is None:
                 return
             self._hub.limits.prepared(record.job.project, prepared)
@@ -224,43 +237,43 @@ class Admission:
             await desk.feed(ready, metas={job_id: meta}, taken=warn)
 
     async def _until_looked_at(
-        self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared]
-    ) -> Prepared | None:
-        """What preparation finds, however often the device is unavailable for it; None when the job has ended
-        meanwhile. Raises `JobRefused`."""
-        job, failures = record.job, 0
+        self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared] | None
+    ) -> Prepared:
+        """What preparation finds, however often the device is unavailable for it. Raises `JobRefused`."""
+        failures = 0
         while True:
             try:
-                return await preparing
+                return await (self._prepare(desk, record) if preparing is None else preparing)
             except DeviceUnavailable as error:
+                preparing = None
                 failures += 1
                 log.warning(
-                    "preparation.waits", device=desk.device, job=job.id, why=str(error), attempt=failures
+                    "preparation.waits",
+                    device=desk.device,
+                    job=record.job.id,
+                    why=str(error),
+                    attempt=failures,
                 )
             await asyncio.sleep(delay(failures))
-            if job.id not in desk.lane.book.jobs:
-                return None
-            preparing = asyncio.ensure_future(self._prepare(desk, record))
 
     async def _prepare(self, desk: Dispatcher, record: JobRecord) -> Prepared:
-        """The preparation, with the body from the store, for which it waits until there is room."""
-        digest = record.meta.params_hash or ""
-        size = await self._hub.store.blob_up_to(digest, 0)
-        held = await self._hub.rooms.work_again(
-            record.job.user, len(size) if isinstance(size, bytes) else size or 0
-        )
-        try:
-            params = await self._hub.store.blob(digest) or b""
-            return await self._hub.fleet.prepare(desk.device, record.job.program, params)
-        finally:
-            held.release()
+        """The preparation with the body from the store, for which it waits until there is room. So few of one
+        user wait at a time that their bodies need little memory, however many jobs there are."""
+        user, digest = self._hub.accounts.user_name(record.job.user), record.meta.params_hash or ""
+        async with self._at_a_time[user]:
+            size = await self._hub.store.blob_up_to(digest, 0)
+            held = await self._hub.rooms.work_again(record.job.user, size if isinstance(size, int) else 0)
+            try:
+                params = self._hub.records.blobs.get(digest) or await self._hub.store.blob(digest) or b""
+                return await self._hub.fleet.prepare(desk.device, record.job.program, params, user)
+            finally:
+                held.release()
 
-    async def recover(self, desk: Dispatcher, stored: StoredJob) -> None:
+    def recover(self, desk: Dispatcher, stored: StoredJob) -> None:
         """An acknowledged job that had not been prepared when the service stopped (R55)."""
         record = self._hub.records.job(stored.job.id)
         if record is not None:
-            preparing = asyncio.ensure_future(self._prepare(desk, record))
-            self._spawn(self._prepare_later(desk, record, preparing))
+            self._spawn(self._prepare_later(desk, record, None))
 
     async def stop(self) -> None:
         for task in list(self._tasks):
@@ -276,6 +289,23 @@ class Admission:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("preparation.broken", exc_info=error)
+
+
+async def _unless_ended(record: JobRecord, looking: asyncio.Future[Prepared]) -> Prepared | None:
+    """What `looking` finds; None, and it is cancelled, when the job ends before."""
+    try:
+        while not looking.done():
+            if record.job.state.final:
+                return None
+            changed = asyncio.get_running_loop().create_future()
+            record.waiters.add(changed)
+            try:
+                await asyncio.wait({looking, changed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                record.waiters.discard(changed)
+        return looking.result()
+    finally:
+        looking.cancel()
 
 
 def _heard(preparing: asyncio.Future[Prepared]) -> None:

@@ -14,13 +14,14 @@ from typing import Any
 
 import structlog
 
-from sojourn.config import Settings
+from sojourn.config import ServerSettings, Settings
 from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.words import at_time
 from sojourn.execution.fleet import Fleet
+from sojourn.execution.turns import Pace
 from sojourn.execution.types import Description, DeviceUnavailable, WorkerPhase, WorkerState
 from sojourn.service.accounts import Accounts
 from sojourn.service.calibrations import FIRST, Calibrations
@@ -105,6 +106,8 @@ class Service:
             list(devices.values()),
             on_state=self._worker_changed,
             preparers=self.settings.server.preparers,
+            prepare_limit=self.settings.server.prepare_seconds,
+            pace=_pace(self.settings.server),
         )
         companions = models(devices)
 
@@ -274,7 +277,7 @@ class Service:
             hub.usage.charge(project, user, seconds, at)
         for stored in jobs:
             if stored.device in hub.specs and stored.job.state == "accepted":
-                await self._jobs.recover(hub.dispatchers[stored.device], stored)
+                self._jobs.recover(hub.dispatchers[stored.device], stored)
         window = self.settings.policy.submit_retry_window
         self._jobs.restore_submits(await hub.store.recent_submits(now - window))
 
@@ -482,12 +485,18 @@ class Service:
         up = all(self._hub.fleet.state(n).phase in OPERATIONAL for n in self._hub.specs)
         checked = self._damage is not None
         disk = self._hub.disk.view()
+        served = self._hub.fleet.preparations()
+        preparations = {
+            "in_work": sum(found.in_work for found in served),
+            "waiting": sum(found.waiting for found in served),
+        }
         return {
             "ready": up and store == "ok" and disk.reason is None,
             "store": store,
             "store_checked": checked,
             "disk": asdict(disk),
             "devices": devices,
+            "preparations": preparations,
         }
 
     @property
@@ -496,3 +505,12 @@ class Service:
         if self._hub is None:
             raise Conflict("The service is not running.")
         return self._hub
+
+
+def _pace(server: ServerSettings) -> Pace:
+    return Pace(
+        small=server.prepare_small_seconds,
+        per_mb=server.prepare_seconds_per_mb,
+        rate=server.prepare_rate,
+        burst=server.prepare_burst,
+    )

@@ -88,6 +88,7 @@ def house(tmp_path: Path) -> Callable[..., None]:
         *bodies: Body,
         devices: tuple[DeviceSettings, ...] = (QUICK, SLOW),
         sections: dict[str, Any] | None = None,
+        server: dict[str, Any] | None = None,
         broken: type[BaseException] | None = None,
         **policy: Any,
     ) -> None:
@@ -96,7 +97,7 @@ def house(tmp_path: Path) -> Callable[..., None]:
 
         async def one(body: Body) -> None:
             fatal: list[BaseException] = []
-            told = settings(tmp_path, *devices, sections=sections, **policy)
+            told = settings(tmp_path, *devices, sections=sections, server=server, **policy)
             service = Service(told, clock=clock, on_fatal=fatal.append)
             await service.start()
             try:

@@ -18,6 +18,7 @@ from unittest.mock import patch
 from sqlalchemy import Connection, Engine
 
 from sojourn.execution.protocol import encode_description
+from sojourn.execution.turns import Pace
 from sojourn.execution.types import (
     CALIBRATE,
     Completed,
@@ -116,6 +117,8 @@ class SimulatedFleet:
         on_run: RunSeen,
         on_state: Callable[[str, WorkerState], None],
         preparers: int = 1,
+        prepare_limit: float = 60.0,
+        pace: Pace | None = None,
     ) -> None:
         self._world = world
         self._on_run = on_run
@@ -147,8 +150,17 @@ class SimulatedFleet:
     def calibrate(self, device: str, properties: bytes) -> None:
         self._held[device] = properties
 
-    async def prepare(self, device: str, program_id: str, params: bytes) -> Prepared:
+    async def prepare(
+        self,
+        device: str,
+        program_id: str,
+        params: bytes,
+        user: str = "",
+        begun: Callable[[], None] | None = None,
+    ) -> Prepared:
         world = self._world
+        if begun is not None and world.often(0.5):
+            begun()
         world.point("before a preparation")
         wanted = json.loads(params)
         slow = world.faults.slow_preparation and world.often(0.25)

@@ -195,6 +195,12 @@ def test_a_header_of_an_array_that_is_none(aer: Machine, header: str, words: str
     assert words in refusal(aer, "sampler", body([[encoded(one_parameter()), values]]))
 
 
+def doubling(levels: int) -> str:
+    """Gates of which each is twice the one before."""
+    twice = (f"gate g{i} a {{ g{i - 1} a; g{i - 1} a; }}" for i in range(1, levels))
+    return " ".join(["gate g0 a { x a; x a; }", *twice])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -203,12 +209,42 @@ def test_a_header_of_an_array_that_is_none(aer: Machine, header: str, words: str
         (f"bit[{'9' * 5000}] c;", "classical bits; the limits are"),
         (f"qubit q; rx({'(' * 3000}1{')' * 3000}) q;", "more than 100 brackets"),
         (f"qubit q; bit c; {'if (c) {' * 300} x q; {'}' * 300}", "more than 100 brackets"),
+        ("x $1000000000;", "there is no qubit $1000000000, the highest is $11"),
+        ("qubit[0x3B9ACA00] q;", "1000000000 qubits, the device has 12; choose a larger device"),
+        ("qubit[1000 * 1000 * (1000 + 1) / 1 - -1] q;", "1001000001 qubits, the device has 12"),
+        ("qubit q; bit[0b11101110011010110010100] c;", "claims 7812500 classical bits; the limit is 100000"),
+        ("qubit q; for int i in [0:1000000000000] { }", "1000000000001 instructions when its loops"),
+        ("qubit q; for int i in [7:-3:-1000000000000] { for int j in [1:99999] { } }", "the limit is 100000"),
+        (f"qubit q; for int i in [0:{10**30}] {{ }}", "more than 10**15 instructions when its loops"),
+        (
+            f"qubit q; for int i in [{10**30}:{10**30}] {{ for int j in [0:1:{2**63}] {{ }} }}",
+            "more than 10**15",
+        ),
+        (f"{doubling(40)} qubit q; g39 q;", "the gate g8 stands for more than 1000 instructions"),
+        (f"{doubling(8)} qubit q; {'g7 q; ' * 100}", "the gates of the OpenQASM 3 text stand for more than"),
+        ("qubit q; ctrl(1000000000) @ x q;", "controlled by more qubits than the 1 that it is called with"),
+        ("qubit[9] q; ctrl @ ctrl @ ctrl @ ctrl @ x q[0],q[1],q[2],q[3],q[4];", "stands for more than 1000"),
+        ("qubit[9] q; pow(0.5) @ ctrl(4) @ x q[0],q[1],q[2],q[3],q[4];", "stands for more than 1000"),
+        (f"qubit[9] q; {'inv @ ' * 50} x q[0];", "stands for more than 1000 instructions"),
+        (f"bit[99999] c; {' '.join(f'let a{i} = c;' for i in range(50))}", "instructions and bits"),
         ("uint[4] u = 3;", "cannot be read (line 1, column 38): declarations of type 'uint'"),
     ],
 )
 def test_openqasm_text_that_would_be_expensive_or_is_not_read(aer: Machine, text: str, words: str) -> None:
     program = f'OPENQASM 3.0; include "stdgates.inc"; {text}'
     assert words in refusal(aer, "sampler", body([[program, None, 1]]))
+
+
+def test_openqasm_text_of_honest_size_is_read(aer: Machine) -> None:
+    """Everything that is bounded, below its bound: gates of gates, controls, powers, loops, aliases."""
+    program = f"""OPENQASM 3.0; include "stdgates.inc"; {doubling(7)}
+        gate ecr2 a, b {{ h a; cx a, b; inv @ h a; }}
+        qubit[2 * 6] q; bit[12] c; let pair = q[0:1];
+        x q; ctrl @ x q[0], q[1]; ctrl @ ctrl @ x q[0], q[1], q[2]; inv @ x q[3]; cx pair[0], pair[1];
+        for int i in [0:2:9998] {{ x q[{{0, 1}}]; }}
+        for int i in {{1, 2, 3}} {{ for int j in [3:-1:1] {{ rx(0.5) q[i]; }} }}
+        c = measure q; if (c[0] == true) {{ x q[0]; }}"""
+    assert aer.prepare("sampler", body([[program.replace("q[i]", "q[1]"), None, 1]])).num_qubits == 12
 
 
 def test_brackets_and_widths_in_comments_do_not_count(aer: Machine) -> None:
@@ -371,13 +407,27 @@ def test_a_delay_whose_unit_qpy_lost_is_refused(torino: Machine) -> None:
     assert "give delays in dt" in refusal(torino, "sampler", sampler_body([made]))
 
 
-@pytest.mark.parametrize("turns", [10**7, 2**62])
-def test_a_loop_that_would_fill_the_memory_is_refused(aer: Machine, turns: int) -> None:
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("turns", [100_001, 10**7, 2**62])
+def test_a_loop_that_would_fill_the_memory_is_refused(aer: Machine, turns: int, empty: bool) -> None:
     made = QuantumCircuit(1, 1)
     with made.for_loop(range(turns)):
-        made.x(0)
+        if not empty:
+            made.x(0)
     made.measure(0, 0)
-    assert "when its loops are written out" in refusal(aer, "sampler", sampler_body([made]))
+    told = refusal(aer, "sampler", sampler_body([made]))
+    shown = str(turns) if turns < 10**15 else "more than 10**15"
+    assert (
+        f"has {shown} instructions when its loops are written out, turn by turn; the limit is 100000" in told
+    )
+
+
+def test_the_turns_of_loops_in_loops_are_multiplied(aer: Machine) -> None:
+    made = QuantumCircuit(1, 1)
+    with made.for_loop(range(1000)), made.for_loop(range(50)), made.for_loop(range(3)):
+        pass
+    made.measure(0, 0)
+    assert "has 201000 instructions" in refusal(aer, "sampler", sampler_body([made]))  # 1000 + 50000 + 150000
 
 
 def test_angles_outside_of_what_the_device_does() -> None:

@@ -1,0 +1,142 @@
+"""One user's preparations do not take the service from the others, and end with their jobs. Real store,
+preparers and workers; the jobs are honest ones that take long to prepare."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from structlog.testing import capture_logs
+
+from sojourn.execution.types import UserPreparations
+from sojourn.service.admission import LATER
+from sojourn.service.errors import Conflict, Refusal
+from tests.integration.service.conftest import House
+from tests.programs import job_body, sampler_params
+
+Houses = Callable[..., None]
+COUNT = 50_000
+"""Observables, each for a point of its own: some ten seconds of preparation."""
+
+
+@functools.cache
+def _params() -> str:
+    circuit = QuantumCircuit(5)
+    circuit.rz(Parameter("a"), 0)
+    encoded = sampler_params((circuit, None, 1))["pubs"][0][0]
+    letters = itertools.cycle(itertools.product("IXYZ", repeat=5))
+    next(letters)
+    observables = [{"".join(label): 1.0 + i} for i, label in zip(range(COUNT), letters, strict=False)]
+    return json.dumps({"pubs": [[encoded, observables, [[0.1]] * COUNT, 1.0]], "version": 2})
+
+
+def slow(**more: Any) -> bytes:
+    rest = json.dumps({"program_id": "estimator", "backend": "mock", **more})
+    return f'{rest[:-1]}, "params": {_params()}}}'.encode()
+
+
+def of(h: House, user: str) -> UserPreparations | None:
+    return next((found for found in h.service.hub.fleet.preparations() if found.user == user), None)
+
+
+def long(lines: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What the log says of eve's preparations."""
+    return [line for line in lines if line["event"] == "preparation.long" and line["user"] == "eve"]
+
+
+async def quick(h: House, who: Any) -> float:
+    """Seconds from the submit of a small job to its end."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    job = await h.submit(who, job_body())
+    assert (await h.ended(who, job.id)).state == "completed"
+    return loop.time() - begun
+
+
+@pytest.mark.parametrize("preparers", [1, 2])
+def test_a_job_waits_for_one_preparation_of_another_user_and_no_more(house: Houses, preparers: int) -> None:
+    limit = 2.0
+
+    async def body(h: House) -> None:
+        eve, ada = await h.user("eve"), await h.user("ada")
+        await quick(h, ada)
+        with capture_logs() as lines:
+            jobs = [(await h.submit(eve, slow(tags=[str(i)]))).id for i in range(6)]
+            waits, taken = [], []
+            for _ in range(4):
+                waits.append(await quick(h, ada))
+                taken.append(len(long(lines)))
+            ended = await h.ended(eve, jobs[0])
+        assert max(waits) < limit + 30.0, "one preparation at its limit, and its preparer is replaced"
+        assert taken[0] <= preparers + 1, "those in work, and one more while her budget lasts"
+        assert preparers > 1 or taken[-1] == taken[0], "later ones wait for none of hers"
+        assert ended.state == "failed"
+        assert f"took more than {limit:g} s, the limit for" in ended.reason
+        assert long(lines)[0].items() >= {"device": "mock", "given_up": False}.items()
+        for job in jobs[1:]:
+            await h.service.delete_job(eve, job)
+
+    server = {"preparers": preparers, "prepare_small_seconds": limit, "prepare_seconds_per_mb": 0.0}
+    house(body, server={**server, "prepare_burst": 1.0, "prepare_rate": 0.0}, admission_hold=0.05)
+
+
+def test_a_job_that_ends_for_whatever_reason_is_prepared_no_further(house: Houses) -> None:
+    async def body(h: House) -> None:
+        eve, ada = await h.user("eve"), await h.user("ada")
+        boss = replace(await h.user("boss"), operator=True)
+        await quick(h, ada)
+        cy = await h.user("cy")
+        jobs = [(await h.submit(eve, slow(tags=[str(i)]))).id for i in range(3)]
+        theirs = await h.submit(cy, slow())
+        assert sum(u.in_work + u.waiting for u in h.service.hub.fleet.preparations()) == 4
+        await h.service.cancel_job(eve, jobs[0])
+        await h.service.delete_job(eve, jobs[1])
+        await h.service.revoke_user("cy", cancel_jobs=True)
+        assert (await h.ended(boss, theirs.id)).state == "cancelled"
+        with pytest.raises(Refusal):  # while it is prepared
+            await asyncio.gather(h.submit(boss, slow()), h.service.revoke_user("boss"))
+        await quick(h, ada)
+        eves = of(h, "eve")
+        assert eves is not None
+        assert eves.in_work + eves.waiting == 1, "the one that has not ended"
+        assert of(h, "cy") is of(h, "boss") is None
+        await h.service.cancel_job(eve, jobs[2])
+
+    server = {"preparers": 2, "prepare_small_seconds": 60.0}
+    house(body, server=server, admission_hold=0.05)
+
+
+def test_r55_after_a_restart_accepted_jobs_are_prepared_again_in_turns(house: Houses) -> None:
+    count = LATER + 3
+    jobs: list[str] = []
+
+    async def before(h: House) -> None:
+        eve = await h.user("eve")
+        await h.user("ada")
+        jobs.extend([(await h.submit(eve, slow(tags=[str(i)]))).id for i in range(count)])
+
+    async def after(h: House) -> None:
+        accounts = h.service.accounts
+        eve, ada = (accounts.principal(accounts.user_id(name), None) for name in ("eve", "ada"))
+        await quick(h, ada)
+        eves = of(h, "eve")
+        assert eves is not None
+        assert eves.in_work + eves.waiting == LATER, "the others' inputs wait in the store"
+        for job in jobs:
+            with suppress(Conflict):
+                await h.service.cancel_job(eve, job)
+        await h.settled()
+        await quick(h, ada)
+        assert of(h, "eve") is None
+
+    server = {"preparers": 2, "prepare_small_seconds": 60.0}
+    house(before, after, server=server, admission_hold=0.05)
