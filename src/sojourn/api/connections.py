@@ -40,7 +40,7 @@ class RecordingProtocol(BoundedProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        exchange = Exchange(time.time())
+        exchange = Exchange(time.monotonic())
         self._exchanges = [earlier for earlier in self._exchanges if not earlier.ended]
         self._exchanges.append(exchange)
         self.scope[EXCHANGE] = exchange  # type: ignore[literal-required]
@@ -53,7 +53,7 @@ class RecordingProtocol(BoundedProtocol):
 
     def _lose(self) -> None:
         lost, self._exchanges = self._exchanges, []
-        now = time.time()
+        now = time.monotonic()
         for exchange in lost:
             exchange.lose(now)
 
@@ -80,7 +80,7 @@ class Recorder:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange: Exchange = scope.setdefault(EXCHANGE, Exchange(time.time()))
+        exchange: Exchange = scope.setdefault(EXCHANGE, Exchange(time.monotonic()))
         status = 500
 
         async def recorded(message: Message) -> None:
@@ -91,10 +91,10 @@ class Recorder:
                 if status < 500:
                     exchange.answer()
                 else:
-                    exchange.lose(time.time())
+                    exchange.lose(time.monotonic())
             await send(message)
 
         try:
             await self._app(scope, receive, recorded)
         finally:
-            exchange.lose(time.time())
+            exchange.lose(time.monotonic())

@@ -27,7 +27,8 @@ class AfterWindow(StrEnum):
 class Reservation:
     """`[start, end)` in seconds since the epoch, for the users of `project`.
 
-    `idle_since` is since when the device has stood idle for the holder in an open dedicated window.
+    These two are dates: they are told by the machine's clock. `idle_since` is since when (in the service's
+    time) the device has stood idle for the holder in an open dedicated window.
     """
 
     id: str
@@ -44,8 +45,8 @@ class Reservation:
     def seconds(self) -> float:
         return self.end - self.start
 
-    def open_at(self, at: float) -> bool:
-        return self.start <= at < self.end
+    def open_at(self, date: float) -> bool:
+        return self.start <= date < self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,23 @@ class Room:
 
 
 class Calendar:
-    """Reservations that have not ended, by start; none overlap."""
+    """Reservations that have not ended, by start; none overlap.
+
+    `now` is the service's time, which leads the clock that dates are told by, by `lead` seconds: 0 unless
+    that clock was set back.
+    """
 
     def __init__(self) -> None:
+        self.lead = 0.0
         self._windows: list[Reservation] = []
+
+    def date(self, now: float) -> float:
+        """What the machine's clock shows at the time `now`."""
+        return now - self.lead
+
+    def instant(self, date: float) -> float:
+        """The service's time at which that clock shows `date`."""
+        return date + self.lead
 
     def __iter__(self) -> Iterator[Reservation]:
         return iter(self._windows)
@@ -92,15 +106,17 @@ class Calendar:
     def open_at(self, now: float) -> Reservation | None:
         """The window that is open."""
         # not simply the first: at the instant where two meet, the one that is over may still stand there
-        return next((w for w in self._windows if w.open_at(now)), None)
+        date = self.date(now)
+        return next((w for w in self._windows if w.open_at(date)), None)
 
     def next_dedicated(self, now: float, project: str | None = None) -> Reservation | None:
         """The next dedicated window that begins after `now` and is not `project`'s own."""
+        date = self.date(now)
         return next(
             (
                 w
                 for w in self._windows
-                if w.start > now and w.mode is WindowMode.DEDICATED and w.project != project
+                if w.start > date and w.mode is WindowMode.DEDICATED and w.project != project
             ),
             None,
         )
@@ -109,8 +125,8 @@ class Calendar:
         ahead = self.next_dedicated(now)
         if ahead is None:
             return Room()
-        second = self.next_dedicated(now, ahead.project)
-        return Room(ahead.start - now, ahead.project, second.start - now if second is not None else inf)
+        second, date = self.next_dedicated(now, ahead.project), self.date(now)
+        return Room(ahead.start - date, ahead.project, second.start - date if second is not None else inf)
 
     def booked(self, project: str) -> float:
         """Seconds that the project holds in windows that have not ended."""

@@ -20,6 +20,7 @@ from sojourn.service.errors import NotFound
 from sojourn.service.limits import Limits
 from sojourn.service.projects import Projects
 from sojourn.service.records import JobRecord, Records, SessionRecord
+from sojourn.service.steps import Steps
 from sojourn.service.views import JobView, Principal, SessionView
 from sojourn.store import Store
 
@@ -36,6 +37,7 @@ class Hub:
     models: dict[str, str]  # companion -> the device that it looks like
     usage: FairShareQueue  # of all devices; nobody waits in it
     calibrations: Calibrations
+    steps: Steps
     descriptions: dict[str, Description] = field(default_factory=dict)
     dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
     next_seq: int = 1
@@ -148,6 +150,8 @@ class Hub:
 
     def session_view(self, record: SessionRecord) -> SessionView:
         session, now = record.session, self.clock.now()
+        if (desk := self.dispatchers.get(record.device)) is not None:
+            now -= desk.leaping
         longest = session.max_time
         if longest is None:  # D2
             longest = profile_of(self.settings, record.device).max_time  # the device may be gone by now
