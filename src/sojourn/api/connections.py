@@ -41,7 +41,7 @@ class RecordingProtocol(BoundedProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        exchange = Exchange(time.time())
+        exchange = Exchange(time.monotonic())
         self._exchanges = [earlier for earlier in self._exchanges if not earlier.ended]
         self._exchanges.append(exchange)
         self.scope[EXCHANGE] = exchange  # type: ignore[literal-required]
@@ -54,7 +54,7 @@ class RecordingProtocol(BoundedProtocol):
 
     def _lose(self) -> None:
         lost, self._exchanges = self._exchanges, []
-        now = time.time()
+        now = time.monotonic()
         for exchange in lost:
             exchange.lose(now)
 
@@ -81,7 +81,7 @@ class Recorder:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange: Exchange = scope.setdefault(EXCHANGE, Exchange(time.time()))
+        exchange: Exchange = scope.setdefault(EXCHANGE, Exchange(time.monotonic()))
         status = 0
 
         async def recorded(message: Message) -> None:
@@ -92,7 +92,7 @@ class Recorder:
                 if status < 500:
                     exchange.answer()
                 else:
-                    exchange.lose(time.time())
+                    exchange.lose(time.monotonic())
             await send(message)
 
         try:
@@ -101,7 +101,7 @@ class Recorder:
             if not status:
                 await write(recorded, _STOPPING)
         finally:
-            exchange.lose(time.time())
+            exchange.lose(time.monotonic())
 
 
 _STOPPING = error_reply(

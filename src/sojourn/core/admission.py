@@ -95,7 +95,7 @@ def session_windows(length: float, project: str, calendar: Calendar, now: float)
     """R44: what the owner of a session of `length` seconds should know of reservations."""
     yield from _open_window("session", length, project, calendar, now)
     ahead = calendar.next_dedicated(now, project)
-    if ahead is not None and now + length > ahead.start:
+    if ahead is not None and calendar.date(now) + length > ahead.start:
         yield (
             f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
             f"a session of {seconds(length)} does not fit before it."
@@ -106,8 +106,9 @@ def job_windows(job: Job, profile: Profile, calendar: Calendar, now: float) -> I
     """R44: what the owner of a job should know of reservations, with what would fit before them."""
     yield from _open_window("job", job.limit, job.project, calendar, now)
     ahead = calendar.next_dedicated(now, job.project)
-    if ahead is not None and now + job.limit > ahead.start:
-        room = ahead.start - now
+    date = calendar.date(now)
+    if ahead is not None and date + job.limit > ahead.start:
+        room = ahead.start - date
         yield (
             f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
             f"the job with its {limit_of(job, profile)} does not fit into the {left_before(room)} before "
@@ -117,7 +118,7 @@ def job_windows(job: Job, profile: Profile, calendar: Calendar, now: float) -> I
 
 def _open_window(what: str, length: float, project: str, calendar: Calendar, now: float) -> Iterator[str]:
     window = calendar.open_at(now)
-    if window is not None and window.project == project and now + length > window.end:
+    if window is not None and window.project == project and calendar.date(now) + length > window.end:
         yield (
             f"This {what} may take {seconds(length)}, but your reservation {window.id} ends at "
             f"{at_time(window.end)}; jobs of a session that have not started by then "

@@ -17,6 +17,22 @@ from sojourn.core.transitions import JOB, SESSION, IllegalTransition
 
 STORY_LENGTH = 32
 FEW_DEADLINES = 128
+_CLOCK_SET = "clock set"
+_TIMES_OF_JOB = ("started_at", "cache_expires_at")
+_TIMES_OF_SESSION = (
+    "started_at",
+    "activated_at",
+    "ends_at",
+    "ttl_at",
+    "unused_at",
+    "hold_since",
+    "running_since",
+    "cache_expires_at",
+    "last_job_started",
+    "last_job_completed",
+)
+"""The times from which and up to which something lasts. `created_at` is only told, as the times of a job
+before it runs."""
 
 
 class Due(IntEnum):
@@ -49,6 +65,10 @@ class Deadlines:
             self._heap = [entry for entry in self._heap if stands(*entry)]
             heapify(self._heap)
             self._tidy_at = max(FEW_DEADLINES, 2 * len(self._heap))
+
+    def drop(self, *kinds: Due) -> None:
+        self._heap = [entry for entry in self._heap if entry[1] not in kinds]
+        heapify(self._heap)
 
     def peek(self) -> tuple[float, Due, str] | None:
         return self._heap[0] if self._heap else None
@@ -156,6 +176,16 @@ class Book:
         session.unused_at = at
         self._remind(at, Due.UNUSED, session.id)
 
+    def jump(self, seconds: float, now: float) -> None:
+        """Time has gone forward by so much without having passed: what runs is restated in the new time."""
+        for session in self.sessions.values():
+            _add(seconds, session, _TIMES_OF_SESSION)
+            self.remind_all(session)
+            self.touch(session, _CLOCK_SET)
+        for job in self.jobs.values():
+            if _add(seconds, job, _TIMES_OF_JOB):
+                self.effects.append(JobChanged(copy(job), job.state, now, _CLOCK_SET))
+
     def remind_all(self, session: Session) -> None:
         self._remind(session.ttl_at, Due.TTL, session.id)
         self._remind(session.ends_at, Due.MAX_TIME, session.id)
@@ -198,3 +228,13 @@ class Book:
 
     def _tell(self, entity: str, line: str) -> None:
         self._stories.setdefault(entity, deque(maxlen=STORY_LENGTH)).append(line)
+
+
+def _add(seconds: float, to: Job | Session, names: tuple[str, ...]) -> bool:
+    """Whether one of the fields had a value."""
+    found = False
+    for name in names:
+        if (at := getattr(to, name)) is not None:
+            setattr(to, name, at + seconds)
+            found = True
+    return found

@@ -28,7 +28,8 @@ class AfterWindow(StrEnum):
 class Reservation:
     """`[start, end)` in seconds since the epoch, for the users of `project`.
 
-    `idle_since` is since when the device has stood idle for the holder in an open dedicated window.
+    These two are dates: they are told by the machine's clock. `idle_since` is since when (in the service's
+    time) the device has stood idle for the holder in an open dedicated window.
     """
 
     id: str
@@ -45,8 +46,8 @@ class Reservation:
     def seconds(self) -> float:
         return self.end - self.start
 
-    def open_at(self, at: float) -> bool:
-        return self.start <= at < self.end
+    def open_at(self, date: float) -> bool:
+        return self.start <= date < self.end
 
 
 _start = attrgetter("start")
@@ -66,13 +67,26 @@ class Room:
 
 
 class Calendar:
-    """Reservations that have not ended, by start; none overlap. Booking looks at all, questions do not."""
+    """Reservations that have not ended, by start; none overlap. Booking looks at all, questions do not.
+
+    `now` is the service's time, which leads the clock that dates are told by, by `lead` seconds: 0 unless
+    that clock was set back.
+    """
 
     def __init__(self) -> None:
+        self.lead = 0.0
         self._windows: list[Reservation] = []
         self._by_id: dict[str, Reservation] = {}
         self._dedicated: list[Reservation] = []
         self._others: list[int] = []  # for each of these, where the next one of another project is
+
+    def date(self, now: float) -> float:
+        """What the machine's clock shows at the time `now`."""
+        return now - self.lead
+
+    def instant(self, date: float) -> float:
+        """The service's time at which that clock shows `date`."""
+        return date + self.lead
 
     def __iter__(self) -> Iterator[Reservation]:
         return iter(self._windows)
@@ -111,12 +125,13 @@ class Calendar:
     def open_at(self, now: float) -> Reservation | None:
         """The window that is open."""
         # not simply the first: at the instant where two meet, the one that is over may still stand there
-        at = bisect_right(self._windows, now, key=_start)
-        return self._windows[at - 1] if at and self._windows[at - 1].open_at(now) else None
+        date = self.date(now)
+        at = bisect_right(self._windows, date, key=_start)
+        return self._windows[at - 1] if at and self._windows[at - 1].open_at(date) else None
 
     def next_dedicated(self, now: float, project: str | None = None) -> Reservation | None:
         """The next dedicated window that begins after `now` and is not `project`'s own."""
-        at = bisect_right(self._dedicated, now, key=_start)
+        at = bisect_right(self._dedicated, self.date(now), key=_start)
         if at < len(self._dedicated) and self._dedicated[at].project == project:
             at = self._others[at]
         return self._dedicated[at] if at < len(self._dedicated) else None
@@ -125,8 +140,8 @@ class Calendar:
         ahead = self.next_dedicated(now)
         if ahead is None:
             return Room()
-        second = self.next_dedicated(now, ahead.project)
-        return Room(ahead.start - now, ahead.project, second.start - now if second is not None else inf)
+        second, date = self.next_dedicated(now, ahead.project), self.date(now)
+        return Room(ahead.start - date, ahead.project, second.start - date if second is not None else inf)
 
     def booked(self, project: str) -> float:
         """Seconds that the project holds in windows that have not ended."""

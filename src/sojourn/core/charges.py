@@ -21,15 +21,18 @@ def step_of(window: float) -> float:
 class Charges:
     """Amounts of users. What was charged at `at` leaves with its step: when the window has passed since the
     first multiple of the step that is not before `at`. So it counts up to a step longer, never shorter.
+
+    Multiples are counted from the sum of the jumps of the service's time, see `jump`.
     """
 
     def __init__(self, window: float) -> None:
         self.window = window
         self.step = step_of(window)
+        self.jumped = 0.0
         self._steps: deque[tuple[int, dict[Node, int]]] = deque()  # by number, oldest first
 
     def add(self, at: float, user: Node, amount: int) -> None:
-        steps, number = self._steps, ceil(at / self.step)
+        steps, number = self._steps, ceil((at - self.jumped) / self.step)
         if not steps or steps[-1][0] < number:
             steps.append((number, {}))
         place = len(steps) - 1
@@ -47,10 +50,17 @@ class Charges:
 
     def next_leave(self) -> float | None:
         """When the oldest amounts leave the window; None when there are none."""
-        return self._steps[0][0] * self.step + self.window if self._steps else None
+        return self._begin(self._steps[0][0]) + self.window if self._steps else None
+
+    def jump(self, seconds: float) -> None:
+        """Time has gone forward without having passed: everything is as old as it was before."""
+        self.jumped += seconds
+
+    def _begin(self, number: int) -> float:
+        return number * self.step + self.jumped
 
     def __iter__(self) -> Iterator[tuple[float, Node, int]]:
         """(when, user, amount), oldest first; `when` lies in the step."""
         for number, amounts in self._steps:
             for user, amount in amounts.items():
-                yield number * self.step, user, amount
+                yield self._begin(number), user, amount

@@ -167,6 +167,16 @@ class UsageReported:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStepped:
+    """The machine's clock was set. `jumped` is by how many seconds the service's time has just gone forward
+    without anything having lasted so long: 0 for a clock that was set back, as this time never goes back.
+    From now on it leads the clock by `lead` seconds."""
+
+    jumped: float
+    lead: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: every deadline up to and including now fires."""
 
@@ -188,5 +198,6 @@ Event = (
     | ReservationCancelled
     | SharesChanged
     | UsageReported
+    | ClockStepped
     | Tick
 )

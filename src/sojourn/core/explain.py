@@ -298,7 +298,8 @@ def _of_time(lane: Lane, job: Job, place: Place, now: float) -> list[Reason]:
         found.append(Reserved(window.id, window.project, window.mode, window.end))
     ahead = lane.calendar.next_dedicated(now, job.project)
     if ahead is not None and not lane.queues.fits(job, now):
-        room, source, estimate = ahead.start - now, source_of(job, lane.profile), job.estimate or None
+        room = ahead.start - lane.calendar.date(now)
+        source, estimate = source_of(job, lane.profile), job.estimate or None
         would_fit = fitting(room, estimate)
         found.append(
             DoesNotFit(ahead.id, ahead.start, ahead.end, job.limit, room, source, estimate, would_fit)
@@ -309,12 +310,12 @@ def _of_time(lane: Lane, job: Job, place: Place, now: float) -> list[Reason]:
 def _starts_at(lane: Lane, job: Job, now: float) -> float | None:
     """From when on somebody else's dedicated windows leave the job the time that it may run; None when it has
     failed by then."""
-    at = now
+    at, instant = now, lane.calendar.instant
     for window in lane.calendar:
         if window.mode is WindowMode.DEDICATED and window.project != job.project:
-            if window.start >= at + job.limit:
+            if instant(window.start) >= at + job.limit:
                 break
-            at = max(at, window.end)
+            at = max(at, instant(window.end))
     return at if at < _waits_until(lane, job) else None
 
 
@@ -325,7 +326,7 @@ def _waits_until(lane: Lane, job: Job) -> float:
         return job.cache_expires_at or inf
     session = lane.book.sessions[job.session_id]
     window = lane.calendar.get(session.window or "")
-    return min(session.ends_at or inf, inf if window is None else window.end)
+    return min(session.ends_at or inf, inf if window is None else lane.calendar.instant(window.end))
 
 
 def _of_run(lane: Lane) -> list[Reason]:
@@ -374,7 +375,7 @@ def _held_until(lane: Lane, active: Session) -> float | None:
         return None
     until = min(active.ttl_at, active.ends_at or inf)
     window = lane.calendar.get(active.window or "")  # R44
-    return until if window is None else min(until, window.end)
+    return until if window is None else min(until, lane.calendar.instant(window.end))
 
 
 def _weightless(lane: Lane, job: Job, standing: Standing) -> str | None:

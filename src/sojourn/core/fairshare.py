@@ -102,6 +102,13 @@ class FairShareQueue:
             for project in [self._limited[name] for name in self._spent]:  # usage fades without an event
                 self._spend(project, 0)
 
+    def jump(self, seconds: float) -> None:
+        """Time has gone forward by so much without having passed: nothing fades and nothing ends for it."""
+        self._now += seconds
+        self._charges.jump(seconds)
+        if self._epoch:
+            self._epoch += seconds
+
     def used(self, project: str, user: str | None = None) -> float:
         """Device seconds of a project, or of a user in it, that count now."""
         node = self._projects.get(project) if user is None else self._users.get((project, user))
@@ -240,6 +247,7 @@ class FairShareQueue:
         for path, leaf in users.items():
             self._spend(self._user(*path), leaf.used)
         self._charges = Charges(self.window)
+        self._charges.jump(charges.jumped)
         for at, leaf, nanos in charges:
             self._charges.add(at, self._user(*paths[leaf]), nanos)
         for path, leaf in users.items():

@@ -74,6 +74,7 @@ class Lane:
             ev.ReservationCancelled: self._unbooked,
             ev.SharesChanged: self._shares,
             ev.UsageReported: self._usage,
+            ev.ClockStepped: self._clock_stepped,
             ev.Tick: self._tick,
         }
 
@@ -86,7 +87,8 @@ class Lane:
         """
         self.now = now = max(now, self.now)
         self._upcoming.clear()
-        self._fire(now, inclusive=False)
+        jumped = event.jumped if type(event) is ev.ClockStepped else 0.0
+        self._fire(now - jumped, inclusive=False)  # what a jump leaps over is not overdue
         rejected = self._handlers[type(event)](event, now)
         if rejected is not None:
             self.book.effects.append(rejected)
@@ -119,15 +121,18 @@ class Lane:
         sessions: Iterable[Any],
         windows: Iterable[Reservation] = (),
         halt: Halt | None = None,
+        lead: float = 0.0,
     ) -> list[ev.RunEnded]:
         """Take over what was committed before a restart (R55).
 
         Returns the events to feed next: the run that was lost, if one was under way. Its own limit no
         longer counts, the run is gone; all other deadlines are absolute and fire when they are overdue.
-        Before these feed a Tick at the last sign of life: nobody pays for a hold beyond it (D19).
+        Before these feed a Tick at the last sign of life: nobody pays for a hold beyond it (D19). `lead` is
+        the latest one that the windows were told; if it is another now, feed a ClockStepped as well.
         """
         lost: list[ev.RunEnded] = []
         self.halt = halt
+        self.calendar.lead = lead
         for window in windows:
             self.calendar.add(window)
             self._windows.remind(window)
@@ -362,6 +367,17 @@ class Lane:
 
     def _tick(self, _: ev.Tick, now: float) -> None:
         self._fire(now, inclusive=True)
+
+    def _clock_stepped(self, event: ev.ClockStepped, now: float) -> None:
+        """D24: what runs goes on by its length, dates follow the clock."""
+        self._fire(now - event.jumped, inclusive=True)
+        if event.jumped:
+            self.book.jump(event.jumped, now)
+            self.fair.jump(event.jumped)
+            if self.run is not None and self.run.limit_at is not None:
+                self.run.limit_at += event.jumped
+                self.book.deadlines.push(self.run.limit_at, Due.RUN_LIMIT, self.run.job_id)
+        self._windows.step_clock(now, event.jumped, event.lead)
 
     def _fire(self, until: float, *, inclusive: bool) -> None:
         """R22 is inclusive: an event at the very instant of a deadline goes before it, a Tick fires it."""

@@ -294,4 +294,5 @@ class Queues:
                 counts[user] = part
 
     def _in_time(self, job_id: str, window: Reservation) -> bool:
-        return window.mode is WindowMode.DEDICATED or self._jobs[job_id].accepted_at >= window.start
+        begin = self.calendar.instant(window.start)
+        return window.mode is WindowMode.DEDICATED or self._jobs[job_id].accepted_at >= begin

@@ -46,7 +46,7 @@ class Windows:
 
     def _objection(self, window: Reservation, now: float) -> str | None:
         shortest = self._profile.reservation_minimum
-        if window.start < now:
+        if window.start < self.calendar.date(now):
             return (
                 f"The window begins at {at_time(window.start)}, which is in the past. Choose a later start."
             )
@@ -75,11 +75,11 @@ class Windows:
 
     def remind(self, window: Reservation) -> None:
         if not window.opened:  # after a restart, what has been told is not told again (R55)
-            self._book.deadlines.push(window.start, Due.WINDOW_START, window.id)
-        self._book.deadlines.push(window.end, Due.WINDOW_END, window.id)
+            self._book.deadlines.push(self.calendar.instant(window.start), Due.WINDOW_START, window.id)
+        self._book.deadlines.push(self.calendar.instant(window.end), Due.WINDOW_END, window.id)
 
     def cancel(self, window: Reservation, now: float) -> None:
-        if window.start <= now:  # also at the very instant of its end
+        if window.start <= self.calendar.date(now):  # also at the very instant of its end
             self.end(window, now, "cancelled")
         else:
             self.calendar.remove(window.id)
@@ -94,11 +94,48 @@ class Windows:
         self.calendar.remove(window.id)
         why = None
         if window.after_window is AfterWindow.FAIL:
+            date = self.calendar.date(at)
             why = (
-                f"Reservation {window.id} ended at {at_time(at)} before this job of its session could start."
+                f"Reservation {window.id} ended at {at_time(date)} before this job of its session could "
+                "start."
             )
         self._sessions.window_over(window.id, at, why)
         self._tell(window, state, at)
+
+    def step_clock(self, now: float, jumped: float, lead: float) -> None:
+        """What is booked keeps its dates, what is open keeps its length (D24).
+
+        A window that lies in the skipped time altogether ends unopened, and nobody pays for it; one that has
+        begun in it opens now. An open one lasts as long as it would have, but into no other window.
+        """
+        calendar = self.calendar
+        opened, moved = calendar.open_at(now - jumped), calendar.lead - lead
+        calendar.lead = lead
+        date = calendar.date(now)
+        if opened is not None:  # its start stays where it was in the service's time
+            opened.start += moved
+            opened.end += moved + jumped
+            if opened.idle_since is not None:
+                opened.idle_since += jumped
+        late: Reservation | None = None
+        for window in [w for w in calendar if w is not opened]:
+            if window.end <= date:
+                self.end(window, now)
+            elif window.start <= date:
+                window.start, late = date, window
+        following = next((w for w in calendar if w is not opened), None)
+        if opened is not None:
+            if following is not None:
+                opened.end = min(opened.end, following.start)
+            if opened.end <= date:
+                self.end(opened, now)
+            else:
+                self._tell(opened, "open", now)
+        self._book.deadlines.drop(Due.WINDOW_START, Due.WINDOW_END)
+        for window in calendar:
+            if window is late:
+                self.opened(window, now)
+            self.remind(window)
 
     def account(self, now: float, *, idle: bool) -> None:
         """Note whether the device stands idle for a dedicated window's holder; such time is charged (D13).

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -77,10 +78,11 @@ class Plan(ABC):
 
     def execute(self, device: Device, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
         """Run every task on the device."""
-        start = datetime.now(UTC)
+        start, begun = datetime.now(UTC), time.monotonic()
         device.driver.begin_job()
         outcomes = device.driver.execute(tasks, seed=self._seed, memory=self._memory)
-        return outcomes, Window(start, datetime.now(UTC))
+        # not the clock again: it may have been set meanwhile
+        return outcomes, Window(start, start + timedelta(seconds=time.monotonic() - begun))
 
     @abstractmethod
     def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:

@@ -17,7 +17,7 @@ class Exchange:
 
     *Answered* is a reply below 500 that is handed to an open connection. *Lost* is a reply that the client
     cannot have received: the connection ended before it was handed over, or it was a 5xx, after which the
-    client repeats the request. `received` and `lost_at` are seconds since the epoch.
+    client repeats the request. `received` and `lost_at` are seconds of the monotonic clock.
     """
 
     __slots__ = ("answered", "lost_at", "on_end", "received")

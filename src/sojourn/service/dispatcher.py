@@ -81,6 +81,9 @@ class Dispatcher:
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._leaving = False
         self._held: str | None = None  # why nothing may start, whatever the worker says
+        self.leaping = 0.0
+        """Seconds of jumps of the time that the lane was told of and that are not committed yet: so much must
+        be taken from `now` before it is compared with a time on record."""
 
     # events in
 
@@ -296,6 +299,21 @@ class Dispatcher:
 
     def tick(self) -> None:
         self.feed(ev.Tick())
+
+    def step_clock(self, jumped: float, lead: float) -> tuple[Unit, Callable[[], None]]:
+        """In the same moment in which the clock has jumped, or its lead has changed (D24). The unit is to be
+        committed with those of all other devices; then the callback is called."""
+        now, event = self._clock.now(), ev.ClockStepped(jumped, lead)
+        effects = self._handle(event, now)
+        rows = [self._journal.event(event, now, effects)] if self._journal is not None else []
+        self._arm()
+        self.leaping += jumped
+
+        def landed() -> None:
+            self.leaping -= jumped
+            self._committed(effects, {})
+
+        return Unit(self.device, effects, journal=rows), landed
 
     def _arm(self) -> None:
         if self._timer is not None:

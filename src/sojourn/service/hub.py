@@ -25,6 +25,7 @@ from sojourn.service.limits import Limits
 from sojourn.service.projects import Projects
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.room import Rooms
+from sojourn.service.steps import Steps
 from sojourn.service.storage import Storage
 from sojourn.service.views import JobView, Principal, SessionView
 from sojourn.store import Store
@@ -46,6 +47,7 @@ class Hub:
     usage: FairShareQueue  # of all devices; nobody waits in it
     calibrations: Calibrations
     disk: Disk
+    steps: Steps
     descriptions: dict[str, Description] = field(default_factory=dict)
     dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
     next_seq: int = 1
@@ -182,6 +184,8 @@ class Hub:
 
     def session_view(self, record: SessionRecord) -> SessionView:
         session, now = record.session, self.clock.now()
+        if (desk := self.dispatchers.get(record.device)) is not None:
+            now -= desk.leaping
         longest = session.max_time
         if longest is None:  # D2
             longest = profile_of(self.settings, record.device).max_time  # the device may be gone by now

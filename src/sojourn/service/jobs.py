@@ -136,15 +136,20 @@ class Jobs:
         log.info("job.accepted", job=record.job.id, user=who.user, device=record.device)
         return self._hub.job_view(record)
 
-    def restore_submits(self, recent: Sequence[StoredJob]) -> None:
-        """After a start: those of the recent submits that earlier processes committed and did not answer."""
+    async def restore_submits(self, window: float) -> None:
+        """After a start: those of the submits of the last `window` seconds that earlier processes committed
+        and did not answer."""
+        clock, steps = self._hub.clock, self._hub.steps
+        now, here = clock.now(), clock.monotonic()
+        recent = await self._hub.store.recent_submits(steps.before(now, window))
         noted = self._answered.read()
         lost = [s for s in recent if noted is not None and s.job.id not in noted and _may_repeat(s)]
         lost_ids = {stored.job.id for stored in lost}
         self._answered.start(s.job.id for s in recent if s.job.id not in lost_ids)
         for stored in lost:
             job, digest = stored.job, stored.meta.submit_digest
-            self._repeats.restore(job.user, digest, job.id, job.accepted_at)
+            accepted = here - (now - steps.restated(job.accepted_at))
+            self._repeats.restore(job.user, digest, job.id, accepted)
 
     # look
 
@@ -211,7 +216,7 @@ class Jobs:
         if any(map(_says_read, record.meta.warnings)):
             return True
         days = self._hub.settings.retention.results_days
-        age = self._hub.clock.now() - (record.job.ended_at or 0.0)
+        age = self._hub.clock.date() - (record.job.ended_at or 0.0)
         return record.meta.private and (not days or age < days * DAY)
 
     async def _take_result(self, record: JobRecord, who: Principal) -> bytes | Large:

@@ -45,6 +45,7 @@ class Journal:
         windows: Iterable[Reservation],
         halt: Halt | None,
         charges: Iterable[tuple[str, str, float, float]],
+        lead: float = 0.0,
     ) -> JournalRow:
         """How the lane begins; to be asked before it is restored, which changes what it is given."""
         state = log.Restored(
@@ -55,6 +56,7 @@ class Journal:
             windows=list(windows),
             halt=halt,
             charges=list(charges),
+            lead=lead,
         )
         return {
             "device": self._device,

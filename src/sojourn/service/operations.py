@@ -36,8 +36,7 @@ class Operations:
         if mode not in tuple(HaltMode):
             raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(HaltMode)}.")
         message = _checked(message)
-        now = self._hub.clock.now()
-        if until is not None and until <= now:
+        if until is not None and until <= self._hub.clock.date():
             raise BadRequest("The expected end is in the past. Name a later time, or none.")
         await desk.feed(ev.DeviceHalted(HaltMode(mode), who.user, message, until))
         log.info("device.halted", device=device, mode=mode, by=who.user, message=message)

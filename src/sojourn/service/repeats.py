@@ -83,7 +83,7 @@ class Repeats:
         submit.job.exception()  # nobody may be waiting for it
 
     def restore(self, user: str, digest: str, job_id: str, accepted: float) -> None:
-        """A submit of before a restart, whose reply was not sent. `accepted` is seconds since the epoch."""
+        """A submit of before a restart, whose reply was not sent. `accepted` is as the exchanges' times."""
         submit = self.begin(user, digest, Exchange(accepted))
         self.accepted(submit, job_id)
         submit.exchange.lose(accepted)

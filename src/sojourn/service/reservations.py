@@ -66,7 +66,8 @@ class Reservations:
             raise BadRequest(f"after_window is {after_window!r}; it must be one of {', '.join(AfterWindow)}.")
         if (end is None) == (length is None):
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
-        now = _shown(self._hub.clock.now())
+        clock = self._hub.clock
+        now = _shown(clock.date())
         begin = now if start is None else _shown(start)
         until = _shown(end if end is not None else begin + (length or 0.0))
         reservation_id = ids.new_id("r")
@@ -80,7 +81,7 @@ class Reservations:
             AfterWindow(after_window),
         )
         # one from now on is open when it is answered
-        await desk.feed(booked, *([ev.Tick()] if begin <= now else []), at=now)
+        await desk.feed(booked, *([ev.Tick()] if begin <= now else []), at=clock.instant(now))
         return await self.reservation(who, reservation_id)
 
     async def cancel_reservation(self, who: Principal, reservation_id: str) -> ReservationView:

@@ -47,6 +47,14 @@ class Retention:
             self._round.cancel()
             await asyncio.gather(self._round, return_exceptions=True)
 
+    def step_clock(self) -> None:
+        """The machine's clock was set, perhaps to a wrong time, and what is deleted does not come back: the
+        next round comes a whole interval later. A clock that is put right by then has deleted nothing."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._due = self._hub.clock.now() + EVERY
+            self._arm()
+
     def _arm(self) -> None:
         self._timer = self._hub.clock.call_at(self._due, self._tick)
 
@@ -66,7 +74,7 @@ class Retention:
 
     async def run(self) -> None:
         """One round, now."""
-        settings, now = self._hub.settings.retention, self._hub.clock.now()
+        settings, now = self._hub.settings.retention, self._hub.clock.date()
         if settings.params_days:
             await self._jobs("params", now - settings.params_days * DAY)
         if settings.results_days:

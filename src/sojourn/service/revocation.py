@@ -73,9 +73,9 @@ class Revocation:
         return tuple(sorted(mine, key=lambda record: record.session.created_at))
 
     def _reservations(self, user: str) -> tuple[tuple[str, Reservation, bool], ...]:
-        now = self._hub.clock.now()
+        date = self._hub.clock.date()
         mine = [
-            (desk.device, window, window.open_at(now))
+            (desk.device, window, window.open_at(date))
             for desk in self._hub.dispatchers.values()
             for window in desk.lane.calendar
             if window.user == user

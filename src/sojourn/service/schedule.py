@@ -34,10 +34,21 @@ class Schedule:
 
     def start(self, last: Mapping[str, float]) -> None:
         """`last`: when each device was last calibrated, or tried. What was missed since then runs once."""
-        now = self._clock.now()
+        now = self._clock.date()
         for device, schedule in self._schedules.items():
             if device in last and after(schedule, last[device]) <= now:
                 log.info("calibration.missed", device=device, schedule=schedule)
+                self._queue(device)
+            self._arm(device)
+
+    def step_clock(self) -> None:
+        """The machine's clock was set: a time that it has leapt over is made up for once, one that it shows
+        again counts again."""
+        self.stop()
+        now = self._clock.date()
+        for device, due in list(self.next.items()):
+            if due <= now:
+                log.info("calibration.missed", device=device, schedule=self._schedules[device])
                 self._queue(device)
             self._arm(device)
 
@@ -47,14 +58,16 @@ class Schedule:
         self._timers.clear()
 
     def _arm(self, device: str) -> None:
-        self.next[device] = after(self._schedules[device], self._clock.now())
+        self.next[device] = after(self._schedules[device], self._clock.date())
         self._wait(device)
 
     def _wait(self, device: str) -> None:
-        self._timers[device] = self._clock.call_at(self.next[device], lambda: self._due(device))
+        self._timers[device] = self._clock.call_at(
+            self._clock.instant(self.next[device]), lambda: self._due(device)
+        )
 
     def _due(self, device: str) -> None:
-        if self._clock.now() < self.next[device]:  # a clock may call early
+        if self._clock.date() < self.next[device]:  # a clock may call early
             self._wait(device)
             return
         self._queue(device)

@@ -30,6 +30,7 @@ from sojourn.service.devices import is_mock, models, profile_of, renamed, schedu
 from sojourn.service.disk import Disk
 from sojourn.service.dispatcher import OPERATIONAL, Dispatcher
 from sojourn.service.errors import Conflict
+from sojourn.service.following import Following
 from sojourn.service.hub import Hub
 from sojourn.service.jobs import Jobs
 from sojourn.service.journal import Journal
@@ -41,11 +42,13 @@ from sojourn.service.retention import Retention
 from sojourn.service.revocation import Revocation
 from sojourn.service.schedule import Schedule
 from sojourn.service.sessions import Sessions
+from sojourn.service.steps import Steps
 from sojourn.service.turns import Turns
 from sojourn.service.usage import Usage
 from sojourn.service.views import DeviceView, NewKey, Principal, UserView
 from sojourn.store import Store
 from sojourn.store.calibrations import Calibration, last_attempts
+from sojourn.store.clock import newest
 from sojourn.store.room import MB, Room, StoreFull
 
 log = structlog.get_logger("sojourn.service")
@@ -99,6 +102,7 @@ class Service:
     async def _start(self, data: Path) -> None:
         room = Room(data, int(self.settings.server.disk_reserve_mb * MB))
         store = await open_store(functools.partial(self._open_store, room=room), data / DATABASE)
+        self.clock.begin(await newest(store))  # before anything is told the time
         accounts = Accounts(store, self.clock.now)
         await accounts.load()
         devices = specs(self.settings.devices)
@@ -130,6 +134,7 @@ class Service:
             usage=FairShareQueue(policy.fair_share_window, policy.half_life),
             calibrations=calibrations,
             disk=Disk(store, self._room_changed),
+            steps=await Steps.load(store),
             descriptions=calibrations.descriptions,
         )
         self.accounts = accounts
@@ -150,6 +155,7 @@ class Service:
         self.reservation, self.calendar = reservations.reservation, reservations.calendar
         self._schedule = Schedule(self.clock, schedules(self.settings.devices), self._calibration_due)
         self._retention = Retention(hub)
+        self._following = Following(hub, self._schedule, self._retention, self._failed)
         usage = Usage(hub)
         self.usage, self.usage_report = usage.window, usage.report
         self.check_filter = hub.check_filter
@@ -170,6 +176,7 @@ class Service:
         for name in devices:  # one that sleeps says nothing until it has work
             hub.dispatchers[name].worker_changed(fleet.state(name))
         await self._start_schedule(hub)
+        self._following.start()
         log.info("service.started", devices=[n for n in devices if not is_mock(n)], data=str(data))
 
     async def stop(self) -> None:
@@ -177,6 +184,7 @@ class Service:
         if self._hub is None:
             return
         hub = self._hub
+        self._following.stop()
         hub.store.hurry()
         await hub.disk.stop()
         self._schedule.stop()
@@ -226,11 +234,17 @@ class Service:
         shares = hub.projects.shares()
         lanes = {name: Lane(name, profile_of(self.settings, name), shares) for name in names}
         queues = [hub.usage, *(lane.fair for lane in lanes.values())]
-        since = now - max(fair.memory for fair in queues)
+        since = hub.steps.before(now, max(fair.memory for fair in queues))
         charged = {
-            step: await hub.store.charges_since(since, step) for step in {fair.step for fair in queues}
+            step: [
+                (user, project, seconds, hub.steps.restated(at))
+                for user, project, seconds, at in await hub.store.charges_since(since, step)
+            ]
+            for step in {fair.step for fair in queues}
         }
         steps: list[asyncio.Future[None]] = []
+        lost: list[tuple[str, ev.RunEnded]] = []
+        lead, led = self.clock.lead, hub.steps.lead  # now, and when the windows were last told
         for name, lane in lanes.items():
             charges = charged[lane.fair.step]
             for user, project, seconds, at in charges:
@@ -261,16 +275,20 @@ class Service:
             own_windows = [window for device, window in windows if device == name]
             own = [copy(s.job) for s in own_jobs], [copy(s.session) for s in own_sessions], own_windows
             if journal is not None:
-                desk.record(journal.restored(lane, now, *own, halts.get(name), charges))
-            lost = lane.restore(*own, halts.get(name))
+                desk.record(journal.restored(lane, now, *own, halts.get(name), charges, led))
+            lost += [(name, event) for event in lane.restore(*own, halts.get(name), led)]
             if alive:
                 steps.append(desk.feed(ev.Tick(), at=alive))  # what was held is held no longer (D19)
+        if lead != led:  # it was set while nothing ran here, or the time down has made up for a lead
+            log.warning("clock.behind", seconds=lead, before=led)
+            steps.append(self._following.tell_the_lanes(0.0, lead))
+        for name, desk in hub.dispatchers.items():
             steps.append(desk.feed(ev.Tick()))  # what is overdue fires first
             if name not in hub.specs:
                 steps.append(desk.feed(ev.DeviceLost(NOT_CONFIGURED)))
-            for event in lost:
-                log.warning("job.lost", device=name, job=event.job_id)
-                steps.append(desk.feed(event))
+        for name, event in lost:
+            log.warning("job.lost", device=name, job=event.job_id)
+            steps.append(hub.dispatchers[name].feed(event))
         for step in steps:  # nobody sees a state of before the restart
             await step
         for user, project, seconds, at in charged[hub.usage.step]:
@@ -278,8 +296,7 @@ class Service:
         for stored in jobs:
             if stored.device in hub.specs and stored.job.state == "accepted":
                 self._jobs.recover(hub.dispatchers[stored.device], stored)
-        window = self.settings.policy.submit_retry_window
-        self._jobs.restore_submits(await hub.store.recent_submits(now - window))
+        await self._jobs.restore_submits(self.settings.policy.submit_retry_window)
 
     def _worker_changed(self, device: str, state: WorkerState) -> None:
         hub = self._hub
@@ -318,8 +335,9 @@ class Service:
         """Usage reaches the other lanes as an event (R48)."""
         if self._hub is None or charge.kind is ChargeKind.SYSTEM:
             return
-        self._hub.usage.charge(charge.project, charge.user, charge.seconds, charge.end)
-        report = ev.UsageReported(charge.user, charge.project, charge.seconds, charge.end)
+        end = self._hub.steps.restated(charge.end)  # the clock may have been set before the commit
+        self._hub.usage.charge(charge.project, charge.user, charge.seconds, end)
+        report = ev.UsageReported(charge.user, charge.project, charge.seconds, end)
         for name, desk in self._hub.dispatchers.items():
             if name != device:
                 desk.feed(report)

@@ -54,7 +54,8 @@ class SharesText(msgspec.Struct):
 class Restored(msgspec.Struct):
     """A server started: what it gave the lane (R55). In a new database everything is empty.
 
-    `charges` are (user, project, seconds, when) of the ledger rows that still count.
+    `charges` are (user, project, seconds, when) of the ledger rows that still count. `lead` is by how
+    much the service's time led the machine's clock when the windows were last told.
     """
 
     profile: Profile
@@ -64,6 +65,7 @@ class Restored(msgspec.Struct):
     windows: list[Reservation]
     halt: Halt | None
     charges: list[tuple[str, str, float, float]]
+    lead: float = 0.0
 
 
 class Line(msgspec.Struct, omit_defaults=True):

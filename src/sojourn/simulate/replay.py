@@ -82,7 +82,7 @@ def _begin(number: int, happened: Happened, restored: Restored, lanes: dict[str,
     lane = lanes[happened.device] = Lane(happened.device, restored.profile, restored.shares.shares())
     for user, project, seconds, at in restored.charges:
         lane.fair.charge(project, user, seconds, at)
-    lane.restore(restored.jobs, restored.sessions, restored.windows, restored.halt)
+    lane.restore(restored.jobs, restored.sessions, restored.windows, restored.halt, restored.lead)
     return None
 
 

@@ -320,6 +320,16 @@ story = Table(
 )
 """Every transition of every job and session (architecture.md, idea 5)."""
 
+clock_steps = Table(
+    "clock_steps",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("jumped", Float, nullable=False),
+    Column("lead", Float, nullable=False),
+)
+"""When the machine's clock was set, and what that has done to the service's time (docs/decisions/0019)."""
+
 journal = Table(
     "journal",
     metadata,

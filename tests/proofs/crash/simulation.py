@@ -103,7 +103,7 @@ def _service(
             },
             devices=tuple(DeviceSettings(name=name, driver="mock") for name in DEVICES),
         ),
-        clock=SystemClock(world.wall),
+        clock=SystemClock(world.wall, world.monotonic),
         fleet=functools.partial(SimulatedFleet, world=world, on_run=on_run),
         store=functools.partial(Store.open, writer=functools.partial(InlineWriter, world=world)),
     )
@@ -150,7 +150,7 @@ class Simulation:
         if self.service is None or self.loop is None:
             self.world.after(0.2, lambda: self.go_on(number, Lost.LOST))
             return
-        exchange = Exchange(self.world.wall())
+        exchange = Exchange(self.world.monotonic())
         call = Call(exchange=exchange)
         who = self.service.accounts.principal(self.users[client.user], None)
         self.world.tell(f"{client.user}{number}: {ask.name}")
@@ -178,7 +178,7 @@ class Simulation:
             self.checks.committed(answer)
         if self.world.faults.lost_replies and self.world.often(0.05):
             self.world.tell(f"the reply to {number} is lost")
-            exchange.lose(self.world.wall())
+            exchange.lose(self.world.monotonic())
             answer = Lost.LOST
         else:
             exchange.answer()
@@ -189,7 +189,7 @@ class Simulation:
         exchange = self._listens(number, task)
         if exchange is not None:
             self.world.tell(f"the connection of {number} breaks")
-            exchange.lose(self.world.wall())
+            exchange.lose(self.world.monotonic())
             if not keep:
                 task.cancel()
             self.world.after(0.1, lambda: self.go_on(number, Lost.LOST))

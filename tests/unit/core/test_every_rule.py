@@ -7,7 +7,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[2]
 RULES = [*(f"r{n}" for n in range(1, 57)), "r38a"]
-DECISIONS = ["d1", "d2", "d7", *(f"d{n}" for n in range(11, 17)), "d22"]
+DECISIONS = ["d1", "d2", "d7", *(f"d{n}" for n in range(11, 17)), "d22", "d23"]
 """Those that are not part of a rule's own sentence."""
 
 

@@ -13,11 +13,11 @@ from sojourn.core.effects import Effect, JobChanged, SessionChanged
 ENDS_OF_SESSIONS = frozenset({"max_time", "closed", "drained", "unused", "first job lost", "window over"})
 CAUSES_OF_JOBS = ENDS_OF_SESSIONS | {
     *("accepted", "prepared", "unfit", "selected", "cancelled", "completed", "failed", "limit"),
-    *("crashed", "lost", "stopped", "unstored", "cache expired", "session ended"),
+    *("crashed", "lost", "stopped", "unstored", "cache expired", "session ended", "clock set"),
 }
 CAUSES_OF_SESSIONS = ENDS_OF_SESSIONS | {
     *("opened", "job accepted", "job started", "job ended", "job requeued", "overtaken", "ttl over"),
-    *("last job ended", "last job left", "clock suspended", "clock resumed", "held", "not held"),
+    *("last job ended", "last job left", "clock suspended", "clock resumed", "held", "not held", "clock set"),
 }
 
 

@@ -43,7 +43,7 @@ class World:
 
     # events
 
-    def restart(self, down: float = 0.0) -> None:
+    def restart(self, down: float = 0.0, lead: float = 0.0) -> None:
         """R55: the service dies now; a new lane takes over what was committed. Its device is not ready."""
         old = self.lane
         self.lane = Lane(old.device, old.profile, old.fair.shares)
@@ -52,6 +52,7 @@ class World:
             [copy(session) for session in old.book.sessions.values()],
             [copy(window) for window in old.calendar],
             old.halt,
+            lead,
         )
         self.do(ev.Tick())
         self.now += down

@@ -15,7 +15,7 @@ from sojourn.core import transitions as tables
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
-RULES = [f"R{n}" for n in range(1, 57)] + ["R38a"] + [f"D{n}" for n in range(1, 24)]
+RULES = [f"R{n}" for n in range(1, 57)] + ["R38a"] + [f"D{n}" for n in range(1, 25)]
 
 
 @pytest.fixture(scope="module")

@@ -38,3 +38,33 @@ def test_what_was_missed_while_the_server_was_down_runs_once() -> None:
 def test_nothing_is_made_up_for_when_nothing_was_missed() -> None:
     assert schedule(VirtualClock(MIDNIGHT), {"a": MIDNIGHT - 3600}) == []
     assert schedule(VirtualClock(MIDNIGHT), {}) == []
+
+
+def test_a_clock_that_is_set_forward_over_a_time_makes_up_for_it_once() -> None:
+    clock, queued = VirtualClock(MIDNIGHT), []
+    plan = Schedule(clock, {"a": "0 4 * * *"}, lambda _: queued.append(clock.date()))
+    plan.start({})
+    clock.watch(lambda _: plan.step_clock())
+    clock.step(5 * 3600)
+    clock.step(3600)
+    assert queued == [MIDNIGHT + 5 * 3600]
+    clock.step(3 * DAY)
+    assert queued[1:] == [MIDNIGHT + 6 * 3600 + 3 * DAY]
+    clock.advance(DAY)
+    assert queued[2:] == [MIDNIGHT + 4 * DAY + 4 * 3600]
+
+
+def test_a_schedule_goes_by_the_clock_that_was_set_back() -> None:
+    clock, queued = VirtualClock(MIDNIGHT), []
+    plan = Schedule(clock, {"a": "0 4 * * *"}, lambda _: queued.append(clock.date()))
+    plan.start({})
+    clock.watch(lambda _: plan.step_clock())
+    clock.advance(3 * 3600)
+    clock.step(-3600)
+    clock.advance(2 * 3600 - 1)
+    assert queued == []
+    clock.advance(1)
+    assert queued == [MIDNIGHT + 4 * 3600]
+    clock.step(-400 * DAY)
+    clock.advance(DAY)
+    assert queued[1:] == [MIDNIGHT - 399 * DAY + 4 * 3600]

@@ -113,7 +113,7 @@ def router(service: Service, caller: Callable[..., Any], operator: Callable[...,
     Operator = Annotated[Principal, Depends(operator)]  # noqa: N806
 
     def now() -> float:
-        return service.clock.now()
+        return service.clock.date()
 
     async def halt(who: Principal, name: str, mode: str, wanted: Halt | None) -> models.Device:
         said = wanted or Halt()

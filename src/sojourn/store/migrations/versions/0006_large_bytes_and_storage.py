@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 FIELDS = ("params_hash", "result_hash", "logs_hash")
 ADD = (
