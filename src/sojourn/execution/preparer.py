@@ -14,6 +14,7 @@ import structlog
 from sojourn.execution import protocol
 from sojourn.execution.frames import FrameError
 from sojourn.execution.process import WorkerGone, WorkerProcess
+from sojourn.execution.pulse import cpu_seconds
 from sojourn.execution.spawn import Interpreter, LaunchFailed
 from sojourn.execution.supervisor import LoadRefused, delay, greet
 from sojourn.execution.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared
@@ -24,16 +25,29 @@ Several preparers get one each: nobody waits behind a slow job while another pre
 
 CRASH_CODE = 1204
 
+LONGEST_BAR = 3600.0
+"""Seconds for which a device whose loading hangs gets no preparer, at the most."""
+
+MOST_UNLUCKY = 5
+"""Preparers that may be lost under one request, for reasons that are not the request's."""
+
+_AT_WORK = 0.1
+"""Part of its time that a preparer computes at the least. One that had less has hung; the others are busy with the
+job, which is then too much."""
+
 log = structlog.get_logger("sojourn.execution")
 
 
 class _Request:
-    __slots__ = ("answer", "device", "number", "params", "program_id", "spared")
+    __slots__ = ("answer", "device", "number", "params", "program_id", "struck", "unlucky")
 
     def __init__(self, number: int, device: str, program_id: str, params: bytes) -> None:
         self.number, self.device, self.program_id, self.params = number, device, program_id, params
         self.answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
-        self.spared = False
+        self.struck = False
+        """Whether a preparer has died or hung at it."""
+        self.unlucky = 0
+        """How many were lost before they had read it, or of something that no job can cause."""
 
     def refuse(self, error: JobRefused | DeviceUnavailable) -> None:
         if not self.answer.done():
@@ -91,6 +105,7 @@ class PreparerPool:
         self._numbers = 0
         self._preparers: list[_Preparer] = []
         self._stopping = False
+        self._barred: dict[str, tuple[float, int]] = {}
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -126,8 +141,30 @@ class PreparerPool:
             if not ready:
                 return
             request = self.waiting.take()
-            if not request.answer.done():  # else its caller has gone away
+            if self._is_barred(request.device):
+                request.refuse(
+                    DeviceUnavailable(
+                        f"loading device {request.device} took more than {self.limit:g} s lately"
+                    )
+                )
+            elif not request.answer.done():  # else its caller has gone away
                 min(ready, key=lambda preparer: preparer.load).take(request)
+
+    def bar(self, device: str) -> None:
+        """Loading it has held a preparer up for all of the limit: for a while, longer each time, no preparer is
+        given to it, so that it cannot take them all from the other devices."""
+        times = self._barred.get(device, (0.0, 0))[1] + 1
+        seconds = min(LONGEST_BAR, self.limit * 2.0**times)
+        self._barred[device] = (asyncio.get_running_loop().time() + seconds, times)
+        log.error("device barred from preparers", device=device, seconds=seconds, times=times)
+
+    def unbar(self, device: str) -> None:
+        """It has been loaded."""
+        self._barred.pop(device, None)
+
+    def _is_barred(self, device: str) -> bool:
+        until = self._barred.get(device)
+        return until is not None and asyncio.get_running_loop().time() < until[0]
 
     def give_up(self, reason: str) -> None:
         """No preparer can be started: nobody should wait for one."""
@@ -155,8 +192,11 @@ class _Preparer:
         self._flight: deque[_Request] = deque()
         self._loading: str | None = None
         self._overdue = False
+        self._hung = False  # it was overdue and had not computed
         self._warm: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._since = 0.0  # when the clock of what is in work was started, and
+        self._computed: float | None = None  # what the process had computed by then
         self._task = asyncio.create_task(self._live(), name=self._name)
 
     @property
@@ -233,8 +273,8 @@ class _Preparer:
                     failures = 0
             except WorkerGone as gone:
                 self.process = None
-                failures += 0 if self._flight else 1
-                self._bury(gone.how)
+                failures += 0 if self._flight and process.lost is None else 1
+                self._bury(gone.how, guilty=process.lost is None and process.computing)
                 if failures > 1:
                     await asyncio.sleep(delay(failures - 1))
 
@@ -244,6 +284,7 @@ class _Preparer:
                 self._loading = message.device
             case protocol.Loaded():
                 self._loading = None
+                self._pool.unbar(message.device)
             case protocol.LoadFailed():
                 self._loading = None
                 log.warning("preparer cannot load", device=message.device, reason=message.reason)
@@ -286,10 +327,18 @@ class _Preparer:
             self._timer.cancel()
             self._timer = None
         if on and (self._flight or self._loading):
-            self._timer = asyncio.get_running_loop().call_later(self._pool.limit, self._too_long)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._pool.limit, self._too_long)
+            self._since, self._computed = loop.time(), self._cpu()
+
+    def _cpu(self) -> float | None:
+        return cpu_seconds(self.process.pid) if self.process is not None else None
 
     def _too_long(self) -> None:
+        computed, before = self._cpu(), self._computed
+        passed = asyncio.get_running_loop().time() - self._since
         self._overdue = True
+        self._hung = computed is not None and before is not None and computed - before < _AT_WORK * passed
         if self.process is not None:
             self.process.kill()
 
@@ -299,38 +348,62 @@ class _Preparer:
             return ""
         return f", as it does when a job needs more than its {self._pool.memory / 2**20:.0f} MB of memory"
 
-    def _bury(self, how: str) -> None:
-        """Settle who is to blame: the request in work. The others are their devices' next."""
+    def _bury(self, how: str, *, guilty: bool) -> None:
+        """Settle who is to blame. `guilty`: whether something in work can be. The others are their devices'
+        next."""
         self._watch(False)
-        loading, overdue, limit = self._loading, self._overdue, self._pool.limit
-        self._loading, self._overdue = None, False
-        log.warning("preparer ended", worker=self._name, how=how, waiting=len(self._flight), overdue=overdue)
+        loading, overdue, hung = self._loading, self._overdue, self._hung
+        self._loading, self._overdue, self._hung = None, False, False
+        log.warning(
+            "preparer ended",
+            worker=self._name,
+            how=how,
+            waiting=len(self._flight),
+            overdue=overdue,
+            guilty=guilty,
+        )
         if loading is not None:
             self._warm.discard(loading)  # never in a circle
+            if overdue:
+                self._pool.bar(loading)
         if self._flight:
             head = self._flight[0]
-            if loading is not None:
-                if head.device == loading:
-                    what = f"took more than {limit:g} s" if overdue else f"crashed ({how})"
-                    self._flight.popleft().refuse(DeviceUnavailable(f"loading device {loading} {what}"))
-            elif overdue:
-                self._flight.popleft().refuse(
-                    JobRefused(
-                        f"Preparing the job took more than {limit:g} s, the limit, and was given up. "
-                        "Submit fewer or smaller circuits in one job.",
-                        CRASH_CODE,
-                    )
-                )
-            elif how == "SIGKILL" and not head.spared:
-                head.spared = True  # killed from outside or for lack of memory: once may be bad luck
-            else:
-                self._flight.popleft().refuse(
-                    JobRefused(
-                        f"The job crashed the decoder ({how}){self._starved(how)}. Check the circuits and "
-                        "their parameters; the device itself is not affected.",
-                        CRASH_CODE,
-                    )
-                )
+            refusal = self._verdict(head, how, loading if guilty else None, overdue, hung, guilty)
+            if refusal is not None:
+                self._flight.popleft().refuse(refusal)
         self._pool.waiting.put_back(self._flight)
         self._flight.clear()
         self._pool.dispatch()
+
+    def _verdict(
+        self, head: _Request, how: str, loading: str | None, overdue: bool, hung: bool, guilty: bool
+    ) -> JobRefused | DeviceUnavailable | None:
+        """What becomes of the request in work; None: another preparer gets it. Only one that has taken two
+        preparers with it, or all the time that there is, is refused."""
+        limit = self._pool.limit
+        if not guilty:
+            head.unlucky += 1
+            if head.unlucky < MOST_UNLUCKY:
+                return None
+            return DeviceUnavailable(
+                f"{head.unlucky} preparers were lost before they had seen the job ({how})"
+            )
+        if loading is not None:
+            if head.device != loading:
+                return None
+            what = f"took more than {limit:g} s" if overdue else f"crashed ({how})"
+            return DeviceUnavailable(f"loading device {loading} {what}")
+        if not head.struck and (hung or not overdue):
+            head.struck = True
+            return None
+        if overdue:
+            return JobRefused(
+                f"Preparing the job took more than {limit:g} s, the limit, and was given up. "
+                "Submit fewer or smaller circuits in one job.",
+                CRASH_CODE,
+            )
+        return JobRefused(
+            f"The job crashed the decoder ({how}){self._starved(how)}, twice. Check the circuits and "
+            "their parameters; the device itself is not affected.",
+            CRASH_CODE,
+        )

@@ -22,6 +22,7 @@ from sojourn.execution.types import (
     DeviceSpec,
     DeviceUnavailable,
     Failed,
+    Lost,
     RunOutcome,
     RunRequest,
     Stopped,
@@ -124,7 +125,7 @@ class Supervisor:
         return self.described
 
     async def run(self, request: RunRequest) -> RunOutcome:
-        """Run on the worker, after earlier calls. Raises `DeviceUnavailable`; `Crashed` is an outcome.
+        """Run on the worker, after earlier calls. Raises `DeviceUnavailable`; `Crashed` and `Lost` are outcomes.
 
         Cancelling the caller's task kills the worker.
         """
@@ -187,7 +188,11 @@ class Supervisor:
         except WorkerGone as gone:
             if self._stopping:
                 raise DeviceUnavailable("the server is stopping") from None
-            return Stopped() if ticket.stopped else Crashed(gone.how)
+            if process.lost is not None and self._process is process:  # before anybody starts the next run
+                self._set(WorkerPhase.STARTING, reason=f"its worker {process.lost}, and is replaced")
+            if ticket.stopped:
+                return Stopped()
+            return Crashed(gone.how) if process.lost is None else Lost(process.lost)
         except asyncio.CancelledError:
             process.kill()
             raise
@@ -233,7 +238,9 @@ class Supervisor:
             runs, born = self._runs, asyncio.get_running_loop().time()
             self._set(WorkerPhase.READY, pid=process.pid)
             how = await asyncio.shield(process.gone)
-            if self.state.phase is WorkerPhase.BUSY or process.killed or self._runs > runs:
+            worked = self.state.phase is WorkerPhase.BUSY or process.killed or self._runs > runs
+            hung = process.lost is not None and process.killed
+            if worked and not hung:
                 deaths = 0  # it died of its work: the next one is innocent
             elif asyncio.get_running_loop().time() - born >= _STEADY:
                 deaths = 1
@@ -242,9 +249,13 @@ class Supervisor:
             log.warning(
                 "worker ended", device=self.spec.name, pid=process.pid, how=how, killed=process.killed
             )
-            self._set(WorkerPhase.STARTING)
+            self._set(
+                WorkerPhase.STARTING,
+                reason=f"its worker {process.lost}, and is replaced" if process.lost is not None else None,
+            )
             if deaths > 1:
-                self._set(WorkerPhase.FAILED, reason=f"its worker dies without work ({how})")
+                what = "is lost again and again" if hung else "dies without work"
+                self._set(WorkerPhase.FAILED, reason=f"its worker {what} ({how})")
                 await asyncio.sleep(delay(deaths - 1))
 
     async def _bring_up(self) -> WorkerProcess:

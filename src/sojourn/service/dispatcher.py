@@ -22,6 +22,7 @@ from sojourn.execution.types import (
     Crashed,
     DeviceUnavailable,
     Failed,
+    Lost,
     RunOutcome,
     RunRequest,
     Stopped,
@@ -237,6 +238,9 @@ class Dispatcher:
             case Crashed(how=how):
                 why = f"The device's worker process died while the job ran ({how})."
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.CRASHED, why)
+            case Lost(how=how):
+                why = f"The device's worker process {how} while it had the job, for no reason of the job's."
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.LOST, why)
             case Stopped():
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED, "The run was stopped.")
         if job is None:  # R53: the result lost the race
