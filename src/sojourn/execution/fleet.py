@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 
@@ -54,7 +55,8 @@ class Fleet:
     (``module:Class``). `prepare_limit` and `load_limit` are seconds. `prepare_memory` is the bytes
     that one preparation may take: None for 2 GiB, or a preparer's part of half of the machine's memory if
     that is less. A process that owes an answer for `hung_limit` seconds, or is stopped for 2 s, is replaced;
-    `import_limit` is the seconds that a driver's import may take in a fork server. `fork` False starts every worker from scratch, as on systems where a fork is not usable.
+    `import_limit` is the seconds that a driver's import may take in a fork server. `fork` False starts every
+    worker from scratch, as on systems where a fork is not usable.
     """
 
     def __init__(
@@ -132,6 +134,18 @@ class Fleet:
         """What the device says of itself; waits for the first worker. Raises `DeviceUnavailable`."""
         return await self._supervisors[device].description()
 
+    def preparers(self) -> dict[str, Any]:
+        """How many preparers are `up` and `wanted`; whether they are `missing`: an interpreter whose
+        preparers have been lost and not replaced; and the `reason`."""
+        pools = list(self._pools.values())
+        reasons = [pool.fault for pool in pools if pool.fault is not None]
+        return {
+            "up": sum(pool.up for pool in pools),
+            "wanted": sum(pool.wanted for pool in pools),
+            "missing": any(pool.fault is not None and not pool.up for pool in pools),
+            "reason": reasons[0] if reasons else None,
+        }
+
     def calibrate(self, device: str, properties: bytes) -> None:
         """From the next run on the calibration with these properties (JSON text) holds, also for new workers.
 
@@ -154,7 +168,8 @@ class Fleet:
     async def run(self, device: str, request: RunRequest) -> RunOutcome:
         """Run one attempt; calls for the same device go one after the other, in order.
 
-        Raises `DeviceUnavailable` if no worker can be had. A worker that dies is an outcome (`Crashed`, `Lost`).
+        Raises `DeviceUnavailable` if no worker can be had. A worker that dies is an outcome (`Crashed`,
+        `Lost`).
         """
         return await self._supervisors[device].run(request)
 

@@ -32,8 +32,8 @@ MOST_UNLUCKY = 5
 """Preparers that may be lost under one request, for reasons that are not the request's."""
 
 _AT_WORK = 0.1
-"""Part of its time that a preparer computes at the least. One that had less has hung; the others are busy with the
-job, which is then too much."""
+"""Part of its time that a preparer computes at the least. One that had less has hung; the others are busy
+with the job, which is then too much."""
 
 log = structlog.get_logger("sojourn.execution")
 
@@ -105,6 +105,8 @@ class PreparerPool:
         self._numbers = 0
         self._preparers: list[_Preparer] = []
         self._stopping = False
+        self.fault: str | None = None
+        """Why a preparer was lost or did not start, until all are up."""
         self._barred: dict[str, tuple[float, int]] = {}
 
     @property
@@ -112,6 +114,16 @@ class PreparerPool:
         """The preparers that are up."""
         found = (preparer.process.pid for preparer in self._preparers if preparer.process is not None)
         return tuple(pid for pid in found if pid is not None)
+
+    @property
+    def up(self) -> int:
+        """How many preparers are up."""
+        return sum(preparer.process is not None and preparer.process.alive for preparer in self._preparers)
+
+    @property
+    def wanted(self) -> int:
+        """How many should be: none before the first one is needed."""
+        return len(self._preparers)
 
     def start(self) -> None:
         """Bring the preparers up in the background. Safe to repeat."""
@@ -151,8 +163,8 @@ class PreparerPool:
                 min(ready, key=lambda preparer: preparer.load).take(request)
 
     def bar(self, device: str) -> None:
-        """Loading it has held a preparer up for all of the limit: for a while, longer each time, no preparer is
-        given to it, so that it cannot take them all from the other devices."""
+        """Loading it has held a preparer up for all of the limit: for a while, longer each time, no preparer
+        is given to it, so that it cannot take them all from the other devices."""
         times = self._barred.get(device, (0.0, 0))[1] + 1
         seconds = min(LONGEST_BAR, self.limit * 2.0**times)
         self._barred[device] = (asyncio.get_running_loop().time() + seconds, times)
@@ -253,6 +265,7 @@ class _Preparer:
                     process.kill()
                     await asyncio.shield(process.gone)
                     reason = f"{reason} {process.output.last_words}".strip()
+                self._pool.fault = f"{self._name} does not start: {reason}"
                 log.error("preparer failed", worker=self._name, reason=reason, attempt=failures)
                 if failures > 1:
                     self._pool.give_up(reason)
@@ -263,6 +276,8 @@ class _Preparer:
                     process.kill()
                 raise
             self.process = process
+            if self._pool.up == self._pool.wanted:
+                self._pool.fault = None
             for device in sorted(self._warm):
                 process.send(protocol.Load(device, describe=False))
             self._pool.dispatch()
@@ -273,6 +288,7 @@ class _Preparer:
                     failures = 0
             except WorkerGone as gone:
                 self.process = None
+                self._pool.fault = f"{self._name} ended: {gone.how}"
                 failures += 0 if self._flight and process.lost is None else 1
                 self._bury(gone.how, guilty=process.lost is None and process.computing)
                 if failures > 1:

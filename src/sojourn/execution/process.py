@@ -22,8 +22,8 @@ from sojourn.execution.pulse import HUNG_LIMIT, Pulse
 _MOST_UNREAD = 64
 _GRACE = 2.0  # seconds between the two signs of an end (closed socket, exit status) before it is forced
 _UNKILLABLE = 10.0
-"""Seconds after which a killed process that the system does not end (it waits for a dead file server, say) is left
-to itself. It runs nothing of its own any more, whenever it ends."""
+"""Seconds after which a killed process that the system does not end (it waits for a dead file server, say)
+is left to itself. It runs nothing of its own any more, whenever it ends."""
 
 log = structlog.get_logger("sojourn.execution")
 

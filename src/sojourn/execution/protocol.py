@@ -75,7 +75,8 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
 
 
 class Taken(msgspec.Struct, frozen=True, tag="taken"):
-    """Worker: a `Load`, `Prepare` or `Run` has been read as a whole. What is not taken has touched nothing."""
+    """Worker: a `Load`, `Prepare` or `Run` has been read as a whole. What is not taken has touched
+    nothing."""
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):

@@ -1,7 +1,8 @@
 """Whether a helper process still lives: what it owes an answer to, and what the system says of it.
 
-Looks at one process; does not kill it. An idle helper must answer. One that computes cannot, as native code may hold
-the interpreter for hours, so its silence proves nothing and only a stopped process (SIGSTOP) is taken for hung.
+Looks at one process; does not kill it. An idle helper must answer. One that computes cannot, as native code
+may hold the interpreter for hours, so its silence proves nothing and only a stopped process (SIGSTOP) is
+taken for hung.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ HUNG_LIMIT = 10.0
 """Seconds that a helper may leave unanswered what it must answer at once."""
 
 STOPPED_LIMIT = 2.0
-"""Seconds that a helper may be stopped, if `HUNG_LIMIT` is not shorter. Nothing else can be meant by it than to
-hold the helper up, so there is less to wait for; a debugger's stop is another state and does not count."""
+"""Seconds that a helper may be stopped, if `HUNG_LIMIT` is not shorter. Nothing else can be meant by it than
+to hold the helper up, so there is less to wait for; a debugger's stop is another state and does not count."""
 
 _LONGEST_BEAT = 0.5
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 
 import structlog
 
+from sojourn.execution.descriptors import Spare
 from sojourn.execution.process import WorkerProcess
 from sojourn.execution.process_output import Output
 from sojourn.execution.pulse import HUNG_LIMIT
@@ -34,8 +35,8 @@ class LaunchFailed(Exception):
 class Interpreter:
     """Starts workers with the interpreter `python` (None: the server's own).
 
-    `fork` False: never through a zygote. `hung_limit`: seconds in which a process that owes an answer must give
-    it, see `pulse`; `import_limit`: those that the import of a driver may take in the zygote.
+    `fork` False: never through a zygote. `hung_limit`: seconds in which a process that owes an answer must
+    give it, see `pulse`; `import_limit`: those that the import of a driver may take in the zygote.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Interpreter:
         self._zygote: ZygoteClient | None = None
         self._retired: list[ZygoteClient] = []
         self._unfit: set[str] = set()
+        self._spare = Spare()
         self._early_deaths = 0
         self._processes: set[WorkerProcess] = set()
         self._stopped = False
 
     def look(self) -> None:
         """See whether its processes live; replace those that have hung. Called every `beat_of` the limit."""
+        self._spare.fill()
         for process in list(self._processes):
             process.look()
         self._retired = [zygote for zygote in self._retired if zygote.how is None]
@@ -109,17 +112,19 @@ class Interpreter:
         """Raises OSError; nothing is left open then."""
         loop = asyncio.get_running_loop()
         with ExitStack() as theirs, ExitStack() as ours, ExitStack() as unconnected:
-            our_socket, their_socket = socket.socketpair()
-            unconnected.callback(our_socket.close)
-            theirs.callback(their_socket.close)
-            read, write = os.pipe()
+            with self._spare.released():
+                our_socket, their_socket = socket.socketpair()
+                unconnected.callback(our_socket.close)
+                theirs.callback(their_socket.close)
+                read, write = os.pipe()
             theirs.callback(os.close, write)
             process = WorkerProcess(loop, name, Output(loop, name, read), self._hung_limit)
             ours.callback(process.never_was)
             await loop.create_unix_connection(lambda: process, sock=our_socket)
             unconnected.pop_all()
-            if not self._forked(process, their_socket.fileno(), write, drivers):
-                start_worker(self.python, process, their_socket.fileno(), write)
+            with self._spare.released():
+                if not self._forked(process, their_socket.fileno(), write, drivers):
+                    start_worker(self.python, process, their_socket.fileno(), write)
             ours.pop_all()
         return process
 
@@ -130,6 +135,7 @@ class Interpreter:
             process.kill()
         zygotes = [*self._retired, *([self._zygote] if self._zygote is not None else [])]
         await asyncio.gather(*(zygote.stop() for zygote in zygotes if zygote.how is None))
+        self._spare.close()
         if self._processes:
             await asyncio.wait([process.gone for process in self._processes])
 

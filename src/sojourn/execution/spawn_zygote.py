@@ -1,4 +1,4 @@
-"""The server's side of one zygote: asks it for forks and kills, is told of pids and deaths, and looks after it.
+"""The server's side of one zygote: asks for forks and kills, takes note of deaths, sees whether it has hung.
 
 Owns the control socket and the zygote's process; may not know what the workers do. A worker is killed by its
 descriptor (pidfd), which cannot mean another process, so that it needs no zygote for that; and by the zygote,
@@ -136,8 +136,8 @@ class ZygoteClient:
         return hung
 
     def retire(self, why: str) -> None:
-        """It has hung: give it no more orders. Workers that it has made go on, the others never come to be. It
-        is killed with the last of them, or at once if there is one that can only be reached through it."""
+        """It has hung: give it no more orders. Workers that it has made go on, the others never come to be.
+        It is killed with the last of them, or at once if there is one that can only be reached through it."""
         self.retired = why
         log.error("zygote hung", python=self._python, pid=self.pid, why=why, importing=list(self.importing))
         for token, process in list(self._children.items()):

@@ -125,7 +125,8 @@ class Supervisor:
         return self.described
 
     async def run(self, request: RunRequest) -> RunOutcome:
-        """Run on the worker, after earlier calls. Raises `DeviceUnavailable`; `Crashed` and `Lost` are outcomes.
+        """Run on the worker, after earlier calls. Raises `DeviceUnavailable`; `Crashed` and `Lost` are
+        outcomes.
 
         Cancelling the caller's task kills the worker.
         """

@@ -152,8 +152,8 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The run ended for a fault of the system that nothing in the job can cause, for example a worker that had
-    been stopped. `how` says what, as of the worker process: ``was stopped for 2 s``."""
+    """The run ended for a fault of the system that nothing in the job can cause, for example a worker that
+    had been stopped. `how` says what, as of the worker process: ``was stopped for 2 s``."""
 
     how: str
 

@@ -99,6 +99,7 @@ class Service:
             list(devices.values()),
             on_state=self._worker_changed,
             preparers=self.settings.server.preparers,
+            hung_limit=self.settings.server.hung_seconds,
         )
         companions = models(devices)
 
@@ -437,7 +438,7 @@ class Service:
 
     async def ready(self) -> dict[str, Any]:
         """Whether jobs can be taken and run: the store answers and no damage was found in it, every device's
-        worker is up or asleep."""
+        worker is up or asleep, and there is a preparer, or the first ones are on their way."""
         if self._hub is None or self.fatal is not None:
             why = repr(self.fatal) if self.fatal is not None else "closed"
             return {"ready": False, "store": why, "devices": {}}
@@ -450,9 +451,17 @@ class Service:
         for name in self._hub.specs:
             state = self._hub.fleet.state(name)
             devices[name] = {"phase": str(state.phase), "reason": state.reason}
-        up = all(self._hub.fleet.state(n).phase in OPERATIONAL for n in self._hub.specs)
+        fleet = self._hub.fleet
+        preparers = fleet.preparers()
+        up = all(fleet.state(n).phase in OPERATIONAL for n in self._hub.specs) and not preparers["missing"]
         checked = self._damage is not None
-        return {"ready": up and store == "ok", "store": store, "store_checked": checked, "devices": devices}
+        return {
+            "ready": up and store == "ok",
+            "store": store,
+            "store_checked": checked,
+            "devices": devices,
+            "preparers": preparers,
+        }
 
     @property
     def hub(self) -> Hub:

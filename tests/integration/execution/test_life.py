@@ -49,6 +49,10 @@ class Watch:
     def phases(self, device: str = "a") -> list[WorkerPhase]:
         return [state.phase for name, state in self.seen if name == device]
 
+    async def next(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
     async def for_phases(self, *phases: WorkerPhase) -> None:
         """Wait until these were reported for `a`, in this order, perhaps with others between."""
         while True:
@@ -186,7 +190,7 @@ async def test_an_idle_worker_that_dies_is_replaced() -> None:
 
 @contextmanager
 def no_files_left() -> Iterator[None]:
-    """This process can open nothing more, not even in the place of what it closes. What it has stays usable."""
+    """This process can open nothing, not even in the place of what it closes. What it has stays usable."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:

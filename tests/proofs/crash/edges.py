@@ -101,6 +101,7 @@ class SimulatedFleet:
         on_run: RunSeen,
         on_state: Callable[[str, WorkerState], None],
         preparers: int = 1,
+        hung_limit: float = 10.0,
     ) -> None:
         self._world = world
         self._on_run = on_run
