@@ -40,16 +40,14 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped the process. False on systems without /proc."""
-    fields = _stat(pid)
-    return fields is not None and fields[0] == "T"
-
-
 def cpu_seconds(pid: int | None) -> float | None:
     """The processor time that the process has used; None when there is none, or no /proc."""
     fields = _stat(pid) if pid is not None else None
-    return (int(fields[11]) + int(fields[12])) / _TICKS if fields is not None else None
+    return _cpu(fields) if fields is not None else None
+
+
+def _cpu(fields: list[str]) -> float:
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def beat_of(limit: float) -> float:
@@ -64,10 +62,11 @@ class Patience:
     machine that slept), answers wait unread and nobody has hung.
     """
 
-    __slots__ = ("_beat", "_silent", "_stopped")
+    __slots__ = ("_beat", "_computed", "_silent", "_stopped")
 
     def __init__(self, beat: float) -> None:
         self._beat = beat
+        self._computed = 0.0
         self._silent = 0
         self._stopped = 0
 
@@ -82,8 +81,12 @@ class Patience:
 
     def look(self, pid: int | None, *, owes: bool, limit: float) -> str | None:
         """One look; why the process is taken for hung, once it is. `owes`: whether it must say something."""
-        self._stopped = self._stopped + 1 if pid is not None and is_stopped(pid) else 0
-        self._silent += 1
+        fields = _stat(pid) if pid is not None else None
+        state, computed = (fields[0], _cpu(fields)) if fields is not None else ("", 0.0)
+        self._stopped = self._stopped + 1 if state == "T" else 0
+        if not (state == "R" and computed == self._computed):  # it could run, and the machine gives it no time
+            self._silent += 1
+        self._computed = computed
         if self._stopped * self._beat > min(STOPPED_LIMIT, limit):
             return f"was stopped for {min(STOPPED_LIMIT, limit):g} s"
         if owes and self.silence > limit:
