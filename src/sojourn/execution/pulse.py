@@ -84,7 +84,9 @@ class Patience:
         fields = _stat(pid) if pid is not None else None
         state, computed = (fields[0], _cpu(fields)) if fields is not None else ("", 0.0)
         self._stopped = self._stopped + 1 if state == "T" else 0
-        if not (state == "R" and computed == self._computed):  # it could run, and the machine gives it no time
+        if not (
+            state == "R" and computed == self._computed
+        ):  # it could run, and the machine gives it no time
             self._silent += 1
         self._computed = computed
         if self._stopped * self._beat > min(STOPPED_LIMIT, limit):

@@ -143,7 +143,7 @@ class ZygoteClient:
         for token, process in list(self._children.items()):
             if process.pid is None:
                 del self._children[token]
-                process.ended(f"the fork server {why}", f"its fork server {why}")
+                process.ended(f"its fork server {why}")
             elif token not in self._descriptors and token not in self._ending:
                 kill_group(self._popen)
         self._leave_if_alone()
@@ -187,7 +187,7 @@ class ZygoteClient:
         process.started(pid, lambda: self._kill(token))
 
     def _child_ended(self, token: int) -> None:
-        """The kernel tells of the end; how it ended its parent tells, if that is alive."""
+        """The kernel reports the end; how it ended is known to its parent, if that is alive."""
         self._release(token)
         self._ending.add(token)
         within = _REPORT_WITHIN if self.retired is None else 0.0
@@ -281,6 +281,6 @@ class ZygoteClient:
         for process in children.values():
             # The kernel has killed those that ran; the others never came to be.
             gone = "SIGKILL" if process.pid is not None else f"the zygote ended ({self.how})"
-            process.ended(gone, f"its fork server ended ({how})" if process.pid is not None else None)
+            process.ended(gone, f"ended with its fork server ({how})" if process.pid is not None else None)
         if not self.ended.done():
             self.ended.set_result(how)

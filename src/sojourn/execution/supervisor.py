@@ -190,7 +190,7 @@ class Supervisor:
             if self._stopping:
                 raise DeviceUnavailable("the server is stopping") from None
             if process.lost is not None and self._process is process:  # before anybody starts the next run
-                self._set(WorkerPhase.STARTING, reason=f"its worker {process.lost}, and is replaced")
+                self._set(WorkerPhase.STARTING, reason=_why_replaced(process, gone.how))
             if ticket.stopped:
                 return Stopped()
             return Crashed(gone.how) if process.lost is None else Lost(process.lost)
@@ -250,10 +250,7 @@ class Supervisor:
             log.warning(
                 "worker ended", device=self.spec.name, pid=process.pid, how=how, killed=process.killed
             )
-            self._set(
-                WorkerPhase.STARTING,
-                reason=f"its worker {process.lost}, and is replaced" if process.lost is not None else None,
-            )
+            self._set(WorkerPhase.STARTING, reason=_why_replaced(process, how))
             if deaths > 1:
                 what = "is lost again and again" if hung else "dies without work"
                 self._set(WorkerPhase.FAILED, reason=f"its worker {what} ({how})")
@@ -324,6 +321,13 @@ class Supervisor:
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._changed)
+
+
+def _why_replaced(process: WorkerProcess, how: str) -> str | None:
+    """The reason of the device's state until it has another worker; None where a run was stopped."""
+    if process.lost is not None:
+        return f"its worker {process.lost}, and is replaced"
+    return None if process.killed else f"its worker ended ({how}), and is replaced"
 
 
 def _joined(logs: str, output: str) -> str:

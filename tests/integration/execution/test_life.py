@@ -245,7 +245,7 @@ async def test_a_dead_zygote_is_replaced_and_its_workers_with_it() -> None:
             job = asyncio.create_task(fleet.run("a", RunRequest("2", "hang", b"")))
             await fleet.run("b", RunRequest("3", "noop", b""))
             zygote.kill()
-            assert await job == Lost("its fork server ended (SIGKILL)")
+            assert await job == Lost("ended with its fork server (SIGKILL)")
         assert zygote.pid == os.getpid()
 
 
