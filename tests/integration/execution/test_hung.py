@@ -32,6 +32,8 @@ from sojourn.execution.types import (
 pytestmark = pytest.mark.anyio
 SOON = {"hung_limit": 1.0}
 """A process that is stopped, or owes an answer, is replaced after a second."""
+HUNG = ("was stopped for 1 s", "did not answer for 1 s")
+"""Of one that is idle and stopped either may be seen first."""
 
 
 async def gone(pid: int | None) -> None:
@@ -54,7 +56,7 @@ async def test_an_idle_worker_that_is_stopped_is_replaced_before_its_next_job(fo
         os.kill(fleet.state("a").pid or 0, signal.SIGSTOP)
         await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.READY)
         told = [state.reason for _, state in watch.seen if state.phase is WorkerPhase.STARTING]
-        assert told == ["its worker was stopped for 1 s, and is replaced"]
+        assert told in [[f"its worker {how}, and is replaced"] for how in HUNG]
         assert isinstance(await fleet.run("a", RunRequest("1", "noop", b"")), Completed)
 
 
@@ -62,7 +64,7 @@ async def test_a_run_that_a_stopped_worker_never_read_is_lost_and_nobodys_fault(
     async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (fleet, _):
         await fleet.description("a")
         os.kill(fleet.state("a").pid or 0, signal.SIGSTOP)
-        assert await fleet.run("a", RunRequest("1", "noop", b"")) == Lost("was stopped for 1 s")
+        assert await fleet.run("a", RunRequest("1", "noop", b"")) in [Lost(how) for how in HUNG]
         assert fleet.state("a").phase is WorkerPhase.STARTING, "nobody starts the next run too early"
         assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
 
