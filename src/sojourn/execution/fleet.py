@@ -142,7 +142,7 @@ class Fleet:
         return {
             "up": sum(pool.up for pool in pools),
             "wanted": sum(pool.wanted for pool in pools),
-            "missing": any(pool.fault is not None and not pool.up for pool in pools),
+            "missing": any(pool.missing for pool in pools),
             "reason": reasons[0] if reasons else None,
         }
 

@@ -107,6 +107,7 @@ class PreparerPool:
         self._stopping = False
         self.fault: str | None = None
         """Why a preparer was lost or did not start, until all are up."""
+        self._been_up = False
         self._barred: dict[str, tuple[float, int]] = {}
 
     @property
@@ -114,6 +115,11 @@ class PreparerPool:
         """The preparers that are up."""
         found = (preparer.process.pid for preparer in self._preparers if preparer.process is not None)
         return tuple(pid for pid in found if pid is not None)
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is none where there has been one, or where one could not be started."""
+        return not self.up and (self._been_up or self.fault is not None)
 
     @property
     def up(self) -> int:
@@ -161,6 +167,12 @@ class PreparerPool:
                 )
             elif not request.answer.done():  # else its caller has gone away
                 min(ready, key=lambda preparer: preparer.load).take(request)
+
+    def came_up(self) -> None:
+        """One more preparer is up."""
+        self._been_up = True
+        if self.up == self.wanted:
+            self.fault = None
 
     def bar(self, device: str) -> None:
         """Loading it has held a preparer up for all of the limit: for a while, longer each time, no preparer
@@ -276,8 +288,7 @@ class _Preparer:
                     process.kill()
                 raise
             self.process = process
-            if self._pool.up == self._pool.wanted:
-                self._pool.fault = None
+            self._pool.came_up()
             for device in sorted(self._warm):
                 process.send(protocol.Load(device, describe=False))
             self._pool.dispatch()
