@@ -9,6 +9,7 @@ counted in the log.
 from __future__ import annotations
 
 import asyncio
+import errno
 import resource
 from collections import Counter
 from collections.abc import Callable
@@ -33,8 +34,12 @@ PIPELINED = 1000
 """Requests that may wait in a connection for the answers to those before them."""
 _PIPELINED_BYTES = 4000  # what one of them takes
 _LONGEST_ADDRESS = 65_535  # what the parser of addresses counts with
-RESERVED_FILES = 256
-"""File descriptors that connections leave to the database, the workers and the log."""
+RESERVED_FILES = 64
+"""File descriptors that connections leave to the database, the log and the server itself, beside those of the
+workers: 5 connections to the database of 3 files each, the check of the database, the answered file, the
+event loop, the listener, the lock and the standard streams are some 35."""
+LEAST_CONNECTIONS = 32
+"""Connections that a server must be able to take, or there is no use in starting it."""
 _TOLD_EVERY = 10.0
 _LINES = {
     400: "Bad Request",
@@ -66,9 +71,19 @@ class Bounds:
     unread: int
 
     @classmethod
-    def of(cls, settings: ServerSettings) -> Bounds:
+    def of(cls, settings: ServerSettings, helpers: int = 0) -> Bounds:
+        """`helpers`: the files that the workers need. Raises OSError when too few are left for
+        connections."""
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        most = max(files - RESERVED_FILES, files // 2)
+        most = files - RESERVED_FILES - helpers
+        if most < LEAST_CONNECTIONS:
+            need = RESERVED_FILES + helpers + LEAST_CONNECTIONS
+            raise OSError(
+                errno.EMFILE,
+                f"the server may open {files} files and needs {need}: {helpers} for its workers and "
+                f"preparers, {RESERVED_FILES} for itself and the database, {LEAST_CONNECTIONS} for "
+                f"connections. Raise the limit (ulimit -n {need}; LimitNOFILE={need} in a unit of systemd)",
+            )
         return cls(
             head_kb=settings.head_kb,
             head_fields=settings.head_fields,

@@ -96,10 +96,11 @@ async def run(
         broken, orphaned = asyncio.Event(), asyncio.Event()
         if tied:
             _watch_stdin(orphaned)
+        bounds = Bounds.of(settings.server, _files_of_helpers(settings))
         service = Service(settings, on_fatal=lambda _: broken.set())
         await service.start()
         try:
-            connections = Connections(Bounds.of(settings.server), time.monotonic)
+            connections = Connections(bounds, time.monotonic)
             protocol = functools.partial(RecordingProtocol, connections=connections)
             server = _Server(
                 uvicorn.Config(
@@ -136,6 +137,16 @@ async def run(
             f"the service had to stop ({why}). Nothing that it acknowledged is lost: mend it and start "
             "it again"
         ) from service.fatal
+
+
+def _files_of_helpers(settings: Settings) -> int:
+    """Those of all workers and preparers, if they start at the same time."""
+    from sojourn.execution.descriptors import files_for
+    from sojourn.service.devices import specs
+
+    devices = specs(settings.devices).values()
+    interpreters = len({spec.python for spec in devices})
+    return files_for(len(devices) + settings.server.preparers * interpreters, interpreters)
 
 
 def _announce(url: str) -> None:

@@ -160,6 +160,13 @@ class ServerSettings(Section):
         le=3600,
         description="Seconds of preparation that a user may use at once before `prepare_rate` holds.",
     )
+    hung_seconds: Number = Field(
+        default=10.0,
+        ge=1,
+        le=600,
+        description="Seconds after which a fork server, a worker or a preparer that owes an answer is "
+        "replaced. One that is stopped is replaced after 2 s. A run may take as long as its limit.",
+    )
     journal: bool = Field(
         default=False,
         description="Record every event and decision of the queue in the database, for `sojourn replay`.",

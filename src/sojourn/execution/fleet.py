@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
 
 from sojourn.execution.memory import machine_memory
 from sojourn.execution.preparer import PreparerPool
 from sojourn.execution.protocol import DEFAULT_MACHINE
+from sojourn.execution.pulse import HUNG_LIMIT, beat_of
 from sojourn.execution.spawn import CAN_FORK, Interpreter
+from sojourn.execution.spawn_zygote import IMPORT_LIMIT
 from sojourn.execution.supervisor import Supervisor
 from sojourn.execution.turns import Pace
 from sojourn.execution.types import (
@@ -37,6 +42,9 @@ _SLOW_TO_IMPORT = frozenset({"fake"})
 """Drivers whose imports take a second and more; the others' workers need not wait for them."""
 
 
+log = structlog.get_logger("sojourn.execution")
+
+
 def _ignore(device: str, state: WorkerState) -> None:
     pass
 
@@ -49,7 +57,9 @@ class Fleet:
     (``module:Class``). `prepare_limit` and `load_limit` are seconds; `pace` says what of the first a small
     job may take, and how much of it a user. `prepare_memory` is the bytes
     that one preparation may take: None for 2 GiB, or a preparer's part of half of the machine's memory if
-    that is less. `fork` False starts every worker from scratch, as on systems where a fork is not usable.
+    that is less. A process that owes an answer for `hung_limit` seconds, or is stopped for 2 s, is replaced;
+    `import_limit` is the seconds that a driver's import may take in a fork server. `fork` False starts every
+    worker from scratch, as on systems where a fork is not usable.
     """
 
     def __init__(
@@ -63,6 +73,8 @@ class Fleet:
         pace: Pace | None = None,
         prepare_memory: int | None = None,
         load_limit: float = LOAD_LIMIT,
+        hung_limit: float = HUNG_LIMIT,
+        import_limit: float = IMPORT_LIMIT,
         fork: bool = CAN_FORK,
     ) -> None:
         names = [spec.name for spec in specs]
@@ -71,7 +83,12 @@ class Fleet:
             raise ValueError(f"device names must differ; more than once: {', '.join(sorted(twice))}")
         if preparers < 1:
             raise ValueError(f"preparers must be at least 1, not {preparers}")
-        self._interpreters = {spec.python: Interpreter(spec.python, fork=fork) for spec in specs}
+        self._beat = beat_of(hung_limit)
+        self._looking: asyncio.Task[None] | None = None
+        self._interpreters = {
+            spec.python: Interpreter(spec.python, fork=fork, hung_limit=hung_limit, import_limit=import_limit)
+            for spec in specs
+        }
         self._supervisors = {
             spec.name: Supervisor(
                 spec,
@@ -98,6 +115,7 @@ class Fleet:
 
     async def start(self) -> None:
         """Start the workers of all devices that are not lazy, in the background."""
+        self._looking = asyncio.create_task(self._look(), name="look after helpers")
         eager = [it for it in self._supervisors.values() if not it.spec.lazy]
         for supervisor in sorted(eager, key=lambda it: it.spec.driver in _SLOW_TO_IMPORT):
             supervisor.wake()
@@ -107,6 +125,8 @@ class Fleet:
 
     async def stop(self) -> None:
         """Kill and reap every process. Runs and preparations in flight raise `DeviceUnavailable`."""
+        if self._looking is not None:
+            self._looking.cancel()
         await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors.values()))
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         await asyncio.gather(*(interpreter.stop() for interpreter in self._interpreters.values()))
@@ -118,6 +138,18 @@ class Fleet:
     async def description(self, device: str) -> Description:
         """What the device says of itself; waits for the first worker. Raises `DeviceUnavailable`."""
         return await self._supervisors[device].description()
+
+    def preparers(self) -> dict[str, Any]:
+        """How many preparers are `up` and `wanted`; whether they are `missing`: an interpreter whose
+        preparers have been lost and not replaced; and the `reason`."""
+        pools = list(self._pools.values())
+        reasons = [pool.fault for pool in pools if pool.fault is not None]
+        return {
+            "up": sum(pool.up for pool in pools),
+            "wanted": sum(pool.wanted for pool in pools),
+            "missing": any(pool.missing for pool in pools),
+            "reason": reasons[0] if reasons else None,
+        }
 
     def calibrate(self, device: str, properties: bytes) -> None:
         """From the next run on the calibration with these properties (JSON text) holds, also for new workers.
@@ -141,6 +173,9 @@ class Fleet:
         if state.phase is WorkerPhase.FAILED and supervisor.described is None:
             # The preparer would fail on it just the same, and keep others waiting.
             raise DeviceUnavailable(f"device {device} has no worker: {state.reason}")
+        if supervisor.described is None and not supervisor.spec.lazy:
+            # Its own worker loads it first: if its driver hangs, the preparers of all devices must not.
+            await supervisor.description()
         pool = self._pools[supervisor.spec.python]
         return await pool.prepare(device, program_id, params, user, begun)
 
@@ -151,13 +186,24 @@ class Fleet:
     async def run(self, device: str, request: RunRequest) -> RunOutcome:
         """Run one attempt; calls for the same device go one after the other, in order.
 
-        Raises `DeviceUnavailable` if no worker can be had. A worker that dies is an outcome (`Crashed`).
+        Raises `DeviceUnavailable` if no worker can be had. A worker that dies is an outcome (`Crashed`,
+        `Lost`).
         """
         return await self._supervisors[device].run(request)
 
     def kill(self, device: str, run_id: str) -> None:
         """Stop a run: its `run` returns `Stopped` once the worker is gone. Unknown `run_id`: no effect."""
         self._supervisors[device].kill(run_id)
+
+    async def _look(self) -> None:
+        """See whether all processes live, for as long as the fleet does."""
+        while True:
+            await asyncio.sleep(self._beat)
+            for interpreter in self._interpreters.values():
+                try:
+                    interpreter.look()
+                except Exception:  # one that cannot be looked at must not leave the others unwatched
+                    log.exception("helpers not looked after", python=interpreter.python)
 
     def _hear(self, device: str, state: WorkerState) -> None:
         self._on_state(device, state)

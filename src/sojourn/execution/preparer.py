@@ -15,6 +15,7 @@ import structlog
 from sojourn.execution import protocol
 from sojourn.execution.frames import FrameError
 from sojourn.execution.process import WorkerGone, WorkerProcess
+from sojourn.execution.pulse import cpu_seconds
 from sojourn.execution.spawn import Interpreter, LaunchFailed
 from sojourn.execution.supervisor import LoadRefused, delay, greet
 from sojourn.execution.turns import FREE, Budgets, Pace, Request, Waiting
@@ -31,6 +32,15 @@ NOTED = 1.0
 
 _LOOK_AGAIN = 1.0
 """Seconds after which the turns are looked at again when somebody waits although a preparer is free."""
+LONGEST_BAR = 3600.0
+"""Seconds for which a device whose loading hangs gets no preparer, at the most."""
+
+MOST_UNLUCKY = 5
+"""Preparers that may be lost under one request, for reasons that are not the request's."""
+
+_AT_WORK = 0.1
+"""Part of its time that a preparer computes at the least. One that had less has hung; the others are busy
+with the job, which is then too much."""
 
 log = structlog.get_logger("sojourn.execution")
 
@@ -63,12 +73,31 @@ class PreparerPool:
         self._numbers = 0
         self._preparers: list[_Preparer] = []
         self._stopping = False
+        self.fault: str | None = None
+        """Why a preparer was lost or did not start, until all are up."""
+        self._been_up = False
+        self._barred: dict[str, tuple[float, int]] = {}
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The preparers that are up."""
         found = (preparer.process.pid for preparer in self._preparers if preparer.process is not None)
         return tuple(pid for pid in found if pid is not None)
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is none where there has been one, or where one could not be started."""
+        return not self.up and (self._been_up or self.fault is not None)
+
+    @property
+    def up(self) -> int:
+        """How many preparers are up."""
+        return sum(preparer.process is not None and preparer.process.alive for preparer in self._preparers)
+
+    @property
+    def wanted(self) -> int:
+        """How many should be: none before the first one is needed."""
+        return len(self._preparers)
 
     def start(self) -> None:
         """Bring the preparers up in the background. Safe to repeat."""
@@ -120,7 +149,11 @@ class PreparerPool:
             if request is None:
                 self._look_again()
                 return
-            ready.take(request)
+            if self._is_barred(request.device):
+                why = f"loading device {request.device} took more than {self.limit:g} s lately"
+                request.refuse(DeviceUnavailable(why))
+            else:
+                ready.take(request)
 
     def _in_time(self, user: str) -> bool:
         if self._budgets.left(user, self.now()) <= 0:
@@ -175,6 +208,28 @@ class PreparerPool:
     def now() -> float:
         return asyncio.get_running_loop().time()
 
+    def came_up(self) -> None:
+        """One more preparer is up."""
+        self._been_up = True
+        if self.up == self.wanted:
+            self.fault = None
+
+    def bar(self, device: str) -> None:
+        """Loading it has held a preparer up for all of the limit: for a while, longer each time, no preparer
+        is given to it, so that it cannot take them all from the other devices."""
+        times = self._barred.get(device, (0.0, 0))[1] + 1
+        seconds = min(LONGEST_BAR, self.limit * 2.0**times)
+        self._barred[device] = (asyncio.get_running_loop().time() + seconds, times)
+        log.error("device barred from preparers", device=device, seconds=seconds, times=times)
+
+    def unbar(self, device: str) -> None:
+        """It has been loaded."""
+        self._barred.pop(device, None)
+
+    def _is_barred(self, device: str) -> bool:
+        until = self._barred.get(device)
+        return until is not None and asyncio.get_running_loop().time() < until[0]
+
     def give_up(self, reason: str) -> None:
         """No preparer can be started: nobody should wait for one."""
         if any(preparer.process is not None for preparer in self._preparers):
@@ -204,8 +259,10 @@ class _Preparer:
         self._loading: str | None = None
         self._overdue = False
         self._begun = 0.0
+        self._hung = False  # it was overdue and had not computed
         self._warm: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._computed: float | None = None  # what the process had computed when that was begun
         self._task = asyncio.create_task(self._live(), name=self._name)
 
     @property
@@ -273,6 +330,7 @@ class _Preparer:
                     process.kill()
                     await asyncio.shield(process.gone)
                     reason = f"{reason} {process.output.last_words}".strip()
+                self._pool.fault = f"{self._name} does not start: {reason}"
                 log.error("preparer failed", worker=self._name, reason=reason, attempt=failures)
                 if failures > 1:
                     self._pool.give_up(reason)
@@ -283,6 +341,7 @@ class _Preparer:
                     process.kill()
                 raise
             self.process = process
+            self._pool.came_up()
             for device in sorted(self._warm):
                 process.send(protocol.Load(device, describe=False))
             self._pool.dispatch()
@@ -293,8 +352,9 @@ class _Preparer:
                     failures = 0
             except WorkerGone as gone:
                 self.process = None
-                failures += 0 if self._flight else 1
-                self._bury(gone.how)
+                self._pool.fault = f"{self._name} ended: {gone.how}"
+                failures += 0 if self._flight and process.lost is None else 1
+                self._bury(gone.how, guilty=process.lost is None and process.computing)
                 if failures > 1:
                     await asyncio.sleep(delay(failures - 1))
 
@@ -304,6 +364,7 @@ class _Preparer:
                 self._loading = message.device
             case protocol.Loaded():
                 self._loading = None
+                self._pool.unbar(message.device)
             case protocol.LoadFailed():
                 self._loading = None
                 log.warning("preparer cannot load", device=message.device, reason=message.reason)
@@ -349,7 +410,7 @@ class _Preparer:
 
     def _watch(self, on: bool = True) -> None:
         """Restart the clock of what is in work now; the next one's clock starts when this one is done."""
-        self._begun = self._pool.now()
+        self._begun, self._computed = self._pool.now(), self._cpu()
         self._arm(on)
 
     def _arm(self, on: bool = True) -> None:
@@ -367,8 +428,14 @@ class _Preparer:
         request = self._flight[0]
         return ABANDONED if request.abandoned else self._pool.limit_of(request)
 
+    def _cpu(self) -> float | None:
+        return cpu_seconds(self.process.pid) if self.process is not None else None
+
     def _too_long(self) -> None:
+        computed, before = self._cpu(), self._computed
+        passed = self._pool.now() - self._begun
         self._overdue = True
+        self._hung = computed is not None and before is not None and computed - before < _AT_WORK * passed
         if self.process is not None:
             self.process.kill()
 
@@ -378,41 +445,65 @@ class _Preparer:
             return ""
         return f", as it does when a job needs more than its {self._pool.memory / 2**20:.0f} MB of memory"
 
-    def _bury(self, how: str) -> None:
-        """Settle who is to blame: the request in work. The others are their devices' next."""
+    def _bury(self, how: str, *, guilty: bool) -> None:
+        """Settle who is to blame. `guilty`: whether something in work can be. The others are their devices'
+        next."""
         self._arm(False)
         loading, overdue, limit = self._loading, self._overdue, self._limit()
-        log.warning("preparer ended", worker=self._name, how=how, waiting=len(self._flight), overdue=overdue)
+        log.warning(
+            "preparer ended",
+            worker=self._name,
+            how=how,
+            waiting=len(self._flight),
+            overdue=overdue,
+            guilty=guilty,
+        )
         if loading is not None:
             self._warm.discard(loading)  # never in a circle
+            if overdue:
+                self._pool.bar(loading)
         if self._flight:
             head = self._flight[0]
-            if loading is not None:
-                if head.device == loading:
-                    what = f"took more than {limit:g} s" if overdue else f"crashed ({how})"
-                    self._done().refuse(DeviceUnavailable(f"loading device {loading} {what}"))
-            elif overdue:
-                self._done().refuse(
-                    JobRefused(
-                        f"Preparing the job took more than {limit:.4g} s, the limit for {len(head.params)} "
-                        "bytes of inputs, and was given up. Submit fewer or smaller circuits in one job, and "
-                        "fewer turns of loops.",
-                        CRASH_CODE,
-                    )
-                )
-            elif head.abandoned:
+            if head.abandoned:
                 self._done()
-            elif how == "SIGKILL" and not head.spared:
-                head.spared = True  # killed from outside or for lack of memory: once may be bad luck
-            else:
-                self._done().refuse(
-                    JobRefused(
-                        f"The job crashed the decoder ({how}){self._starved(how)}. Check the circuits and "
-                        "their parameters; the device itself is not affected.",
-                        CRASH_CODE,
-                    )
-                )
-        self._loading, self._overdue = None, False
+            elif (refusal := self._verdict(head, how, limit if overdue else None, guilty)) is not None:
+                self._done().refuse(refusal)
+            elif guilty and loading is None and not self._hung:  # it has its second try, at its own cost
+                self._pool.took(head, self._pool.now() - self._begun)
+        self._loading, self._overdue, self._hung = None, False, False
         self._pool.waiting.put_back(self._flight)
         self._flight.clear()
         self._pool.dispatch()
+
+    def _verdict(
+        self, head: Request, how: str, limit: float | None, guilty: bool
+    ) -> JobRefused | DeviceUnavailable | None:
+        """What becomes of the request in work; None: another preparer gets it. Only one that has taken two
+        preparers with it, or all of its time, which is `limit` then, is refused."""
+        if not guilty:
+            head.unlucky += 1
+            if head.unlucky < MOST_UNLUCKY:
+                return None
+            return DeviceUnavailable(
+                f"{head.unlucky} preparers were lost before they had seen the job ({how})"
+            )
+        if self._loading is not None:
+            if head.device != self._loading:
+                return None
+            what = f"crashed ({how})" if limit is None else f"took more than {limit:g} s"
+            return DeviceUnavailable(f"loading device {self._loading} {what}")
+        if not head.struck and (self._hung or limit is None):
+            head.struck = True
+            return None
+        if limit is not None:
+            return JobRefused(
+                f"Preparing the job took more than {limit:.4g} s, the limit for {len(head.params)} bytes of "
+                "inputs, and was given up. Submit fewer or smaller circuits in one job, and fewer turns of "
+                "loops.",
+                CRASH_CODE,
+            )
+        return JobRefused(
+            f"The job crashed the decoder ({how}){self._starved(how)}, twice. Check the circuits and "
+            "their parameters; the device itself is not affected.",
+            CRASH_CODE,
+        )

@@ -12,12 +12,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
+import structlog
+
 from sojourn.execution import protocol
 from sojourn.execution.frames import Assembler, FrameError, pieces
 from sojourn.execution.process_output import Output
+from sojourn.execution.pulse import HUNG_LIMIT, Pulse
 
 _MOST_UNREAD = 64
 _GRACE = 2.0  # seconds between the two signs of an end (closed socket, exit status) before it is forced
+_UNKILLABLE = 10.0
+"""Seconds after which a killed process that the system does not end (it waits for a dead file server, say)
+is left to itself. It runs nothing of its own any more, whenever it ends."""
+
+log = structlog.get_logger("sojourn.execution")
 
 
 class WorkerGone(Exception):
@@ -41,14 +49,18 @@ def ending(returncode: int) -> str:
 class WorkerProcess(asyncio.Protocol):
     """A worker's process. `send` and `receive` messages; `kill` it; wait for its end with `gone`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, output: Output) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, name: str, output: Output, hung_limit: float = HUNG_LIMIT
+    ) -> None:
         self.name = name
         self.pid: int | None = None
         self.output = output
         self.gone: asyncio.Future[str] = loop.create_future()
         """Done once all messages are in and the process has been reaped: how it ended."""
         self.killed = False
-        self.orphaned = False  # it ended because the process that had made it did
+        self.lost: str | None = None
+        """Why its end is a fault of the system, and of nothing that it was given to do; else None."""
+        self._pulse = Pulse(hung_limit)
         self._loop = loop
         self._kill: Callable[[], None] | None = None
         self._transport: asyncio.WriteTransport | None = None
@@ -59,6 +71,12 @@ class WorkerProcess(asyncio.Protocol):
         self._fault: str | None = None
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._unkillable: asyncio.TimerHandle | None = None
+
+    @property
+    def computing(self) -> bool:
+        """Whether it has read what it was told to do last, and has not answered yet."""
+        return self._pulse.computing
 
     @property
     def alive(self) -> bool:
@@ -71,6 +89,7 @@ class WorkerProcess(asyncio.Protocol):
         if self._transport is not None and self.alive:
             for part in parts:
                 self._transport.write(part)
+            self._pulse.sent(message)
 
     async def receive(self) -> tuple[protocol.FromWorker, bytes]:
         """The next message and its payload, in order. One caller at a time. Raises `WorkerGone`."""
@@ -89,19 +108,45 @@ class WorkerProcess(asyncio.Protocol):
         if self._how is None and not self.killed:
             self.killed = True
             if self._kill is not None:
-                self._kill()
+                self._kill_now(self._kill)
+
+    def look(self) -> None:
+        """See whether it lives, and kill it when it has hung. Called every `beat_of` its limit."""
+        if not self.alive:
+            return
+        hung = self._pulse.look(self.pid)
+        if hung is not None:
+            log.error("helper hung", worker=self.name, pid=self.pid, why=hung, computing=self.computing)
+            self.lost = hung
+            self.kill()
+        elif self._pulse.wants_ping:
+            self.send(protocol.Ping())
+
+    def _kill_now(self, kill: Callable[[], None]) -> None:
+        kill()
+        if self._how is None and self._unkillable is None:
+            self._unkillable = self._loop.call_later(_UNKILLABLE, self._leave)
+
+    def _leave(self) -> None:
+        log.error("helper does not end", worker=self.name, pid=self.pid, seconds=_UNKILLABLE)
+        if self._transport is not None:
+            self._transport.abort()
+        self.ended(f"SIGKILL, and has not ended within {_UNKILLABLE:g} s")
 
     # What the launcher says.
 
     def started(self, pid: int, kill: Callable[[], None]) -> None:
         self.pid, self._kill = pid, kill
         if self.killed:  # asked for before there was a process
-            kill()
+            self._kill_now(kill)
 
-    def ended(self, how: str) -> None:
-        """The process has been reaped, or never came to be."""
+    def ended(self, how: str, lost: str | None = None) -> None:
+        """The process has been reaped, or never came to be. `lost`: see there."""
         if self._how is None:
             self._how = how
+            self.lost = self.lost or lost
+            if self._unkillable is not None:
+                self._unkillable.cancel()
             self._conclude()
 
     def never_was(self) -> None:
@@ -119,7 +164,9 @@ class WorkerProcess(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._assembler.feed(data):
-                self._unread.append((protocol.from_worker(frame.header), frame.payload))
+                message = protocol.from_worker(frame.header)
+                if not self._pulse.heard(message):
+                    self._unread.append((message, frame.payload))
             if len(self._unread) > _MOST_UNREAD:
                 raise FrameError(f"{len(self._unread)} messages that nobody asked for")
         except (FrameError, protocol.ProtocolError) as error:
@@ -148,7 +195,7 @@ class WorkerProcess(asyncio.Protocol):
             if self._timer is not None:
                 self._timer.cancel()
             self.output.close()
-            self.gone.set_result(self._fault or self._how)
+            self.gone.set_result(self.lost or self._fault or self._how)
             self._wake()
         elif self._timer is None:  # a process that it started may hold the socket open
             self._timer = self._loop.call_later(_GRACE, self._transport.abort)

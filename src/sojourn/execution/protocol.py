@@ -70,6 +70,19 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     program_id: str
 
 
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Server, to a worker that is idle or to the zygote: say `Pong`."""
+
+
+class Taken(msgspec.Struct, frozen=True, tag="taken"):
+    """Worker: a `Load`, `Prepare` or `Run` has been read as a whole. What is not taken has touched
+    nothing."""
+
+
+class Pong(msgspec.Struct, frozen=True, tag="pong"):
+    """Worker or zygote: here."""
+
+
 class Loading(msgspec.Struct, frozen=True, tag="loading"):
     """Worker: a machine is being loaded; if the process dies now, no job is to blame."""
 
@@ -124,9 +137,11 @@ class FailedReply(msgspec.Struct, frozen=True, tag="failed"):
     logs: str
 
 
-FromServer = Start | Load | Prepare | Run
+FromServer = Start | Load | Prepare | Run | Ping
 FromWorker = (
     Hello
+    | Pong
+    | Taken
     | Loading
     | Loaded
     | LoadFailed
@@ -152,6 +167,12 @@ class Kill(msgspec.Struct, frozen=True, tag="kill"):
     token: int
 
 
+class Importing(msgspec.Struct, frozen=True, tag="importing"):
+    """Zygote: it imports the modules of these drivers now, and answers nothing until that is done."""
+
+    drivers: tuple[str, ...]
+
+
 class Up(msgspec.Struct, frozen=True, tag="up"):
     """Zygote: the imports are done."""
 
@@ -159,6 +180,9 @@ class Up(msgspec.Struct, frozen=True, tag="up"):
 
 
 class Forked(msgspec.Struct, frozen=True, tag="forked"):
+    """Zygote, with a descriptor of the process (pidfd) where the kernel has them: its number alone could mean
+    another process once this one has ended."""
+
     token: int
     pid: int
 
@@ -175,8 +199,8 @@ class Died(msgspec.Struct, frozen=True, tag="died"):
     status: int
 
 
-ToZygote = Fork | Kill
-FromZygote = Up | Forked | ForkFailed | Died
+ToZygote = Fork | Kill | Ping
+FromZygote = Up | Pong | Importing | Forked | ForkFailed | Died
 
 T = TypeVar("T")
 

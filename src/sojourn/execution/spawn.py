@@ -9,14 +9,16 @@ import asyncio
 import os
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import structlog
 
+from sojourn.execution.descriptors import Spare
 from sojourn.execution.process import WorkerProcess
 from sojourn.execution.process_output import Output
+from sojourn.execution.pulse import HUNG_LIMIT
 from sojourn.execution.spawn_direct import start_worker
-from sojourn.execution.spawn_zygote import ZygoteClient
+from sojourn.execution.spawn_zygote import IMPORT_LIMIT, ZygoteClient
 
 CAN_FORK = sys.platform == "linux"
 """Elsewhere system libraries do not survive a fork without exec."""
@@ -33,16 +35,46 @@ class LaunchFailed(Exception):
 class Interpreter:
     """Starts workers with the interpreter `python` (None: the server's own).
 
-    `fork` False: never through a zygote.
+    `fork` False: never through a zygote. `hung_limit`: seconds in which a process that owes an answer must
+    give it, see `pulse`; `import_limit`: those that the import of a driver may take in the zygote.
     """
 
-    def __init__(self, python: str | None = None, *, fork: bool = CAN_FORK) -> None:
+    def __init__(
+        self,
+        python: str | None = None,
+        *,
+        fork: bool = CAN_FORK,
+        hung_limit: float = HUNG_LIMIT,
+        import_limit: float = IMPORT_LIMIT,
+    ) -> None:
         self.python = python or sys.executable
         self._fork = fork
+        self._hung_limit = hung_limit
+        self._import_limit = import_limit
         self._zygote: ZygoteClient | None = None
+        self._retired: list[ZygoteClient] = []
+        self._unfit: set[str] = set()
+        self._spare = Spare()
         self._early_deaths = 0
         self._processes: set[WorkerProcess] = set()
         self._stopped = False
+
+    def look(self) -> None:
+        """See whether its processes live; replace those that have hung. Called every `beat_of` the limit."""
+        self._spare.fill()
+        for process in list(self._processes):
+            process.look()
+        self._retired = [zygote for zygote in self._retired if zygote.how is None]
+        zygote = self._zygote
+        hung = zygote.look() if zygote is not None else None
+        if zygote is not None and hung is not None:
+            zygote.retire(hung)
+            if zygote.importing:  # that is what hangs: the next one leaves it to the workers
+                self._unfit.update(zygote.importing)
+            else:
+                self._count_death(zygote)
+            with suppress(OSError):  # else the next launch tries, and says why not
+                self._usable_zygote()
 
     @property
     def zygote_pid(self) -> int | None:
@@ -55,7 +87,8 @@ class Interpreter:
             return False
         try:
             # Its second try goes without the drivers: one of them may be what kills it.
-            zygote.fork(process, sock, output, () if self._early_deaths else drivers)
+            fit = () if self._early_deaths else tuple(name for name in drivers if name not in self._unfit)
+            zygote.fork(process, sock, output, fit)
         except ConnectionError:  # it has just died, and its death is not reported yet
             return False
         return True
@@ -79,17 +112,19 @@ class Interpreter:
         """Raises OSError; nothing is left open then."""
         loop = asyncio.get_running_loop()
         with ExitStack() as theirs, ExitStack() as ours, ExitStack() as unconnected:
-            our_socket, their_socket = socket.socketpair()
-            unconnected.callback(our_socket.close)
-            theirs.callback(their_socket.close)
-            read, write = os.pipe()
+            with self._spare.released():
+                our_socket, their_socket = socket.socketpair()
+                unconnected.callback(our_socket.close)
+                theirs.callback(their_socket.close)
+                read, write = os.pipe()
             theirs.callback(os.close, write)
-            process = WorkerProcess(loop, name, Output(loop, name, read))
+            process = WorkerProcess(loop, name, Output(loop, name, read), self._hung_limit)
             ours.callback(process.never_was)
             await loop.create_unix_connection(lambda: process, sock=our_socket)
             unconnected.pop_all()
-            if not self._forked(process, their_socket.fileno(), write, drivers):
-                start_worker(self.python, process, their_socket.fileno(), write)
+            with self._spare.released():
+                if not self._forked(process, their_socket.fileno(), write, drivers):
+                    start_worker(self.python, process, their_socket.fileno(), write)
             ours.pop_all()
         return process
 
@@ -98,22 +133,32 @@ class Interpreter:
         self._stopped = True
         for process in self._processes:
             process.kill()
-        if self._zygote is not None:
-            await self._zygote.stop()
+        zygotes = [*self._retired, *([self._zygote] if self._zygote is not None else [])]
+        await asyncio.gather(*(zygote.stop() for zygote in zygotes if zygote.how is None))
+        self._spare.close()
         if self._processes:
             await asyncio.wait([process.gone for process in self._processes])
+
+    def _count_death(self, zygote: ZygoteClient) -> None:
+        early = not zygote.up or zygote.age < _SHORT_LIFE
+        self._early_deaths = self._early_deaths + 1 if early else 0
 
     def _usable_zygote(self) -> ZygoteClient | None:
         if not self._fork:
             return None
+        if self._zygote is not None and self._zygote.retired is not None:
+            self._retired.append(self._zygote)
+            self._zygote = None
         if self._zygote is not None and self._zygote.alive:
             return self._zygote
         if self._zygote is not None:
-            self._early_deaths = self._early_deaths + 1 if self._zygote.lived < _SHORT_LIFE else 0
+            self._count_death(self._zygote)
             log.warning("zygote ended", python=self.python, how=self._zygote.how)
         if self._early_deaths > 1:
             log.warning("zygote given up; workers are started one by one", python=self.python)
             self._fork = False
             return None
-        self._zygote = ZygoteClient(asyncio.get_running_loop(), self.python)
+        self._zygote = ZygoteClient(
+            asyncio.get_running_loop(), self.python, self._hung_limit, self._import_limit
+        )
         return self._zygote

@@ -18,14 +18,17 @@ _LOOK_EVERY = 0.02  # seconds, where the kernel has no descriptors for processes
 
 
 def start(command: Sequence[str], *, keep: tuple[int, ...], output: int) -> subprocess.Popen[bytes]:
-    """Start `command` in a process group of its own, with the descriptors `keep`. Raises OSError."""
+    """Start `command` in a session of its own, with the descriptors `keep`. Raises OSError.
+
+    It leads a process group, and has no terminal: one that it tried to use would stop it.
+    """
     return subprocess.Popen(
         command,
         pass_fds=keep,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        process_group=0,
+        start_new_session=True,
     )
 
 

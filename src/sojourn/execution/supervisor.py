@@ -24,6 +24,7 @@ from sojourn.execution.types import (
     DeviceSpec,
     DeviceUnavailable,
     Failed,
+    Lost,
     RunOutcome,
     RunRequest,
     Stopped,
@@ -126,7 +127,8 @@ class Supervisor:
         return self.described
 
     async def run(self, request: RunRequest) -> RunOutcome:
-        """Run on the worker, after earlier calls. Raises `DeviceUnavailable`; `Crashed` is an outcome.
+        """Run on the worker, after earlier calls. Raises `DeviceUnavailable`; `Crashed` and `Lost` are
+        outcomes.
 
         Cancelling the caller's task kills the worker.
         """
@@ -196,15 +198,19 @@ class Supervisor:
         except WorkerGone as gone:
             if self._stopping:
                 raise DeviceUnavailable("the server is stopping") from None
+            if process.lost is not None and self._process is process:  # before anybody starts the next run
+                self._set(WorkerPhase.STARTING, reason=_why_replaced(process, gone.how))
             if ticket.stopped:
                 return Stopped()
             if not given:
                 return None
+            if process.lost is not None:
+                return Lost(process.lost)
             await self._replaced(process, ticket)
             said = f"{process.output.collect()}\n{process.output.last_words}"
             if self.spec.memory and ran_out(said):  # native code that does not ask for memory twice
                 return Failed(exceeded(self.spec.name, self.spec.memory), OUT_OF_MEMORY, said, said)
-            return Crashed(gone.how, of_job=not process.orphaned)
+            return Crashed(gone.how)
         except asyncio.CancelledError:
             process.kill()
             raise
@@ -258,7 +264,9 @@ class Supervisor:
             runs, born = self._runs, asyncio.get_running_loop().time()
             self._set(WorkerPhase.READY, pid=process.pid)
             how = await asyncio.shield(process.gone)
-            if self.state.phase is WorkerPhase.BUSY or process.killed or self._runs > runs:
+            worked = self.state.phase is WorkerPhase.BUSY or process.killed or self._runs > runs
+            hung = process.lost is not None and process.killed
+            if worked and not hung:
                 deaths = 0  # it died of its work: the next one is innocent
             elif asyncio.get_running_loop().time() - born >= _STEADY:
                 deaths = 1
@@ -267,9 +275,10 @@ class Supervisor:
             log.warning(
                 "worker ended", device=self.spec.name, pid=process.pid, how=how, killed=process.killed
             )
-            self._set(WorkerPhase.STARTING)
+            self._set(WorkerPhase.STARTING, reason=_why_replaced(process, how))
             if deaths > 1:
-                self._set(WorkerPhase.FAILED, reason=f"its worker dies without work ({how})")
+                what = "is lost again and again" if hung else "dies without work"
+                self._set(WorkerPhase.FAILED, reason=f"its worker {what} ({how})")
                 await asyncio.sleep(delay(deaths - 1))
 
     async def _bring_up(self) -> WorkerProcess:
@@ -337,6 +346,13 @@ class Supervisor:
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._changed)
+
+
+def _why_replaced(process: WorkerProcess, how: str) -> str | None:
+    """The reason of the device's state until it has another worker; None where a run was stopped."""
+    if process.lost is not None:
+        return f"its worker {process.lost}, and is replaced"
+    return None if process.killed else f"its worker ended ({how}), and is replaced"
 
 
 def _joined(logs: str, output: str) -> str:

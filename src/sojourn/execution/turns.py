@@ -38,7 +38,7 @@ class Pace:
 class Request:
     """A preparation that is asked for. `begun` is called when a preparer gets it."""
 
-    __slots__ = ("answer", "begun", "device", "number", "params", "program_id", "spared", "user")
+    __slots__ = ("answer", "begun", "device", "number", "params", "program_id", "struck", "unlucky", "user")
 
     def __init__(
         self,
@@ -52,7 +52,10 @@ class Request:
         self.number, self.user, self.device = number, user, device
         self.program_id, self.params, self.begun = program_id, params, begun
         self.answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
-        self.spared = False
+        self.struck = False
+        """Whether a preparer has died or hung at it."""
+        self.unlucky = 0
+        """How many were lost before they had read it, or of something that no job can cause."""
 
     @property
     def abandoned(self) -> bool:

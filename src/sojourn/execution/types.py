@@ -159,11 +159,17 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The worker died under the job, for example ``SIGSEGV``. Not `of_job`: its death had another cause, as
-    when the fork server ended and took its children with it."""
+    """The worker died under the job, for example of ``SIGSEGV``; see `Lost` for other causes of its end."""
 
     how: str
-    of_job: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The run ended for a fault of the system that nothing in the job can cause, for example a worker that
+    had been stopped. `how` says what, as of the worker process: ``was stopped for 2 s``."""
+
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,4 +177,4 @@ class Stopped:
     """The run was killed because somebody asked for it."""
 
 
-RunOutcome = Completed | Failed | Crashed | Stopped
+RunOutcome = Completed | Failed | Crashed | Lost | Stopped

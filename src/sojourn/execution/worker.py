@@ -109,7 +109,11 @@ class Worker:
         )
         while (frame := self._channel.receive()) is not None:
             message = protocol.from_server(frame.header)
+            if isinstance(message, protocol.Load | protocol.Prepare | protocol.Run):
+                self._say(protocol.Taken())
             match message:
+                case protocol.Ping():
+                    self._say(protocol.Pong())
                 case protocol.Start():
                     self._specs = {spec.name: spec for spec in message.devices}
                     self._machine_path = message.machine

@@ -111,7 +111,9 @@ class Zygote:
             if not data:
                 return False
             message = protocol.to_zygote(data)
-            if isinstance(message, protocol.Kill):
+            if isinstance(message, protocol.Ping):
+                self._tell(protocol.Pong())
+            elif isinstance(message, protocol.Kill):
                 for pid, token in self._children.items():
                     if token == message.token:
                         _kill_group(pid)
@@ -129,6 +131,7 @@ class Zygote:
         if not new:
             return
         self._drivers |= new
+        self._tell(protocol.Importing(tuple(sorted(new))))
         for point in importlib.metadata.entry_points(group="sojourn.drivers"):
             if point.name in new:
                 preload((point.module,))
@@ -147,7 +150,20 @@ class Zygote:
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         self._children[pid] = order.token
-        self._tell(protocol.Forked(order.token, pid))
+        self._tell_forked(order.token, pid)
+
+    def _tell_forked(self, token: int, pid: int) -> None:
+        """Only its parent can get a descriptor that is surely the child's: before it reaps it."""
+        message = protocol.encode(protocol.Forked(token, pid))
+        try:
+            descriptor = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            self._control.send(message)
+            return
+        try:
+            socket.send_fds(self._control, [message], [descriptor])
+        finally:
+            os.close(descriptor)
 
     def _become_worker(self, name: str, sock: int, output: int) -> NoReturn:
         status = 70

@@ -22,6 +22,7 @@ from sojourn.execution.types import (
     Crashed,
     DeviceUnavailable,
     Failed,
+    Lost,
     RunOutcome,
     RunRequest,
     Stopped,
@@ -249,9 +250,11 @@ class Dispatcher:
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, reason, code)
                 meta.result_hash = _keep(kept, (detail or reason).encode())
                 meta.logs_hash = _keep(kept, logs.encode())
-            case Crashed(how=how, of_job=of_job):
-                blamed = ev.Outcome.CRASHED if of_job else ev.Outcome.LOST
-                event = ev.RunEnded(job_id, attempt, blamed, sentence(how))
+            case Crashed(how=how):
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.CRASHED, sentence(how))
+            case Lost(how=how):
+                why = f"The device's worker process {how} while it had the job, for no reason of the job's."
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.LOST, why)
             case Stopped():
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED, "The run was stopped.")
         if job is not None:

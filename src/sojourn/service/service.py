@@ -112,6 +112,7 @@ class Service:
             preparers=self.settings.server.preparers,
             prepare_limit=self.settings.server.prepare_seconds,
             pace=_pace(self.settings.server),
+            hung_limit=self.settings.server.hung_seconds,
         )
         companions = models(devices)
 
@@ -487,7 +488,8 @@ class Service:
 
     async def ready(self) -> dict[str, Any]:
         """Whether jobs can be taken and run: the store answers and no damage was found in it, its disk has
-        room, every device's worker is up or asleep."""
+        room, every device's worker is up or asleep, and there is a preparer, or the first ones are on their
+        way."""
         if self._hub is None or self.fatal is not None:
             why = repr(self.fatal) if self.fatal is not None else "closed"
             return {"ready": False, "store": why, "devices": {}}
@@ -500,7 +502,9 @@ class Service:
         for name in self._hub.specs:
             state = self._hub.fleet.state(name)
             devices[name] = {"phase": str(state.phase), "reason": state.reason}
-        up = all(self._hub.fleet.state(n).phase in OPERATIONAL for n in self._hub.specs)
+        fleet = self._hub.fleet
+        preparers = fleet.preparers()
+        up = all(fleet.state(n).phase in OPERATIONAL for n in self._hub.specs) and not preparers["missing"]
         checked = self._damage is not None
         disk = self._hub.disk.view()
         served = self._hub.fleet.preparations()
@@ -515,6 +519,7 @@ class Service:
             "disk": asdict(disk),
             "devices": devices,
             "preparations": preparations,
+            "preparers": preparers,
         }
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -49,8 +50,12 @@ class Process:
         assert process.stdout is not None
         return process, process.stdout.readline().split()[-1]
 
+    def may_open(self, files: int) -> None:
+        """From now on it may have so many files open, and can not raise that."""
+        self._command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *self._command]
+
     def refused(self) -> str:
-        return subprocess.run(self._command, capture_output=True, text=True, timeout=30).stderr
+        return subprocess.run(self._command, capture_output=True, text=True, timeout=120).stderr
 
     def end(self) -> None:
         for process in self._started:
@@ -179,3 +184,42 @@ def test_it_serves_without_a_standard_output(server: Process) -> None:
     finally:
         os.kill(pid, signal.SIGTERM)
         psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], 30)
+
+
+def test_below_the_files_that_it_needs_it_does_not_start_and_names_their_number(server: Process) -> None:
+    """With exactly that number, connections without end and all of its processes dead at the same time, every
+    process comes back: connections leave the workers what they need."""
+    server.may_open(60)
+    complaint = server.refused()
+    assert "may open 60 files" in complaint
+    assert len(complaint.splitlines()) == 1
+    needed = re.search(r"needs (\d+)", complaint)
+    assert needed is not None
+    server = Process(server.data.parent)
+    server.may_open(int(needed[1]))
+    process, url = server.start()
+    try:
+        with httpx.Client(base_url=url, timeout=30, trust_env=False) as asker, ExitStack() as lines:
+            until_ready(asker)
+            address = (httpx.URL(url).host, httpx.URL(url).port or 0)
+            for _ in range(int(needed[1])):
+                line = lines.enter_context(socket.socket())
+                line.connect(address)
+            helpers = psutil.Process(process.pid).children(recursive=True)
+            for helper in helpers:
+                helper.kill()
+            psutil.wait_procs(helpers, timeout=30)
+            until_ready(asker)
+            assert len(psutil.Process(process.pid).children(recursive=True)) >= len(helpers)
+    finally:
+        server.end()
+
+
+def until_ready(asker: httpx.Client, within: float = 60.0) -> None:
+    """Ask until the service is ready and every preparer is there."""
+    ends = time.monotonic() + within
+    while True:
+        found = asker.get("/readyz").json()
+        if found["ready"] and found["preparers"]["up"] == found["preparers"]["wanted"]:
+            return
+        assert time.monotonic() < ends, found

@@ -5,11 +5,14 @@ Loaded inside workers by dotted path, in place of `sojourn.execution.machine:Mac
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -34,6 +37,8 @@ class EchoMachine:
     @classmethod
     def load(cls, spec: DeviceSpec) -> EchoMachine:
         options = spec.options
+        if "import" in options:
+            importlib.import_module(options["import"])
         match options.get("load"):
             case "raise":
                 raise RuntimeError("the dilution fridge\nis warm")
@@ -129,6 +134,16 @@ class EchoMachine:
                 os.killpg(os.getpgrp(), signal.SIGINT)
                 os.kill(os.getpid(), signal.SIGTERM)
         return Completed(result, time.monotonic() - started)
+
+
+class SilentMachine(EchoMachine):
+    """Leaves a thread behind that holds the interpreter: the process lives, and answers nothing."""
+
+    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+        if program_id == "fall silent":
+            sleep = ctypes.PyDLL(None).sleep  # one that does not let go of the interpreter
+            threading.Timer(0.2, sleep, (1000,)).start()
+        return super().run(program_id, params)
 
 
 class GarbageMachine(EchoMachine):

@@ -18,6 +18,7 @@ from sojourn.execution.types import (
     DeviceSpec,
     DeviceUnavailable,
     Failed,
+    Lost,
     RunOutcome,
     RunRequest,
     Stopped,
@@ -132,7 +133,7 @@ async def test_a_run_that_ended_with_the_fork_server_is_not_held_against_its_job
         zygote = fleet._interpreters[None].zygote_pid
         assert zygote is not None, "nothing is forked here"
         os.kill(zygote, signal.SIGKILL)
-        assert await job == Crashed("SIGKILL", of_job=False)
+        assert await job == Lost("ended with its fork server (SIGKILL)")
     finally:
         await fleet.stop()
 

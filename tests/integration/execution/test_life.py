@@ -24,6 +24,7 @@ from sojourn.execution.types import (
     Crashed,
     DeviceSpec,
     DeviceUnavailable,
+    Lost,
     RunRequest,
     WorkerPhase,
     WorkerState,
@@ -47,6 +48,10 @@ class Watch:
 
     def phases(self, device: str = "a") -> list[WorkerPhase]:
         return [state.phase for name, state in self.seen if name == device]
+
+    async def next(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
 
     async def for_phases(self, *phases: WorkerPhase) -> None:
         """Wait until these were reported for `a`, in this order, perhaps with others between."""
@@ -185,19 +190,12 @@ async def test_an_idle_worker_that_dies_is_replaced() -> None:
 
 @contextmanager
 def no_files_left() -> Iterator[None]:
-    """This process can open nothing more. What it has stays usable."""
+    """This process can open nothing, not even in the place of what it closes. What it has stays usable."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
-    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        with suppress(OSError):
-            while True:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
         yield
     finally:
-        for descriptor in taken:
-            os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
@@ -247,7 +245,7 @@ async def test_a_dead_zygote_is_replaced_and_its_workers_with_it() -> None:
             job = asyncio.create_task(fleet.run("a", RunRequest("2", "hang", b"")))
             await fleet.run("b", RunRequest("3", "noop", b""))
             zygote.kill()
-            assert await job == Crashed("SIGKILL", of_job=False)
+            assert await job == Lost("ended with its fork server (SIGKILL)")
         assert zygote.pid == os.getpid()
 
 

@@ -119,6 +119,7 @@ class SimulatedFleet:
         preparers: int = 1,
         prepare_limit: float = 60.0,
         pace: Pace | None = None,
+        hung_limit: float = 10.0,
     ) -> None:
         self._world = world
         self._on_run = on_run

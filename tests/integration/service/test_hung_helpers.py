@@ -1,0 +1,87 @@
+"""What a helper's hang costs is a system failure (R55): the job is run again, or fails with the system's code
+where the profile says so, and nobody is charged."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+from sojourn.core import codes
+from sojourn.execution.types import WorkerPhase
+from sojourn.service.views import JobView, Principal
+from tests.integration.service.conftest import SLOW, House
+from tests.programs import job_body
+
+Houses = Callable[..., None]
+STRICT = {"profiles": {"strict": {"base": "seed", "rerun_lost": False}}}
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - the fleet reports to one listener, which is the service
+        await asyncio.sleep(0)
+
+
+async def stop_at_work(h: House, who: Principal) -> JobView:
+    """A job whose worker is stopped after it has run for 100 s."""
+    job = await h.submit(who, job_body("slow"))
+    await h.running(who, job.id)
+    await until(lambda: h.service.hub.fleet.state("slow").phase is WorkerPhase.BUSY)
+    h.clock.advance(100)
+    os.kill(h.service.hub.fleet.state("slow").pid or 0, signal.SIGSTOP)
+    return job
+
+
+def test_r55_a_job_whose_worker_was_stopped_is_run_again_and_charged_to_nobody(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await stop_at_work(h, ann)
+        record = await h.service.hub.job_record(ann, job.id)
+        while record.job.attempt < 2:
+            waiter = asyncio.get_running_loop().create_future()
+            record.waiters.add(waiter)
+            await waiter
+            if record.job.state == "queued":
+                found = (await h.service.ready())["devices"]["slow"]
+                assert found == {
+                    "phase": "starting",
+                    "reason": "its worker was stopped for 2 s, and is replaced",
+                }
+        assert h.service.usage(ann).consumed_seconds == 0
+        await h.service.cancel_job(ann, job.id)
+        await h.settled()
+        assert h.service.usage(ann).consumed_seconds == 0, "the second attempt has just begun"
+
+    house(body, devices=(SLOW,))
+
+
+def test_r55_where_lost_jobs_are_not_run_again_it_fails_with_the_systems_code_and_is_free(
+    house: Houses,
+) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        job = await h.ended(ann, (await stop_at_work(h, ann)).id)
+        assert (job.state, job.reason_code) == ("failed", codes.SYSTEM_FAILURE)
+        assert "was stopped for 2 s" in (job.reason or "")
+        assert h.service.usage(ann).consumed_seconds == 0
+
+    house(body, devices=(SLOW,), sections=STRICT, profile="strict")
+
+
+def test_without_a_preparer_the_service_is_not_ready_and_says_why(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        await h.submit(ann, job_body("slow"))
+        fleet = h.service.hub.fleet
+        pids = fleet._pools[None].pids
+        for pid in pids:  # what is stopped is missed at the same look
+            os.kill(pid, signal.SIGSTOP)
+        await until(lambda: not fleet.preparers()["up"])
+        assert not (await h.service.ready())["ready"]
+        await until(lambda: fleet.preparers()["reason"] is not None)
+        assert "was stopped for 2 s" in fleet.preparers()["reason"]
+        await until(lambda: fleet.preparers()["up"] == len(pids))
+        assert (await h.service.ready())["preparers"]["reason"] is None
+
+    house(body, devices=(SLOW,))
