@@ -135,7 +135,7 @@ def _print(ask: Ask, made: Mapping[str, Any]) -> None:
 
 
 def _day(at: str | None) -> str:
-    return show.day(at) if at else ""
+    return show.day(at) or ""
 
 
 def _path(user: str, key: str | None = None) -> str:

@@ -27,6 +27,6 @@ class AccessSettings(Section):
     )
     data_folder: Literal["private", "group", "any"] = Field(
         default="private",
-        description="Who else may have rights on the data folder: nobody (`private`), its group (`group`), or "
-        "whoever has them (`any`): it is not checked.",
+        description="Who else may have rights on the data folder: nobody (`private`), its group (`group`), "
+        "or whoever has them (`any`): it is not checked.",
     )

@@ -116,7 +116,7 @@ class Keys:
     def of_user(self, user: str) -> list[Key]:
         """Oldest first; those that have expired are among them until the user's next key is made."""
         found = [key for key in self._by_hash.values() if key.user == user]
-        return sorted(found, key=lambda key: (key.row.created_at, key.name))
+        return sorted(found, key=lambda key: key.row.created_at)
 
     def named(self, user: str, user_name: str, name: str) -> Key:
         """Raises NotFound with the names that there are."""

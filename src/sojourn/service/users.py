@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sojourn.core.words import at_time
+from sojourn.core.words import at_time, seconds
 from sojourn.service.audit import Audit
 from sojourn.service.errors import BadRequest, Forbidden
 from sojourn.service.hub import Hub
@@ -146,8 +146,8 @@ class Users:
         keep = KEEP if keep is None else keep
         if not 0 <= keep <= LONGEST_KEEP:
             raise BadRequest(
-                f"keep is {keep:g} s; a replaced key works for 0 to {LONGEST_KEEP:g} s more. For longer, "
-                "make a second key."
+                f"keep is {seconds(keep)}; a replaced key works for 0 to {seconds(LONGEST_KEEP)} more. For "
+                "longer, make a second key."
             )
         now = self._hub.clock.now()
         if key.expired(now) and expires is None:
