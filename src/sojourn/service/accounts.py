@@ -12,9 +12,8 @@ import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, update
 
 from sojourn.config.values import SYSTEM, TITLE
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound, WrongCredentials
@@ -22,7 +21,7 @@ from sojourn.service.ids import new_id
 from sojourn.service.keys import Key, Keys
 from sojourn.service.views import NewKey, Principal, ProjectView, UserView
 from sojourn.store import Store
-from sojourn.store import keys as key_rows
+from sojourn.store import accounts as stored
 from sojourn.store import tables as t
 from sojourn.store.audit import Entry
 from sojourn.store.projects import MemberRow, ProjectRow, save
@@ -70,22 +69,11 @@ class Accounts:
         self._account = ""
 
     async def load(self) -> None:
-        def work(c: Connection) -> dict[str, list[Any]]:
-            return {
-                "meta": list(c.execute(select(t.meta))),
-                "projects": list(c.execute(select(t.projects))),
-                "users": list(c.execute(select(t.users))),
-                "memberships": list(c.execute(select(t.memberships).order_by(t.memberships.c.created_at))),
-                "keys": list(key_rows.every(c)),
-                "accounts": list(c.execute(select(t.share_accounts))),
-            }
-
-        rows = await self._store.read(work)
-        meta = {row.key: row.value for row in rows["meta"]}
+        rows = await self._store.read(stored.everybody)
+        meta = rows.meta
         if "signing_key" not in meta:
             meta = {"signing_key": secrets.token_bytes(32), "account": secrets.token_hex(16).encode()}
-            new = [{"key": k, "value": v} for k, v in meta.items()]
-            await self._store.write(lambda c: c.execute(insert(t.meta), new) and None)
+            await self._store.write(lambda c: stored.add_meta(c, meta))
         self.signing_key = meta["signing_key"]
         self._account = meta["account"].decode()
         self._projects = {
@@ -101,38 +89,22 @@ class Accounts:
                 tags=tuple(json.loads(r.tags)),
                 created=r.created_at,
             )
-            for r in rows["projects"]
+            for r in rows.projects
             if r.id != SYSTEM_PROJECT
         }
-        self.account_weights = {r.name: r.weight for r in rows["accounts"]}
+        self.account_weights = rows.weights
         self._users = {
             r.id: _User(r.id, r.name, r.operator, r.created_at, r.revoked_at)
-            for r in rows["users"]
+            for r in rows.users
             if r.id != SYSTEM_USER
         }
-        if len(self._users) == len(rows["users"]):
-            await self._add_system()
-        for row in rows["memberships"]:
+        if len(self._users) == len(rows.users):
+            now = self._now()
+            await self._store.write(lambda c: stored.add_system(c, SYSTEM_PROJECT, SYSTEM_USER, now))
+        for row in rows.memberships:
             self._users[row.user_id].projects.append(row.project_id)
             self._members[row.project_id, row.user_id] = Membership(row.weight, row.admin)
-        self.keys.load(rows["keys"])
-
-    async def _add_system(self) -> None:
-        now = self._now()
-        project = {"id": SYSTEM_PROJECT, "name": "(system)", "crn": "(system)", "created_at": now}
-        user = {
-            "id": SYSTEM_USER,
-            "name": "(system)",
-            "operator": False,
-            "created_at": now,
-            "revoked_at": now,
-        }
-
-        def work(c: Connection) -> None:
-            c.execute(insert(t.projects), project)
-            c.execute(insert(t.users), user)
-
-        await self._store.write(work)
+        self.keys.load(rows.keys)
 
     # who calls
 
@@ -383,7 +355,9 @@ class Accounts:
         also: Callable[[Connection], None] = _nothing,
     ) -> None:
         """New values for what is there: whole projects, memberships by (project id, user id), weights."""
-        members, accounts = dict(members or {}), dict(accounts or {})
+        accounts = dict(accounts or {})
+        # whoever has left meanwhile stays out
+        members = {k: member for k, member in (members or {}).items() if k in self._members}
         self._projects.update({project.id: project for project in projects})
         self._members.update(members)
         self.account_weights.update(accounts)
@@ -405,8 +379,9 @@ class Accounts:
                 f"(project {own.name}). Name the instance in the header Service-CRN, and leave the field out."
             )
 
-    async def revoke(self, name: str, entry: Entry) -> None:
-        """Every key and token of the user ends now, for good; the user's jobs stay. Twice is no error."""
+    async def revoke(self, name: str, entry: Entry) -> bool:
+        """Every key and token of the user ends now, for good; the user's jobs stay. False when that was so
+        before."""
         user = self._named(name)
         if user.operator and not any(
             u.operator and u.revoked is None for u in self._users.values() if u is not user
@@ -415,17 +390,19 @@ class Accounts:
                 f"User {name} is the last operator; without one nobody could administrate the server. Add "
                 "another operator first."
             )
-        if user.revoked is None:
-            user.revoked = self._now()
-            change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=user.revoked)
-            ended = self.keys.changing(gone=self.keys.of_user(user.id))
+        if user.revoked is not None:
+            return False
+        user.revoked = self._now()
+        change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=user.revoked)
+        ended = self.keys.changing(gone=self.keys.of_user(user.id))
 
-            def work(c: Connection) -> None:
-                c.execute(change)
-                ended(c)
-                entry.write(c)
+        def work(c: Connection) -> None:
+            c.execute(change)
+            ended(c)
+            entry.write(c)
 
-            await self._store.write(work)
+        await self._store.write(work)
+        return True
 
     async def restore(self, name: str, entry: Entry) -> NewKey:
         """A revoked user is back, with the projects and jobs of then and a new key; no key of then works."""
@@ -451,11 +428,11 @@ class Accounts:
         first = self._projects[user.projects[0]] if user.projects else None
         return NewKey(name, first.name if first else "", first.crn if first else "", made.api_key)
 
-    async def leave(self, name: str, project_name: str, entry: Entry) -> None:
-        """The user is not in the project any more, from now on. Twice is no error."""
+    async def leave(self, name: str, project_name: str, entry: Entry) -> bool:
+        """The user is not in the project any more, from now on. False when that was so before."""
         user, project = self._named(name), self.project_named(project_name)
         if project.id not in user.projects:
-            return
+            return False
         if user.operator and user.revoked is None and user.projects == [project.id]:
             raise Conflict(
                 f"{project_name} is the only project of {name}, who is an operator and needs one to act in. "
@@ -471,6 +448,7 @@ class Accounts:
             entry.write(connection)
 
         await self._store.write(work)
+        return True
 
     def revoked(self, name: str) -> bool:
         """Raises NotFound with the names that there are."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from sojourn.core.words import at_time
 from sojourn.service.clock import Clock, Handle
 from sojourn.store import Store
 from sojourn.store import audit as rows
@@ -25,6 +26,7 @@ log = structlog.get_logger("sojourn.audit")
 
 SERVICE = "(service)"
 NOBODY = "(nobody)"
+_TIMES = ("start", "end", "until", "expires")
 LOOK_AGAIN = 3600.0
 """Seconds in which a further look at the same thing by the same operator is not noted."""
 LOOKS = 10_000
@@ -47,9 +49,13 @@ class Audit:
     def entry(self, who: Principal | None, action: str, subject: str, **detail: Any) -> Entry:
         """One to be written with what it tells of, see `done`; None is the service itself.
 
-        Of `detail` what is None is left out.
+        Of `detail` what is None is left out, and times are written as people read them.
         """
-        said = {name: value for name, value in detail.items() if value is not None}
+        said = {
+            name: at_time(value) if name in _TIMES and isinstance(value, float) else value
+            for name, value in detail.items()
+            if value is not None
+        }
         now = self._clock.now()
         if who is None:
             return Entry(now, SERVICE, action, subject, said)

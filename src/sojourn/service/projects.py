@@ -284,7 +284,13 @@ class Projects:
 
 def _said(change: ProjectChange) -> dict[str, Any]:
     """What the change says, for the audit."""
-    return {name: value for name, value in asdict(change).items() if value not in (None, False, {}, [])}
+    said = {name: value for name, value in asdict(change).items() if value not in (None, False, {}, [])}
+    if change.members:
+        said["members"] = {
+            user: {name: value for name, value in member.items() if value is not None}
+            for user, member in said["members"].items()
+        }
+    return said
 
 
 def _changed(view: ProjectView, change: ProjectChange) -> ProjectView:

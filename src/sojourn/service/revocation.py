@@ -56,8 +56,8 @@ class Revocation:
         hub = self._hub
         ending = {"close_sessions": close_sessions or None, "cancel_jobs": cancel_jobs or None}
         entry = hub.audit.entry(who, "user.revoked", f"user {name}", **ending)
-        await hub.accounts.revoke(name, entry)
-        hub.audit.done(entry)
+        if await hub.accounts.revoke(name, entry):
+            hub.audit.done(entry)
         return await self._end(hub.accounts.user_id(name), None, close_sessions, cancel_jobs)
 
     async def remove(
@@ -76,9 +76,9 @@ class Revocation:
         hub = self._hub
         ending = {"close_sessions": close_sessions or None, "cancel_jobs": cancel_jobs or None}
         entry = hub.audit.entry(who, "user.removed", f"user {name}", project=project, **ending)
-        await hub.accounts.leave(name, project, entry)
-        hub.audit.done(entry)
-        await hub.projects.publish()
+        if await hub.accounts.leave(name, project, entry):
+            hub.audit.done(entry)
+            await hub.projects.publish()
         where = hub.accounts.project_named(project).id
         return await self._end(hub.accounts.user_id(name), where, close_sessions, cancel_jobs)
 

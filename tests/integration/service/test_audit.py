@@ -93,7 +93,7 @@ def test_every_act_of_administration_is_on_record_once_with_who_did_it(house: Ho
         assert made["key"] not in repr(entries)
         assert "sjn_" not in repr(entries)
         changed = next(e for e in entries if e.action == "project.changed")
-        assert changed.detail["members"] == {"ann": {"weight": None, "admin": True}}
+        assert changed.detail["members"] == {"ann": {"admin": True}}
         assert {e[1] for e in await told(h, action="key")} == {"key.added", "key.rotated", "key.revoked"}
         assert await told(h, by="ann") == [expected[9]]
         assert (await told(h, subject="device mock"))[-1] == expected[17]
