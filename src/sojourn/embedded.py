@@ -109,7 +109,7 @@ class Embedded:
         return (self.data / "local.key").read_text(encoding="utf-8").strip()
 
     def start(self) -> Self:
-        self.data.mkdir(parents=True, exist_ok=True)
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         # A file of an earlier, killed server must not be taken for the new one's.
         (self.data / "server.json").unlink(missing_ok=True)
         command = [sys.executable, "-m", "sojourn", "serve"]

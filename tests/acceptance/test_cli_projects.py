@@ -112,3 +112,57 @@ def test_r49_usage_comes_as_a_table_as_json_and_as_csv(server: Embedded) -> None
     bad = sojourn(server, "usage", "--from", "9999-12-31T23:59:59-14:00")
     assert bad.returncode == 1
     assert "years 1 to 9999" in bad.stderr
+
+
+def test_keys_are_added_listed_rotated_and_revoked_by_operators_and_by_their_user(server: Embedded) -> None:
+    server.user("kay", "keys")
+    made = printed(server, "users", "key", "add", "kay", "--name", "ci", "--expires", "+90d", "-P", "keys")
+    assert (made["key"]["name"], made["key"]["project"]) == ("ci", "keys")
+    said = sojourn(server, "users", "key", "rotate", "kay", "ci", "--keep", "2h")
+    assert "sojourn users key revoke kay ci-old" in said.stderr
+    secret = said.stdout.split()[-1]
+    table = sojourn(server, "users", "key", "list", "kay").stdout
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["key-1", "ci-old", "ci"]
+    assert "sjn_" not in table
+    own = {"SOJOURN_URL": server.url, "SOJOURN_TOKEN": secret}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SOJOURN_")} | own
+    command = [sys.executable, "-m", "sojourn", "users", "key", "list", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean)
+    assert [k["name"] for k in json.loads(done.stdout)["keys"] if k["present"]] == ["ci"]
+    assert sojourn(server, "users", "key", "revoke", "kay", "ci").stdout == "key ci of kay is revoked\n"
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
+    assert (done.returncode, "revoked" in done.stderr) == (1, True)
+    assert "no key 'none'" in sojourn(server, "users", "key", "revoke", "kay", "none").stderr
+
+
+def test_the_operators_key_is_rotated_under_the_command_line(server: Embedded) -> None:
+    before = server.operator_key
+    made = printed(server, "users", "key", "rotate", "operator", "operator.key", "--keep", "0")
+    assert server.operator_key == made["api_key"] != before
+    assert printed(server, "users", "key", "list")["keys"][0]["name"] == "operator.key"
+
+
+def test_a_user_leaves_a_project_is_revoked_restored_and_followed_and_all_of_it_is_on_record(
+    server: Embedded,
+) -> None:
+    server.user("lou", "one")
+    server.user("lou", "two")
+    assert sojourn(server, "projects", "remove-user", "two", "lou").stdout == "lou is not in two any more\n"
+    assert [m["name"] for m in printed(server, "projects", "show", "two")["members"]] == []
+    assert sojourn(server, "users", "revoke", "lou").returncode == 0
+    assert "users restore lou" in sojourn(server, "users", "add", "lou", "-P", "one").stderr
+    assert printed(server, "users", "restore", "lou")["api_key"].startswith("sjn_")
+    assert sojourn(server, "users", "revoke", "lou").returncode == 0
+    assert printed(server, "users", "add", "lou", "-P", "one", "--anew")["name"] == "lou"
+    entries = printed(server, "audit", "--subject", "user lou", "--action", "user")["entries"]
+    assert [e["action"].removeprefix("user.") for e in reversed(entries)] == [
+        "added",
+        "added",
+        "removed",
+        "revoked",
+        "restored",
+        "revoked",
+        "added",
+    ]
+    table = sojourn(server, "audit", "-n", "1", "--by", "operator").stdout
+    assert "anew=True" in table

@@ -10,16 +10,20 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import jwt
 
 from sojourn.api.query import shown
+from sojourn.api.wrong_keys import WrongKeys
 from sojourn.service.accounts import AUTO
-from sojourn.service.errors import BadRequest, NotAuthenticated
+from sojourn.service.errors import BadRequest, NotAuthenticated, WrongCredentials
 
 if TYPE_CHECKING:
+    from sojourn.config import AccessSettings
+    from sojourn.service.keys import Key
     from sojourn.service.service import Service
     from sojourn.service.views import Principal
 
@@ -35,7 +39,7 @@ _HOW = (
     "or `Authorization: apikey <API key>`."
 )
 _KEY_HELP = (
-    "Check the API key (QISKIT_IBM_TOKEN); `sojourn users add` makes a new one, "
+    "Check the API key (QISKIT_IBM_TOKEN); `sojourn users key add` makes a new one, "
     "`sojourn env` prints the settings."
 )
 
@@ -52,14 +56,19 @@ class Tokens:
         self._key = key
         self._lifetime = int(lifetime)
         self._clock = clock
-        self._known: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[str, str | None, float]] = OrderedDict()
         self._remembered = remembered
 
-    def issue(self, user_id: str | None) -> dict[str, Any]:
-        """The answer of a token exchange; None makes a token that grants nothing."""
+    def issue(
+        self, user_id: str | None, key: str | None = None, until: float | None = None
+    ) -> dict[str, Any]:
+        """The answer of a token exchange; None makes a token that grants nothing. `key` is the id of the API
+        key, with which the token ends, and `until` when that ends by itself."""
         now = int(self._clock())
         expiration = now + self._lifetime
-        claims = {
+        if until is not None:
+            expiration = min(expiration, max(now + 1, int(until)))
+        claims: dict[str, Any] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": user_id or NOBODY,
@@ -67,21 +76,24 @@ class Tokens:
             "exp": expiration,
             "scope": SCOPE if user_id else "",
         }
+        if key is not None:
+            claims["key"] = key
         return {
             "access_token": jwt.encode(claims, self._key, algorithm=_ALGORITHM),
             "refresh_token": "not_supported",
             "token_type": "Bearer",
-            "expires_in": self._lifetime,
+            "expires_in": expiration - now,
             "expiration": expiration,
             "scope": claims["scope"],
         }
 
-    def verify(self, token: str) -> str:
-        """The user id in a token of ours that is in force; NotAuthenticated with the reason otherwise."""
+    def verify(self, token: str) -> tuple[str, str | None]:
+        """The user id in a token of ours that has not expired, and the id of the API key that it was made
+        from; NotAuthenticated with the reason otherwise. Tokens of earlier versions name no key."""
         known = self._known.get(token)
         if known is not None:
-            if self._clock() < known[1]:
-                return known[0]
+            if self._clock() < known[2]:
+                return known[:2]
             del self._known[token]
         try:
             claims = jwt.decode(
@@ -98,53 +110,98 @@ class Tokens:
                 },
             )
         except jwt.InvalidTokenError as error:
-            raise NotAuthenticated(f"The access token is not valid: {error}. {_HOW}") from None
+            raise WrongCredentials(f"The access token is not valid: {error}. {_HOW}") from None
         user_id, expiration, issued = claims["sub"], claims["exp"], claims["iat"]
         if not isinstance(expiration, int) or not isinstance(issued, int):
-            raise NotAuthenticated(f"The access token is not valid: its times are not integers. {_HOW}")
+            raise WrongCredentials(f"The access token is not valid: its times are not integers. {_HOW}")
         if self._clock() >= expiration:
             raise NotAuthenticated("The access token has expired. Fetch a new one from POST /identity/token.")
         if user_id == NOBODY or claims.get("scope") != SCOPE:
-            raise NotAuthenticated(f"The API key is not known to this server, or was revoked. {_KEY_HELP}")
-        self._known[token] = (user_id, float(expiration))
+            raise WrongCredentials(f"The API key is not known to this server, or was revoked. {_KEY_HELP}")
+        key = claims.get("key")
+        found = str(user_id), key if isinstance(key, str) else None
+        self._known[token] = (*found, float(expiration))
         if len(self._known) > self._remembered:
             self._known.popitem(last=False)
-        return str(user_id)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose credentials a request has. Without a key it is a token that names none."""
+
+    user_id: str
+    key: Key | None
 
 
 class Gate:
-    """Turns the headers of a request into a Principal, and API keys into tokens."""
+    """Turns the headers of a request into a Principal, and API keys into tokens.
 
-    def __init__(self, service: Service, lifetime: float) -> None:
+    `address` is where the request came from, for the count of wrong credentials.
+    """
+
+    def __init__(self, service: Service, lifetime: float, access: AccessSettings) -> None:
         self._accounts = service.accounts
+        self._keys = service.accounts.keys
         self.tokens = Tokens(service.accounts.signing_key, lifetime)
+        self._wrong = WrongKeys(access.wrong_keys, access.wrong_keys_per_minute, service.audit.login_failed)
 
-    def exchange(self, api_key: str) -> dict[str, Any]:
-        return self.tokens.issue(self._accounts.by_key(api_key))
+    def exchange(self, api_key: str, address: str = "") -> dict[str, Any]:
+        try:
+            key = self._keys.of_secret(api_key)
+        except WrongCredentials:
+            self._wrong.count(address)
+            return self.tokens.issue(None)
+        return self.tokens.issue(key.user, key.id, key.expires)
 
-    def user(self, headers: Mapping[bytes, bytes]) -> str:
-        """The user id behind `Authorization`, NotAuthenticated otherwise; a revoked user goes unnoticed."""
+    def caller(self, headers: Mapping[bytes, bytes], address: str = "") -> Caller:
+        """Who is behind `Authorization`, NotAuthenticated otherwise, or TooMany for somebody who keeps
+        trying. A revoked user's token that names no key goes unnoticed."""
+        try:
+            return self._caller(headers)
+        except WrongCredentials:
+            self._wrong.count(address)
+            raise
+
+    def _caller(self, headers: Mapping[bytes, bytes]) -> Caller:
         raw = headers.get(b"authorization")
         if raw is None:
             raise NotAuthenticated(f"The request has no Authorization header. {_HOW}")
         if len(raw) > _LONGEST:
-            raise NotAuthenticated(f"The Authorization header is longer than {_LONGEST} bytes. {_HOW}")
+            raise WrongCredentials(f"The Authorization header is longer than {_LONGEST} bytes. {_HOW}")
         scheme, _, credentials = raw.decode("latin-1").strip().partition(" ")
         credentials = credentials.strip()
         kind = scheme.lower()
         if kind == "bearer" and credentials.count(".") == 2:
-            return self.tokens.verify(credentials)
+            user_id, key_id = self.tokens.verify(credentials)
+            return Caller(user_id, None if key_id is None else _helped(self._keys.of_token, key_id))
         if kind not in ("bearer", "apikey") or not credentials:
-            raise NotAuthenticated(f"The Authorization scheme {shown(scheme)} is not supported. {_HOW}")
-        user_id = self._accounts.by_key(credentials)
-        if user_id is None:
-            raise NotAuthenticated(f"The API key is not known to this server, or was revoked. {_KEY_HELP}")
-        return user_id
+            raise WrongCredentials(f"The Authorization scheme {shown(scheme)} is not supported. {_HOW}")
+        key = _helped(self._keys.of_secret, credentials)
+        return Caller(key.user, key)
 
-    def principal(self, headers: Mapping[bytes, bytes]) -> Principal:
-        """Who calls, in which project (`Service-CRN`). NotAuthenticated, Forbidden, BadRequest."""
-        user_id = self.user(headers)
-        return self._accounts.principal(user_id, crn_of(headers))
+    def user(self, headers: Mapping[bytes, bytes], address: str = "") -> str:
+        """The user id of `caller`."""
+        return self.caller(headers, address).user_id
+
+    def principal(self, headers: Mapping[bytes, bytes], address: str = "") -> Principal:
+        """Who calls, in which project (`Service-CRN`). NotAuthenticated, Forbidden, BadRequest, TooMany."""
+        caller = self.caller(headers, address)
+        return self._accounts.principal(caller.user_id, crn_of(headers), caller.key)
+
+
+def _helped(find: Callable[[str], Key], text: str) -> Key:
+    """What `find` finds; its refusal says what to do."""
+    try:
+        return find(text)
+    except WrongCredentials as refusal:
+        raise WrongCredentials(f"{refusal.message} {_KEY_HELP}") from None
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Where a request came from: a proxy's address for all that it passes on."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def crn_of(headers: Mapping[bytes, bytes]) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sojourn.api import bodies
-from sojourn.api.auth import Gate
+from sojourn.api.auth import Gate, address_of
 from sojourn.api.bodies import Gone
 from sojourn.api.query import Query
 from sojourn.api.request_ids import REQUEST_ID, new_id
@@ -56,7 +56,7 @@ class Api:
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
         self.settings = settings
-        self.gate = Gate(service, settings.server.token_lifetime)
+        self.gate = Gate(service, settings.server.token_lifetime, settings.access)
         self.rooms = service.rooms
         self.connections: Callable[[], dict[str, Any]] = dict  # what they hold
         self.max_body = int(settings.server.max_body_mb * 1_000_000)
@@ -89,6 +89,10 @@ class Request:
         if self._query is None:
             self._query = Query(self.scope["query_string"])
         return self._query
+
+    @property
+    def address(self) -> str:
+        return address_of(self.scope)
 
     def header(self, name: bytes) -> str | None:
         raw = self.headers.get(name)
@@ -221,7 +225,8 @@ class Endpoint:
             return method_reply(request.scope, self._allow)
         if self._authenticated:
             # In a Qiskit program an operator is a user like any other, who sees his own jobs.
-            request.who = replace(self._api.gate.principal(request.headers), operator=False)
+            who = self._api.gate.principal(request.headers, request.address)
+            request.who = replace(who, operator=False)
             if (wait := self._api.service.pace(request.who, self._cost)) > 0:
                 await asyncio.sleep(wait)
         if not self._turns or request.scope["method"] not in LOOKS:

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sojourn.cli import (
+    audit,
     database,
     demo,
     env,
@@ -40,6 +41,7 @@ app.command("env")(env.env)
 app.add_typer(users.app, name="users")
 app.add_typer(projects.app, name="projects")
 app.command("usage")(usage.usage)
+app.command("audit")(audit.audit)
 app.add_typer(look.devices_app, name="devices")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(look.sessions_app, name="sessions")

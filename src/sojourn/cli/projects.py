@@ -13,6 +13,7 @@ import typer
 from sojourn.cli import show
 from sojourn.cli.asking import Ask, asks
 from sojourn.cli.errors import CliError, WrongCall
+from sojourn.cli.users import show_remains
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -139,6 +140,32 @@ def set_(
     if not body:
         raise WrongCall("nothing to change; `sojourn projects set --help` lists what can be")
     _print(ask.api.patch(f"/projects/{quote(name, safe='')}", body), ask.json)
+
+
+@app.command("remove-user")
+@asks
+def remove_user(
+    ask: Ask,
+    name: _Name,
+    user: Annotated[str, typer.Argument(metavar="USER", help="Name of the user.")],
+    close_sessions: Annotated[
+        bool,
+        typer.Option("--close-sessions", help="Close the user's sessions there; their queued jobs fail."),
+    ] = False,
+    cancel_jobs: Annotated[
+        bool, typer.Option("--cancel-jobs", help="Cancel the user's jobs there, also those that run.")
+    ] = False,
+) -> None:
+    """Take a user out of a project; holds from the next request on. Says what of the user's goes on there."""
+    body = {"close_sessions": close_sessions, "cancel_jobs": cancel_jobs}
+    path = f"/projects/{quote(name, safe='')}/members/{quote(user, safe='')}/remove"
+    answer = ask.api.post(path, body)
+    if ask.json:
+        show.as_json(answer)
+        return
+    show.line(f"{user} is not in {name} any more")
+    again = f"sojourn projects remove-user {name} {user}"
+    show_remains(answer, user, again, close_sessions=close_sessions, cancel_jobs=cancel_jobs)
 
 
 @app.command("account")

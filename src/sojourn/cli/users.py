@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
+from sojourn.cli import keys, show
 from sojourn.cli.asking import Ask, asks
 
-app = typer.Typer(no_args_is_help=True, help="Add, list and revoke users (needs the operator's key).")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Add, list, revoke and restore users (needs the operator's key), and their keys.",
+)
+app.add_typer(keys.app, name="key")
 
 
 @app.command("add")
@@ -21,16 +26,34 @@ def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
     project: Annotated[str, typer.Option("--project", "-P", help="Project (instance); made if it is new.")],
     operator: Annotated[bool, typer.Option("--operator", help="May administrate the server.")] = False,
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew", help="Give the name of a revoked user to somebody else, who inherits nothing."
+        ),
+    ] = False,
 ) -> None:
-    """Add a user and print the API key, which is never shown again."""
-    api = ask.api
-    made = api.post("/users", {"name": name, "project": project, "operator": operator})
+    """Add a user, or put one into a further project, and print the API key, which is never shown again."""
+    body = {"name": name, "project": project, "operator": operator}
+    _print_key(ask, ask.api.post("/users", body | {"anew": True} if anew else body))
+
+
+@app.command("restore")
+@asks
+def restore(
+    ask: Ask, name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the revoked user.")]
+) -> None:
+    """Bring a revoked user back, with the projects and jobs of then and a new API key, which is printed."""
+    _print_key(ask, ask.api.post(f"/users/{quote(name, safe='')}/restore"))
+
+
+def _print_key(ask: Ask, made: Mapping[str, Any]) -> None:
     if ask.json:
         show.as_json({key: made[key] for key in ("name", "project", "instance", "api_key")})
         return
     show.facts([(key, made[key]) for key in ("name", "project", "instance", "api_key")])
     show.note("The key is shown only now. It is used with:")
-    show.note(f'  eval "$(sojourn env --url {api.url} --token {made["api_key"]})"')
+    show.note(f'  eval "$(sojourn env --url {ask.api.url} --token {made["api_key"]})"')
 
 
 @app.command("list")
@@ -70,13 +93,22 @@ def revoke(
         bool, typer.Option("--cancel-jobs", help="Cancel the user's jobs too, also those that run.")
     ] = False,
 ) -> None:
-    """Take a user's key away; holds from the next request on. Says what of the user's goes on."""
+    """Take a user's keys away; holds from the next request on. Says what of the user's goes on."""
     body = {"close_sessions": close_sessions, "cancel_jobs": cancel_jobs}
     answer = ask.api.post(f"/users/{quote(name, safe='')}/revoke", body)
     if ask.json:
         show.as_json(answer)
         return
     show.line(f"{name} is revoked")
+    again = f"sojourn users revoke {name}"
+    show_remains(answer, name, again, close_sessions=close_sessions, cancel_jobs=cancel_jobs)
+
+
+def show_remains(
+    answer: Mapping[str, Any], name: str, again: str, *, close_sessions: bool, cancel_jobs: bool
+) -> None:
+    """What of a user's goes on, and with which flags of the command `again`, if they were not given, it
+    ends."""
     for count, what, done in (
         (answer["closed_sessions"], "session", "closed"),
         (answer["cancelled_jobs"], "job", "cancelled"),
@@ -84,7 +116,7 @@ def revoke(
         if count:
             show.line(f"{_counted(count, what)} {done}")
     flags = []
-    for key, flag, so in (
+    for key, flag, said in (
         ("sessions", "--close-sessions", close_sessions),
         ("jobs", "--cancel-jobs", cancel_jobs),
         ("reservations", "", True),
@@ -97,10 +129,10 @@ def revoke(
             show.line(f"  {each['id']} on {each['device']}: {each['state']}")
         if more := left["count"] - len(left["oldest"]):
             show.line(f"  and {more} more")
-        if not so:
+        if not said:
             flags.append(flag)
     if flags:
-        show.note(f"They go on. To end them as well: sojourn users revoke {name} {' '.join(flags)}")
+        show.note(f"They go on. To end them as well: {again} {' '.join(flags)}")
     if answer["reservations"]["count"]:
         show.note("A reservation is cancelled with: sojourn reservations cancel ID")
 

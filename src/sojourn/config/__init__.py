@@ -3,6 +3,7 @@
 A leaf: imports nothing else of Sojourn, never imports a driver, opens no socket and makes no folder.
 """
 
+from sojourn.config.access import AccessSettings
 from sojourn.config.devices import DEFAULT_DEVICES, DeviceSettings
 from sojourn.config.faults import ConfigError
 from sojourn.config.layers import load
@@ -10,6 +11,7 @@ from sojourn.config.limits import PROJECT_LIMITS, LimitsSettings, check_limits
 from sojourn.config.policy import PolicySettings
 from sojourn.config.profiles import BUILT_IN_PROFILES, PROFILE_NUMBERS, ProfileSettings
 from sojourn.config.projects import AccountSettings, ProjectSettings
+from sojourn.config.reservations import ReservationSettings
 from sojourn.config.retention import RetentionSettings
 from sojourn.config.server import ServerSettings
 from sojourn.config.settings import Settings, reference
@@ -21,6 +23,7 @@ __all__ = [
     "PROFILE_NUMBERS",
     "PROJECT_LIMITS",
     "TEN_YEARS",
+    "AccessSettings",
     "AccountSettings",
     "ConfigError",
     "DeviceSettings",
@@ -28,6 +31,7 @@ __all__ = [
     "PolicySettings",
     "ProfileSettings",
     "ProjectSettings",
+    "ReservationSettings",
     "RetentionSettings",
     "ServerSettings",
     "Settings",

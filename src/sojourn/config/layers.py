@@ -32,9 +32,11 @@ class _Layers(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="allow")
     server: dict[str, Any] = {}
+    access: dict[str, Any] = {}
     policy: dict[str, Any] = {}
     profiles: dict[str, Any] = {}
     limits: dict[str, Any] = {}
+    reservations: dict[str, Any] = {}
     retention: dict[str, Any] = {}
     accounts: list[Any] | None = None
     projects: list[Any] | None = None

@@ -27,3 +27,4 @@ class RetentionSettings(Section):
     journal_days: Days = Field(
         default=0.0, ge=0, description="Days of the journal that are kept, and back to the start before them."
     )
+    audit_days: Days = Field(default=365.0, ge=0, description="Days for which the audit trail is kept.")

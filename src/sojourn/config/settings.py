@@ -7,17 +7,19 @@ import re
 from pydantic import Field, model_validator
 
 from sojourn.config import together
+from sojourn.config.access import AccessSettings
 from sojourn.config.devices import DEFAULT_DEVICES, DeviceSettings
 from sojourn.config.faults import meant
 from sojourn.config.limits import LimitsSettings
 from sojourn.config.policy import PolicySettings
 from sojourn.config.profiles import BUILT_IN_PROFILES, PROFILE_NUMBERS, ProfileSettings
 from sojourn.config.projects import AccountSettings, ProjectSettings
+from sojourn.config.reservations import ReservationSettings
 from sojourn.config.retention import RetentionSettings
 from sojourn.config.server import ServerSettings
 from sojourn.config.values import DEVICE_NAME, PATTERNS, Section
 
-SECTIONS = ("server", "policy", "profiles", "limits", "retention")
+SECTIONS = ("server", "access", "policy", "profiles", "limits", "reservations", "retention")
 LISTS = ("accounts", "projects", "devices")
 
 
@@ -25,9 +27,11 @@ class Settings(Section):
     """Everything a server is told. `Settings()` is the default; only `load` reads files and variables."""
 
     server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
     policy: PolicySettings = PolicySettings()
     profiles: dict[str, ProfileSettings] = Field(default_factory=dict)
     limits: LimitsSettings = LimitsSettings()
+    reservations: ReservationSettings = ReservationSettings()
     retention: RetentionSettings = RetentionSettings()
     accounts: tuple[AccountSettings, ...] = ()
     projects: tuple[ProjectSettings, ...] = ()
@@ -99,9 +103,11 @@ def reference() -> list[tuple[str, str, str]]:
     rows: list[tuple[str, str, str]] = []
     for section, model in (
         ("server", ServerSettings),
+        ("access", AccessSettings),
         ("policy", PolicySettings),
         ("profiles.NAME", ProfileSettings),
         ("limits", LimitsSettings),
+        ("reservations", ReservationSettings),
         ("retention", RetentionSettings),
         ("accounts", AccountSettings),
         ("projects", ProjectSettings),

@@ -1,27 +1,29 @@
-"""Who may use the service: projects, users and API keys, in memory and written through to the store.
+"""Who may use the service: projects, users and memberships, in memory and written through to the store.
 
-API keys are 256 random bits, so a plain SHA-256 keeps them; a slow hash at every request would only help
-an attacker to keep the server busy.
+Their API keys are in `sojourn.service.keys`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, update
 
 from sojourn.config.values import SYSTEM, TITLE
-from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound
-from sojourn.service.ids import new_api_key, new_id, sha256
+from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound, WrongCredentials
+from sojourn.service.ids import new_id
+from sojourn.service.keys import Key, Keys
 from sojourn.service.views import NewKey, Principal, ProjectView, UserView
 from sojourn.store import Store
+from sojourn.store import accounts as stored
 from sojourn.store import tables as t
+from sojourn.store.audit import Entry
 from sojourn.store.projects import MemberRow, ProjectRow, save
 from sojourn.store.writer import Need
 
@@ -31,6 +33,10 @@ AUTO = "auto"
 SYSTEM_USER = SYSTEM_PROJECT = SYSTEM
 """The ids that the system's own jobs carry. They are rows for the database's sake: no keys, nobody's names,
 and not in memory, so that nobody is shown them, joins them or speaks for them."""
+
+
+def _nothing(_: Connection) -> None:
+    """What is written along with a change where nothing is."""
 
 
 @dataclass(slots=True)
@@ -52,34 +58,23 @@ class Membership:
 
 
 class Accounts:
-    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, now: Callable[[], float], keys_per_user: int = 50) -> None:
         self._store = store
         self._now = now
         self._users: dict[str, _User] = {}
         self._projects: dict[str, ProjectView] = {}
-        self._keys: dict[str, str] = {}  # hash -> user id
+        self.keys = Keys(store, now, keys_per_user)
         self._members: dict[tuple[str, str], Membership] = {}  # (project id, user id)
         self.account_weights: dict[str, float] = {}
         self.signing_key = b""
         self._account = ""
 
     async def load(self) -> None:
-        def work(c: Connection) -> dict[str, list[Any]]:
-            return {
-                "meta": list(c.execute(select(t.meta))),
-                "projects": list(c.execute(select(t.projects))),
-                "users": list(c.execute(select(t.users))),
-                "memberships": list(c.execute(select(t.memberships).order_by(t.memberships.c.created_at))),
-                "keys": list(c.execute(select(t.api_keys))),
-                "accounts": list(c.execute(select(t.share_accounts))),
-            }
-
-        rows = await self._store.read(work)
-        meta = {row.key: row.value for row in rows["meta"]}
+        rows = await self._store.read(stored.everybody)
+        meta = rows.meta
         if "signing_key" not in meta:
             meta = {"signing_key": secrets.token_bytes(32), "account": secrets.token_hex(16).encode()}
-            new = [{"key": k, "value": v} for k, v in meta.items()]
-            await self._store.write(lambda c: c.execute(insert(t.meta), new) and None)
+            await self._store.write(lambda c: stored.add_meta(c, meta))
         self.signing_key = meta["signing_key"]
         self._account = meta["account"].decode()
         self._projects = {
@@ -95,58 +90,51 @@ class Accounts:
                 tags=tuple(json.loads(r.tags)),
                 created=r.created_at,
             )
-            for r in rows["projects"]
+            for r in rows.projects
             if r.id != SYSTEM_PROJECT
         }
-        self.account_weights = {r.name: r.weight for r in rows["accounts"]}
+        self.account_weights = rows.weights
         self._users = {
             r.id: _User(r.id, r.name, r.operator, r.created_at, r.revoked_at)
-            for r in rows["users"]
+            for r in rows.users
             if r.id != SYSTEM_USER
         }
-        if len(self._users) == len(rows["users"]):
-            await self._add_system()
-        for row in rows["memberships"]:
+        if len(self._users) == len(rows.users):
+            now = self._now()
+            await self._store.write(lambda c: stored.add_system(c, SYSTEM_PROJECT, SYSTEM_USER, now))
+        for row in rows.memberships:
             self._users[row.user_id].projects.append(row.project_id)
             self._members[row.project_id, row.user_id] = Membership(row.weight, row.admin)
-        self._keys = {r.hash: r.user_id for r in rows["keys"]}
-
-    async def _add_system(self) -> None:
-        now = self._now()
-        project = {"id": SYSTEM_PROJECT, "name": "(system)", "crn": "(system)", "created_at": now}
-        user = {
-            "id": SYSTEM_USER,
-            "name": "(system)",
-            "operator": False,
-            "created_at": now,
-            "revoked_at": now,
-        }
-
-        def work(c: Connection) -> None:
-            c.execute(insert(t.projects), project)
-            c.execute(insert(t.users), user)
-
-        await self._store.write(work)
+        self.keys.load(rows.keys)
 
     # who calls
 
     def by_key(self, api_key: str) -> str | None:
         """The user of a key that is in force."""
-        user = self._users.get(self._keys.get(sha256(api_key.encode()), ""))
-        return user.id if user is not None and user.revoked is None else None
+        try:
+            return self.keys.of_secret(api_key).user
+        except WrongCredentials:
+            return None
 
     def check(self, who: Principal) -> None:
-        """Raises NotAuthenticated for a user who has been revoked since the caller was known."""
-        self._not_revoked(who.user_id)
+        """Raises WrongCredentials or Forbidden for a user who has been revoked, or taken out of the project,
+        since the caller was known."""
+        if who.project_id not in self._not_revoked(who.user_id).projects:
+            raise Forbidden(f"User {who.user} is not in project {who.project} any more.")
+
+    def check_user(self, user_id: str) -> None:
+        """Raises WrongCredentials for a user who has been revoked."""
+        self._not_revoked(user_id)
 
     def _not_revoked(self, user_id: str) -> _User:
         user = self._users.get(user_id)
         if user is None or user.revoked is not None:
-            raise NotAuthenticated("These credentials are not valid (any more). Ask an operator for a key.")
+            raise WrongCredentials("These credentials are not valid (any more). Ask an operator for a key.")
         return user
 
-    def principal(self, user_id: str, crn: str | None) -> Principal:
-        """The caller in the project that the CRN names; without one in the user's first project.
+    def principal(self, user_id: str, crn: str | None, key: Key | None = None) -> Principal:
+        """The caller in the project that the CRN names; without one in that of the key, or else in the user's
+        first project.
 
         AUTO is the only one; of several the caller has to say which.
         """
@@ -160,16 +148,31 @@ class Accounts:
                     f"{user.name} is in {len(projects)}: {named}. Send the CRN of one of them."
                 )
             crn = None
+        own = key.project if key is not None and crn is None else None
         for project in projects:
-            if crn is None or project.crn == crn:
+            if project.id == own if own is not None else crn in (None, project.crn):
                 admin = self._members[project.id, user.id].admin
-                return Principal(user.id, user.name, project.id, project.name, user.operator, admin)
-        named = ", ".join(f"{p.name} ({p.crn})" for p in projects) or "none"
+                key_id, ends = (None, None) if key is None else (key.id, key.expires)
+                return Principal(
+                    user.id, user.name, project.id, project.name, user.operator, admin, key_id, ends
+                )
+        named = ", ".join(f"{p.name} ({p.crn})" for p in projects)
+        if not projects:
+            raise Forbidden(f"User {user.name} is in no project. Ask an operator to be added to one.")
+        if own is not None:
+            raise Forbidden(
+                f"This API key is for project {self.project_name(own)}, which {user.name} has left. "
+                f"Name an instance in the header Service-CRN ({named}), or use another key."
+            )
         raise Forbidden(f"User {user.name} is not in the instance {crn!r}. Instances of this user: {named}.")
 
-    def projects_of(self, user_id: str) -> list[ProjectView]:
+    def projects_of(self, user_id: str, key: Key | None = None) -> list[ProjectView]:
+        """The oldest membership first, or the project of the key."""
         user = self._users.get(user_id)
-        return [self._projects[p] for p in user.projects] if user is not None else []
+        found = [self._projects[p] for p in user.projects] if user is not None else []
+        if key is not None and key.project is not None:
+            found.sort(key=lambda project: project.id != key.project)
+        return found
 
     def user_name(self, user_id: str) -> str:
         user = self._users.get(user_id)
@@ -229,28 +232,52 @@ class Accounts:
 
     # changes
 
-    async def add(self, name: str, project_name: str, *, operator: bool = False) -> NewKey:
-        """A user in a project, with a new API key. A user who exists joins the project with a further key."""
+    async def add(
+        self,
+        name: str,
+        project_name: str,
+        entry: Entry,
+        *,
+        operator: bool = False,
+        anew: bool = False,
+        key_name: str | None = None,
+    ) -> NewKey:
+        """A user in a project, with a new API key, which acts in that project unless a request says
+        otherwise. A user who exists joins the project. `anew`: the name is that of a revoked user, who
+        keeps everything under another name, and the new one has nothing of it."""
         check_name("user", name)
         check_name("project", project_name)
         now = self._now()
         project = next((p for p in self._projects.values() if p.name == project_name), None)
         user = next((u for u in self._users.values() if u.name == name), None)
+        former = None
+        if user is not None and user.revoked is not None:
+            if not anew:
+                raise Conflict(
+                    f"User {name} has been revoked. `sojourn users restore {name}` brings the user back; "
+                    f"`sojourn users add {name} --anew` gives the name to somebody else."
+                )
+            former, user = user, None
         new_project, new_user = project is None, user is None
         if project is None:
             project = self._new_project(project_name)
         if user is None:
             user = _User(new_id("u"), name, operator, now)
-        elif user.revoked is not None:
-            raise Conflict(f"User {name} has been revoked. Choose another name.")
+        elif anew:
+            raise Conflict(f"User {name} exists and has not been revoked; the name cannot be given away.")
         elif operator and not user.operator:
             raise Conflict(
-                f"User {name} exists and is no operator, which cannot be changed. Choose another name."
+                f"User {name} exists and is not an operator, which cannot be changed. Choose another name."
             )
         elif project.id in user.projects:
-            raise Conflict(f"User {name} is in project {project_name} already, and has a key for it.")
-        self._members[project.id, user.id] = Membership()
-        key = new_api_key()
+            raise Conflict(
+                f"User {name} is in project {project_name} already. `sojourn users key add` makes "
+                "another key."
+            )
+        if key_name is None:
+            made = self.keys.prepare(user.id, name, name=None, project=project.id, expires=None)
+        else:
+            made = self.keys.made(user.id, key_name)
         project_row = {
             "id": project.id,
             "name": project.name,
@@ -259,33 +286,50 @@ class Accounts:
         }
         user_row = {"id": user.id, "name": name, "operator": operator, "created_at": now}
         joined = {"user_id": user.id, "project_id": project.id, "created_at": now}
-        digest = sha256(key.encode())
-        key_row = {"hash": digest, "user_id": user.id, "created_at": now}
+        renamed = self._former_name(name) if former is not None else name
 
         def work(c: Connection) -> None:
+            if former is not None:
+                c.execute(update(t.users).where(t.users.c.id == former.id).values(name=renamed))
             if new_project:
                 c.execute(insert(t.projects), project_row)
             if new_user:
                 c.execute(insert(t.users), user_row)
             c.execute(insert(t.memberships), joined)
-            c.execute(insert(t.api_keys), key_row)
+            keyed(c)
+            entry.write(c)
 
         # in memory first: the next call must see it, and the order of writes is the order of calls
+        if former is not None:
+            former.name = renamed
         self._projects[project.id] = project
         self._users[user.id] = user
         user.projects.append(project.id)
-        self._keys[digest] = user.id
+        self._members[project.id, user.id] = Membership()
+        keyed = self.keys.changing(new=[made.key])
         try:
             await self._store.write(work)
         except Exception:  # who is not in the store must not be let in
-            del self._keys[digest]
+            self.keys.changing(gone=[made.key])
             user.projects.remove(project.id)
+            del self._members[project.id, user.id]
             if new_user:
                 del self._users[user.id]
             if new_project:
                 del self._projects[project.id]
+            if former is not None:
+                former.name = name
             raise
-        return NewKey(name, project.name, project.crn, key)
+        return NewKey(name, project.name, project.crn, made.api_key)
+
+    def _former_name(self, name: str) -> str:
+        """What a revoked user is called whose name is given to somebody else."""
+        taken = {u.name for u in self._users.values()}
+        return next(
+            former
+            for number in itertools.count(1)
+            if (former := f"{name[:52]}.revoked-{number}") not in taken
+        )
 
     def _new_project(self, name: str) -> ProjectView:
         guid = str(uuid.uuid4())
@@ -293,7 +337,10 @@ class Accounts:
         return ProjectView(guid, name, crn, created=self._now())
 
     async def add_project(
-        self, name: str, settled: Callable[[ProjectView], ProjectView] = lambda new: new
+        self,
+        name: str,
+        settled: Callable[[ProjectView], ProjectView] = lambda new: new,
+        also: Callable[[Connection], None] = _nothing,
     ) -> ProjectView:
         """A project without users yet; `settled` says what it is to be instead of the default."""
         check_name("project", name)
@@ -306,6 +353,7 @@ class Accounts:
         def work(c: Connection) -> None:
             c.execute(insert(t.projects), row)
             save(c, [_row(project)], [], {})
+            also(c)
 
         await self._store.write(work, need=Need.MUST)
         return project
@@ -316,19 +364,26 @@ class Accounts:
         projects: Sequence[ProjectView] = (),
         members: Mapping[tuple[str, str], Membership] | None = None,
         accounts: Mapping[str, float] | None = None,
+        also: Callable[[Connection], None] = _nothing,
     ) -> None:
         """New values for what is there: whole projects, memberships by (project id, user id), weights."""
         projects = [p for p in projects if self._projects.get(p.id) != p]
-        members = {k: v for k, v in (members or {}).items() if self._members.get(k) != v}
+        # whoever has left meanwhile stays out
+        members = {k: v for k, v in (members or {}).items() if self._members.get(k) not in (None, v)}
         accounts = {k: v for k, v in (accounts or {}).items() if self.account_weights.get(k) != v}
-        if not (projects or members or accounts):  # as at most starts: nothing has to find room on the disk
-            return
+        if not (projects or members or accounts) and also is _nothing:
+            return  # as at most starts: nothing has to find room on the disk
         self._projects.update({project.id: project for project in projects})
         self._members.update(members)
         self.account_weights.update(accounts)
         rows = [_row(project) for project in projects]
         joined = [MemberRow(p, u, m.weight, m.admin) for (p, u), m in members.items()]
-        await self._store.write(lambda c: save(c, rows, joined, accounts), need=Need.MUST)
+
+        def work(connection: Connection) -> None:
+            save(connection, rows, joined, accounts)
+            also(connection)
+
+        await self._store.write(work, need=Need.MUST)
 
     def check_instance(self, who: Principal, instance: str | None) -> None:
         """A body may repeat the instance in which the caller acts. Raises BadRequest for another one."""
@@ -339,18 +394,9 @@ class Accounts:
                 f"(project {own.name}). Name the instance in the header Service-CRN, and leave the field out."
             )
 
-    async def new_key(self, name: str) -> str:
-        """A further key for a user who exists."""
-        user = self._named(name)
-        key = new_api_key()
-        digest = sha256(key.encode())
-        row = {"hash": digest, "user_id": user.id, "created_at": self._now()}
-        self._keys[digest] = user.id
-        await self._store.write(lambda c: c.execute(insert(t.api_keys), row) and None, need=Need.MUST)
-        return key
-
-    async def revoke(self, name: str) -> None:
-        """Every key and token of the user ends now; the user's jobs stay. Twice is no error."""
+    async def revoke(self, name: str, entry: Entry) -> bool:
+        """Every key and token of the user ends now, for good; the user's jobs stay. False when that was so
+        before."""
         user = self._named(name)
         if user.operator and not any(
             u.operator and u.revoked is None for u in self._users.values() if u is not user
@@ -359,10 +405,69 @@ class Accounts:
                 f"User {name} is the last operator; without one nobody could administrate the server. Add "
                 "another operator first."
             )
+        if user.revoked is not None:
+            return False
+        user.revoked = self._now()
+        change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=user.revoked)
+        ended = self.keys.changing(gone=self.keys.of_user(user.id))
+
+        def work(c: Connection) -> None:
+            c.execute(change)
+            ended(c)
+            entry.write(c)
+
+        await self._store.write(work, need=Need.MUST)
+        return True
+
+    async def restore(self, name: str, entry: Entry) -> NewKey:
+        """A revoked user is back, with the projects and jobs of then and a new key; no key of then works."""
+        user = self._named(name)
         if user.revoked is None:
-            user.revoked = self._now()
-            change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=user.revoked)
-            await self._store.write(lambda c: c.execute(change) and None, need=Need.MUST)
+            raise Conflict(f"User {name} has not been revoked.")
+        made = self.keys.prepare(user.id, name, name=None, project=None, expires=None)
+        revoked, user.revoked = user.revoked, None
+        keyed = self.keys.changing(new=[made.key])
+        change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=None)
+
+        def work(c: Connection) -> None:
+            c.execute(change)
+            keyed(c)
+            entry.write(c)
+
+        try:
+            await self._store.write(work)
+        except Exception:
+            user.revoked = revoked
+            self.keys.changing(gone=[made.key])
+            raise
+        first = self._projects[user.projects[0]] if user.projects else None
+        return NewKey(name, first.name if first else "", first.crn if first else "", made.api_key)
+
+    async def leave(self, name: str, project_name: str, entry: Entry) -> bool:
+        """The user is not in the project any more, from now on. False when that was so before."""
+        user, project = self._named(name), self.project_named(project_name)
+        if project.id not in user.projects:
+            return False
+        if user.operator and user.revoked is None and user.projects == [project.id]:
+            raise Conflict(
+                f"{project_name} is the only project of {name}, who is an operator and needs one to act in. "
+                f"Add {name} to another project first."
+            )
+        user.projects.remove(project.id)
+        del self._members[project.id, user.id]
+        c = t.memberships.c
+        gone = delete(t.memberships).where(c.user_id == user.id, c.project_id == project.id)
+
+        def work(connection: Connection) -> None:
+            connection.execute(gone)
+            entry.write(connection)
+
+        await self._store.write(work, need=Need.MUST)
+        return True
+
+    def revoked(self, name: str) -> bool:
+        """Raises NotFound with the names that there are."""
+        return self._named(name).revoked is not None
 
     def has(self, name: str) -> bool:
         return any(u.name == name for u in self._users.values())

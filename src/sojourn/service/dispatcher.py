@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
+from sqlalchemy import Connection
 
 from sojourn.core import Lane, codes
 from sojourn.core import events as ev
@@ -96,13 +97,14 @@ class Dispatcher:
         measured: Measured | None = None,
         at: float | None = None,
         taken: Callable[[], None] | None = None,
+        also: Callable[[Connection], None] | None = None,
     ) -> asyncio.Future[None]:
         """Hand events that belong together to the lane; the future is done when they are committed.
 
         `measured` is a calibration that is committed with them. `at` is when they happened,
         if it is not now: what the caller has read from the clock for events that speak of it, or the last
         sign of life before a restart. `taken` is called when the lane has admitted them, before anything is
-        written.
+        written; `also` writes more in the same transaction, if they come to anything.
 
         Raises a Refusal when the lane does not admit one of them; nothing of that one has happened then.
         """
@@ -124,7 +126,10 @@ class Dispatcher:
         self._arm()
         if taken is not None and refused is None:
             taken()
-        done = self._commit(effects, dict(metas or {}), {} if refused else dict(blobs or {}), measured, rows)
+        more = None if refused else also
+        done = self._commit(
+            effects, dict(metas or {}), {} if refused else dict(blobs or {}), measured, rows, more
+        )
         if refused is not None:
             kind = Conflict if refused.code == Conflict.code else BadRequest
             raise kind(refused.message, code=refused.code)
@@ -144,12 +149,13 @@ class Dispatcher:
         blobs: dict[str, bytes],
         measured: Measured | None = None,
         rows: Sequence[JournalRow] = (),
+        also: Callable[[Connection], None] | None = None,
     ) -> asyncio.Future[None]:
         if not effects and not rows:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             done.set_result(None)
             return done
-        also = measured.write if measured is not None else None
+        also = measured.write if measured is not None else also
         unit = Unit(self.device, effects, metas, blobs, also, rows)
         committed = self._store.commit(unit, lambda _: self._committed(effects, metas, measured))
         committed.add_done_callback(self._check)

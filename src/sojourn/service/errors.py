@@ -44,6 +44,10 @@ class NotAuthenticated(Refusal):
     status, code = 401, 1001
 
 
+class WrongCredentials(NotAuthenticated):
+    """Credentials that grant nothing: those of a guess, or of a key that has ended."""
+
+
 class Forbidden(Refusal):
     """Known caller, but not allowed to do this."""
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from sojourn.config import Settings
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.model import JobState
+from sojourn.core.model import JobKind, JobState
 from sojourn.execution.fleet import Fleet
 from sojourn.execution.types import Description, DeviceSpec
 from sojourn.service.accounts import Accounts
+from sojourn.service.audit import Audit
 from sojourn.service.calibrations import Calibrations
 from sojourn.service.clock import Clock
 from sojourn.service.crashes import Crashes
@@ -48,6 +49,7 @@ class Hub:
     calibrations: Calibrations
     disk: Disk
     steps: Steps
+    audit: Audit
     descriptions: dict[str, Description] = field(default_factory=dict)
     dispatchers: dict[str, Dispatcher] = field(default_factory=dict)
     next_seq: int = 1
@@ -84,6 +86,8 @@ class Hub:
             record = JobRecord(stored.device, stored.job, stored.meta) if stored else None
         if record is None or not _may_see(who, record.job.user, record.job.project):
             raise self.no_such_job(job_id)
+        if record.job.user != who.user_id and record.job.kind is JobKind.USER:  # an operator
+            self.audit.looked(who, f"job {job_id}", self.accounts.user_name(record.job.user))
         return record
 
     def no_such_job(self, job_id: str) -> NotFound:
@@ -106,6 +110,8 @@ class Hub:
             record = SessionRecord(stored.device, stored.session, list(stored.timestamps)) if stored else None
         if record is None or not _may_see(who, record.session.user, record.session.project):
             raise NotFound(f"Session {session_id} was not found in this instance.", code=1216)
+        if record.session.user != who.user_id:  # an operator
+            self.audit.looked(who, f"session {session_id}", self.accounts.user_name(record.session.user))
         return record
 
     async def check_filter(self, who: Principal, device: str | None, session_id: str | None) -> None:

@@ -318,8 +318,14 @@ class Jobs:
         await self._cancel(who, record)
 
     async def _cancel(self, who: Principal, record: JobRecord) -> None:
-        by = "the user" if record.job.user == who.user_id else "an operator"
-        await self._hub.dispatchers[record.device].feed(ev.JobCancelled(record.job.id, by))
+        desk = self._hub.dispatchers[record.device]
+        if record.job.user == who.user_id:
+            await desk.feed(ev.JobCancelled(record.job.id, "the user"))
+            return
+        owner = self._hub.accounts.user_name(record.job.user)
+        entry = self._hub.audit.entry(who, "job.cancelled", f"job {record.job.id}", owner=owner)
+        await desk.feed(ev.JobCancelled(record.job.id, "an operator"), also=entry.write)
+        self._hub.audit.done(entry)
 
     async def delete_job(self, who: Principal, job_id: str) -> None:
         """In any state: one that has not ended is cancelled first, with all that a cancel means (R40, R53).

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
+from sqlalchemy import Connection
 
 from sojourn.core import events as ev
 from sojourn.core.model import HaltMode, JobKind
@@ -38,13 +41,18 @@ class Operations:
         message = _checked(message)
         if until is not None and until <= self._hub.clock.date():
             raise BadRequest("The expected end is in the past. Name a later time, or none.")
-        await desk.feed(ev.DeviceHalted(HaltMode(mode), who.user, message, until))
-        log.info("device.halted", device=device, mode=mode, by=who.user, message=message)
+        entry = self._hub.audit.entry(
+            who, f"device.{mode}", f"device {device}", message=message or None, until=until
+        )
+        await desk.feed(ev.DeviceHalted(HaltMode(mode), who.user, message, until), also=entry.write)
+        self._hub.audit.done(entry)
 
     async def resume_device(self, who: Principal, device: str) -> None:
         """Online again; of a device that is online it is no error."""
-        await self._desk(who, device).feed(ev.DeviceResumed(who.user))
-        log.info("device.resumed", device=device, by=who.user)
+        desk = self._desk(who, device)
+        entry = self._hub.audit.entry(who, "device.resumed", f"device {device}")
+        await desk.feed(ev.DeviceResumed(who.user), also=entry.write)
+        self._hub.audit.done(entry)
 
     # calibrations
 
@@ -62,9 +70,16 @@ class Operations:
         pending = pending_calibration(desk)
         if pending is not None:
             raise Conflict(f"{device} has a calibration under way already: job {pending}. Wait for it.")
-        return await self.queue_calibration(device, f"{who.user}: {message}" if message else who.user)
+        entry = self._hub.audit.entry(who, "device.calibrated", f"device {device}", message=message or None)
+        made = await self.queue_calibration(
+            device, f"{who.user}: {message}" if message else who.user, entry.write
+        )
+        self._hub.audit.done(entry)
+        return made
 
-    async def queue_calibration(self, device: str, cause: str) -> JobView:
+    async def queue_calibration(
+        self, device: str, cause: str, also: Callable[[Connection], None] | None = None
+    ) -> JobView:
         """For the schedule too, which has looked whether one is pending."""
         desk = self._hub.dispatcher(device)
         job_id = ids.new_id("c")
@@ -78,7 +93,11 @@ class Operations:
         )
         meta = JobMeta(caller=cause, params_hash=ids.sha256(b"{}"), submit_digest=ids.sha256(job_id.encode()))
         await desk.feed(
-            accepted, ev.JobPrepared(job_id), metas={job_id: meta}, blobs={ids.sha256(b"{}"): b"{}"}
+            accepted,
+            ev.JobPrepared(job_id),
+            metas={job_id: meta},
+            blobs={ids.sha256(b"{}"): b"{}"},
+            also=also,
         )
         log.info("calibration.queued", device=device, job=job_id, cause=cause)
         record = self._hub.records.job(job_id)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-
-import structlog
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from sojourn.config import LimitsSettings, ProjectSettings, as_tags, check_limits
 from sojourn.core import events as ev
@@ -23,7 +21,6 @@ from sojourn.service.views import Principal, ProjectView
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub
 
-log = structlog.get_logger("sojourn.projects")
 PLANS = ("open", "premium")
 HEAVIEST = 1e9
 
@@ -210,8 +207,11 @@ class Projects:
                 f"A new project has no users yet, and {named} was named. Make it, add users with "
                 f"`sojourn users add NAME --project {name}`, then set their weights."
             )
-        made = await self._hub.accounts.add_project(name, lambda project: _changed(project, change))
-        log.info("project.made", project=name, by=who.user, change=change)
+        entry = self._hub.audit.entry(who, "project.added", f"project {name}", **_said(change))
+        made = await self._hub.accounts.add_project(
+            name, lambda project: _changed(project, change), entry.write
+        )
+        self._hub.audit.done(entry)
         await self.publish()
         return self._info(made, self._hub.accounts.members(made.id))
 
@@ -232,8 +232,9 @@ class Projects:
                 member.admin if wanted.admin is None else wanted.admin,
             )
         changed = _changed(view, change)
-        await accounts.put(projects=[changed], members=members)
-        log.info("project.changed", project=name, by=who.user, change=change)
+        entry = self._hub.audit.entry(who, "project.changed", f"project {name}", **_said(change))
+        await accounts.put(projects=[changed], members=members, also=entry.write)
+        self._hub.audit.done(entry)
         await self.publish()
         return self._info(changed, accounts.members(changed.id))
 
@@ -243,8 +244,9 @@ class Projects:
         _check_weight(f"The weight of account {account}", weight)
         if any(stated.name == account for stated in self._hub.settings.accounts):
             raise _is_configured(f"account {account}", "weight")
-        await self._hub.accounts.put(accounts={account: weight})
-        log.info("account.changed", account=account, by=who.user, weight=weight)
+        entry = self._hub.audit.entry(who, "account.changed", f"account {account}", weight=weight)
+        await self._hub.accounts.put(accounts={account: weight}, also=entry.write)
+        self._hub.audit.done(entry)
         await self.publish()
 
     def _check(self, stated: ProjectSettings | None, change: ProjectChange) -> None:
@@ -284,6 +286,17 @@ class Projects:
         for name, is_wanted in wanted.items():
             if is_wanted and name in stated.model_fields_set:
                 raise _is_configured(f"project {stated.name}", name)
+
+
+def _said(change: ProjectChange) -> dict[str, Any]:
+    """What the change says, for the audit."""
+    said = {name: value for name, value in asdict(change).items() if value not in (None, False, {}, [])}
+    if change.members:
+        said["members"] = {
+            user: {name: value for name, value in member.items() if value is not None}
+            for user, member in said["members"].items()
+        }
+    return said
 
 
 def _changed(view: ProjectView, change: ProjectChange) -> ProjectView:

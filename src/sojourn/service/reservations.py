@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from sojourn.core import codes
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterWindow, WindowMode
 from sojourn.service import ids
+from sojourn.service.devices import is_mock
+from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.hub import Hub
+from sojourn.service.reservation_bounds import Span, objection
 from sojourn.service.views import Principal, ProjectView
 from sojourn.store import reservations as stored
 from sojourn.store.reservations import StoredReservation
@@ -38,6 +43,7 @@ class ReservationView:
 class Reservations:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._booking = asyncio.Lock()
 
     async def reserve(
         self,
@@ -54,7 +60,8 @@ class Reservations:
         """Book from `start` (None: now) to `end`, or for `length` seconds, for a project's users.
 
         `project` is a name, None is the caller's own. Raises Forbidden for who may not, BadRequest with
-        the core's reason for what cannot be booked (code 1223).
+        the core's reason for what cannot be booked (code 1223), and with the bound for what is too much for
+        who is not an operator (`[reservations]`).
         """
         holder = self._project(who, project)
         desk = self._hub.dispatcher(device)
@@ -66,10 +73,26 @@ class Reservations:
             raise BadRequest(f"after_window is {after_window!r}; it must be one of {', '.join(AfterWindow)}.")
         if (end is None) == (length is None):
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
-        clock = self._hub.clock
-        now = _shown(clock.date())
-        begin = now if start is None else _shown(start)
-        until = _shown(end if end is not None else begin + (length or 0.0))
+        if who.operator:
+            return await self._book(who, holder, desk, start, end, length, mode, after_window)
+        async with self._booking:  # two at once would each be measured without the other
+            begin, until = _times(_shown(self._hub.clock.date()), start, end, length)
+            await self._check_bounds(who, holder, Span(device, begin, until))
+            return await self._book(who, holder, desk, start, end, length, mode, after_window)
+
+    async def _book(
+        self,
+        who: Principal,
+        holder: ProjectView,
+        desk: Dispatcher,
+        start: float | None,
+        end: float | None,
+        length: float | None,
+        mode: str,
+        after_window: str,
+    ) -> ReservationView:
+        now = _shown(self._hub.clock.date())
+        begin, until = _times(now, start, end, length)
         reservation_id = ids.new_id("r")
         booked = ev.ReservationBooked(
             reservation_id,
@@ -80,9 +103,39 @@ class Reservations:
             WindowMode(mode),
             AfterWindow(after_window),
         )
+        entry = self._hub.audit.entry(
+            who,
+            "reservation.made",
+            f"reservation {reservation_id}",
+            device=desk.device,
+            project=holder.name,
+            start=begin,
+            end=until,
+            mode=mode,
+        )
         # one from now on is open when it is answered
-        await desk.feed(booked, *([ev.Tick()] if begin <= now else []), at=clock.instant(now))
+        opening = [ev.Tick()] if begin <= now else []
+        await desk.feed(booked, *opening, at=self._hub.clock.instant(now), also=entry.write)
+        self._hub.audit.done(entry)
         return await self.reservation(who, reservation_id)
+
+    async def _check_bounds(self, who: Principal, holder: ProjectView, wanted: Span) -> None:
+        """Raises BadRequest for what only an operator may book."""
+        bounds = self._hub.settings.reservations
+        spans = await stored.spans(
+            self._hub.store, holder.id, who.user_id, wanted.start - bounds.period, wanted.end + bounds.period
+        )
+        held = [
+            (
+                f"Project {holder.name}",
+                [Span(s.device, s.start, s.end) for s in spans if s.project == holder.id],
+            ),
+            (f"User {who.user}", [Span(s.device, s.start, s.end) for s in spans if s.user == who.user_id]),
+        ]
+        devices = sum(not is_mock(name) for name in self._hub.specs)
+        why = objection(bounds, wanted, self._hub.clock.date(), held=held, devices=devices)
+        if why is not None:
+            raise BadRequest(why, code=codes.BOOKING)
 
     async def cancel_reservation(self, who: Principal, reservation_id: str) -> ReservationView:
         """An open one ends now (R44). Conflict for one that is over."""
@@ -90,7 +143,16 @@ class Reservations:
         self._may_book(who, found.reservation.project)
         if found.state not in stored.LIVE:
             raise Conflict(f"Reservation {reservation_id} is {found.state}; it cannot be cancelled.")
-        await self._hub.dispatchers[found.device].feed(ev.ReservationCancelled(reservation_id))
+        entry = self._hub.audit.entry(
+            who,
+            "reservation.cancelled",
+            f"reservation {reservation_id}",
+            device=found.device,
+            project=self._hub.accounts.project_name(found.reservation.project),
+        )
+        desk = self._hub.dispatchers[found.device]
+        await desk.feed(ev.ReservationCancelled(reservation_id), also=entry.write)
+        self._hub.audit.done(entry)
         return await self.reservation(who, reservation_id)
 
     async def reservation(self, who: Principal, reservation_id: str) -> ReservationView:
@@ -167,6 +229,12 @@ class Reservations:
 def _sees(who: Principal, found: StoredReservation, own: set[str]) -> bool:
     """A project's reservations are its members' to know; `own` are the caller's projects."""
     return who.operator or found.reservation.project in own
+
+
+def _times(now: float, start: float | None, end: float | None, length: float | None) -> tuple[float, float]:
+    """When it begins and ends."""
+    begin = now if start is None else _shown(start)
+    return begin, _shown(end if end is not None else begin + (length or 0.0))
 
 
 def _shown(at: float) -> float:

@@ -1,4 +1,5 @@
-"""Deletes what ended long ago, in small batches: bytes, steps, calibrations' bytes, rows of the journal.
+"""Deletes what ended long ago, in small batches: bytes, steps, calibrations' bytes, rows of the journal and
+of the audit.
 
 Never a row of the ledger (R49).
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sojourn.service.clock import Handle
+from sojourn.store import audit
 from sojourn.store import retention as rows
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ class Retention:
             await self._calibrations(now - settings.calibrations_days * DAY)
         if settings.journal_days:
             await self._journal(now - settings.journal_days * DAY)
+        if settings.audit_days:
+            await self._audit(now - settings.audit_days * DAY)
 
     async def _jobs(self, what: rows.What, before: float) -> None:
         hub, seq, count = self._hub, 0, 0
@@ -144,3 +148,11 @@ class Retention:
                 count += len(found)
         if count:
             log.info("retention.deleted", what="journal", rows=count)
+
+    async def _audit(self, before: float) -> None:
+        hub, count = self._hub, 0
+        while found := await hub.store.read(lambda c: audit.old(c, before, limit=10 * BATCH)):
+            await hub.store.write(lambda c, ids=found: audit.forget(c, ids))  # type: ignore[misc]
+            count += len(found)
+        if count:
+            log.info("retention.deleted", what="audit", entries=count)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from copy import copy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,10 @@ from sojourn.execution.fleet import Fleet
 from sojourn.execution.turns import Pace
 from sojourn.execution.types import Description, DeviceUnavailable, WorkerPhase, WorkerState
 from sojourn.service.accounts import Accounts
+from sojourn.service.audit import Audit
 from sojourn.service.calibrations import FIRST, Calibrations
 from sojourn.service.clock import Clock, SystemClock
+from sojourn.service.data_folder import check as check_rights
 from sojourn.service.devices import is_mock, models, profile_of, renamed, schedules, specs
 from sojourn.service.disk import Disk
 from sojourn.service.dispatcher import OPERATIONAL, Dispatcher
@@ -34,6 +35,7 @@ from sojourn.service.following import Following
 from sojourn.service.hub import Hub
 from sojourn.service.jobs import Jobs
 from sojourn.service.journal import Journal
+from sojourn.service.key_files import KeyFiles
 from sojourn.service.opening import DATABASE, damage, explained, open_store
 from sojourn.service.operations import Operations, pending_calibration, state_of
 from sojourn.service.records import JobRecord, Records, SessionRecord
@@ -45,7 +47,8 @@ from sojourn.service.sessions import Sessions
 from sojourn.service.steps import Steps
 from sojourn.service.turns import Turns
 from sojourn.service.usage import Usage
-from sojourn.service.views import DeviceView, NewKey, Principal, UserView
+from sojourn.service.users import Users
+from sojourn.service.views import DeviceView, Principal
 from sojourn.store import Store
 from sojourn.store.calibrations import Calibration, last_attempts
 from sojourn.store.clock import newest
@@ -53,8 +56,6 @@ from sojourn.store.room import MB, Room, StoreFull
 
 log = structlog.get_logger("sojourn.service")
 
-OPERATOR, OPERATOR_PROJECT = "operator", "operators"
-LOCAL = "local"
 NOT_CONFIGURED = "it is not in the configuration any more. Cancel the job, or ask an operator to put it back"
 FIRST_DESCRIPTION = 30.0
 """Seconds that a list of devices waits for what they are, after a start."""
@@ -96,6 +97,7 @@ class Service:
         """
         data = self.settings.server.data
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        check_rights(data, self.settings.access.data_folder)
         async with explained(data / DATABASE):
             await self._start(data)
 
@@ -103,7 +105,7 @@ class Service:
         room = Room(data, int(self.settings.server.disk_reserve_mb * MB))
         store = await open_store(functools.partial(self._open_store, room=room), data / DATABASE)
         self.clock.begin(await newest(store))  # before anything is told the time
-        accounts = Accounts(store, self.clock.now)
+        accounts = Accounts(store, self.clock.date, self.settings.access.keys_per_user)
         await accounts.load()
         devices = specs(self.settings.devices)
         fleet = self._make_fleet(
@@ -136,6 +138,7 @@ class Service:
             calibrations=calibrations,
             disk=Disk(store, self._room_changed),
             steps=await Steps.load(store),
+            audit=Audit(store, self.clock),
             descriptions=calibrations.descriptions,
         )
         self.accounts = accounts
@@ -147,7 +150,14 @@ class Service:
         self.open_session, self.session = sessions.open_session, sessions.session
         self.sessions, self.drain_session = sessions.sessions, sessions.drain_session
         self.close_session = sessions.close_session
-        self.revoke_user = Revocation(hub).revoke
+        revocation, self._key_files = Revocation(hub), KeyFiles(data, accounts, hub.audit)
+        self.revoke_user, self.remove_member = revocation.revoke, revocation.remove
+        self.people, self.audit = Users(hub, self._key_files), hub.audit
+        self.users, self.add_user, self.restore_user = (
+            self.people.users,
+            self.people.add_user,
+            self.people.restore_user,
+        )
         operations, reservations = Operations(hub), Reservations(hub)
         self._operations = operations
         self.halt_device, self.resume_device = operations.halt_device, operations.resume_device
@@ -163,7 +173,7 @@ class Service:
         self.projects, self.pace, self.rooms = hub.projects, hub.limits.pace, hub.rooms
         self.stored = hub.storage.stored
         self.turns = Turns(lambda who: hub.limits.of(who.project_id).looks_at_once)
-        await self._first_users(data)
+        await self._key_files.settle()
         await hub.projects.configure()
         hub.usage.set_shares(hub.projects.shares())
         with suppress(StoreFull):  # then it is done at a later start
@@ -192,6 +202,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await self._retention.stop()
+        hub.audit.stop()
         await self._jobs.stop()
         desks = hub.dispatchers.values()
         try:
@@ -204,21 +215,6 @@ class Service:
             await hub.fleet.stop()
             hub.store.close()
             self._hub = None
-
-    async def _first_users(self, data: Path) -> None:
-        """The operator and the local user, each with the key in a file that only its owner may read."""
-        for name, project, is_operator in ((OPERATOR, OPERATOR_PROJECT, True), (LOCAL, LOCAL, False)):
-            path = data / f"{name}.key"
-            if not self.accounts.has(name):
-                key = (await self.accounts.add(name, project, operator=is_operator)).api_key
-            elif not path.exists():
-                key = await self.accounts.new_key(name)
-            else:
-                continue
-            path.unlink(missing_ok=True)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(key + "\n")
 
     # recovery (R55)
 
@@ -367,17 +363,6 @@ class Service:
     async def _calibrate(self, device: str) -> None:
         if pending_calibration(self.hub.dispatchers[device]) is None:
             await self._operations.queue_calibration(device, "the schedule")
-
-    # users
-
-    async def add_user(self, name: str, project: str, operator: bool = False) -> NewKey:
-        key = await self.accounts.add(name, project, operator=operator)
-        await self.hub.projects.joined(name, project)
-        return key
-
-    def users(self) -> list[UserView]:
-        crashes, id_of = self.hub.crashes, self.accounts.user_id
-        return [replace(user, crashes=crashes.count(id_of(user.name))) for user in self.accounts.users()]
 
     # devices
 

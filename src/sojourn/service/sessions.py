@@ -51,11 +51,21 @@ class Sessions:
         """R38a. Of a session that has ended already it is no error."""
         record = await self._hub.session_record(who, session_id)
         if record.session.state is not SessionState.CLOSED:  # else its device may be gone as well
-            await self._hub.dispatchers[record.device].feed(ev.SessionDrained(session_id))
+            await self._end(who, record, "drained", ev.SessionDrained(session_id))
 
     async def close_session(self, who: Principal, session_id: str) -> None:
         """R33, R38."""
         record = await self._hub.session_record(who, session_id)
         if record.session.state is not SessionState.CLOSED:
             by = "the user" if record.session.user == who.user_id else "an operator"
-            await self._hub.dispatchers[record.device].feed(ev.SessionClosed(session_id, by))
+            await self._end(who, record, "closed", ev.SessionClosed(session_id, by))
+
+    async def _end(self, who: Principal, record: SessionRecord, how: str, event: ev.Event) -> None:
+        desk, session = self._hub.dispatchers[record.device], record.session
+        if session.user == who.user_id:
+            await desk.feed(event)
+            return
+        owner = self._hub.accounts.user_name(session.user)
+        entry = self._hub.audit.entry(who, f"session.{how}", f"session {session.id}", owner=owner)
+        await desk.feed(event, also=entry.write)
+        self._hub.audit.done(entry)

@@ -12,7 +12,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls, in which project. `operator` may administrate the service."""
+    """Who calls, in which project. `operator` may administrate the service. `key` is the id of the API key,
+    and `key_expires` when it ends, where one is known."""
 
     user_id: str
     user: str
@@ -20,6 +21,8 @@ class Principal:
     project: str
     operator: bool = False
     admin: bool = False  # of this project
+    key: str | None = None
+    key_expires: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

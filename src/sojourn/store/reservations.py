@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from sojourn.core.calendar import Reservation
 from sojourn.store import tables as t
@@ -44,3 +44,29 @@ async def get(store: Store, reservation_id: str) -> StoredReservation | None:
     if row is None:
         return None
     return StoredReservation(row.device, reservation_of(row), row.state, row.changed_at)
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedSpan:
+    """The time that a reservation has, or had until it was cancelled."""
+
+    device: str
+    project: str
+    user: str
+    start: float
+    end: float
+
+
+async def spans(store: Store, project: str, user: str, after: float, before: float) -> list[ReservedSpan]:
+    """What the project has reserved, or the user for any project, and shares time with `(after, before)`."""
+    c = t.reservations.c
+    query = select(c.device, c.project_id, c.user_id, c.starts_at, c.ends_at, c.state, c.changed_at).where(
+        or_(c.project_id == project, c.user_id == user), c.starts_at < before, c.ends_at > after
+    )
+    rows = await store.read(lambda connection: list(connection.execute(query)))
+    found = []
+    for row in rows:
+        end = min(row.ends_at, row.changed_at) if row.state == "cancelled" else row.ends_at
+        if end > max(row.starts_at, after):
+            found.append(ReservedSpan(row.device, row.project_id, row.user_id, row.starts_at, end))
+    return found

@@ -89,6 +89,11 @@ api_keys = Table(
     Column("hash", String(64), primary_key=True),  # SHA-256 of 256 random bits: no salt needed
     Column("user_id", ForeignKey("users.id"), nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("name", String(64), nullable=False, server_default=""),
+    Column("project_id", String(40)),  # where it acts when a request does not say; none: the first project
+    Column("expires_at", Float),
+    Column("used_at", Float),  # kept coarsely
+    Index("uq_api_keys_name", "user_id", "name", unique=True),
 )
 
 blobs = Table(
@@ -342,3 +347,17 @@ journal = Table(
     Column("digest", String(16), nullable=False),
 )
 """What each lane was fed and what it decided, if that is recorded (docs/decisions/0007)."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("user_id", String(40)),  # who did it; none: the service itself, or nobody known
+    Column("by", String(100), nullable=False),  # the name at that time
+    Column("action", String(40), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("detail", Text, nullable=False),  # JSON object; never a secret
+    Index("ix_audit_at", "at"),
+)
+"""Who did what when to whom, of what is administrated; kept for `retention.audit_days`."""

@@ -116,12 +116,14 @@ def test_what_is_written_into_a_folder_that_others_can_enter_is_for_its_owner_al
     modes = {path.name: path.stat().st_mode & 0o077 for path in server.data.iterdir()}
     assert {"sojourn.db", "local.key", "server.json"} <= set(modes)
     assert set(modes.values()) == {0}
+    assert server.data.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("broken", ["database", "folder"])
 def test_data_that_cannot_be_used_stops_the_start_with_one_sentence(server: Process, broken: str) -> None:
     if broken == "database":
-        server.data.mkdir()
+        server.data.mkdir(mode=0o700)
+        (server.data / "sojourn.db").touch(mode=0o600)
         (server.data / "sojourn.db").write_bytes(bytes(range(256)) * 40)
     else:
         server.data.write_text("a file")

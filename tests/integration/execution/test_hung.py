@@ -157,7 +157,7 @@ async def test_a_preparer_that_is_lost_again_and_again_is_never_the_jobs_fault(h
 
         losing = asyncio.create_task(lose())
         await asyncio.sleep(0)
-        with pytest.raises(DeviceUnavailable, match="preparers were lost|loading device a crashed"):
+        with pytest.raises(DeviceUnavailable, match=r"preparers were lost|loading device a crashed"):
             await fleet.prepare("a", "sampler", b"")
         assert fleet.preparers()["missing"]
         losing.cancel()

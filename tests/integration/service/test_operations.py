@@ -13,7 +13,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from sojourn.api.wire import iso
-from sojourn.config import DeviceSettings
+from sojourn.config import DeviceSettings, ReservationSettings
 from sojourn.core.words import at_time
 from sojourn.service.accounts import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
@@ -24,6 +24,7 @@ from tests.programs import job_body, sampler_params
 
 Houses = Callable[..., None]
 HOUR = 3600.0
+AT_ONCE = {"reservations": ReservationSettings(notice=0)}
 DRIFTING = DeviceSettings(
     name="manila", driver="fake", options={"backend": "FakeManilaV2", "drift": 0.5, "seed": 3}
 )
@@ -476,7 +477,7 @@ def test_a_restart_in_the_middle_of_a_window_keeps_everything(house: Houses) -> 
         assert [r.state for r in await h.service.calendar(ada, "mock", ended=True)] == ["ended"]
         assert h.service.usage(ada).consumed_seconds == pytest.approx(HOUR)  # D13: idle time counts
 
-    house(before, after)
+    house(before, after, sections=AT_ONCE)
 
 
 def test_cancelling_an_open_window_frees_the_device_at_once(house: Houses) -> None:
@@ -488,7 +489,7 @@ def test_cancelling_an_open_window_frees_the_device_at_once(house: Houses) -> No
         await h.service.cancel_reservation(operator(h), made.id or "")
         assert (await h.ended(cyd, job.id)).state == "completed"
 
-    house(body)
+    house(body, sections=AT_ONCE)
 
 
 def test_the_calendar_of_a_device_has_only_its_own(house: Houses) -> None:

@@ -435,7 +435,7 @@ def test_the_last_operator_cannot_be_revoked(house: Houses) -> None:
 def test_an_operators_rights_are_given_or_refused_and_never_forgotten(house: Houses) -> None:
     async def body(h: House) -> None:
         await h.user("ann")
-        with pytest.raises(Conflict, match="no operator"):
+        with pytest.raises(Conflict, match="not an operator"):
             await h.service.add_user("ann", "more", operator=True)
         assert [u.projects for u in h.service.users() if u.name == "ann"] == [("anns",)]
 

@@ -44,7 +44,7 @@ def test_a_token_says_when_it_ends_as_both_clients_read_it() -> None:
 
 def test_our_token_names_its_user_until_it_ends() -> None:
     token = tokens().issue("u1")["access_token"]
-    assert tokens(NOW + 3599).verify(token) == "u1"
+    assert tokens(NOW + 3599).verify(token) == ("u1", None)
     with pytest.raises(NotAuthenticated, match="expired"):
         tokens(NOW + 3600).verify(token)
 
@@ -53,7 +53,7 @@ def test_a_remembered_token_ends_as_well() -> None:
     now = [float(NOW)]
     issuer = Tokens(KEY, 3600, clock=lambda: now[0])
     token = issuer.issue("u1")["access_token"]
-    assert issuer.verify(token) == issuer.verify(token) == "u1"
+    assert issuer.verify(token) == issuer.verify(token) == ("u1", None)
     now[0] += 3600
     with pytest.raises(NotAuthenticated, match="expired"):
         issuer.verify(token)

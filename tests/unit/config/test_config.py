@@ -125,7 +125,7 @@ def test_a_device_may_have_its_own_times() -> None:
         ("[server]\nprt = 1", ["server.prt", "did you mean 'port'?", "Allowed: host, port, data"]),
         (
             "[serve]\nport = 1",
-            ["serve: unknown key", "did you mean 'server'?", "server, policy, profiles, limits"],
+            ["serve: unknown key", "did you mean 'server'?", "server, access, policy, profiles, limits"],
         ),
         ("[policy]\nttl = 1", ["policy.ttl: unknown key", "interactive_ttl"]),
         ("[policy]\nprofile = 'ibm2025'", ["policy.profile = 'ibm2025'", "did you mean 'ibm2026'?"]),

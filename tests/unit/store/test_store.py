@@ -350,6 +350,62 @@ def test_projects_of_before_tags_have_none_after_the_migration(tmp_path: Path) -
     assert (project.name, project.tags, project.created_at) == ("chem", "[]", 7.0)
 
 
+def test_keys_of_before_names_get_one_and_those_of_files_are_told_from_the_others(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    engine = sqlite_engine(tmp_path / "s.db", writer=True)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    users = {"o": ("operator", None), "a": ("ann", None), "r": ("rob", 9.0)}
+    joined = [
+        ("o", "operators", 1.0),
+        ("o", "lab", 3.0),
+        ("a", "lab", 4.0),
+        ("a", "chem", 5.0),
+        ("r", "lab", 6.0),
+    ]
+    keys = [
+        ("o1", "o", 1.0),
+        ("o2", "o", 2.0),
+        ("o3", "o", 3.0),
+        ("a1", "a", 4.0),
+        ("a2", "a", 5.0),
+        ("r1", "r", 6.0),
+    ]
+    with engine.begin() as c:
+        config.attributes["connection"] = c
+        command.upgrade(config, "0002")
+        for name in ("operators", "lab", "chem"):
+            c.exec_driver_sql(
+                "INSERT INTO projects (id, name, crn, created_at) VALUES (?, ?, ?, 0)", (name,) * 3
+            )
+        for user, (name, revoked) in users.items():
+            c.exec_driver_sql(
+                "INSERT INTO users (id, name, operator, created_at, revoked_at) VALUES (?, ?, 0, 0, ?)",
+                (user, name, revoked),
+            )
+        for row in joined:
+            c.exec_driver_sql(
+                "INSERT INTO memberships (user_id, project_id, created_at) VALUES (?, ?, ?)", row
+            )
+        for row in keys:
+            c.exec_driver_sql("INSERT INTO api_keys (hash, user_id, created_at) VALUES (?, ?, ?)", row)
+    upgrade(engine)
+    with engine.connect() as connection:
+        found = {
+            row.hash: (row.name, row.project_id, row.expires_at)
+            for row in connection.execute(select(t.api_keys))
+        }
+    assert found == {
+        "o1": ("operator.key.2", None, None),  # the file was renewed once: both end when it is again
+        "o2": ("operator.key", None, None),
+        "o3": ("key-1", None, None),
+        "a1": ("key-2", None, None),
+        "a2": ("key-1", None, None),
+    }
+
+
 def test_a_database_of_a_later_version_is_not_touched(tmp_path: Path) -> None:
     engine = sqlite_engine(tmp_path / "s.db", writer=True)
     upgrade(engine)

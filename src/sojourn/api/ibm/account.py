@@ -40,7 +40,8 @@ async def token(request: Request) -> Reply:
         )
     if "apikey" not in form:
         raise BadRequest("Form field 'apikey' is missing. Send the API key that `sojourn users add` printed.")
-    return Reply(json_reply(request.api.gate.exchange(form["apikey"])).body, headers=_NOT_STORED)
+    made = request.api.gate.exchange(form["apikey"], request.address)
+    return Reply(json_reply(made).body, headers=_NOT_STORED)
 
 
 _NOT_STORED = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
@@ -86,7 +87,7 @@ def _item(project: ProjectView) -> dict[str, Any]:
 
 async def plan(request: Request) -> Reply:
     """GET /catalog/{id}: name and pricing type of a plan."""
-    request.api.gate.user(request.headers)
+    request.api.gate.user(request.headers, request.address)
     wanted = request.path.get("plan") or request.scope["path"].rsplit("/", 1)[-1]
     if wanted not in plans.BY_ID:
         raise NotFound(f"There is no plan {shown(wanted)}. Plans: {', '.join(plans.BY_ID)}.")
@@ -168,10 +169,11 @@ def _part(crn: str, number: int) -> str:
 
 
 def _projects(request: Request) -> list[ProjectView]:
-    user_id = request.api.gate.user(request.headers)
+    caller = request.api.gate.caller(request.headers, request.address)
     accounts = request.service.accounts
-    accounts.principal(user_id, None)  # a revoked user's token ends here
-    projects: list[ProjectView] = accounts.projects_of(user_id)
+    accounts.check_user(caller.user_id)  # a revoked user's token ends here
+    # A client that is told no instance takes the first one that has the device.
+    projects: list[ProjectView] = accounts.projects_of(caller.user_id, caller.key)
     if not projects:
         raise NotAuthenticated(
             "This user belongs to no project. An operator adds one with `sojourn users add`."

@@ -15,10 +15,11 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import sojourn
+from sojourn.api.auth import address_of
 from sojourn.api.bodies import Gone
 from sojourn.api.endpoint import Api, bug_reply, method_reply, missing_reply
 from sojourn.api.endpoint import Request as RawRequest
-from sojourn.api.own import models, projects, usage
+from sojourn.api.own import audit, models, projects, usage, users
 from sojourn.api.own.operations import router
 from sojourn.api.query import epoch, shown
 from sojourn.api.stream import write
@@ -50,7 +51,7 @@ def create_own(api: Api) -> FastAPI:
     service = api.service
 
     async def caller(request: Request) -> Principal:
-        who = api.gate.principal(dict(request.headers.raw))
+        who = api.gate.principal(dict(request.headers.raw), address_of(request.scope))
         await asyncio.sleep(service.pace(who))
         return who
 
@@ -60,7 +61,6 @@ def create_own(api: Api) -> FastAPI:
         return who
 
     Caller = Annotated[Principal, Depends(caller)]  # noqa: N806
-    Operator = Annotated[Principal, Depends(operator)]  # noqa: N806
 
     @app.get("/version")
     async def version() -> models.Version:
@@ -75,24 +75,6 @@ def create_own(api: Api) -> FastAPI:
     async def instances(who: Caller) -> models.Instances:
         mine = service.accounts.projects_of(who.user_id)
         return models.Instances(instances=[models.Instance(id=p.id, name=p.name, crn=p.crn) for p in mine])
-
-    @app.get("/users")
-    async def users(_: Operator) -> models.Users:
-        return models.Users(users=[models.User.of(view) for view in service.users()])
-
-    @app.post("/users", status_code=201)
-    async def add_user(_: Operator, new: models.NewUser) -> models.Key:
-        key = await service.add_user(new.name, new.project, operator=new.operator)
-        return models.Key(name=key.name, project=key.project, instance=key.instance, api_key=key.api_key)
-
-    @app.post("/users/{name}/revoke")
-    @app.delete("/users/{name}")
-    async def revoke(_: Operator, name: Name, ending: models.Ending | None = None) -> models.Revoked:
-        wanted = ending or models.Ending()
-        left = await service.revoke_user(
-            name, close_sessions=wanted.close_sessions, cancel_jobs=wanted.cancel_jobs
-        )
-        return models.Revoked.of(name, left)
 
     @app.get("/devices")
     async def devices(who: Caller) -> models.Devices:
@@ -174,6 +156,8 @@ def create_own(api: Api) -> FastAPI:
         await service.drain_session(who, session_id)
         return models.Session.of(await service.session(who, session_id))
 
+    users.add_routes(app, service, caller, operator)
+    audit.add_routes(app, service, operator)
     projects.add_routes(app, service, caller, operator)
     usage.add_routes(app, service, caller)
 
@@ -208,7 +192,7 @@ class SmallBodies:
 
     async def _serve(self, request: RawRequest, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            request.who = self._api.gate.principal(request.headers)
+            request.who = self._api.gate.principal(request.headers, request.address)
             body = await request.body(self._limit)
         except Gone:
             return

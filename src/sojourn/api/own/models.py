@@ -80,6 +80,10 @@ class NewUser(BaseModel):
     name: str = Field(min_length=1, max_length=64, description="Unique on the server.")
     project: str = Field(min_length=1, max_length=64, description="Made when it does not exist.")
     operator: bool = Field(default=False, description="May manage users and see every project.")
+    anew: bool = Field(
+        default=False,
+        description="Give the name of a revoked user to somebody else, who has nothing of that user's.",
+    )
 
 
 class Key(BaseModel):
@@ -92,7 +96,7 @@ class Key(BaseModel):
 
 
 class Ending(BaseModel):
-    """What is to end with the key."""
+    """What is to end with the key, or the membership."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -131,9 +135,10 @@ class Revoked(BaseModel):
     cancelled_jobs: int
 
     @classmethod
-    def of(cls, name: str, left: Remains) -> Self:
+    def of(cls, name: str, left: Remains, **more: Any) -> Self:
         return cls(
             name=name,
+            **more,
             sessions=Remaining.of(
                 Remain(id=r.session.id, device=r.device, state=r.session.state.value) for r in left.sessions
             ),
@@ -147,6 +152,18 @@ class Revoked(BaseModel):
             closed_sessions=left.closed,
             cancelled_jobs=left.cancelled,
         )
+
+
+class Removed(Revoked):
+    """The same of a user who was taken out of `project`, with what is left there."""
+
+    project: str
+    revoked: bool = False
+    removed: bool = True
+
+    @classmethod
+    def of_member(cls, name: str, project: str, left: Remains) -> Self:
+        return cls.of(name, left, project=project)
 
 
 class Device(BaseModel):

@@ -1,0 +1,69 @@
+"""The audit trail in our own API, for operators."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from fastapi import Depends, FastAPI, Query
+from pydantic import BaseModel
+
+from sojourn.api.own import models
+from sojourn.api.query import epoch
+from sojourn.api.wire import iso
+from sojourn.service.service import Service
+from sojourn.service.views import Principal
+from sojourn.store.audit import Entry
+
+Text = Annotated[str | None, Query(max_length=200)]
+
+
+class AuditEntry(BaseModel):
+    """`by` is the name of who did it at that time; `detail` depends on the action and holds no secret."""
+
+    id: int
+    at: models.Time | None
+    by: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        return cls(
+            id=entry.id or 0,
+            at=iso(entry.at),
+            by=entry.by,
+            action=entry.action,
+            subject=entry.subject,
+            detail=dict(entry.detail),
+        )
+
+
+class AuditTrail(BaseModel):
+    """Newest first."""
+
+    entries: list[AuditEntry]
+
+
+def add_routes(app: FastAPI, service: Service, operator: Callable[..., Any]) -> None:
+    Operator = Annotated[Principal, Depends(operator)]  # noqa: N806
+
+    @app.get("/audit")
+    async def audit(
+        _: Operator,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        by: Text = None,
+        action: Text = None,
+        subject: Text = None,
+        after: datetime | None = None,
+        before_id: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+    ) -> AuditTrail:
+        found = await service.audit.find(
+            by=by,
+            action=action,
+            subject=subject,
+            after=epoch(after, "after"),
+            before_id=before_id,
+            limit=limit,
+        )
+        return AuditTrail(entries=[AuditEntry.of(entry) for entry in found])

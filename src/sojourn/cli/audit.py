@@ -1,0 +1,49 @@
+"""`sojourn audit`: who administrated what, and when."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sojourn.cli import show
+from sojourn.cli.asking import Ask, asks
+
+
+@asks
+def audit(
+    ask: Ask,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, the newest.")] = 50,
+    by: Annotated[str | None, typer.Option("--by", help="Only what this user did.")] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", help="Only this action, or the kind before its dot: key, user.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="Only what was done to this: 'user ada', 'device aer'.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", help="Only from this time on: 2026-11-22T14:00 (UTC).")
+    ] = None,
+) -> None:
+    """Show who did what when to whom, the newest last (operators)."""
+    answer = ask.api.get("/audit", limit=limit, by=by, action=action, subject=subject, after=after)
+    if ask.json:
+        show.as_json(answer)
+        return
+    rows = [
+        [
+            show.utc(entry["at"]),
+            entry["by"],
+            entry["action"],
+            entry["subject"],
+            ", ".join(f"{name}={_worded(value)}" for name, value in entry["detail"].items()),
+        ]
+        for entry in reversed(answer["entries"])
+    ]
+    show.table(("at (UTC)", "by", "action", "subject", "detail"), rows, empty="nothing on record")
+
+
+def _worded(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_worded(inner)}" for name, inner in value.items()) + "}"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,143 @@
+"""`sojourn users key …`: the API keys of a user, by the user or an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from sojourn.cli import show
+from sojourn.cli.asking import Ask, asks
+
+app = typer.Typer(
+    no_args_is_help=True, help="List, add, rotate and revoke API keys: one's own, operators everybody's."
+)
+
+_User = Annotated[str, typer.Argument(metavar="USER", help="Name of the user.")]
+_Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="Name of the key, as `sojourn users key list` has it.")
+]
+_Expires = Annotated[
+    str | None,
+    typer.Option(
+        "--expires", help="When it ends: +90d, 2027-01-31 or 2027-01-31T12:00 (UTC); default: never."
+    ),
+]
+
+
+@app.command("list")
+@asks
+def list_(
+    ask: Ask,
+    user: Annotated[
+        str | None, typer.Argument(metavar="[USER]", help="Name of the user; default: who asks.")
+    ] = None,
+) -> None:
+    """List the keys of a user, without their secrets."""
+    api = ask.api
+    answer = api.get(_path(user or api.get("/me")["user"]))
+    if ask.json:
+        show.as_json(answer)
+        return
+    now = datetime.now(UTC)
+    rows = [
+        [
+            key["name"],
+            key["project"] or "(the first)",
+            show.age(key["created"], now),
+            "expired" if key["expired"] else _day(key["expires"]) or "never",
+            _day(key["used"]) or "never",
+            "*" if key["present"] else "",
+        ]
+        for key in answer["keys"]
+    ]
+    show.table(
+        ("key", "project", "age>", "expires (UTC)", "last used (UTC)", "in use"), rows, empty="no keys"
+    )
+
+
+@app.command("add")
+@asks
+def add(
+    ask: Ask,
+    user: _User,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Its name, unique among the user's; default: key-N.")
+    ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option(
+            "--project", "-P", help="Where it acts when a program does not say; default: the first."
+        ),
+    ] = None,
+    expires: _Expires = None,
+) -> None:
+    """Make a further key and print it; it is never shown again."""
+    body = {"name": name, "project": project, "expires": expires}
+    _print(ask, ask.api.post(_path(user), body))
+
+
+@app.command("rotate")
+@asks
+def rotate(
+    ask: Ask,
+    user: _User,
+    key: _Key,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep", help="How long the old key goes on working, such as 2d; 0: it ends now. Default: 1h."
+        ),
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", help="When the new key ends; default: when the old one was to."),
+    ] = None,
+) -> None:
+    """Put a new key in the place of one, print it, and let the old one go on working for a while."""
+    _print(ask, ask.api.post(f"{_path(user, key)}/rotate", {"keep": keep, "expires": expires}))
+
+
+@app.command("revoke")
+@asks
+def revoke(ask: Ask, user: _User, key: _Key) -> None:
+    """End one key now, and every access token made from it."""
+    ended = ask.api.post(f"{_path(user, key)}/revoke")
+    if ask.json:
+        show.as_json(ended)
+    else:
+        show.line(f"key {key} of {user} is revoked")
+
+
+def _print(ask: Ask, made: Mapping[str, Any]) -> None:
+    if ask.json:
+        show.as_json(made)
+        return
+    key, old = made["key"], made["old"]
+    show.facts(
+        [
+            ("user", key["user"]),
+            ("key", key["name"]),
+            ("project", key["project"] or "(the first)"),
+            ("expires", _day(key["expires"]) or "never"),
+            ("api_key", made["api_key"]),
+        ]
+    )
+    show.note("The key is shown only now.")
+    if old is not None:
+        show.note(
+            f"The old key is {old['name']} now and ends at {_day(old['expires'])} UTC. To end it at once: "
+            f"sojourn users key revoke {key['user']} {old['name']}"
+        )
+
+
+def _day(at: str | None) -> str:
+    return show.day(at) or ""
+
+
+def _path(user: str, key: str | None = None) -> str:
+    path = f"/users/{quote(user, safe='')}/keys"
+    return path if key is None else f"{path}/{quote(key, safe='')}"

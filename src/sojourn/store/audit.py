@@ -1,0 +1,77 @@
+"""The audit trail as rows: who did what when to whom. Decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from sojourn.store import tables as t
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`by` is the name of who did it at that time, `user_id` tells bearers of one name apart; without it the
+    service did it, or nobody known. `subject` is what it was done to, such as `user ann`; `detail` is for
+    JSON."""
+
+    at: float
+    by: str
+    action: str
+    subject: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    user_id: str | None = None
+    id: int | None = None
+
+    def write(self, connection: Connection) -> None:
+        row = {
+            "at": self.at,
+            "by": self.by,
+            "action": self.action,
+            "subject": self.subject[:200],
+            "detail": json.dumps(self.detail),
+            "user_id": self.user_id,
+        }
+        connection.execute(insert(t.audit), row)
+
+
+def find(
+    connection: Connection,
+    *,
+    by: str | None,
+    action: str | None,
+    subject: str | None,
+    after: float | None,
+    before_id: int | None,
+    limit: int,
+) -> list[Entry]:
+    """Newest first. `action` is a whole one or the part before its dot."""
+    c = t.audit.c
+    query = select(t.audit).order_by(c.id.desc()).limit(limit)
+    if by is not None:
+        query = query.where(c.by == by)
+    if action is not None:
+        query = query.where((c.action == action) | c.action.startswith(f"{action}.", autoescape=True))
+    if subject is not None:
+        query = query.where(c.subject == subject)
+    if after is not None:
+        query = query.where(c.at >= after)
+    if before_id is not None:
+        query = query.where(c.id < before_id)
+    return [
+        Entry(r.at, r.by, r.action, r.subject, json.loads(r.detail), r.user_id, r.id)
+        for r in connection.execute(query)
+    ]
+
+
+def old(connection: Connection, before: float, *, limit: int) -> list[int]:
+    """Ids of the oldest entries from before then."""
+    c = t.audit.c
+    return list(connection.execute(select(c.id).where(c.at < before).order_by(c.at).limit(limit)).scalars())
+
+
+def forget(connection: Connection, ids: list[int]) -> None:
+    connection.execute(delete(t.audit).where(t.audit.c.id.in_(ids)))

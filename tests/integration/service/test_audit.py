@@ -1,0 +1,230 @@
+"""The audit trail with the real store, in virtual time: every act of administration once, and never a
+secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sojourn.config import ReservationSettings, RetentionSettings
+from sojourn.service.audit import ADDRESSES
+from sojourn.service.errors import BadRequest, Conflict, Refusal
+from sojourn.service.projects import MemberChange, ProjectChange
+from sojourn.service.views import Principal
+from tests.integration.service.conftest import House
+from tests.programs import job_body
+
+Houses = Callable[..., None]
+HOUR = 3600.0
+
+
+def operator(h: House) -> Principal:
+    accounts = h.service.accounts
+    return accounts.principal(accounts.user_id("operator"), None)
+
+
+async def told(h: House, **filters: Any) -> list[tuple[str, str, str]]:
+    """(by, action, subject), the newest last."""
+    await h.settled()
+    return [(e.by, e.action, e.subject) for e in reversed(await h.service.audit.find(**filters))]
+
+
+def test_every_act_of_administration_is_on_record_once_with_who_did_it(house: Houses) -> None:
+    made: dict[str, str] = {}
+
+    async def body(h: House) -> None:
+        s, op = h.service, operator(h)
+        await s.add_user("ann", "lab", who=op)
+        key = await s.people.add_key(op, "ann", name="ci")
+        await s.people.rotate_key(op, "ann", "ci", keep=0)
+        await s.people.revoke_key(op, "ann", "ci")
+        await s.projects.create(op, "chem", ProjectChange(weight=2.0))
+        await s.projects.change(op, "lab", ProjectChange(members={"ann": MemberChange(admin=True)}))
+        await s.projects.weigh(op, "uni", 3.0)
+        ann = s.accounts.principal(s.accounts.user_id("ann"), None)
+        start = h.clock.now() + 2 * HOUR
+        window = await s.reserve(ann, device="mock", project=None, start=start, length=HOUR)
+        await s.cancel_reservation(op, window.id or "")
+        job, other = await h.submit(ann, job_body("slow")), await h.submit(ann, job_body("slow"))
+        await s.cancel_job(op, other.id)
+        await s.cancel_job(ann, job.id)  # her own is nobody's business
+        session = await s.open_session(ann, device="slow", mode="batch", max_time=None)
+        await s.drain_session(op, session.id)
+        for mode in ("paused", "draining", "maintenance"):
+            await s.halt_device(op, "mock", mode, "a fridge")
+        await s.resume_device(op, "mock")
+        await h.ended(op, (await s.calibrate(op, "mock")).id)
+        await s.remove_member("ann", "lab", who=op)
+        await s.revoke_user("ann", who=op)
+        await s.restore_user("ann", who=op)
+        made.update(job=other.id, session=session.id, window=window.id or "", key=key.api_key)
+
+    async def after(h: House) -> None:
+        everything = await told(h)
+        found = [e for e in everything if e[1] != "look"]
+        expected = [
+            ("(service)", "user.added", "user operator"),
+            ("(service)", "user.added", "user local"),
+            ("operator", "user.added", "user ann"),
+            ("operator", "key.added", "user ann"),
+            ("operator", "key.rotated", "user ann"),
+            ("operator", "key.revoked", "user ann"),
+            ("operator", "project.added", "project chem"),
+            ("operator", "project.changed", "project lab"),
+            ("operator", "account.changed", "account uni"),
+            ("ann", "reservation.made", f"reservation {made['window']}"),
+            ("operator", "reservation.cancelled", f"reservation {made['window']}"),
+            ("operator", "job.cancelled", f"job {made['job']}"),
+            ("operator", "session.drained", f"session {made['session']}"),
+            ("operator", "device.paused", "device mock"),
+            ("operator", "device.draining", "device mock"),
+            ("operator", "device.maintenance", "device mock"),
+            ("operator", "device.resumed", "device mock"),
+            ("operator", "device.calibrated", "device mock"),
+            ("operator", "user.removed", "user ann"),
+            ("operator", "user.revoked", "user ann"),
+            ("operator", "user.restored", "user ann"),
+        ]
+        assert found == expected
+        entries = await h.service.audit.find(limit=1000)
+        assert made["key"] not in repr(entries)
+        assert "sjn_" not in repr(entries)
+        changed = next(e for e in entries if e.action == "project.changed")
+        assert changed.detail["members"] == {"ann": {"admin": True}}
+        assert {e[1] for e in await told(h, action="key")} == {"key.added", "key.rotated", "key.revoked"}
+        assert await told(h, by="ann") == [expected[9]]
+        assert (await told(h, subject="device mock"))[-1] == expected[17]
+        newest, *_ = await h.service.audit.find(limit=1)
+        assert (await h.service.audit.find(limit=1, before_id=newest.id))[0].action == "user.revoked"
+
+    house(body, after, sections={"reservations": ReservationSettings(notice=HOUR)})
+
+
+def test_what_is_refused_is_not_on_record(house: Houses) -> None:
+    async def body(h: House) -> None:
+        op = operator(h)
+        await h.service.add_user("ann", "lab", who=op)
+        before = await told(h)
+        for late in (
+            h.service.add_user("ann", "lab", who=op),
+            h.service.revoke_user("operator", who=op),
+            h.service.restore_user("ann", who=op),
+            h.service.people.add_key(op, "ann", name="a b"),
+            h.service.people.revoke_key(op, "ann", "none"),
+            h.service.reserve(op, device="mock", project="lab", start=1.0, length=HOUR),
+            h.service.halt_device(op, "mock", "asleep"),
+            h.service.projects.change(op, "lab", ProjectChange(plan="none")),
+            h.service.remove_member("operator", "operators", who=op),
+        ):
+            with pytest.raises(Refusal):
+                await late
+        assert await told(h) == before
+
+    house(body)
+
+
+def test_an_operators_look_at_others_jobs_is_on_record_once_an_hour(house: Houses) -> None:
+    async def body(h: House) -> None:
+        await h.service.add_user("ann", "lab")
+        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
+        job = await h.submit(ann, job_body("slow"))
+        session = await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+        op = operator(h)
+        for _ in range(3):
+            await h.service.job(op, job.id)
+            await h.service.why(op, job.id)
+            await h.service.story(op, job.id)
+            await h.service.session(op, session.id)
+            await h.service.job(ann, job.id)
+        looks = [("operator", "look", f"job {job.id}"), ("operator", "look", f"session {session.id}")]
+        assert await told(h, action="look") == looks
+        (entry, *_) = await h.service.audit.find(action="look")
+        assert entry.detail == {"owner": "ann"}
+        h.clock.advance(HOUR)
+        await h.service.job(op, job.id)
+        assert await told(h, action="look") == [*looks, looks[0]]
+
+    house(body)
+
+
+def test_failed_logins_of_a_minute_are_one_entry_however_many_and_from_wherever(house: Houses) -> None:
+    async def body(h: House) -> None:
+        for number in range(1000):
+            h.service.audit.login_failed(f"10.0.0.{number % 100}")
+        assert await told(h, action="login") == []
+        h.clock.advance(60)
+        await h.settled()
+        (entry,) = await h.service.audit.find(action="login")
+        assert (entry.by, entry.detail["count"]) == ("(nobody)", 1000)
+        assert len(entry.detail["addresses"]) == ADDRESSES + 1
+        assert entry.detail["addresses"]["others"] == 10 * (100 - ADDRESSES)
+        h.clock.advance(600)
+        assert len(await told(h, action="login")) == 1
+        h.service.audit.login_failed("10.0.0.1")  # written at the stop
+
+    async def after(h: House) -> None:
+        assert len(await told(h, action="login")) == 2
+
+    house(body, after)
+
+
+def test_entries_end_after_audit_days_in_small_batches(house: Houses) -> None:
+    async def body(h: House) -> None:
+        for _ in range(1100):
+            await h.service.audit.note(None, "test", "nothing")
+        h.clock.advance(86_400)
+        await h.service.audit.note(None, "test", "young")
+        h.clock.advance(1)
+        await h.service._retention.run()
+        assert await told(h) == [("(service)", "test", "young")]
+
+    house(body, sections={"retention": RetentionSettings(audit_days=1)})
+
+
+def test_an_admin_reserves_within_the_bounds_and_an_operator_beyond_them(house: Houses) -> None:
+    """The bounds over the real store: what ended, was cancelled, or was made by an operator counts as it
+    is."""
+
+    async def body(h: House) -> None:
+        s, op, now = h.service, operator(h), h.clock.now()
+        await s.add_user("ann", "lab")
+        await s.projects.change(op, "lab", ProjectChange(members={"ann": MemberChange(admin=True)}))
+        ann = replace(s.accounts.principal(s.accounts.user_id("ann"), None))
+
+        async def book(who: Principal, start: float, hours: float, device: str = "mock") -> str:
+            made = await s.reserve(
+                who, device=device, project="lab", start=start, length=hours * HOUR, mode="dedicated"
+            )
+            return made.id or ""
+
+        for start, hours, why in (
+            (now, 1, "reservations.notice"),
+            (now + HOUR, 9, "reservations.longest"),
+            (now + 28 * 24 * HOUR, 1, "reservations.horizon"),
+        ):
+            with pytest.raises(BadRequest, match=f"{why}.*An operator can make it") as refusal:
+                await book(ann, start, hours)
+            assert refusal.value.code == 1223
+            await s.cancel_reservation(op, await book(op, start, hours))
+        first = await book(ann, now + HOUR, 8)
+        with pytest.raises(BadRequest, match=r"at most 1 of 2 \(reservations.devices = 0.5\)"):
+            await book(ann, now + 5 * HOUR, 1, "slow")
+        for day in range(1, 5):
+            await book(ann, now + HOUR + day * 24 * HOUR, 8)
+        with pytest.raises(BadRequest, match=r"147600 s reserved.*144000 s \(reservations.allowance\)"):
+            await book(ann, now + 6 * 24 * HOUR, 1)
+        await s.cancel_reservation(ann, first)  # it never began, so it has used nothing
+        await book(ann, now + 6 * 24 * HOUR, 8)
+        with pytest.raises(Conflict):
+            await s.cancel_reservation(ann, first)
+        await book(op, now + 7 * 24 * HOUR, 100)
+
+    async def after(h: House) -> None:
+        op = operator(h)
+        found = await h.service.calendar(op)
+        assert len(found) == 6  # what is beyond a bound that is lower now stays
+
+    house(body, after)
