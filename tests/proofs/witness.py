@@ -355,11 +355,11 @@ class Witness:
             assert ended, "a running job ends by its run or by a cancel"
         if job.state in FINAL and job.reason_code != codes.SYSTEM_FAILURE and at > started:
             self._owed.append((job.id, started, at))
-            if job.reason_code == codes.KILLED_WORKER:
-                assert isinstance(event, ev.RunEnded)
-                assert event.outcome == "crashed"
-                assert job.crashes >= self.profile.charged_crashes > 0, "D23"
-                self._owed += [run for run in self._died if run[0] == job.id]
+        if job.state in FINAL and job.reason_code == codes.KILLED_WORKER:
+            assert isinstance(event, ev.RunEnded)
+            assert event.outcome == "crashed"
+            assert job.crashes >= self.profile.charged_crashes > 0, "D23"
+            self._owed += [run for run in self._died if run[0] == job.id]
         if not job.detached and job.session_id:
             self._clock[job.session_id] = 0.0
             self._waited.discard(job.session_id)

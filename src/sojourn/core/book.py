@@ -179,6 +179,8 @@ class Book:
     def jump(self, seconds: float, now: float) -> None:
         """Time has gone forward by so much without having passed: what runs is restated in the new time."""
         for session in self.sessions.values():
+            if session.state is SessionState.PENDING_CLOSED:  # its end has passed, at the time of then
+                continue
             _add(seconds, session, _TIMES_OF_SESSION)
             self.remind_all(session)
             self.touch(session, _CLOCK_SET)

@@ -53,6 +53,7 @@ class InlineWriter(Writer):
         self._world = world
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Entry] = deque()
+        self._committed: deque[list[_Entry]] = deque()  # and not told yet
         self._told_at = 0.0
 
     def submit(
@@ -90,7 +91,8 @@ class InlineWriter(Writer):
             self._commit(batch)
         self._world.point("after a commit")
         self._told_at = max(self._told_at, self._world.time + self._world.delay(0.02))
-        self._loop.call_at(self._told_at, self._tell, batch)
+        self._committed.append(batch)
+        self._loop.call_at(self._told_at, self._tell)  # timers of one instant have no order
 
     def _without_room(self, batch: list[_Entry]) -> list[_Entry]:
         """What waits for room goes back; the rest has failed, and is returned."""
@@ -101,8 +103,8 @@ class InlineWriter(Writer):
         self._loop.call_soon(self.on_full, "database or disk is full")
         return [entry for entry in batch if entry.error is not None]
 
-    def _tell(self, batch: list[_Entry]) -> None:
-        _deliver(batch)
+    def _tell(self) -> None:
+        _deliver(self._committed.popleft())
         self._world.point("after the acts of a commit")
 
 
