@@ -30,3 +30,8 @@ class AccessSettings(Section):
         description="Who else may have rights on the data folder: nobody (`private`), its group (`group`), "
         "or whoever has them (`any`): it is not checked.",
     )
+    confine_workers: bool = Field(
+        default=True,
+        description="Put the data folder out of reach of the workers, which run what users send "
+        "(Linux 5.13 or newer).",
+    )

@@ -58,8 +58,9 @@ class Fleet:
     job may take, and how much of it a user. `prepare_memory` is the bytes
     that one preparation may take: None for 2 GiB, or a preparer's part of half of the machine's memory if
     that is less. A process that owes an answer for `hung_limit` seconds, or is stopped for 2 s, is replaced;
-    `import_limit` is the seconds that a driver's import may take in a fork server. `fork` False starts every
-    worker from scratch, as on systems where a fork is not usable.
+    `import_limit` is the seconds that a driver's import may take in a fork server. `hidden` is a folder that
+    workers put out of their own reach, "" for none; see `confinement`. `fork` False starts every worker from
+    scratch, as on systems where a fork is not usable.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Fleet:
         load_limit: float = LOAD_LIMIT,
         hung_limit: float = HUNG_LIMIT,
         import_limit: float = IMPORT_LIMIT,
+        hidden: str = "",
         fork: bool = CAN_FORK,
     ) -> None:
         names = [spec.name for spec in specs]
@@ -86,7 +88,9 @@ class Fleet:
         self._beat = beat_of(hung_limit)
         self._looking: asyncio.Task[None] | None = None
         self._interpreters = {
-            spec.python: Interpreter(spec.python, fork=fork, hung_limit=hung_limit, import_limit=import_limit)
+            spec.python: Interpreter(
+                spec.python, fork=fork, hung_limit=hung_limit, import_limit=import_limit, hidden=hidden
+            )
             for spec in specs
         }
         self._supervisors = {

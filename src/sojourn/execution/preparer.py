@@ -320,7 +320,8 @@ class _Preparer:
                     self._name, tuple(sorted({spec.driver for spec in self._pool.specs if not spec.lazy}))
                 )
                 async with asyncio.timeout(self._pool.limit):
-                    await greet(process, self._pool.specs, self._pool.machine, self._pool.memory)
+                    pool = self._pool
+                    await greet(process, pool.specs, pool.machine, pool.memory, pool.interpreter.hidden)
             except Exception as error:  # whatever it is, see `Supervisor._live`
                 if not isinstance(error, LaunchFailed | LoadRefused | WorkerGone | TimeoutError):
                     log.exception("preparer not started", worker=self._name)

@@ -36,11 +36,13 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     """Server: the devices that this worker may be asked for, and the class that runs them (dotted path).
 
     `memory`: bytes that one preparation may take beyond what the process has by then; 0 for no limit.
+    `hidden`: a folder that the worker puts out of its own reach first; "" for none.
     """
 
     devices: tuple[DeviceSpec, ...]
     machine: str
     memory: int = 0
+    hidden: str = ""
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):

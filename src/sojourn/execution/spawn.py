@@ -37,6 +37,7 @@ class Interpreter:
 
     `fork` False: never through a zygote. `hung_limit`: seconds in which a process that owes an answer must
     give it, see `pulse`; `import_limit`: those that the import of a driver may take in the zygote.
+    `hidden`: a folder that its workers put out of their reach, see `confinement`.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Interpreter:
         fork: bool = CAN_FORK,
         hung_limit: float = HUNG_LIMIT,
         import_limit: float = IMPORT_LIMIT,
+        hidden: str = "",
     ) -> None:
+        self.hidden = hidden
         self.python = python or sys.executable
         self._fork = fork
         self._hung_limit = hung_limit

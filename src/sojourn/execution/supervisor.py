@@ -48,8 +48,10 @@ def delay(failures: int) -> float:
     return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
 
 
-async def greet(process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: str, memory: int = 0) -> None:
-    """Check the worker's `Hello` and tell it its devices. Raises `LoadRefused` or `WorkerGone`."""
+async def greet(
+    process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: str, memory: int = 0, hidden: str = ""
+) -> None:
+    """Check the worker's `Hello` and send its devices. Raises `LoadRefused` or `WorkerGone`."""
     hello, _ = await process.receive()
     if not isinstance(hello, protocol.Hello):
         raise LoadRefused("the worker did not introduce itself")
@@ -58,7 +60,7 @@ async def greet(process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: 
             f"the worker (sojourn {hello.sojourn}) speaks protocol {hello.protocol}, this server "
             f"{protocol.PROTOCOL}: install the server's release of sojourn for its interpreter"
         )
-    process.send(protocol.Start(specs, machine, memory))
+    process.send(protocol.Start(specs, machine, memory, hidden))
 
 
 class _Ticket:
@@ -286,7 +288,7 @@ class Supervisor:
         process = self._process = await self._interpreter.launch(self.spec.name, (self.spec.driver,))
         try:
             async with asyncio.timeout(self._load_limit):
-                await greet(process, (self.spec,), self._machine)
+                await greet(process, (self.spec,), self._machine, hidden=self._interpreter.hidden)
                 await self._tell(process)
         except WorkerGone as gone:
             words = process.output.last_words

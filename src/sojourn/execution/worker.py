@@ -15,10 +15,12 @@ import platform
 import socket
 import sys
 import traceback
+from pathlib import Path
 from typing import Protocol, assert_never
 
 import sojourn
 from sojourn.execution import protocol
+from sojourn.execution.confinement import put_out_of_reach
 from sojourn.execution.frames import MAX_PAYLOAD, Channel, FrameError
 from sojourn.execution.memory import KEPT, OUT_OF_MEMORY, exceeded
 from sojourn.execution.process_setup import (
@@ -115,6 +117,8 @@ class Worker:
                 case protocol.Ping():
                     self._say(protocol.Pong())
                 case protocol.Start():
+                    if message.hidden:  # before anything of a driver or of a user runs
+                        put_out_of_reach(Path(message.hidden))
                     self._specs = {spec.name: spec for spec in message.devices}
                     self._machine_path = message.machine
                     self._memory = message.memory

@@ -19,6 +19,7 @@ from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.words import at_time
+from sojourn.execution.confinement import landlock_version
 from sojourn.execution.fleet import Fleet
 from sojourn.execution.turns import Pace
 from sojourn.execution.types import Description, DeviceUnavailable, WorkerPhase, WorkerState
@@ -115,6 +116,7 @@ class Service:
             prepare_limit=self.settings.server.prepare_seconds,
             pace=_pace(self.settings.server),
             hung_limit=self.settings.server.hung_seconds,
+            hidden=self._hidden(data),
         )
         companions = models(devices)
 
@@ -470,6 +472,15 @@ class Service:
         self._damage = await damage(path)
         if self._damage:
             log.critical("store.damaged", database=str(path), faults=self._damage)
+
+    def _hidden(self, data: Path) -> str:
+        """The folder that no worker may reach; "" where it cannot be kept from them."""
+        if not self.settings.access.confine_workers:
+            return ""
+        if not landlock_version():
+            log.warning("workers.unconfined", why="the kernel has no Landlock", folder=str(data))
+            return ""
+        return str(data.resolve())
 
     async def ready(self) -> dict[str, Any]:
         """Whether jobs can be taken and run: the store answers and no damage was found in it, its disk has

@@ -122,6 +122,7 @@ class SimulatedFleet:
         prepare_limit: float = 60.0,
         pace: Pace | None = None,
         hung_limit: float = 10.0,
+        hidden: str = "",
     ) -> None:
         self._world = world
         self._on_run = on_run
