@@ -28,6 +28,7 @@ class Target:
     key: str
     large_job: str
     foreign: list[str]
+    unread: float  # seconds for which a slow reader does not read
 
 
 @dataclass

@@ -110,7 +110,7 @@ async def slow_reader(attack: Attack) -> str:
     async with attack.connection(receive=4096) as (reader, writer):
         reader._transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(attack.head("GET", f"/api/v1/jobs/{attack.target.large_job}/results"))
-        await asyncio.sleep(20.0)
+        await asyncio.sleep(attack.target.unread)
         reader._transport.resume_reading()  # type: ignore[attr-defined]
         try:
             async with asyncio.timeout(20.0):

@@ -29,6 +29,11 @@ from tests.proofs.soak.hostile import KINDS, qasm
 SECONDS = float(os.environ.get("SOJOURN_SOAK", "20"))
 LONG = 600.0
 SUBMIT_P99 = 0.1
+SERVER = {"max_body_mb": 12, "memory_mb": 64, "memory_user_mb": 32, "incoming_mb": 16, "unread_mb": 16}
+HURRY = {"head_seconds": 3, "body_seconds": 3, "reply_seconds": 3, "hung_seconds": 3}
+"""In a short run, so that each kind comes to its end."""
+BOUND_MB = 150 + 32 + 1.25 * 64 + 16 + 16 + 0.1 * 200 + 3 * 22
+"""By docs/configuration.md: the most connections are 200, the largest result has 22 MB."""
 DEVICES = [
     {"name": "mock", "driver": "mock", "options": {"qubits": 127, "seconds": 0.002}},
     {"name": "other", "driver": "mock", "options": {"qubits": 127, "seconds": 0.002}},
@@ -38,7 +43,8 @@ HONEST = (("ann", "mock", True), ("bob", "mock", False), ("cem", "mock", False),
 
 
 def test_honest_users_are_served_beside_hostile_ones_and_faults(tmp_path: Path) -> None:
-    with Embedded(tmp_path, devices=DEVICES) as server:
+    server_settings = SERVER if SECONDS >= LONG else SERVER | HURRY
+    with Embedded(tmp_path, devices=DEVICES, server=server_settings) as server:
         honest = {name: server.user(name, f"{name}s") for name, _, _ in HONEST}
         eve = server.user("eve", "eves")
         record, memory = Record(), []
@@ -53,6 +59,7 @@ def test_honest_users_are_served_beside_hostile_ones_and_faults(tmp_path: Path) 
         assert not {o for o in outcomes if o.startswith("5") and o != "503"}, (kind, outcomes)
         assert not outcomes.get("kept"), (kind, outcomes)
     assert "Traceback" not in log
+    assert max(memory) < BOUND_MB
     assert set(seen["anonymous body"]) | set(seen["wrong key"]) <= {"401", "429", "cut"}
     assert "201" not in seen["long reservation"]
     assert set(seen["foreign"]) <= {"404", "429"}
@@ -66,7 +73,12 @@ async def soak(
     until = time.monotonic() + SECONDS
     host, port = server.url.removeprefix("http://").split(":")
     target = Target(
-        host, int(port), eve.api_key, large_job(server, eve), [foreign_job(server, honest["bob"])]
+        host,
+        int(port),
+        eve.api_key,
+        large_job(server, eve),
+        [foreign_job(server, honest["bob"])],
+        70.0 if SECONDS >= LONG else 6.0,
     )
     attackers = await asyncio.create_subprocess_exec(
         *(
