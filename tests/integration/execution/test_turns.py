@@ -116,7 +116,8 @@ async def test_a_cancelled_preparation_leaves_the_queue_and_its_preparer_is_repl
         loop = asyncio.get_running_loop()
         before = int((await ask(fleet, "eve")).warnings[1])
         hanging = [ask(fleet, "eve", "hang") for _ in range(5)]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # they ask, and
+        await asyncio.sleep(0)  # are given out
         (eve,) = fleet.preparations()
         assert (eve.in_work, eve.waiting) == (1, 4)
         begun = loop.time()

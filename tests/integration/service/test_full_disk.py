@@ -84,7 +84,9 @@ def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_th
         assert (await h.service.ready())["disk"]["reason"] is None
         again = await h.submit(ann, large())
         assert (await h.ended(ann, again.id)).state == "completed"
-        assert len(await h.service.result(ann, again.id)) > 2**20
+        found = await h.service.result(ann, again.id)
+        assert not isinstance(found, bytes)
+        assert found.size > 2**20
 
     house(body)
 

@@ -299,7 +299,6 @@ def test_without_retention_everything_is_kept(house: Houses) -> None:
         await h.ended(ann, job.id)
         h.clock.advance(1000 * DAY)
         await h.settled()
-        assert h.service._retention._timer is None
         assert await h.service.result(ann, job.id)
 
     house(body)
