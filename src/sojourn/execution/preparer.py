@@ -126,7 +126,7 @@ class PreparerPool:
         request = Request(self._numbers, user, device, program_id, params, begun)
         self._budgets.asks(user, self.now())
         self.waiting.add(request)
-        # In the loop's next round: what comes together, as when a device is there at last, is in turn together.
+        # In the loop's next round: what comes together, as when a device is up at last, has turns.
         asyncio.get_running_loop().call_soon(self.dispatch)
         try:
             return await request.answer
