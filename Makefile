@@ -21,8 +21,8 @@ demo: $(STAMP)-base ## Watch a session keep a device to itself (about a minute)
 test: $(STAMP)-test ## Run the tests (TESTS=tests/unit for some of them)
 	$(BIN)/python -m pytest $(TESTS)
 
-proofs: $(STAMP)-test ## The same promises at length: thousands of seeds, a hundred kills (an hour on two cores)
-	HYPOTHESIS_PROFILE=nightly SOJOURN_CRASH_SEEDS=5000 SOJOURN_KILLS=100 \
+proofs: $(STAMP)-test ## The same promises at length: thousands of seeds, a hundred kills, an hour of attacks (two hours on two cores)
+	HYPOTHESIS_PROFILE=nightly SOJOURN_CRASH_SEEDS=5000 SOJOURN_KILLS=100 SOJOURN_SOAK=3600 \
 	  $(BIN)/python -m pytest -s tests/proofs tests/acceptance/test_kill.py
 
 coverage: $(STAMP)-test ## Every line and branch of the policy core is tested, or this fails

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 from bench.common import quantile
 
 from sojourn.embedded import Embedded, Key
@@ -42,6 +43,7 @@ DEVICES = [
 HONEST = (("ann", "mock", True), ("bob", "mock", False), ("cem", "mock", False), ("dan", "aer", False))
 
 
+@pytest.mark.timeout(SECONDS + 160)
 def test_honest_users_are_served_beside_hostile_ones_and_faults(tmp_path: Path) -> None:
     server_settings = SERVER if SECONDS >= LONG else SERVER | HURRY
     with Embedded(tmp_path, devices=DEVICES, server=server_settings) as server:
