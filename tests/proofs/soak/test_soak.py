@@ -30,6 +30,8 @@ from tests.proofs.soak.hostile import KINDS, qasm
 SECONDS = float(os.environ.get("SOJOURN_SOAK", "20"))
 LONG = 600.0
 SUBMIT_P99 = 0.1
+FAULTS, SOON = (30.0, 120.0), (3.0, 8.0)
+"""Seconds between two faults of helpers: at least and at most. What waits for a stopped one waits for seconds."""
 SERVER = {"max_body_mb": 12, "memory_mb": 64, "memory_user_mb": 32, "incoming_mb": 16, "unread_mb": 16}
 HURRY = {"head_seconds": 3, "body_seconds": 3, "reply_seconds": 3, "hung_seconds": 3}
 """In a short run, so that each kind comes to its end."""
@@ -126,7 +128,7 @@ async def disturb(server: Embedded, until: float) -> None:
     """Kill or stop one of the server's helpers every now and then."""
     chance = random.Random(3)
     while (left := until - time.monotonic()) > 10:
-        await asyncio.sleep(min(left - 10, chance.uniform(4, 20)))
+        await asyncio.sleep(min(left - 10, chance.uniform(*(FAULTS if SECONDS >= LONG else SOON))))
         helpers = psutil.Process(server.pid).children(recursive=True)
         if helpers:
             chance.choice(helpers).send_signal(chance.choice((signal.SIGKILL, signal.SIGSTOP)))
