@@ -31,7 +31,7 @@ SECONDS = float(os.environ.get("SOJOURN_SOAK", "20"))
 LONG = 600.0
 SUBMIT_P99 = 0.1
 FAULTS, SOON = (30.0, 120.0), (3.0, 8.0)
-"""Seconds between two faults of helpers: at least and at most. What waits for a stopped one waits for seconds."""
+"""Seconds between two faults, at least and at most. What waits for a stopped helper waits for seconds."""
 SERVER = {"max_body_mb": 12, "memory_mb": 64, "memory_user_mb": 32, "incoming_mb": 16, "unread_mb": 16}
 HURRY = {"head_seconds": 3, "body_seconds": 3, "reply_seconds": 3, "hung_seconds": 3}
 """In a short run, so that each kind comes to its end."""
