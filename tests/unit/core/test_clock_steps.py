@@ -380,3 +380,17 @@ def test_batches_are_sessions_too(world: World) -> None:
     step(world, 4 * HOUR)
     world.finish("b1")
     assert world.is_("B", "active")
+
+
+def test_r17_the_times_of_a_session_that_has_ended_stay_as_they_were(world: World) -> None:
+    """Its end is on record at the time of then, also while its last job still runs."""
+    world.open("A", max_time=1000.0)
+    world.submit("a1", session="A")
+    world.sleep(10)
+    world.close("A")
+    assert world.is_("A", "pending_closed")
+    step(world, HOUR)
+    world.finish("a1")
+    assert world.is_("A", "closed")
+    assert world.sessions["A"].started_at == START
+    assert [row.seconds for row in world.charges] == [10.0]

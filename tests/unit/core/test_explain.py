@@ -438,3 +438,19 @@ def test_a_session_that_takes_no_more_jobs_goes_first_with_those_that_it_has() -
     world.finish("s1")
     assert world.running == "s2"
     assert why(world, "b1") == ["job s2 of session S of project ANN is running"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        (ex.Running("x", "xav", "S"), "a job of project XAV is running"),
+        (ex.Clearing("x"), "a job has ended and is being cleared off the device"),
+        (
+            ex.SessionHolds("S", "xav", 1, None),
+            "the active session of project XAV goes first with 1 more job",
+        ),
+        (ex.NoWeight("xav"), ex.NoWeight("xav").sentence(name)),
+    ],
+)
+def test_without_ids_a_reason_says_whose_it_is_and_not_which(reason: ex.Reason, shown: str) -> None:
+    assert ex.without_ids(reason).sentence(name) == shown
