@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from tests.programs import job_body
-from tests.proofs.soak.attack import Attack, Target, ended, status_of
+from tests.proofs.soak.attack import PATIENCE, Attack, Target, ended, status_of
 
 MB = 1 << 20
 Round = Callable[[Attack], Awaitable[str]]
@@ -113,7 +113,7 @@ async def slow_reader(attack: Attack) -> str:
         await asyncio.sleep(attack.target.unread)
         reader._transport.resume_reading()  # type: ignore[attr-defined]
         try:
-            async with asyncio.timeout(20.0):
+            async with asyncio.timeout(PATIENCE):
                 while await reader.read(1 << 16):
                     pass
         except TimeoutError:

@@ -82,7 +82,7 @@ async def soak(
         eve.api_key,
         large_job(server, eve),
         [foreign_job(server, honest["bob"])],
-        70.0 if SECONDS >= LONG else 6.0,
+        100.0 if SECONDS >= LONG else 6.0,
     )
     attackers = await asyncio.create_subprocess_exec(
         *(
