@@ -18,7 +18,7 @@ from sojourn.execution.process import WorkerGone, WorkerProcess
 from sojourn.execution.pulse import cpu_seconds
 from sojourn.execution.spawn import Interpreter, LaunchFailed
 from sojourn.execution.supervisor import LoadRefused, delay, greet
-from sojourn.execution.turns import FREE, Budgets, Pace, Request, Waiting
+from sojourn.execution.turns import APART, FREE, QUIET, Budgets, Pace, Request, Waiting
 from sojourn.execution.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared, UserPreparations
 
 CRASH_CODE = 1204
@@ -67,7 +67,7 @@ class PreparerPool:
         self.memory = memory
         self.waiting = Waiting()
         self._pace = pace or Pace()
-        self._budgets = Budgets(self._pace, limit)
+        self._budgets = Budgets(self._pace, limit, QUIET if size == 1 else APART)
         self._again: asyncio.TimerHandle | None = None
         self._size = size
         self._numbers = 0

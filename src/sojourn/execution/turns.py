@@ -17,7 +17,10 @@ FREE = 0.25
 """Seconds of each preparation that are not counted: in turns, short ones hold nobody up."""
 
 QUIET = 60.0
-"""Seconds without a preparation of anybody else, after which nothing is kept free for the others."""
+"""Seconds without a preparation of anybody else, after which a lone preparer is not kept free for them."""
+
+APART = 86_400.0
+"""The same where there are several preparers, of which one user's long preparations never take the last."""
 
 _REMEMBERED = 10_000
 """Users whose used time is remembered."""
@@ -139,11 +142,13 @@ class Waiting:
 
 
 class Budgets:
-    """What each user has left of `Pace.rate` and `Pace.burst`. `debt` bounds what is owed: seconds."""
+    """What each user has left of `Pace.rate` and `Pace.burst`. `debt` bounds what is owed: seconds. Who has
+    asked within `quiet` seconds is not forgotten."""
 
-    def __init__(self, pace: Pace, debt: float) -> None:
+    def __init__(self, pace: Pace, debt: float, quiet: float = QUIET) -> None:
         self._pace = pace
         self._debt = debt
+        self._quiet = quiet
         self._of: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what was left, and when
         self._asked: OrderedDict[str, float] = OrderedDict()
 
@@ -166,10 +171,10 @@ class Budgets:
         """The user asks for a preparation."""
         self._asked[user] = now
         self._asked.move_to_end(user)
-        while self._asked and now - next(iter(self._asked.values())) > QUIET:
+        while self._asked and now - next(iter(self._asked.values())) > self._quiet:
             self._asked.popitem(last=False)
 
     def alone(self, user: str, now: float) -> bool:
         """Whether nobody else has asked lately."""
         others = (then for other, then in reversed(self._asked.items()) if other != user)
-        return now - next(others, -QUIET - 1 + now) > QUIET
+        return now - next(others, -self._quiet - 1 + now) > self._quiet

@@ -14,7 +14,7 @@ import pytest
 
 from sojourn.execution import preparer
 from sojourn.execution.fleet import Fleet
-from sojourn.execution.turns import FREE, QUIET, Budgets, Pace, Request, Waiting
+from sojourn.execution.turns import APART, FREE, QUIET, Budgets, Pace, Request, Waiting
 from sojourn.execution.types import DeviceSpec, JobRefused, Prepared
 
 pytestmark = pytest.mark.anyio
@@ -179,6 +179,14 @@ async def test_what_is_owed_is_bounded_and_fills_at_the_rate() -> None:
     budgets.spend("eve", 1000.0, 0.0)
     assert (budgets.left("eve", 0.0), budgets.left("ada", 0.0)) == (-60.0, 10.0)
     assert (budgets.left("eve", 120.0), budgets.left("eve", 1000.0)) == (0.0, 10.0)
+
+
+async def test_long_preparations_leave_one_of_several_preparers_to_whoever_comes_after_a_quiet_hour() -> None:
+    budgets = Budgets(Pace(), 60.0, APART)
+    budgets.asks("ada", 0.0)
+    budgets.asks("eve", 3600.0)
+    assert not budgets.alone("eve", 3600.0)
+    assert budgets.alone("eve", APART + 0.5)
 
 
 async def test_a_user_is_alone_when_nobody_else_has_asked_in_the_last_minute() -> None:
