@@ -154,13 +154,15 @@ class Gate:
             return self.tokens.issue(None)
         return self.tokens.issue(key.user, key.id, key.expires)
 
-    def caller(self, headers: Mapping[bytes, bytes], address: str = "") -> Caller:
+    def caller(self, headers: Mapping[bytes, bytes], address: str | None = "") -> Caller:
         """Who is behind `Authorization`, NotAuthenticated otherwise, or TooMany for somebody who keeps
-        trying. A revoked user's token that names no key goes unnoticed."""
+        trying. A revoked user's token that names no key goes unnoticed. With address None nothing is counted:
+        somebody else answers the request, and counts it."""
         try:
             return self._caller(headers)
         except WrongCredentials:
-            self._wrong.count(address)
+            if address is not None:
+                self._wrong.count(address)
             raise
 
     def _caller(self, headers: Mapping[bytes, bytes]) -> Caller:
@@ -184,7 +186,7 @@ class Gate:
         """The user id of `caller`."""
         return self.caller(headers, address).user_id
 
-    def principal(self, headers: Mapping[bytes, bytes], address: str = "") -> Principal:
+    def principal(self, headers: Mapping[bytes, bytes], address: str | None = "") -> Principal:
         """Who calls, in which project (`Service-CRN`). NotAuthenticated, Forbidden, BadRequest, TooMany."""
         caller = self.caller(headers, address)
         return self._accounts.principal(caller.user_id, crn_of(headers), caller.key)

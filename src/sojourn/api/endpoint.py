@@ -106,7 +106,7 @@ class Request:
         limit = self.api.max_body if limit is None else limit
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > limit:
-            raise too_large(int(declared), limit)
+            raise too_large(int(declared), limit, self.api.max_body)
         if self.headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
             raise BadRequest(
                 f"Content-Encoding {self.header(b'content-encoding')!r} is not supported. "
@@ -134,7 +134,7 @@ class Request:
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:
-                raise too_large(None, limit)
+                raise too_large(None, limit, self.api.max_body)
             if chunk:
                 yield chunk
             if not message.get("more_body", False):
@@ -153,12 +153,15 @@ class Request:
             held.release()
 
 
-def too_large(size: int | None, limit: int) -> TooLarge:
+def too_large(size: int | None, limit: int, of_jobs: int) -> TooLarge:
+    """`of_jobs` is what the operator can raise; a smaller limit is that of everything but a submit."""
     got = f"{size / 1e6:.6g} MB" if size is not None else "too long"
-    return TooLarge(
-        f"The body is {got}; the limit here is {limit / 1e6:.6g} MB. "
+    advice = (
         "Split the work into several jobs, or ask the operator to raise server.max_body_mb."
+        if limit >= of_jobs
+        else "Send fewer or shorter fields; only a submit may have more."
     )
+    return TooLarge(f"The body is {got}; the limit here is {limit / 1e6:.6g} MB. {advice}")
 
 
 Handler = Callable[[Request], Awaitable[Reply]]

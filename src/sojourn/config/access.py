@@ -23,7 +23,7 @@ class AccessSettings(Section):
         "answered 429. Requests with valid ones from there are not affected.",
     )
     wrong_keys_per_minute: Number = Field(
-        default=30.0, gt=0, le=1e6, description="How many more come in with each minute."
+        default=30.0, ge=0.01, le=1e6, description="How many more come in with each minute."
     )
     data_folder: Literal["private", "group", "any"] = Field(
         default="private",

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sojourn.config.values import DeviceName, Factor, Number, Schedule, Seconds, Section
+from sojourn.config.values import DeviceName, Factor, Memory, Schedule, Seconds, Section
 
 
 class DeviceSettings(Section):
@@ -24,9 +24,8 @@ class DeviceSettings(Section):
     python: str | None = Field(
         default=None, description="Interpreter of its workers, when the driver lives in another environment."
     )
-    memory_mb: Number | None = Field(
+    memory_mb: Memory | None = Field(
         default=None,
-        ge=0,
         description="What one run on it may take, in MB of 2^20 bytes; 0 is no bound. A job that is known to "
         "need more is refused, one that turns out to need more fails (9703).",
     )

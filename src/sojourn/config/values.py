@@ -51,6 +51,12 @@ def _factor(value: float) -> float:
     return value
 
 
+def _memory(value: float) -> float:
+    if value and value < 1:  # a part of a byte would be 0, which is no bound
+        raise ValueError("it must be 0, which is no bound, or at least 1")
+    return value
+
+
 def _list_of(what: str) -> Callable[[object], object]:
     def check(value: object) -> object:
         # pydantic would say "a valid tuple", and nobody writes those
@@ -106,6 +112,8 @@ MOST_TAGS = 50
 Number = Annotated[float, BeforeValidator(_not_a_boolean), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_not_a_boolean)]
 Seconds = Annotated[Number, Field(le=TEN_YEARS)]
+Memory = Annotated[Number, Field(ge=0, le=1e9), AfterValidator(_memory)]
+"""Megabytes; the bytes fit into what a system counts with."""
 Factor = Annotated[Number, Field(ge=0, le=1e6), AfterValidator(_factor)]
 Days = Annotated[Number, Field(le=TEN_YEARS / DAY)]
 Weight = Annotated[float, BeforeValidator(_not_a_boolean), Field(ge=0, le=1e9, allow_inf_nan=False)]

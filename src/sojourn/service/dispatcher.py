@@ -81,6 +81,7 @@ class Dispatcher:
         self._over = over
         self._timer: Handle | None = None
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._stopped: set[tuple[str, int]] = set()  # of these runs; the fleet may not have them yet
         self._leaving = False
         self._held: str | None = None  # why nothing may start, whatever the worker says
         self.leaping = 0.0
@@ -183,7 +184,7 @@ class Dispatcher:
                 case Start(job_id, attempt):
                     self._start(job_id, attempt)
                 case Stop(job_id, attempt):
-                    self._fleet.kill(self.device, _run_id(job_id, attempt))
+                    self._stop(job_id, attempt)
                 case Charge():
                     self._on_charge(self.device, effect)
                 case JobChanged(job=job) if job.state.final:
@@ -209,8 +210,14 @@ class Dispatcher:
             self._runs[key] = task
             task.add_done_callback(lambda t: self._run_done(key, t))
 
+    def _stop(self, job_id: str, attempt: int) -> None:
+        if (job_id, attempt) in self._runs:
+            self._stopped.add((job_id, attempt))
+        self._fleet.kill(self.device, _run_id(job_id, attempt))
+
     def _run_done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
         self._runs.pop(key, None)
+        self._stopped.discard(key)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_fatal(error)
 
@@ -227,6 +234,9 @@ class Dispatcher:
             params = self._calibrations.order(self.device)
         else:
             params = self._records.blobs.get(digest) or await self._store.blob(digest) or b""
+        if (job_id, attempt) in self._stopped:  # while its inputs were read: the fleet had nothing to kill
+            self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
+            return
         request = RunRequest(_run_id(job_id, attempt), record.job.program, params)
         try:
             outcome = await self._fleet.run(self.device, request)

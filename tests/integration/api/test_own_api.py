@@ -62,7 +62,9 @@ def test_a_bad_new_user_is_a_400(live: Live, body: bytes, said: str) -> None:
 
 def test_a_large_body_is_a_413(live: Live) -> None:
     with live.operator() as operator:
-        complaint(operator.post("/users", content=b"x" * 1_100_000), 413)
+        said = complaint(operator.post("/users", content=b"x" * 1_100_000), 413)
+        assert "0.1 MB" in said
+        assert "max_body_mb" not in said  # which would not help
 
 
 @pytest.mark.parametrize("credentials", ["", "authorization: apikey sjn_wrong\r\n"])

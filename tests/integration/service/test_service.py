@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
+import threading
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +17,7 @@ import pytest
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
+from sojourn.store.store import READERS
 from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body
 
@@ -131,6 +134,36 @@ def test_cancelling_a_running_job_frees_the_device(house: Houses) -> None:
         with pytest.raises(Conflict):
             await h.service.cancel_job(ann, one.id)
         await h.running(ann, two.id)
+
+    house(body)
+
+
+def test_cancelling_a_job_whose_inputs_are_being_read_frees_the_device(house: Houses) -> None:
+    """Its run is not with the worker yet, so that there is nothing to kill: it must not begin afterwards."""
+
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        first = await h.submit(ann, job_body("slow"))
+        params = json.loads(job_body("slow"))["params"] | {"options": {"default_shots": 77}}
+        one = await h.submit(ann, job_body("slow", params=params))
+        two = await h.submit(ann, job_body("slow"))
+        await h.running(ann, first.id)
+        records, store = h.service.hub.records, h.service.hub.store
+        digest = records.live_jobs[one.id].meta.params_hash
+        assert digest is not None
+        records.blobs.drop(digest)  # as large inputs are, which are not kept in memory
+        go = threading.Event()
+        busy = [asyncio.ensure_future(store.read(lambda _: go.wait())) for _ in range(READERS)]
+        try:
+            await h.service.cancel_job(ann, first.id)
+            await h.running(ann, one.id)
+            await h.service.cancel_job(ann, one.id)
+            await h.settled()
+        finally:
+            go.set()
+        await asyncio.gather(*busy)
+        async with asyncio.timeout(30):
+            await h.running(ann, two.id)
 
     house(body)
 

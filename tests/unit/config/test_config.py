@@ -143,6 +143,18 @@ def test_a_device_may_have_its_own_times() -> None:
             "[server]\nmemory_user_mb = 200",
             ["memory_mb = 256: it must be at least 400, twice"],
         ),
+        (
+            "[[devices]]\nname = 'a'\ndriver = 'mock'\nmemory_mb = 1e300",
+            ["devices[0].memory_mb = 1e+300", "at most 1000000000"],
+        ),
+        (
+            "[[devices]]\nname = 'a'\ndriver = 'mock'\nmemory_mb = 1e-3",
+            ["devices[0].memory_mb = 0.001: it must be 0, which is no bound, or at least 1"],
+        ),
+        (
+            "[access]\nwrong_keys_per_minute = 1e-300",
+            ["access.wrong_keys_per_minute = 1e-300", "at least 0.01"],
+        ),
         ("[server]\nspool_user_mb = 50", ["spool_user_mb = 50: it must be at least 64"]),
         ("[server]\nspool_mb = 900", ["spool_mb = 900: it must be at least 1000, twice spool_user_mb"]),
         ("[server]\nport = 1.5", ["server.port = 1.5", "a whole number is needed"]),

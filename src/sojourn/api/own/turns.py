@@ -26,7 +26,7 @@ class InTurn:
             await self._app(scope, receive, send)
             return
         try:
-            who = self._api.gate.principal(dict(scope["headers"]))
+            who = self._api.gate.principal(dict(scope["headers"]), None)
         except Refusal:
             await self._app(scope, receive, send)
             return
