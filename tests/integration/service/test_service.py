@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
+from sojourn.store import tables as t
+from sojourn.store.blobs import PART
 from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body
 
@@ -403,6 +406,27 @@ def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(
         assert (await h.service.jobs(eve, JobFilter())).count == 0
         assert await h.service.sessions(eve, 10) == []
         assert not counted.count((eve.project_id,))
+
+    house(body)
+
+
+def test_a_submit_whose_large_inputs_are_being_written_when_its_user_is_revoked_makes_no_job(
+    house: Houses,
+) -> None:
+    async def body(h: House) -> None:
+        eve = await h.user("eve")
+        store = h.service.hub.store
+        padded = job_body().replace(b'"params": {', b'"params": {' + b" " * (16 * PART), 1)
+        submit = asyncio.ensure_future(h.submit(eve, padded))
+        while not await store.read(lambda c: c.execute(select(t.blob_parts.c.number)).first()):
+            await asyncio.wait({submit}, timeout=0)
+        left = await h.service.revoke_user("eve", cancel_jobs=True)
+        assert left.jobs == ()
+        with pytest.raises(NotAuthenticated):
+            await submit
+        await h.settled()
+        assert (await h.service.jobs(eve, JobFilter())).count == 0
+        assert await store.read(lambda c: c.execute(select(t.blob_parts.c.number)).first()) is None
 
     house(body)
 
