@@ -227,6 +227,9 @@ class Dispatcher:
             params = self._calibrations.order(self.device)
         else:
             params = self._records.blobs.get(digest) or await self._store.blob(digest) or b""
+        if job_id not in self._records.live_jobs:  # it has ended meanwhile, and there was no run to stop
+            self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
+            return
         request = RunRequest(_run_id(job_id, attempt), record.job.program, params)
         try:
             outcome = await self._fleet.run(self.device, request)

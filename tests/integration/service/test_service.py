@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import threading
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,7 @@ from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFo
 from sojourn.service.views import JobFilter
 from sojourn.store import tables as t
 from sojourn.store.blobs import PART
+from sojourn.store.store import READERS
 from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body
 
@@ -651,3 +653,29 @@ def test_a_lane_that_breaks_ends_the_service(house: Houses) -> None:
         assert (await h.service.ready())["ready"] is False
 
     house(body, broken=KeyError)
+
+
+def test_r53_a_job_that_is_cancelled_while_its_inputs_are_read_is_not_run(
+    house: Houses,
+) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        store, lane = h.service.hub.store, h.service.hub.dispatchers["slow"].lane
+        first = await h.submit(ann, job_body("slow"))
+        await h.running(ann, first.id)
+        padded = job_body("slow").replace(b'"params": {', b'"params": {' + b" " * (40 * PART), 1)
+        second = await h.submit(ann, padded)
+        while (await h.service.job(ann, second.id)).state != "queued":
+            await h.settled()
+        read = threading.Event()
+        blocked = [asyncio.ensure_future(store.read(lambda _: read.wait())) for _ in range(READERS)]
+        await h.service.cancel_job(ann, first.id)
+        await h.running(ann, second.id)
+        await h.service.cancel_job(ann, second.id)
+        read.set()
+        await asyncio.gather(*blocked)
+        async with asyncio.timeout(20):
+            while lane.run is not None:
+                await h.settled()
+
+    house(body)
