@@ -246,7 +246,7 @@ def test_r43_a_clock_that_is_set_back_and_forward_again_opens_a_window_once(worl
     assert [row.seconds for row in world.charges] == [HOUR]
 
 
-def test_d23_a_window_in_the_skipped_time_ends_unopened_and_free(world: World) -> None:
+def test_d24_a_window_in_the_skipped_time_ends_unopened_and_free(world: World) -> None:
     world.book("R", "ann", HOUR, HOUR)
     world.book("S", "bob", 5 * HOUR, HOUR)
     step(world, 4 * HOUR)
@@ -256,7 +256,7 @@ def test_d23_a_window_in_the_skipped_time_ends_unopened_and_free(world: World) -
     assert world.charges == []
 
 
-def test_d23_a_window_that_has_begun_in_the_skipped_time_opens_now_and_ends_at_its_date(world: World) -> None:
+def test_d24_a_window_that_has_begun_in_the_skipped_time_opens_now_and_ends_at_its_date(world: World) -> None:
     world.book("R", "ann", HOUR, 2 * HOUR)
     step(world, 2 * HOUR)
     assert world.windows["R"][-1] == "open"
@@ -269,7 +269,7 @@ def test_d23_a_window_that_has_begun_in_the_skipped_time_opens_now_and_ends_at_i
 
 
 @pytest.mark.parametrize("by", [*STEPS, 0.5 * HOUR])
-def test_d23_an_open_window_lasts_as_long_as_it_would_have(world: World, by: float) -> None:
+def test_d24_an_open_window_lasts_as_long_as_it_would_have(world: World, by: float) -> None:
     world.book("R", "ann", 0, HOUR)
     world.do(ev.Tick())
     world.sleep(600)
@@ -282,7 +282,7 @@ def test_d23_an_open_window_lasts_as_long_as_it_would_have(world: World, by: flo
 
 
 @pytest.mark.parametrize(("by", "left"), [(0.5 * HOUR, 0.5 * HOUR), (1.5 * HOUR, 0.0)])
-def test_d23_an_open_window_lasts_into_no_other(world: World, by: float, left: float) -> None:
+def test_d24_an_open_window_lasts_into_no_other(world: World, by: float, left: float) -> None:
     world.book("R", "ann", 0, HOUR)
     world.book("S", "bob", HOUR, HOUR)
     world.do(ev.Tick())
