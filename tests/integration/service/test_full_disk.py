@@ -11,7 +11,9 @@ from collections.abc import Callable
 import pytest
 from qiskit import QuantumCircuit
 
+from sojourn.config import DeviceSettings
 from sojourn.core import codes
+from sojourn.execution.types import WorkerPhase, WorkerState
 from sojourn.service.errors import BadRequest, NoRoom, TooLarge
 from sojourn.service.projects import ProjectChange
 from sojourn.service.usage import LONGEST_REPORT, UsageQuery
@@ -110,6 +112,26 @@ def test_while_there_is_no_room_jobs_wait_and_are_not_run_for_nothing(house: Hou
         assert (await h.service.job(ann, waits.id)).attempt == 1
 
     house(body)
+
+
+def test_who_waits_is_told_why_the_device_is_down_as_the_reason_changes(house: Houses) -> None:
+    async def body(h: House) -> None:
+        desk, fleet = h.service.hub.dispatchers["broken"], h.service.hub.fleet
+        desk.worker_changed(WorkerState(WorkerPhase.STARTING, "its worker ended, and is replaced"))
+        while fleet.state("broken").phase is not WorkerPhase.FAILED:
+            await h.settled()
+        reason = fleet.state("broken").reason
+        assert reason is not None
+        assert desk.lane.lost_because == reason
+        desk.hold("its disk is full")
+        assert desk.lane.lost_because == "its disk is full"
+        desk.worker_changed(fleet.state("broken"))
+        assert desk.lane.lost_because == "its disk is full"
+        desk.hold(None)
+        assert desk.lane.lost_because == reason
+
+    broken = DeviceSettings(name="broken", driver="mock", options={"qubits": 0})
+    house(body, devices=(broken,))
 
 
 def test_inputs_without_room_are_refused_and_leave_nothing(house: Houses) -> None:
