@@ -16,6 +16,7 @@ from sojourn.core import codes
 from sojourn.execution.types import WorkerPhase, WorkerState
 from sojourn.service.errors import BadRequest, NoRoom, TooLarge
 from sojourn.service.projects import ProjectChange
+from sojourn.service.texts import Large
 from sojourn.service.usage import LONGEST_REPORT, UsageQuery
 from sojourn.service.views import JobView, Principal
 from sojourn.store import tables as t
@@ -86,7 +87,9 @@ def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_th
         assert (await h.service.ready())["disk"]["reason"] is None
         again = await h.submit(ann, large())
         assert (await h.ended(ann, again.id)).state == "completed"
-        assert len(await h.service.result(ann, again.id)) > 2**20
+        found = await h.service.result(ann, again.id)
+        assert isinstance(found, Large)
+        assert found.size > 2**20
 
     house(body)
 
