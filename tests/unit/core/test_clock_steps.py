@@ -172,6 +172,19 @@ def test_what_was_overdue_before_the_step_happens_at_its_own_time(world: World, 
     assert world.jobs["a"].ended_at == due
 
 
+def test_d24_a_session_that_has_ended_while_its_job_runs_keeps_its_times(world: World) -> None:
+    world.open("A", max_time=1000.0)
+    world.submit("a1", session="A")
+    world.sleep(1000)
+    assert world.is_("A", "pending_closed")
+    session = world.lane.book.sessions["A"]
+    before = (session.started_at, session.ends_at)
+    step(world, HOUR)
+    assert (session.started_at, session.ends_at) == before
+    world.run_for(1, "a1")
+    assert world.is_("A", "closed")
+
+
 # usage
 
 
