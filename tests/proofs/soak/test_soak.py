@@ -29,6 +29,9 @@ from tests.proofs.soak.hostile import KINDS, qasm
 SECONDS = float(os.environ.get("SOJOURN_SOAK", "20"))
 LONG = 600.0
 SUBMIT_P99 = 0.1
+WAITING = {"silent", "slow head", "anonymous half body", "half body", "slow reader"}
+LONGEST_WAIT = 60.0
+"""Seconds for which the server lets the slowest of these kinds wait before it cuts them off."""
 DEVICES = [
     {"name": "mock", "driver": "mock", "options": {"qubits": 127, "seconds": 0.002}},
     {"name": "other", "driver": "mock", "options": {"qubits": 127, "seconds": 0.002}},
@@ -48,7 +51,7 @@ def test_honest_users_are_served_beside_hostile_ones_and_faults(tmp_path: Path) 
     assert not faults, faults
     assert not record.wrong, record.wrong[:5]
     assert len(record.ends) > SECONDS / 2
-    assert set(seen) == set(KINDS)
+    assert set(KINDS) - set(seen) <= (WAITING if SECONDS < 2 * LONGEST_WAIT else set())
     for kind, outcomes in seen.items():
         assert not {o for o in outcomes if o.startswith("5") and o != "503"}, (kind, outcomes)
         assert not outcomes.get("kept"), (kind, outcomes)
