@@ -9,7 +9,7 @@ from sojourn.core import codes, limits
 from sojourn.core import events as ev
 from sojourn.core.book import Book
 from sojourn.core.effects import ChargeKind
-from sojourn.core.model import Job, JobKind, JobState
+from sojourn.core.model import Job, JobKind, JobState, Spent
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Queues
 from sojourn.core.sessions import Sessions
@@ -32,32 +32,32 @@ class Endings:
         code: int | None,
         *,
         free: bool = False,
-        runs: tuple[tuple[float, float], ...] = (),
+        runs: tuple[Spent, ...] = (),
     ) -> None:
         """The one way in which a job ends. Time on the device is charged unless `free` (R49): that of its
-        run, or that of `runs`, (start, end), if there are several (D23)."""
+        run, or that of `runs` if there are several (D23)."""
         was = job.state
         job.reason, job.reason_code = reason, code
         if was is JobState.QUEUED:
             self._queues.discard(job)
         if was is JobState.RUNNING and not free and job.started_at is not None:
-            runs = runs or ((job.started_at, now),)
-            job.charged = sum(max(0.0, end - start) for start, end in runs)
+            runs = runs or ((job.started_at, now, 0.0),)
+            job.charged = sum(max(0.0, end - start) for start, end, _ in runs)
         self._book.move_job(job, to, now, cause)
         if job.charged:
             self._charge(job, runs)
         self._sessions.job_ended(job, was, now)
 
-    def _charge(self, job: Job, runs: tuple[tuple[float, float], ...]) -> None:
+    def _charge(self, job: Job, runs: tuple[Spent, ...]) -> None:
         kind = ChargeKind.SYSTEM if job.kind is JobKind.SYSTEM else ChargeKind.JOB
         session_id = None if job.detached else job.session_id  # D15: a plain job is no usage of its session
-        for start, end in runs:
+        for start, end, jumped in runs:
             used = max(0.0, end - start)
             self._book.charge(
                 kind, job.user, job.project, end - used, end, job_id=job.id, session_id=session_id
             )
             if used and job.kind is JobKind.USER:
-                self._queues.fair.charge(job.project, job.user, used, end)
+                self._queues.fair.charge(job.project, job.user, used, end + jumped)
 
     # runs that came to nothing
 
@@ -66,7 +66,7 @@ class Endings:
         job.crashes += 1
         again, charged = job.crashes <= self._profile.crash_reruns, self._profile.charged_crashes
         if charged and job.started_at is not None:
-            job.crashed = (*job.crashed, (job.started_at, now))
+            job.crashed = (*job.crashed, (job.started_at, now, 0.0))
         if again or not charged or job.crashes < charged or job.kind is JobKind.SYSTEM:
             self.again_or_fail(job, now, event, again)
             return

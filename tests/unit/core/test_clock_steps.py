@@ -172,6 +172,29 @@ def test_what_was_overdue_before_the_step_happens_at_its_own_time(world: World, 
     assert world.jobs["a"].ended_at == due
 
 
+@pytest.mark.parametrize("by", STEPS)
+@pytest.mark.parametrize("restarts", [False, True], ids=["goes on", "restarts"])
+def test_d23_runs_that_killed_their_workers_are_usage_of_the_time_that_has_passed(
+    world: World, by: float, restarts: bool
+) -> None:
+    def dies() -> None:
+        world.do(ev.RunEnded("a", world.jobs["a"].attempt, ev.Outcome.CRASHED, "SIGKILL"))
+
+    world.submit("a", limit=100.0)
+    world.sleep(30)
+    first = (START, world.now)
+    dies()
+    step(world, by)
+    if restarts:
+        world.restart(lead=world.lane.calendar.lead)
+        world.do(ev.DeviceReady())
+    world.sleep(12)
+    dies()
+    assert world.is_("a", "failed")
+    assert [(row.start, row.end) for row in world.charges] == [first, (world.now - 12, world.now)]
+    assert world.lane.fair.used("ann") == 42.0
+
+
 def test_d24_a_session_that_has_ended_while_its_job_runs_keeps_its_times(world: World) -> None:
     world.open("A", max_time=1000.0)
     world.submit("a1", session="A")
