@@ -102,7 +102,7 @@ def seconds(text: str) -> float:
     return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + text[19:].rstrip("Z"))
 
 
-def test_d23_a_clock_that_is_set_stops_no_job_ends_no_session_and_changes_no_charge(tmp_path: Path) -> None:
+def test_d24_a_clock_that_is_set_stops_no_job_ends_no_session_and_changes_no_charge(tmp_path: Path) -> None:
     machine, off_by, last = Machine(tmp_path), 0.0, 0.0
     with machine.server() as client:
         opened = client.post(
@@ -132,3 +132,6 @@ def test_d23_a_clock_that_is_set_stops_no_job_ends_no_session_and_changes_no_cha
         found = ended(client, job)
         assert SECONDS <= found["quantum_seconds"] < SECONDS + 30
         assert seconds(found["started"]) >= last
+        wanted = {"name": "ci", "expires": "+1h"}  # by the clock, as every date
+        made = client.post("/sojourn/v1/users/local/keys", json=wanted).json()["key"]
+        assert abs(seconds(made["expires"]) - seconds(made["created"]) - HOUR) < 30

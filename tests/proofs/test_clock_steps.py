@@ -73,7 +73,7 @@ def texts(effects: list[Effect]) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_d23_a_lane_decides_as_if_nobody_had_set_the_clock(seed: int) -> None:
+def test_d24_a_lane_decides_as_if_nobody_had_set_the_clock(seed: int) -> None:
     chance, town = Random(seed), Stepped()
     words = {
         lambda d, n: town.submit(d, n, chance.randrange(32), n > 0): 2,

@@ -18,7 +18,7 @@ import jwt
 
 from sojourn.api.query import shown
 from sojourn.api.wrong_keys import WrongKeys
-from sojourn.service.accounts import AUTO
+from sojourn.service.directory import AUTO
 from sojourn.service.errors import BadRequest, NotAuthenticated, WrongCredentials
 
 if TYPE_CHECKING:

@@ -185,7 +185,10 @@ class Book:
             self.remind_all(session)
             self.touch(session, _CLOCK_SET)
         for job in self.jobs.values():
-            if _add(seconds, job, _TIMES_OF_JOB):
+            moved = _add(seconds, job, _TIMES_OF_JOB)
+            # these are over: they stay where they were, and are as old as the time that has passed
+            job.crashed = tuple((start, end, jumped + seconds) for start, end, jumped in job.crashed)
+            if moved or job.crashed:
                 self.effects.append(JobChanged(copy(job), job.state, now, _CLOCK_SET))
 
     def remind_all(self, session: Session) -> None:

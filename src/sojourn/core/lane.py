@@ -1,7 +1,7 @@
 """One device: `Lane.handle(event, now)` returns the effects. All policy decisions are taken in here.
 
 Pure and single-threaded. This module dispatches events, runs the device and selects (R1-R15, R51-R55);
-`sessions`, `windows`, `queues` and `admission` know their own parts.
+`sessions`, `windows`, `queues`, `endings` and `admission` know their own parts.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from sojourn.core import admission, codes, limits
 from sojourn.core import events as ev
 from sojourn.core.book import Book, Due
 from sojourn.core.calendar import Calendar, Reservation, WindowMode
-from sojourn.core.effects import ChargeKind, DeviceChanged, Effect, Rejected, Start, Stop
+from sojourn.core.effects import DeviceChanged, Effect, Rejected, Start, Stop
+from sojourn.core.endings import Endings
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, SessionState
+from sojourn.core.model import Halt, HaltMode, Job, JobState, Mode, SessionState
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Place, Queues, Standing
 from sojourn.core.sessions import Sessions
@@ -57,6 +58,7 @@ class Lane:
         self._upcoming: list[str | None] = []  # who is next as of the last event, once that was asked
         self._sessions = Sessions(self.book, self.queues, profile)
         self._windows = Windows(self.book, self.queues, self._sessions, profile)
+        self._endings = Endings(self.book, self.queues, self._sessions, profile)
         self._handlers: dict[type, Callable[[Any, float], Rejected | None]] = {
             ev.JobAccepted: self._accepted,
             ev.JobPrepared: self._prepared,
@@ -252,7 +254,7 @@ class Lane:
     def _unfit(self, event: ev.JobUnfit, now: float) -> None:
         job = self.book.jobs.get(event.job_id)
         if job is not None and job.state is JobState.ACCEPTED:
-            self._end(job, JobState.FAILED, now, "unfit", event.reason, event.code)
+            self._endings.end(job, JobState.FAILED, now, "unfit", event.reason, event.code)
             self._sessions.lost_first(job, f"failed before its data was prepared: {event.reason}", now)
 
     def _cancelled(self, event: ev.JobCancelled, now: float) -> Rejected | None:
@@ -260,7 +262,7 @@ class Lane:
         if job is None:
             return Rejected(codes.ALREADY_FINAL, f"Job {event.job_id} has already ended.")
         running = job.state is JobState.RUNNING
-        self._end(job, JobState.CANCELLED, now, "cancelled", f"Cancelled by {event.by}.", None)
+        self._endings.end(job, JobState.CANCELLED, now, "cancelled", f"Cancelled by {event.by}.", None)
         if running:
             self.book.effects.append(Stop(job.id, job.attempt))
         if self.profile.root_cancel_ends_session:
@@ -278,42 +280,19 @@ class Lane:
             return  # R53: the result lost the race against a cancel or a limit
         match event.outcome:
             case ev.Outcome.COMPLETED:
-                self._end(job, JobState.COMPLETED, now, "completed", event.reason, event.code)
+                self._endings.end(job, JobState.COMPLETED, now, "completed", event.reason, event.code)
             case ev.Outcome.FAILED:
-                self._end(job, JobState.FAILED, now, "failed", event.reason, event.code)
+                self._endings.end(job, JobState.FAILED, now, "failed", event.reason, event.code)
             case ev.Outcome.UNSTORED:
-                self._again_or_fail(job, now, event, again=False)
+                self._endings.again_or_fail(job, now, event, again=False)
             case ev.Outcome.CRASHED:
-                self._crashed(job, now, event)
+                self._endings.crashed(job, now, event)
             case _:  # lost or stopped
                 again = self.profile.rerun_lost
                 if again and job.attempt >= self.profile.most_attempts:
                     why = limits.too_often(job, self.profile, event.reason)
                     again, event = False, replace(event, reason=why)
-                self._again_or_fail(job, now, event, again)
-
-    def _crashed(self, job: Job, now: float, event: ev.RunEnded) -> None:
-        """D23: one death can be the system's fault; that in run after run is the job's, which pays."""
-        job.crashes += 1
-        again, charged = job.crashes <= self.profile.crash_reruns, self.profile.charged_crashes
-        if charged and job.started_at is not None:
-            job.crashed = (*job.crashed, (job.started_at, now))
-        if again or not charged or job.crashes < charged or job.kind is JobKind.SYSTEM:
-            self._again_or_fail(job, now, event, again)
-            return
-        why = limits.killed(job, event.reason)
-        self._end(job, JobState.FAILED, now, event.outcome, why, codes.KILLED_WORKER, runs=job.crashed)
-
-    def _again_or_fail(self, job: Job, now: float, event: ev.RunEnded, again: bool) -> None:
-        """R55: nothing is charged for a run that the system lost."""
-        if not again:
-            why = event.reason or "the device was lost while the job ran"
-            self._end(job, JobState.FAILED, now, event.outcome, why, codes.SYSTEM_FAILURE, free=True)
-            return
-        job.started_at = None
-        self.book.move_job(job, JobState.QUEUED, now, event.outcome)
-        self._sessions.requeued(job, now)
-        self.queues.add(job)
+                self._endings.again_or_fail(job, now, event, again)
 
     def _ready(self, _: ev.DeviceReady, __: float) -> None:
         self.ready = True
@@ -427,7 +406,7 @@ class Lane:
     def _ran_too_long(self, job: Job, at: float) -> None:
         """R52."""
         why = limits.overrun(job, self.profile, at)
-        self._end(job, JobState.CANCELLED, at, "limit", why, codes.RAN_TOO_LONG)
+        self._endings.end(job, JobState.CANCELLED, at, "limit", why, codes.RAN_TOO_LONG)
         self.book.effects.append(Stop(job.id, job.attempt))
 
     def _settle(self, now: float) -> None:
@@ -451,7 +430,7 @@ class Lane:
         window = self.calendar.open_at(now)
         return window is not None and window.mode is WindowMode.DEDICATED and window.project != active.project
 
-    # running and ending jobs
+    # running jobs
 
     @property
     def _stopped(self) -> bool:
@@ -479,7 +458,7 @@ class Lane:
                     f"The data of the first job of session {job.session_id} expired at "
                     f"{at_time(job.cache_expires_at)}, before this job could start."
                 )
-                self._end(job, JobState.FAILED, now, "cache expired", why, codes.CACHE_EXPIRED)
+                self._endings.end(job, JobState.FAILED, now, "cache expired", why, codes.CACHE_EXPIRED)
                 continue
             self._start(job, now)
 
@@ -491,40 +470,3 @@ class Lane:
         self.run = Run(job.id, job.attempt, job.session_id, now + job.limit)
         self.book.deadlines.push(now + job.limit, Due.RUN_LIMIT, job.id)
         self.book.effects.append(Start(job.id, job.attempt))
-
-    def _end(
-        self,
-        job: Job,
-        to: JobState,
-        now: float,
-        cause: str,
-        reason: str | None,
-        code: int | None,
-        *,
-        free: bool = False,
-        runs: tuple[tuple[float, float], ...] = (),
-    ) -> None:
-        """The one way in which a job ends. Time on the device is charged unless `free` (R49): that of its
-        run, or that of `runs`, (start, end), if there are several (D23)."""
-        was = job.state
-        job.reason, job.reason_code = reason, code
-        if was is JobState.QUEUED:
-            self.queues.discard(job)
-        if was is JobState.RUNNING and not free and job.started_at is not None:
-            runs = runs or ((job.started_at, now),)
-            job.charged = sum(max(0.0, end - start) for start, end in runs)
-        self.book.move_job(job, to, now, cause)
-        if job.charged:
-            self._charge(job, runs)
-        self._sessions.job_ended(job, was, now)
-
-    def _charge(self, job: Job, runs: tuple[tuple[float, float], ...]) -> None:
-        kind = ChargeKind.SYSTEM if job.kind is JobKind.SYSTEM else ChargeKind.JOB
-        session_id = None if job.detached else job.session_id  # D15: a plain job is no usage of its session
-        for start, end in runs:
-            used = max(0.0, end - start)
-            self.book.charge(
-                kind, job.user, job.project, end - used, end, job_id=job.id, session_id=session_id
-            )
-            if used and job.kind is JobKind.USER:
-                self.fair.charge(job.project, job.user, used, end)

@@ -85,7 +85,7 @@ def overrun(job: Job, profile: Profile, at: float) -> str:
 
 def killed(job: Job, how: str | None) -> str:
     """D23: why a job is charged for runs of which its worker died. `how` is a sentence about the last one."""
-    runs, used = len(job.crashed), sum(end - start for start, end in job.crashed)
+    runs, used = len(job.crashed), sum(end - start for start, end, _ in job.crashed)
     return (
         f"{how or 'The worker died of it.'} That has happened in {runs} runs of this job, so it is taken for "
         f"the job's doing, and the {seconds(round(used, 3))} that they took are charged. Submit less in one "

@@ -77,6 +77,9 @@ class Halt:
     until: float | None = None
 
 
+Spent = tuple[float, float, float]
+
+
 @dataclass(slots=True)
 class Job:
     """One job of one device.
@@ -85,7 +88,7 @@ class Job:
     the user asked for, or, where it is not `stated`, the longest run that the project allows; `limit` is the
     one that holds. `estimate` is the device seconds that preparation expects. `detached` marks a job that
     outlived its session as a plain job (R34); its session's cached data holds until `cache_expires_at`.
-    `crashed` are the runs, (start, end), whose worker died (D23).
+    `crashed` are the runs whose worker died (D23): (start, end, seconds by which time has jumped since).
     """
 
     id: str
@@ -106,7 +109,7 @@ class Job:
     ended_at: float | None = None
     attempt: int = 0
     crashes: int = 0
-    crashed: tuple[tuple[float, float], ...] = ()
+    crashed: tuple[Spent, ...] = ()
     detached: bool = False
     cache_expires_at: float | None = None
     reason: str | None = None

@@ -1,7 +1,7 @@
 """Preparations: a few workers that decode and check jobs for all devices of one interpreter.
 
-Owns which preparer gets what, how long it may take, and the question of guilt when a preparer dies; may not
-run jobs. Whose turn it is, is `turns`' to say.
+Owns which preparer gets what and how long it may take; may not run jobs. Whose turn it is, is `turns`' to
+say, and who is to blame for a preparer that is lost, `guilt`'s.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import structlog
 
 from sojourn.execution import protocol
 from sojourn.execution.frames import FrameError
+from sojourn.execution.guilt import Loss, verdict
 from sojourn.execution.process import WorkerGone, WorkerProcess
 from sojourn.execution.pulse import cpu_seconds
 from sojourn.execution.spawn import Interpreter, LaunchFailed
 from sojourn.execution.supervisor import LoadRefused, delay, greet
 from sojourn.execution.turns import APART, FREE, QUIET, Budgets, Pace, Request, Waiting
 from sojourn.execution.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared, UserPreparations
-
-CRASH_CODE = 1204
 
 ABANDONED = 1.0
 """Seconds that a preparation is left to end in when its job has ended. Then its preparer is killed, which
@@ -34,9 +33,6 @@ _LOOK_AGAIN = 1.0
 """Seconds after which the turns are looked at again when somebody waits although a preparer is free."""
 LONGEST_BAR = 3600.0
 """Seconds for which a device whose loading hangs gets no preparer, at the most."""
-
-MOST_UNLUCKY = 5
-"""Preparers that may be lost under one request, for reasons that are not the request's."""
 
 _AT_WORK = 0.1
 """Part of its time that a preparer computes at the least. One that had less has hung; the others are busy
@@ -356,7 +352,7 @@ class _Preparer:
                 self.process = None
                 self._pool.fault = f"{self._name} ended: {gone.how}"
                 failures += 0 if self._flight and process.lost is None else 1
-                self._bury(gone.how, guilty=process.lost is None and process.computing)
+                self._settle(gone.how, guilty=process.lost is None and process.computing)
                 if failures > 1:
                     await asyncio.sleep(delay(failures - 1))
 
@@ -441,13 +437,7 @@ class _Preparer:
         if self.process is not None:
             self.process.kill()
 
-    def _starved(self, how: str) -> str:
-        """Native code that gets no memory aborts."""
-        if how != "SIGABRT" or not self._pool.memory:
-            return ""
-        return f", as it does when a job needs more than its {self._pool.memory / 2**20:.0f} MB of memory"
-
-    def _bury(self, how: str, *, guilty: bool) -> None:
+    def _settle(self, how: str, *, guilty: bool) -> None:
         """Settle who is to blame. `guilty`: whether something in work can be. The others are their devices'
         next."""
         self._arm(False)
@@ -464,11 +454,12 @@ class _Preparer:
             self._warm.discard(loading)  # never in a circle
             if overdue:
                 self._pool.bar(loading)
+        loss = Loss(how, guilty, loading, limit if overdue else None, self._hung, self._pool.memory)
         if self._flight:
             head = self._flight[0]
             if head.abandoned:
                 self._done()
-            elif (refusal := self._verdict(head, how, limit if overdue else None, guilty)) is not None:
+            elif (refusal := verdict(head, loss)) is not None:
                 self._done().refuse(refusal)
             elif guilty and loading is None and not self._hung:  # it has its second try, at its own cost
                 self._pool.took(head, self._pool.now() - self._begun)
@@ -476,36 +467,3 @@ class _Preparer:
         self._pool.waiting.put_back(self._flight)
         self._flight.clear()
         self._pool.dispatch()
-
-    def _verdict(
-        self, head: Request, how: str, limit: float | None, guilty: bool
-    ) -> JobRefused | DeviceUnavailable | None:
-        """What becomes of the request in work; None: another preparer gets it. Only one that has taken two
-        preparers with it, or all of its time, which is `limit` then, is refused."""
-        if not guilty:
-            head.unlucky += 1
-            if head.unlucky < MOST_UNLUCKY:
-                return None
-            return DeviceUnavailable(
-                f"{head.unlucky} preparers were lost before they had seen the job ({how})"
-            )
-        if self._loading is not None:
-            if head.device != self._loading:
-                return None
-            what = f"crashed ({how})" if limit is None else f"took more than {limit:g} s"
-            return DeviceUnavailable(f"loading device {self._loading} {what}")
-        if not head.struck and (self._hung or limit is None):
-            head.struck = True
-            return None
-        if limit is not None:
-            return JobRefused(
-                f"Preparing the job took more than {limit:.4g} s, the limit for {len(head.params)} bytes of "
-                "inputs, and was given up. Submit fewer or smaller circuits in one job, and fewer turns of "
-                "loops.",
-                CRASH_CODE,
-            )
-        return JobRefused(
-            f"The job crashed the decoder ({how}){self._starved(how)}, twice. Check the circuits and "
-            "their parameters; the device itself is not affected.",
-            CRASH_CODE,
-        )

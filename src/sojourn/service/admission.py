@@ -106,12 +106,12 @@ class Admission:
             if preparing.done():
                 prepared = self._outcome(who.project_id, desk.device, preparing)
                 _note(meta, prepared)
-            self._hub.accounts.check(who)  # whoever was revoked during the preparation starts nothing more
+            blobs = {params_hash: params}
+            staged = await self._stage(blobs)
+            self._hub.accounts.check(who)  # whoever was revoked meanwhile starts nothing more
             if body.start_session:
                 self._hub.limits.session(who, job_id, desk.lane.profile)
             events = self._events_of(who, body, job_id, own_limit, prepared)
-            blobs = {params_hash: params}
-            staged = await self._stage(blobs)
             committed = desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
         except BaseException as error:
             preparing.cancel()  # there is no job that it could be for

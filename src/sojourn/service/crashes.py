@@ -45,7 +45,10 @@ def sentence(how: str) -> str:
 
 
 class Crashes:
-    """By user, in all projects: who has many keys or projects has not many chances."""
+    """By user, in all projects: who has many keys or projects has not many chances.
+
+    An hour is one that has passed: times are of the monotonic clock, which nobody sets.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -53,17 +56,18 @@ class Crashes:
 
     async def load(self) -> None:
         """Count again what the last hour has seen."""
-        since = self._hub.clock.now() - WINDOW
+        clock, steps = self._hub.clock, self._hub.steps
+        now, here = clock.now(), clock.monotonic()
+        since = steps.before(now, WINDOW)
         rows = await self._hub.store.read(lambda c: _deaths(c, since))
         for user, at in rows:
-            self._of.setdefault(user, deque()).append(at)
+            self._of.setdefault(user, deque()).append(here - (now - steps.restated(at)))
 
     def note(self, device: str, job: Job, how: str) -> None:
         """A worker of `device` died while it ran `job`."""
         if job.kind is not JobKind.USER:
             return
-        now = self._hub.clock.now()
-        self._of.setdefault(job.user, deque()).append(now)
+        self._of.setdefault(job.user, deque()).append(self._hub.clock.monotonic())
         accounts = self._hub.accounts
         log.warning(
             "job.killed_worker",
@@ -88,7 +92,7 @@ class Crashes:
         lately = self._lately(who.user_id)
         if len(lately) < limit:
             return
-        wait = max(1.0, lately[-limit] + WINDOW - self._hub.clock.now())
+        wait = max(1.0, lately[-limit] + WINDOW - self._hub.clock.monotonic())
         raise TooMany(
             f"Jobs of user {who.user} have ended the worker process of a device {len(lately)} times within "
             f"an hour; the limit is {limit} (crashes_per_hour). Look at the reasons of those that failed, "
@@ -100,7 +104,7 @@ class Crashes:
         found = self._of.get(user_id)
         if found is None:
             return deque()
-        since = self._hub.clock.now() - WINDOW
+        since = self._hub.clock.monotonic() - WINDOW
         while found and found[0] <= since:
             found.popleft()
         if not found:

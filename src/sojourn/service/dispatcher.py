@@ -305,16 +305,26 @@ class Dispatcher:
         operational = state.phase in OPERATIONAL and self._held is None
         if operational and not self.lane.ready:
             self.feed(ev.DeviceReady())
-        elif not operational and self.lane.ready:
-            self.feed(ev.DeviceLost(self._held or state.reason or f"its worker is {state.phase}"))
+        elif not operational and (self.lane.ready or self._says_more(state)):
+            self.feed(ev.DeviceLost(self._why_lost(state)))
+
+    def _says_more(self, state: WorkerState) -> bool:
+        """Whether those who wait are told something else than before."""
+        return bool(self._held or state.reason) and self._why_lost(state) != self.lane.lost_because
+
+    def _why_lost(self, state: WorkerState) -> str:
+        return self._held or state.reason or f"its worker is {state.phase}"
 
     def hold(self, reason: str | None) -> None:
         """Start nothing for this reason until there is none; what runs goes on."""
         self._held = reason
-        if reason is None:
-            self.worker_changed(self._fleet.state(self.device))
-        elif not self._leaving:
-            self.feed(ev.DeviceLost(reason))
+        if self._leaving:
+            return
+        state = self._fleet.state(self.device)
+        if reason is None and state.phase in OPERATIONAL:
+            self.worker_changed(state)
+        else:
+            self.feed(ev.DeviceLost(self._why_lost(state)))
 
     def tick(self) -> None:
         self.feed(ev.Tick())

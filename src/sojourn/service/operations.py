@@ -11,7 +11,7 @@ from sojourn.core import events as ev
 from sojourn.core.model import HaltMode, JobKind
 from sojourn.execution.types import CALIBRATE
 from sojourn.service import ids
-from sojourn.service.accounts import SYSTEM_PROJECT, SYSTEM_USER
+from sojourn.service.directory import SYSTEM_PROJECT, SYSTEM_USER
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import BadRequest, Conflict, Forbidden
 from sojourn.service.hub import Hub

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sojourn.config import LimitsSettings, ProjectSettings, as_tags, check_limits
 from sojourn.core import events as ev
 from sojourn.core.shares import ProjectShare, Shares
-from sojourn.service.accounts import Membership, check_name
+from sojourn.service.accounts import check_name
+from sojourn.service.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, NotFound
 from sojourn.service.views import Principal, ProjectView
 

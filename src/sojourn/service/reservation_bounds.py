@@ -16,6 +16,8 @@ from sojourn.config import ReservationSettings
 from sojourn.core.words import at_time, seconds
 
 _ASK = "An operator can make it."
+ON_ITS_WAY = 0.5
+"""Seconds that may pass between reading a time such as `now` or `+1h` and comparing it with `notice`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def objection(
             f"The reservation is {seconds(wanted.seconds)} long; the longest that a project's admin may make "
             f"is {seconds(bounds.longest)} (reservations.longest)"
         )
-    if wanted.start < now + bounds.notice:
+    if wanted.start < now + bounds.notice - ON_ITS_WAY:
         return _too_much(
             f"The reservation begins at {at_time(wanted.start)}; a project's admin makes it at least "
             f"{seconds(bounds.notice)} ahead (reservations.notice), so it begins at "

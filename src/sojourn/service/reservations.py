@@ -76,8 +76,9 @@ class Reservations:
         if who.operator:
             return await self._book(who, holder, desk, start, end, length, mode, after_window)
         async with self._booking:  # two at once would each be measured without the other
-            begin, until = _times(_shown(self._hub.clock.date()), start, end, length)
-            await self._check_bounds(who, holder, Span(device, begin, until))
+            now = self._hub.clock.date()
+            begin, until = _times(_shown(now), start, end, length)
+            await self._check_bounds(who, holder, Span(device, begin, until), now)
             return await self._book(who, holder, desk, start, end, length, mode, after_window)
 
     async def _book(
@@ -119,7 +120,7 @@ class Reservations:
         self._hub.audit.done(entry)
         return await self.reservation(who, reservation_id)
 
-    async def _check_bounds(self, who: Principal, holder: ProjectView, wanted: Span) -> None:
+    async def _check_bounds(self, who: Principal, holder: ProjectView, wanted: Span, now: float) -> None:
         """Raises BadRequest for what only an operator may book."""
         bounds = self._hub.settings.reservations
         spans = await stored.spans(
@@ -133,7 +134,7 @@ class Reservations:
             (f"User {who.user}", [Span(s.device, s.start, s.end) for s in spans if s.user == who.user_id]),
         ]
         devices = sum(not is_mock(name) for name in self._hub.specs)
-        why = objection(bounds, wanted, self._hub.clock.date(), held=held, devices=devices)
+        why = objection(bounds, wanted, now, held=held, devices=devices)
         if why is not None:
             raise BadRequest(why, code=codes.BOOKING)
 

@@ -7,7 +7,6 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from copy import copy
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,16 @@ from sojourn.service.clock import Clock, SystemClock
 from sojourn.service.data_folder import check as check_rights
 from sojourn.service.devices import is_mock, models, profile_of, renamed, schedules, specs
 from sojourn.service.disk import Disk
-from sojourn.service.dispatcher import OPERATIONAL, Dispatcher
+from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import Conflict
 from sojourn.service.following import Following
 from sojourn.service.hub import Hub
 from sojourn.service.jobs import Jobs
 from sojourn.service.journal import Journal
 from sojourn.service.key_files import KeyFiles
-from sojourn.service.opening import DATABASE, damage, explained, open_store
+from sojourn.service.opening import DATABASE, explained, open_store
 from sojourn.service.operations import Operations, pending_calibration, state_of
+from sojourn.service.readiness import Readiness
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.reservations import Reservations
 from sojourn.service.retention import Retention
@@ -86,7 +86,7 @@ class Service:
         self.fatal: BaseException | None = None
         self._hub: Hub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._damage: list[str] | None = None  # None until it has been looked for
+        self._readiness = Readiness(settings.server.data / DATABASE)
         self._heard: dict[str, int | None] = {}  # the worker that has described each device
 
     # life
@@ -116,7 +116,7 @@ class Service:
             prepare_limit=self.settings.server.prepare_seconds,
             pace=_pace(self.settings.server),
             hung_limit=self.settings.server.hung_seconds,
-            hidden=self._hidden(data),
+            hidden=_hidden(data) if self.settings.access.confine_workers else "",
         )
         companions = models(devices)
 
@@ -467,56 +467,12 @@ class Service:
         return {"alive": True}
 
     async def check_store(self) -> None:
-        """Look for damage in the database file beside everything else; `ready` says what was found."""
-        path = self.settings.server.data / DATABASE
-        self._damage = await damage(path)
-        if self._damage:
-            log.critical("store.damaged", database=str(path), faults=self._damage)
-
-    def _hidden(self, data: Path) -> str:
-        """The folder that no worker may reach; "" where it cannot be kept from them."""
-        if not self.settings.access.confine_workers:
-            return ""
-        if not landlock_version():
-            log.warning("workers.unconfined", why="the kernel has no Landlock", folder=str(data))
-            return ""
-        return str(data.resolve())
+        """See `Readiness`."""
+        await self._readiness.check_store()
 
     async def ready(self) -> dict[str, Any]:
-        """Whether jobs can be taken and run: the store answers and no damage was found in it, its disk has
-        room, every device's worker is up or asleep, and there is a preparer, or the first ones are on their
-        way."""
-        if self._hub is None or self.fatal is not None:
-            why = repr(self.fatal) if self.fatal is not None else "closed"
-            return {"ready": False, "store": why, "devices": {}}
-        try:
-            await self._hub.store.ping()
-            store = f"damaged: {self._damage[0]}" if self._damage else "ok"
-        except Exception as error:
-            store = f"not reachable: {error}"
-        devices = {}
-        for name in self._hub.specs:
-            state = self._hub.fleet.state(name)
-            devices[name] = {"phase": str(state.phase), "reason": state.reason}
-        fleet = self._hub.fleet
-        preparers = fleet.preparers()
-        up = all(fleet.state(n).phase in OPERATIONAL for n in self._hub.specs) and not preparers["missing"]
-        checked = self._damage is not None
-        disk = self._hub.disk.view()
-        served = self._hub.fleet.preparations()
-        preparations = {
-            "in_work": sum(found.in_work for found in served),
-            "waiting": sum(found.waiting for found in served),
-        }
-        return {
-            "ready": up and store == "ok" and disk.reason is None,
-            "store": store,
-            "store_checked": checked,
-            "disk": asdict(disk),
-            "devices": devices,
-            "preparations": preparations,
-            "preparers": preparers,
-        }
+        """See `Readiness`."""
+        return await self._readiness.of(self._hub, self.fatal)
 
     @property
     def hub(self) -> Hub:
@@ -533,3 +489,11 @@ def _pace(server: ServerSettings) -> Pace:
         rate=server.prepare_rate,
         burst=server.prepare_burst,
     )
+
+
+def _hidden(data: Path) -> str:
+    """The folder that no worker may reach; "" where it cannot be kept from them."""
+    if not landlock_version():
+        log.warning("workers.unconfined", why="the kernel has no Landlock", folder=str(data))
+        return ""
+    return str(data.resolve())

@@ -30,7 +30,7 @@ def job_of(row: Any) -> Job:
         ended_at=row.ended_at,
         attempt=row.attempt,
         crashes=row.crashes,
-        crashed=tuple((start, end) for start, end in json.loads(row.crashed)),
+        crashed=tuple((start, end, jumped) for start, end, jumped in json.loads(row.crashed)),
         detached=row.detached,
         cache_expires_at=row.cache_expires_at,
         reason=row.reason,

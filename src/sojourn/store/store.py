@@ -1,23 +1,17 @@
-"""The store: named operations on what survives. Reads go to a few threads, writes to one (`writer.py`).
-
-Every method that returns an awaitable is called on the event loop on which the store was opened.
-"""
+"""The store: named operations on what survives. How they get into the database is in `access`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     String,
     delete,
     func,
@@ -30,6 +24,7 @@ from sqlalchemy import (
 from sojourn.core.calendar import Reservation
 from sojourn.core.model import Halt, Job, JobState, Session, SessionState
 from sojourn.store import tables as t
+from sojourn.store.access import Access
 from sojourn.store.blobs import (
     PART,
     SMALL,
@@ -44,17 +39,12 @@ from sojourn.store.blobs import (
     read_slice,
     sweep_parts,
 )
-from sojourn.store.engine import sqlite_engine
-from sojourn.store.migrate import upgrade
-from sojourn.store.room import Room, StoreFull
+from sojourn.store.room import StoreFull
 from sojourn.store.rows import halt_of, job_of, meta_of, reservation_of, session_of
 from sojourn.store.unit import JobMeta, Unit
 from sojourn.store.usage import charged
-from sojourn.store.writer import Need, Writer
+from sojourn.store.writer import Need
 
-T = TypeVar("T")
-READERS = 4
-"""Threads that read. One user's looks take `limits.looks_at_once` of them at most, half by default."""
 LIVE = [JobState.ACCEPTED.value, JobState.QUEUED.value, JobState.RUNNING.value]
 # Written out, as databases match a partial index only with values that they can see.
 _IS_LIVE = t.jobs.c.state.in_([literal_column(f"'{state}'", String) for state in LIVE])
@@ -95,73 +85,8 @@ class JobQuery:
     before: float | None = None
 
 
-class Store:
+class Store(Access):
     """Open it with `await Store.open(path)`; close it with `close()`."""
-
-    def __init__(self, path: Path, room: Room | None = None) -> None:
-        self.path = path
-        self._write_engine = sqlite_engine(path, writer=True)
-        self._read_engine = sqlite_engine(path, writer=False)
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sojourn-reader")
-        self._writer: Writer | None = None
-        self.room = room
-
-    @classmethod
-    async def open(
-        cls, path: Path, *, writer: Callable[[Engine], Writer] = Writer, room: Room | None = None
-    ) -> Store:
-        """Open, bring the schema up to date, start the writer. `room` is the disk, of which some is kept."""
-        store = cls(path, room)
-        await asyncio.get_running_loop().run_in_executor(store._readers, upgrade, store._write_engine)
-        store._writer = writer(store._write_engine)
-        store._writer.room = room
-        return store
-
-    def when_full(self, call: Callable[[str], None]) -> None:
-        """`call` is called, with what the database said, when a transaction has found no room on the disk."""
-        assert self._writer is not None, "the store is not open"
-        self._writer.on_full = call
-
-    def hurry(self) -> None:
-        """From now on nothing waits for room on the disk: the process is about to end."""
-        if self._writer is not None:
-            self._writer.hurry()
-
-    def close(self) -> None:
-        """Everything that was handed over is written before this returns."""
-        if self._writer is not None:
-            self._writer.close()
-        self._readers.shutdown()
-        self._read_engine.dispose()
-        self._write_engine.dispose()
-
-    # the two ways in
-
-    def write(
-        self,
-        work: Callable[[Connection], T],
-        then: Callable[[T], None] | None = None,
-        *,
-        need: Need = Need.SPARE,
-    ) -> asyncio.Future[T]:
-        """Queue a transaction; the order of calls is the order of commits.
-
-        The future's exception is StoreFull when the disk has no room for it, see `Need`.
-        """
-        assert self._writer is not None, "the store is not open"
-        return self._writer.submit(work, then, need=need)
-
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run a query on a reader's thread; it sees everything that is committed."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
-
-    def _read(self, work: Callable[[Connection], T]) -> T:
-        with self._read_engine.connect() as connection:
-            return work(connection)
-
-    async def ping(self) -> None:
-        """Raises what keeps the store from answering."""
-        await self.read(lambda c: c.execute(select(t.meta.c.key).limit(1)).first() and None)
 
     # facts of the lanes
 

@@ -141,7 +141,7 @@ jobs = Table(
     Column("estimated_seconds", Float),
     Column("attempt", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),
-    Column("crashed", Text, nullable=False, server_default="[]"),  # JSON, the runs: [[start, end], ...]
+    Column("crashed", Text, nullable=False, server_default="[]"),  # JSON: [[start, end, jumped], ...]
     Column("detached", Boolean, nullable=False),
     Column("cache_expires_at", Float),
     Column("reason", Text),

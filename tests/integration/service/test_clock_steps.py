@@ -29,7 +29,7 @@ def person(h: House, name: str) -> Principal:
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_d23_a_running_job_and_its_session_do_not_notice(house: Houses, by: float) -> None:
+def test_d24_a_running_job_and_its_session_do_not_notice(house: Houses, by: float) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")
         session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=3000.0)
@@ -61,7 +61,7 @@ def test_d23_a_running_job_and_its_session_do_not_notice(house: Houses, by: floa
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_d23_usage_is_as_old_after_a_restart_as_the_time_that_has_passed(house: Houses, by: float) -> None:
+def test_d24_usage_is_as_old_after_a_restart_as_the_time_that_has_passed(house: Houses, by: float) -> None:
     used: list[float] = []
 
     async def run(h: House) -> None:
@@ -86,7 +86,7 @@ def test_d23_usage_is_as_old_after_a_restart_as_the_time_that_has_passed(house: 
     house(run, later, devices=(SLOW,))
 
 
-def test_d23_time_does_not_go_back_when_the_clock_was_set_back_while_the_server_was_down(
+def test_d24_time_does_not_go_back_when_the_clock_was_set_back_while_the_server_was_down(
     house: Houses,
 ) -> None:
     last: list[float] = []
@@ -119,7 +119,7 @@ def test_d23_time_does_not_go_back_when_the_clock_was_set_back_while_the_server_
     house(before, after)
 
 
-def test_d23_now_is_what_the_clock_shows_and_a_booking_from_now_on_is_open(house: Houses) -> None:
+def test_d24_now_is_what_the_clock_shows_and_a_booking_from_now_on_is_open(house: Houses) -> None:
     async def body(h: House) -> None:
         await h.user("ann")
         h.clock.step(-HOUR)
@@ -137,7 +137,7 @@ def test_d23_now_is_what_the_clock_shows_and_a_booking_from_now_on_is_open(house
     house(body, devices=(SLOW,))
 
 
-def test_d23_a_clock_that_is_put_right_within_the_hour_has_deleted_nothing(house: Houses) -> None:
+def test_d24_a_clock_that_is_put_right_within_the_hour_has_deleted_nothing(house: Houses) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body())
@@ -159,7 +159,7 @@ def test_d23_a_clock_that_is_put_right_within_the_hour_has_deleted_nothing(house
     house(body, sections={"retention": {"results_days": 2}})
 
 
-def test_d23_a_schedule_follows_the_clock(house: Houses) -> None:
+def test_d24_a_schedule_follows_the_clock(house: Houses) -> None:
     async def body(h: House) -> None:
         await calibrated(h, "mock")
         due = h.service.device("mock").next_calibration

@@ -118,6 +118,25 @@ def test_a_user_whose_jobs_keep_killing_workers_is_refused_for_a_while_and_nobod
     house(body, after_a_restart, sections={"limits": {"crashes_per_hour": 2}})
 
 
+def test_d24_deaths_count_for_an_hour_however_the_clock_is_set(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        await killed(h, ann)
+        h.clock.step(4 * 3600.0)
+        with pytest.raises(TooMany) as refusal:
+            await h.submit(ann, job_body("mock"))
+        assert refusal.value.retry_after == pytest.approx(3600.0 - 12.0)
+
+    async def after_a_restart(h: House) -> None:
+        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
+        with pytest.raises(TooMany):
+            await h.submit(ann, job_body("mock"))
+        h.clock.advance(3600.0 - 12.0)
+        await h.ended(ann, (await h.submit(ann, job_body("mock"))).id)
+
+    house(body, after_a_restart, sections={"limits": {"crashes_per_hour": 2}})
+
+
 def test_a_death_with_the_fork_server_is_nobodys(house: Houses) -> None:
     async def body(h: House) -> None:
         ann = await h.user("ann")

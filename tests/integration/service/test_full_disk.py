@@ -11,9 +11,12 @@ from collections.abc import Callable
 import pytest
 from qiskit import QuantumCircuit
 
+from sojourn.config import DeviceSettings
 from sojourn.core import codes
+from sojourn.execution.types import WorkerPhase, WorkerState
 from sojourn.service.errors import BadRequest, NoRoom, TooLarge
 from sojourn.service.projects import ProjectChange
+from sojourn.service.texts import Large
 from sojourn.service.usage import LONGEST_REPORT, UsageQuery
 from sojourn.service.views import JobView, Principal
 from sojourn.store import tables as t
@@ -85,7 +88,7 @@ def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_th
         again = await h.submit(ann, large())
         assert (await h.ended(ann, again.id)).state == "completed"
         found = await h.service.result(ann, again.id)
-        assert not isinstance(found, bytes)
+        assert isinstance(found, Large)
         assert found.size > 2**20
 
     house(body)
@@ -112,6 +115,26 @@ def test_while_there_is_no_room_jobs_wait_and_are_not_run_for_nothing(house: Hou
         assert (await h.service.job(ann, waits.id)).attempt == 1
 
     house(body)
+
+
+def test_who_waits_is_told_why_the_device_is_down_as_the_reason_changes(house: Houses) -> None:
+    async def body(h: House) -> None:
+        desk, fleet = h.service.hub.dispatchers["broken"], h.service.hub.fleet
+        desk.worker_changed(WorkerState(WorkerPhase.STARTING, "its worker ended, and is replaced"))
+        while fleet.state("broken").phase is not WorkerPhase.FAILED:
+            await h.settled()
+        reason = fleet.state("broken").reason
+        assert reason is not None
+        assert desk.lane.lost_because == reason
+        desk.hold("its disk is full")
+        assert desk.lane.lost_because == "its disk is full"
+        desk.worker_changed(fleet.state("broken"))
+        assert desk.lane.lost_because == "its disk is full"
+        desk.hold(None)
+        assert desk.lane.lost_because == reason
+
+    broken = DeviceSettings(name="broken", driver="mock", options={"qubits": 0})
+    house(body, devices=(broken,))
 
 
 def test_inputs_without_room_are_refused_and_leave_nothing(house: Houses) -> None:

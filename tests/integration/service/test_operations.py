@@ -15,7 +15,7 @@ from qiskit import QuantumCircuit
 from sojourn.api.wire import iso
 from sojourn.config import DeviceSettings, ReservationSettings
 from sojourn.core.words import at_time
-from sojourn.service.accounts import Membership
+from sojourn.service.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.reservations import ReservationView
 from sojourn.service.views import JobFilter, JobView, Principal

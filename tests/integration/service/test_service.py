@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
-from sojourn.store.store import READERS
+from sojourn.store import tables as t
+from sojourn.store.access import READERS
+from sojourn.store.blobs import PART
 from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body
 
@@ -440,6 +443,27 @@ def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(
     house(body)
 
 
+def test_a_submit_whose_large_inputs_are_being_written_when_its_user_is_revoked_makes_no_job(
+    house: Houses,
+) -> None:
+    async def body(h: House) -> None:
+        eve = await h.user("eve")
+        store = h.service.hub.store
+        padded = job_body().replace(b'"params": {', b'"params": {' + b" " * (16 * PART), 1)
+        submit = asyncio.ensure_future(h.submit(eve, padded))
+        while not await store.read(lambda c: c.execute(select(t.blob_parts.c.number)).first()):
+            await asyncio.wait({submit}, timeout=0)
+        left = await h.service.revoke_user("eve", cancel_jobs=True)
+        assert left.jobs == ()
+        with pytest.raises(NotAuthenticated):
+            await submit
+        await h.settled()
+        assert (await h.service.jobs(eve, JobFilter())).count == 0
+        assert await store.read(lambda c: c.execute(select(t.blob_parts.c.number)).first()) is None
+
+    house(body)
+
+
 def test_a_revoked_user_is_nobody_at_once(house: Houses) -> None:
     async def body(h: House) -> None:
         key = await h.service.add_user("eve", "evil")
@@ -660,3 +684,29 @@ def test_a_lane_that_breaks_ends_the_service(house: Houses) -> None:
         assert (await h.service.ready())["ready"] is False
 
     house(body, broken=KeyError)
+
+
+def test_r53_a_job_that_is_cancelled_while_its_inputs_are_read_is_not_run(
+    house: Houses,
+) -> None:
+    async def body(h: House) -> None:
+        ann = await h.user("ann")
+        store, lane = h.service.hub.store, h.service.hub.dispatchers["slow"].lane
+        first = await h.submit(ann, job_body("slow"))
+        await h.running(ann, first.id)
+        padded = job_body("slow").replace(b'"params": {', b'"params": {' + b" " * (40 * PART), 1)
+        second = await h.submit(ann, padded)
+        while (await h.service.job(ann, second.id)).state != "queued":
+            await h.settled()
+        read = threading.Event()
+        blocked = [asyncio.ensure_future(store.read(lambda _: read.wait())) for _ in range(READERS)]
+        await h.service.cancel_job(ann, first.id)
+        await h.running(ann, second.id)
+        await h.service.cancel_job(ann, second.id)
+        read.set()
+        await asyncio.gather(*blocked)
+        async with asyncio.timeout(20):
+            while lane.run is not None:
+                await h.settled()
+
+    house(body)

@@ -274,14 +274,14 @@ class Checks:
             assert abs(of_jobs[row["id"]] - row["charged"]) < EPS, (
                 f"{row['id']}: the ledger is not its charge"
             )
-            died = json.loads(row["crashed"])
+            died = [(start, end) for start, end, _ in json.loads(row["crashed"])]
             blamed = row["reason_code"] == KILLED_WORKER
             if blamed:  # D23
                 assert len(died) == row["crashes"] > 1, f"{row['id']} is blamed for {died}"
             if row["charged"]:
                 runs = died if blamed else [(row["started_at"], row["ended_at"])]
                 assert abs(sum(end - start for start, end in runs) - row["charged"]) < EPS
-                spans = sorted(tuple(run) for run in runs if run[1] > run[0])
+                spans = sorted(run for run in runs if run[1] > run[0])
                 assert spans == sorted(rows_of_jobs[row["id"]]), f"{row['id']}: a row for each of its runs"
         for row in self._all("SELECT * FROM sessions"):
             for kind in ("job", "held"):

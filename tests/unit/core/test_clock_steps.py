@@ -172,6 +172,42 @@ def test_what_was_overdue_before_the_step_happens_at_its_own_time(world: World, 
     assert world.jobs["a"].ended_at == due
 
 
+@pytest.mark.parametrize("by", STEPS)
+@pytest.mark.parametrize("restarts", [False, True], ids=["goes on", "restarts"])
+def test_d23_runs_that_killed_their_workers_are_usage_of_the_time_that_has_passed(
+    world: World, by: float, restarts: bool
+) -> None:
+    def dies() -> None:
+        world.do(ev.RunEnded("a", world.jobs["a"].attempt, ev.Outcome.CRASHED, "SIGKILL"))
+
+    world.submit("a", limit=100.0)
+    world.sleep(30)
+    first = (START, world.now)
+    dies()
+    step(world, by)
+    if restarts:
+        world.restart(lead=world.lane.calendar.lead)
+        world.do(ev.DeviceReady())
+    world.sleep(12)
+    dies()
+    assert world.is_("a", "failed")
+    assert [(row.start, row.end) for row in world.charges] == [first, (world.now - 12, world.now)]
+    assert world.lane.fair.used("ann") == 42.0
+
+
+def test_d24_a_session_that_has_ended_while_its_job_runs_keeps_its_times(world: World) -> None:
+    world.open("A", max_time=1000.0)
+    world.submit("a1", session="A")
+    world.sleep(1000)
+    assert world.is_("A", "pending_closed")
+    session = world.lane.book.sessions["A"]
+    before = (session.started_at, session.ends_at)
+    step(world, HOUR)
+    assert (session.started_at, session.ends_at) == before
+    world.run_for(1, "a1")
+    assert world.is_("A", "closed")
+
+
 # usage
 
 
@@ -246,7 +282,7 @@ def test_r43_a_clock_that_is_set_back_and_forward_again_opens_a_window_once(worl
     assert [row.seconds for row in world.charges] == [HOUR]
 
 
-def test_d23_a_window_in_the_skipped_time_ends_unopened_and_free(world: World) -> None:
+def test_d24_a_window_in_the_skipped_time_ends_unopened_and_free(world: World) -> None:
     world.book("R", "ann", HOUR, HOUR)
     world.book("S", "bob", 5 * HOUR, HOUR)
     step(world, 4 * HOUR)
@@ -256,7 +292,7 @@ def test_d23_a_window_in_the_skipped_time_ends_unopened_and_free(world: World) -
     assert world.charges == []
 
 
-def test_d23_a_window_that_has_begun_in_the_skipped_time_opens_now_and_ends_at_its_date(world: World) -> None:
+def test_d24_a_window_that_has_begun_in_the_skipped_time_opens_now_and_ends_at_its_date(world: World) -> None:
     world.book("R", "ann", HOUR, 2 * HOUR)
     step(world, 2 * HOUR)
     assert world.windows["R"][-1] == "open"
@@ -269,7 +305,7 @@ def test_d23_a_window_that_has_begun_in_the_skipped_time_opens_now_and_ends_at_i
 
 
 @pytest.mark.parametrize("by", [*STEPS, 0.5 * HOUR])
-def test_d23_an_open_window_lasts_as_long_as_it_would_have(world: World, by: float) -> None:
+def test_d24_an_open_window_lasts_as_long_as_it_would_have(world: World, by: float) -> None:
     world.book("R", "ann", 0, HOUR)
     world.do(ev.Tick())
     world.sleep(600)
@@ -282,7 +318,7 @@ def test_d23_an_open_window_lasts_as_long_as_it_would_have(world: World, by: flo
 
 
 @pytest.mark.parametrize(("by", "left"), [(0.5 * HOUR, 0.5 * HOUR), (1.5 * HOUR, 0.0)])
-def test_d23_an_open_window_lasts_into_no_other(world: World, by: float, left: float) -> None:
+def test_d24_an_open_window_lasts_into_no_other(world: World, by: float, left: float) -> None:
     world.book("R", "ann", 0, HOUR)
     world.book("S", "bob", HOUR, HOUR)
     world.do(ev.Tick())

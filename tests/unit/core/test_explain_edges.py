@@ -28,3 +28,25 @@ def test_a_run_whose_job_was_cancelled_is_not_named() -> None:
     found = ex.explain(world.lane, "b1")
     assert found is not None
     assert not any(isinstance(reason, ex.Running) for reason in found.reasons)
+
+
+def test_who_may_not_know_what_is_there_is_told_no_ids() -> None:
+    world = World()
+    world.open("S")
+    world.submit("s1", "ann", "S")
+    world.submit("s2", "ann", "S")
+    world.submit("b1", "bob")
+    found = ex.explain(world.lane, "b1")
+    assert found is not None
+    told = [ex.without_ids(reason) for reason in found.reasons]
+    assert told == [ex.Running(None, "ann", None), ex.SessionHolds(None, "ann", 1, None)]
+    assert [reason.sentence(str.upper) for reason in told] == [
+        "a job of project ANN is running",
+        "the active session of project ANN goes first with 1 more job",
+    ]
+    world.cancel("s1")
+    found = ex.explain(world.lane, "b1")
+    assert found is not None
+    clearing = next(ex.without_ids(reason) for reason in found.reasons if isinstance(reason, ex.Clearing))
+    assert clearing.sentence(str.upper) == "a job has ended and is being cleared off the device"
+    assert ex.without_ids(ex.Preparing()) == ex.Preparing()

@@ -40,7 +40,7 @@ class Machine:
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_d23_the_time_goes_on_over_a_step_and_the_date_follows_it(by: float) -> None:
+def test_d24_the_time_goes_on_over_a_step_and_the_date_follows_it(by: float) -> None:
     machine = Machine()
     machine.pass_(10)
     machine.wall += by
@@ -103,7 +103,7 @@ def test_two_clocks_that_were_not_read_at_once_are_not_compared() -> None:
     assert machine.clock.look() is None
 
 
-def test_d23_the_time_does_not_go_back_over_a_restart() -> None:
+def test_d24_the_time_does_not_go_back_over_a_restart() -> None:
     machine = Machine()
     machine.clock.begin(START + HOUR)
     assert machine.clock.now() == START + HOUR
@@ -127,7 +127,7 @@ def test_a_record_that_is_newer_by_less_than_a_step_makes_no_lead() -> None:
         st.tuples(st.integers(1, 50), st.floats(-400 * DAY, 400 * DAY), st.floats(-1e-4, 1e-4)), max_size=20
     )
 )
-def test_d23_whatever_is_done_to_the_clock_what_lasts_lasts_as_long(
+def test_d24_whatever_is_done_to_the_clock_what_lasts_lasts_as_long(
     story: list[tuple[int, float, float]],
 ) -> None:
     machine = Machine()

@@ -46,6 +46,11 @@ def test_each_bound_of_one_reservation_holds_to_the_second_and_says_the_limit(
     assert refusal.endswith("An operator can make it.")
 
 
+def test_a_start_as_far_ahead_as_the_notice_is_not_refused_for_the_time_that_the_request_took() -> None:
+    settings = NONE.model_copy(update={"notice": HOUR})
+    assert why(settings, span("a", HOUR - 0.1, HOUR)) is None
+
+
 def test_the_part_of_the_devices_is_rounded_down_and_at_least_one() -> None:
     half = NONE.model_copy(update={"devices": 0.5})
     first, second = span("a", 0, HOUR), span("b", HOUR / 2, HOUR)

@@ -98,7 +98,7 @@ def add_routes(
         return models.Key(name=key.name, project=key.project, instance=key.instance, api_key=key.api_key)
 
     def until(text: str | None) -> float | None:
-        return None if text is None else times.instant(text, service.clock.now(), "expires")
+        return None if text is None else times.instant(text, service.clock.date(), "expires")
 
     @app.get("/users")
     async def users(_: Operator) -> models.Users:

@@ -1,0 +1,85 @@
+"""How jobs end and what is charged for it: the one way out, and runs that came to nothing (R49, R55, D23).
+
+May not select or run anything.
+"""
+
+from __future__ import annotations
+
+from sojourn.core import codes, limits
+from sojourn.core import events as ev
+from sojourn.core.book import Book
+from sojourn.core.effects import ChargeKind
+from sojourn.core.model import Job, JobKind, JobState, Spent
+from sojourn.core.profile import Profile
+from sojourn.core.queues import Queues
+from sojourn.core.sessions import Sessions
+
+
+class Endings:
+    def __init__(self, book: Book, queues: Queues, sessions: Sessions, profile: Profile) -> None:
+        self._book = book
+        self._queues = queues
+        self._sessions = sessions
+        self._profile = profile
+
+    def end(
+        self,
+        job: Job,
+        to: JobState,
+        now: float,
+        cause: str,
+        reason: str | None,
+        code: int | None,
+        *,
+        free: bool = False,
+        runs: tuple[Spent, ...] = (),
+    ) -> None:
+        """The one way in which a job ends. Time on the device is charged unless `free` (R49): that of its
+        run, or that of `runs` if there are several (D23)."""
+        was = job.state
+        job.reason, job.reason_code = reason, code
+        if was is JobState.QUEUED:
+            self._queues.discard(job)
+        if was is JobState.RUNNING and not free and job.started_at is not None:
+            runs = runs or ((job.started_at, now, 0.0),)
+            job.charged = sum(max(0.0, end - start) for start, end, _ in runs)
+        self._book.move_job(job, to, now, cause)
+        if job.charged:
+            self._charge(job, runs)
+        self._sessions.job_ended(job, was, now)
+
+    def _charge(self, job: Job, runs: tuple[Spent, ...]) -> None:
+        kind = ChargeKind.SYSTEM if job.kind is JobKind.SYSTEM else ChargeKind.JOB
+        session_id = None if job.detached else job.session_id  # D15: a plain job is no usage of its session
+        for start, end, jumped in runs:
+            used = max(0.0, end - start)
+            self._book.charge(
+                kind, job.user, job.project, end - used, end, job_id=job.id, session_id=session_id
+            )
+            if used and job.kind is JobKind.USER:
+                self._queues.fair.charge(job.project, job.user, used, end + jumped)
+
+    # runs that came to nothing
+
+    def crashed(self, job: Job, now: float, event: ev.RunEnded) -> None:
+        """D23: one death can be the system's fault; that in run after run is the job's, which pays."""
+        job.crashes += 1
+        again, charged = job.crashes <= self._profile.crash_reruns, self._profile.charged_crashes
+        if charged and job.started_at is not None:
+            job.crashed = (*job.crashed, (job.started_at, now, 0.0))
+        if again or not charged or job.crashes < charged or job.kind is JobKind.SYSTEM:
+            self.again_or_fail(job, now, event, again)
+            return
+        why = limits.killed(job, event.reason)
+        self.end(job, JobState.FAILED, now, event.outcome, why, codes.KILLED_WORKER, runs=job.crashed)
+
+    def again_or_fail(self, job: Job, now: float, event: ev.RunEnded, again: bool) -> None:
+        """R55: nothing is charged for a run that the system lost."""
+        if not again:
+            why = event.reason or "the device was lost while the job ran"
+            self.end(job, JobState.FAILED, now, event.outcome, why, codes.SYSTEM_FAILURE, free=True)
+            return
+        job.started_at = None
+        self._book.move_job(job, JobState.QUEUED, now, event.outcome)
+        self._sessions.requeued(job, now)
+        self._queues.add(job)
