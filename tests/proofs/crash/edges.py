@@ -66,6 +66,8 @@ class InlineWriter(Writer):
         return entry.future
 
     def close(self) -> None:
+        if self._world.dark:  # the process that unwinds is gone
+            self._waiting.clear()
         while self._waiting:
             self._write(len(self._waiting))
 

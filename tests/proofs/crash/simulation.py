@@ -235,6 +235,7 @@ class Simulation:
     def _live(self, what: Callable[[], Any]) -> bool:
         """One life of the server; whether it came to its end."""
         world = self.world
+        world.dark = False
         fatal: list[BaseException] = []
         loop = self.loop = Loop(world)
         service = _service(world, self.folder, self.checks.may_run, journal=True)

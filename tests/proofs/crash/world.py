@@ -61,6 +61,7 @@ class World:
         self.points = 0
         self.crashes = 0
         self.calm = False  # no more faults
+        self.dark = False  # the power is cut: what is still unwound does nothing to the world
         self.full = False  # the disk is
         self.trace: list[str] = []
         self.profile = self.chance.choice(("seed", "seed", "seed", "ibm2026", "hardware"))
@@ -122,6 +123,8 @@ class World:
 
     def point(self, name: str) -> None:
         """The service meets the world here, and may not survive it."""
+        if self.dark:
+            return
         self.points += 1
         if self.cuts is not None:
             cut = self.points in self.cuts
@@ -129,6 +132,7 @@ class World:
             cut = self.faults.crashes and self.crashes < self._most and self.often(self._share)
         if cut:
             self.crashes += 1
+            self.dark = True
             self.tell(f"crash at point {self.points}: {name}")
             raise PowerCut(name)
 
