@@ -215,6 +215,9 @@ class Simulation:
                 world.after(world.chance.uniform(1, 60), world.disk_fills)
             while not self._live(self._until_all_has_ended):
                 self.checks.after_a_crash()
+            if world.faults.full_disk:  # R56: inputs that no room was found to forget go at the next start
+                while not self._live(self._nothing):
+                    pass
             # once more, from what is on the disk: nothing changes any more
             before = self.checks.rows()
             while not self._live(self._nothing):
