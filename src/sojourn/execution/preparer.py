@@ -216,7 +216,7 @@ class PreparerPool:
         is given to it, so that it cannot take them all from the other devices."""
         times = self._barred.get(device, (0.0, 0))[1] + 1
         seconds = min(LONGEST_BAR, self.limit * 2.0**times)
-        self._barred[device] = (asyncio.get_running_loop().time() + seconds, times)
+        self._barred[device] = (self.now() + seconds, times)
         log.error("device barred from preparers", device=device, seconds=seconds, times=times)
 
     def unbar(self, device: str) -> None:
@@ -225,7 +225,7 @@ class PreparerPool:
 
     def _is_barred(self, device: str) -> bool:
         until = self._barred.get(device)
-        return until is not None and asyncio.get_running_loop().time() < until[0]
+        return until is not None and self.now() < until[0]
 
     def give_up(self, reason: str) -> None:
         """No preparer can be started: nobody should wait for one."""

@@ -16,8 +16,6 @@ from typing import Any
 PATIENCE = 150.0
 """Seconds after which a connection that the server should have closed counts as kept for ever."""
 
-CLOSED = (ConnectionError, asyncio.IncompleteReadError)
-
 
 @dataclass
 class Target:

@@ -25,7 +25,6 @@ class Record:
     submits: list[float] = field(default_factory=list)  # seconds
     ends: list[float] = field(default_factory=list)  # seconds from submit to result
     wrong: list[str] = field(default_factory=list)
-    jobs: list[str] = field(default_factory=list)
 
 
 class Honest:
@@ -71,7 +70,6 @@ class Honest:
         if (job := made.get("id")) is None:
             return
         self._record.submits.append(time.perf_counter() - began)
-        self._record.jobs.append(job)
         while True:
             seen = json.loads(await self._expect("GET", f"{API}/jobs/{job}?exclude_params=true"))
             state = seen.get("state", {}).get("status")
