@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import functools
 import json
 import os
-import resource
 import signal
 import socket
 import stat
@@ -25,6 +23,7 @@ from sojourn.api.app import create_app
 from sojourn.api.bounds import Bounds, Connections
 from sojourn.api.connections import RecordingProtocol
 from sojourn.api.log import LogWriter, log_to_stderr
+from sojourn.api.process import keep_what_there_is, prepare
 from sojourn.service.errors import ServiceFailed
 
 if TYPE_CHECKING:
@@ -66,12 +65,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None, tie
     """
     import uvloop
 
-    _open_streams()
-    # The database holds everybody's jobs and the key that signs tokens, and the folder may be one that
-    # others can enter.
-    os.umask(0o077)
-    _allow_many_connections()
-    _give_memory_back()
+    prepare()
     log = log_to_stderr()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -99,6 +93,7 @@ async def run(
         bounds = Bounds.of(settings.server, _files_of_helpers(settings))
         service = Service(settings, on_fatal=lambda _: broken.set())
         await service.start()
+        keep_what_there_is()
         try:
             connections = Connections(bounds, time.monotonic)
             protocol = functools.partial(RecordingProtocol, connections=connections)
@@ -279,37 +274,3 @@ def _noted(data: Path, url: str) -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError, KeyError):
             if json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid():
                 path.unlink()
-
-
-def _open_streams() -> None:
-    """Whoever started us may have closed standard streams. The next files to be opened, such as our socket or
-    the database, would get their numbers, and with them whatever somebody writes to a standard stream."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(number, True)
-    os.close(number)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
-
-
-def _allow_many_connections() -> None:
-    """Each waiting client is an open file; a lecture hall would meet the usual soft limit of 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
-    if soft < wanted:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # of mallopt, in <malloc.h>
-
-
-def _give_memory_back() -> None:
-    """Have large blocks go back to the system when they are freed.
-
-    The C library would raise the size from which on it does so to that of the largest block so far (up to
-    32 MB), and keep what is smaller; and each of the threads that read and write bodies would get a heap.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no mallopt
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, 256_000)
-        mallopt(_ARENA_MAX, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sojourn.config.values import Number, Seconds, Section
 
@@ -35,3 +35,12 @@ class ReservationSettings(Section):
         description="Part of the devices that one project, or one admin, may have reserved at the same time; "
         "rounded down, and at least one.",
     )
+
+    @model_validator(mode="after")
+    def _some_time_is_left(self) -> ReservationSettings:
+        if self.horizon and self.notice >= self.horizon:
+            raise ValueError(
+                f"with horizon = {self.horizon:g} and notice = {self.notice:g} no reservation is allowed: "
+                "horizon must be longer than notice, or 0 for no bound"
+            )
+        return self

@@ -178,8 +178,8 @@ class Service:
         await self._key_files.settle()
         await hub.projects.configure()
         hub.usage.set_shares(hub.projects.shares())
-        with suppress(StoreFull):  # then it is done at a later start
-            await store.forget_params()
+        with suppress(StoreFull):  # then it is done when there is room
+            await store.forget_params(sweep=True)
         await self._recover(hub)
         await hub.disk.start()
         hub.limits.recount()
@@ -307,8 +307,11 @@ class Service:
             self._spawn(self._learn(device))
 
     def _room_changed(self, reason: str | None) -> None:
-        """Nothing is started whose result would find no room; what runs goes on."""
+        """Nothing is started whose result would find no room; what runs goes on. With room again, the private
+        inputs are forgotten that a full disk kept (R56)."""
         hub = self.hub
+        if reason is None:
+            hub.store.forget_params()
         for name in hub.specs:
             if name in hub.dispatchers:
                 hub.dispatchers[name].hold(reason)

@@ -59,8 +59,11 @@ class Turns:
             raise
 
     def give(self, who: Principal) -> None:
-        """The request is done. The next one begins in the loop's next round, not in this one."""
-        key = (who.user_id, who.project_id)
+        """The request is done. Its turn passes on in the loop's next round: so also of requests that are
+        answered without a wait a few are worked on in a round, however many came in it."""
+        asyncio.get_running_loop().call_soon(self._pass_on, (who.user_id, who.project_id))
+
+    def _pass_on(self, key: tuple[str, str]) -> None:
         row = self._rows[key]
         while row.waiting:
             turn = row.waiting.popleft()

@@ -208,9 +208,9 @@ class Store(Access):
 
         return await self.write(work)
 
-    def forget_params(self, job_id: str | None = None) -> asyncio.Future[None]:
-        """R56: a private job's inputs are deleted at its end. Without an id, at a start: those of all that
-        have ended, and what was staged and never named."""
+    def forget_params(self, job_id: str | None = None, *, sweep: bool = False) -> asyncio.Future[None]:
+        """R56: a private job's inputs are deleted at its end; without an id, those of all jobs that have
+        ended. With `sweep`, only at a start, also what was staged and never named."""
         private = [t.jobs.c.private, t.jobs.c.state.not_in(LIVE), t.jobs.c.params_hash.is_not(None)]
         if job_id is not None:
             private.append(t.jobs.c.id == job_id)
@@ -220,7 +220,7 @@ class Store(Access):
             if found:
                 connection.execute(update(t.jobs).where(*private).values(params_hash=None))
                 drop_unused(connection, found)
-            if job_id is None:
+            if sweep:
                 sweep_parts(connection)
 
         # The end of a job is committed by then, and this belongs to it.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from qiskit import QuantumCircuit
+from sqlalchemy import Connection, insert, select, update
 
 from sojourn.config import DeviceSettings
 from sojourn.core import codes
@@ -90,6 +91,32 @@ def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_th
         found = await h.service.result(ann, again.id)
         assert isinstance(found, Large)
         assert found.size > 2**20
+
+    house(body)
+
+
+def test_r56_private_inputs_that_a_full_disk_kept_are_forgotten_when_there_is_room(house: Houses) -> None:
+    async def body(h: House) -> None:
+        ann, store = await h.user("ann"), h.service.hub.store
+        job = await h.submit(ann, job_body(private=True))
+        await h.ended(ann, job.id)
+
+        def kept(c: Connection) -> None:  # as after an end whose inputs could not be deleted
+            c.execute(insert(t.blobs).values(hash="kept", data=b"inputs"))
+            c.execute(update(t.jobs).where(t.jobs.c.id == job.id).values(params_hash="kept"))
+
+        await store.write(kept)
+        await room(store, 100)
+        large_one = await h.submit(ann, large())
+        await h.ended(ann, large_one.id)
+        await change(h, full=True)
+        await room(store, 10_000)
+        await change(h, full=False)
+        await store.forget_params("another")  # comes behind it
+        assert (
+            await store.read(lambda c: c.execute(select(t.blobs).where(t.blobs.c.hash == "kept")).first())
+            is None
+        )
 
     house(body)
 

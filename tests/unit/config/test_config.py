@@ -155,6 +155,10 @@ def test_a_device_may_have_its_own_times() -> None:
             "[access]\nwrong_keys_per_minute = 1e-300",
             ["access.wrong_keys_per_minute = 1e-300", "at least 0.01"],
         ),
+        (
+            "[reservations]\nhorizon = 60",
+            ["reservations", "with horizon = 60 and notice = 3600 no reservation is allowed"],
+        ),
         ("[server]\nspool_user_mb = 50", ["spool_user_mb = 50: it must be at least 64"]),
         ("[server]\nspool_mb = 900", ["spool_mb = 900: it must be at least 1000, twice spool_user_mb"]),
         ("[server]\nport = 1.5", ["server.port = 1.5", "a whole number is needed"]),

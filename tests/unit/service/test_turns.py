@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import structlog
 from structlog.testing import capture_logs
@@ -62,6 +63,27 @@ def test_of_many_requests_of_a_caller_so_many_are_worked_on_and_the_others_come_
     asyncio.run(body())
 
 
+def test_of_requests_that_never_wait_so_many_are_answered_in_a_round_of_the_loop() -> None:
+    async def body() -> None:
+        turns = Turns(lambda _: 2)
+        rounds = [0]
+
+        async def ask() -> int:
+            await turns.take(ANN)
+            turns.give(ANN)
+            return len(rounds)
+
+        asked = [asyncio.ensure_future(ask()) for _ in range(10)]
+        while not all(task.done() for task in asked):
+            rounds.append(0)
+            await asyncio.sleep(0)
+        answered = Counter(task.result() for task in asked)
+        assert len(answered) == 5
+        assert set(answered.values()) == {2}
+
+    asyncio.run(body())
+
+
 def test_others_and_other_projects_do_not_wait_for_a_caller() -> None:
     async def body() -> None:
         work = Work(1)
@@ -98,6 +120,7 @@ def test_a_request_that_is_cancelled_takes_no_turn_with_it() -> None:
         assert [await asyncio.wait({task}) and task.cancelled() for task in (waits, comes)] == [True, True]
         await asyncio.wait_for(last, 5)
         turns.give(ANN)
+        await asyncio.sleep(0)
         assert not turns._rows
 
     asyncio.run(body())
