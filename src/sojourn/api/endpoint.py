@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from sojourn.config import Settings
-    from sojourn.execution.types import Description
     from sojourn.service.service import Service
     from sojourn.service.views import Principal
+    from sojourn.worker.protocol.types import Description
 
 log = logging.getLogger("sojourn.api")
 

@@ -1,5 +1,4 @@
-"""Workers: the processes that prepare and run jobs, and the server's side of them.
+"""The server's side of the workers: starts and watches them, and hands them jobs.
 
-Importing this package loads nothing. `types` and `fleet` are the face towards the service and stay free
-of Qiskit and NumPy; `worker`, `zygote` and `machine` live in other processes.
+Free of Qiskit and NumPy.
 """

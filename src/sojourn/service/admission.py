@@ -15,8 +15,7 @@ import structlog
 
 from sojourn.core import Mode, codes
 from sojourn.core import events as ev
-from sojourn.execution.supervisor import delay
-from sojourn.execution.types import DeviceUnavailable, JobRefused, Prepared
+from sojourn.execution.local.supervisor import delay
 from sojourn.service import ids
 from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
@@ -29,6 +28,7 @@ from sojourn.service.views import Principal
 from sojourn.store import JobMeta
 from sojourn.store.room import StoreFull
 from sojourn.store.store import StoredJob
+from sojourn.worker.protocol.types import DeviceUnavailable, JobRefused, Prepared
 
 log = structlog.get_logger("sojourn.admission")
 MAX_CALLER = 400

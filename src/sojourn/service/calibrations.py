@@ -15,15 +15,15 @@ import structlog
 from sqlalchemy import Connection
 
 from sojourn.core.words import at_time
-from sojourn.execution import protocol
-from sojourn.execution import types as execution
-from sojourn.execution.types import Description
 from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.ids import sha256
 from sojourn.store import Store
 from sojourn.store import calibrations as stored
 from sojourn.store.calibrations import Calibration
 from sojourn.store.writer import Need
+from sojourn.worker.protocol import messages
+from sojourn.worker.protocol import types as execution
+from sojourn.worker.protocol.types import Description
 
 __all__ = ["FIRST", "Calibration", "Calibrations", "Measured"]
 
@@ -194,7 +194,7 @@ class Calibrations:
 
         Raises `ProtocolError` when it cannot be read.
         """
-        return self._new(device, job_id, protocol.decode_description(result))
+        return self._new(device, job_id, messages.decode_description(result))
 
     def take_effect(self, new: Measured) -> None:
         """Every job that starts from now on runs under it."""

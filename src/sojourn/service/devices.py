@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 from sojourn.config import PROFILE_NUMBERS, DeviceSettings, PolicySettings, Settings
 from sojourn.core import PROFILES, JobState, Mode, Profile
-from sojourn.execution.memory import MB, run_memory
-from sojourn.execution.types import Description, DeviceSpec
+from sojourn.worker.protocol.memory import MB, run_memory
+from sojourn.worker.protocol.types import Description, DeviceSpec
 
 MOCK = "mock"
 

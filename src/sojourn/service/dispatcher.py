@@ -16,9 +16,19 @@ from sojourn.core import Lane, codes
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
 from sojourn.core.model import Job, JobKind
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.protocol import ProtocolError
-from sojourn.execution.types import (
+from sojourn.execution.local.fleet import Fleet
+from sojourn.service.calibrations import Calibrations, Measured
+from sojourn.service.clock import Clock, Handle
+from sojourn.service.crashes import sentence
+from sojourn.service.errors import BadRequest, Conflict
+from sojourn.service.ids import sha256
+from sojourn.service.journal import Journal
+from sojourn.service.records import Records
+from sojourn.store import JobMeta, Store, Unit
+from sojourn.store.journal import JournalRow
+from sojourn.store.room import StoreFull
+from sojourn.worker.protocol.messages import ProtocolError
+from sojourn.worker.protocol.types import (
     Completed,
     Crashed,
     DeviceUnavailable,
@@ -30,16 +40,6 @@ from sojourn.execution.types import (
     WorkerPhase,
     WorkerState,
 )
-from sojourn.service.calibrations import Calibrations, Measured
-from sojourn.service.clock import Clock, Handle
-from sojourn.service.crashes import sentence
-from sojourn.service.errors import BadRequest, Conflict
-from sojourn.service.ids import sha256
-from sojourn.service.journal import Journal
-from sojourn.service.records import Records
-from sojourn.store import JobMeta, Store, Unit
-from sojourn.store.journal import JournalRow
-from sojourn.store.room import StoreFull
 
 log = structlog.get_logger("sojourn.dispatcher")
 

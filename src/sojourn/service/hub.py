@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from sojourn.config import Settings
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import JobKind, JobState
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.types import Description, DeviceSpec
+from sojourn.execution.local.fleet import Fleet
 from sojourn.service.accounts import Accounts
 from sojourn.service.audit import Audit
 from sojourn.service.calibrations import Calibrations
@@ -30,6 +29,7 @@ from sojourn.service.steps import Steps
 from sojourn.service.storage import Storage
 from sojourn.service.views import JobView, Principal, SessionView
 from sojourn.store import Store
+from sojourn.worker.protocol.types import Description, DeviceSpec
 
 SLICE = 0.001
 """Seconds that one part of a long answer may take about twice, before others are served."""

@@ -375,7 +375,7 @@ class Jobs:
         return found
 
     async def _log(self, record: JobRecord) -> bytes:
-        """A worker's log is never large: it fits into the header of a frame (sojourn.execution.frames)."""
+        """A worker's log is never large: it fits into the header of a frame."""
         found = await self._blob(record, record.meta.logs_hash) or b""
         if isinstance(found, Large):
             try:

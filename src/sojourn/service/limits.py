@@ -16,9 +16,9 @@ from sojourn.core import codes
 from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
 from sojourn.core.words import seconds
-from sojourn.execution.types import JobRefused, Prepared
 from sojourn.service.errors import BadRequest, TooLarge, TooMany
 from sojourn.service.submit import Body
+from sojourn.worker.protocol.types import JobRefused, Prepared
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from sojourn.core import events as ev
 from sojourn.core.model import HaltMode, JobKind
-from sojourn.execution.types import CALIBRATE
 from sojourn.service import ids
 from sojourn.service.directory import SYSTEM_PROJECT, SYSTEM_USER
 from sojourn.service.dispatcher import Dispatcher
@@ -17,6 +16,7 @@ from sojourn.service.errors import BadRequest, Conflict, Forbidden
 from sojourn.service.hub import Hub
 from sojourn.service.views import DeviceState, JobView, Principal
 from sojourn.store import JobMeta
+from sojourn.worker.protocol.types import CALIBRATE
 
 log = structlog.get_logger("sojourn.operations")
 MAX_MESSAGE = 300

@@ -18,10 +18,8 @@ from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.words import at_time
-from sojourn.execution.confinement import landlock_version
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.turns import Pace
-from sojourn.execution.types import Description, DeviceUnavailable, WorkerPhase, WorkerState
+from sojourn.execution.local.fleet import Fleet
+from sojourn.execution.local.turns import Pace
 from sojourn.service.accounts import Accounts
 from sojourn.service.audit import Audit
 from sojourn.service.calibrations import FIRST, Calibrations
@@ -54,6 +52,8 @@ from sojourn.store import Store
 from sojourn.store.calibrations import Calibration, last_attempts
 from sojourn.store.clock import newest
 from sojourn.store.room import MB, Room, StoreFull
+from sojourn.worker.confinement import landlock_version
+from sojourn.worker.protocol.types import Description, DeviceUnavailable, WorkerPhase, WorkerState
 
 log = structlog.get_logger("sojourn.service")
 

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from sojourn.config import TEN_YEARS
-from sojourn.execution.types import PROGRAMS, no_such_program
 from sojourn.service.errors import BadRequest
+from sojourn.worker.protocol.types import PROGRAMS, no_such_program
 
 MAX_TAGS = 8
 MAX_TAG_LENGTH = 86

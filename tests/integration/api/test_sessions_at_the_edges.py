@@ -21,11 +21,11 @@ from sojourn.api.app import create_app
 from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Settings
 from sojourn.core import events as ev
 from sojourn.embedded import Embedded
-from sojourn.execution.types import WorkerPhase
 from sojourn.service.clock import VirtualClock
 from sojourn.service.errors import Conflict
 from sojourn.service.service import Service
 from sojourn.store import tables as t
+from sojourn.worker.protocol.types import WorkerPhase
 from tests.programs import job_body
 
 pytestmark = pytest.mark.timeout(60)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.types import DeviceSpec
+from sojourn.execution.local.fleet import Fleet
+from sojourn.worker.protocol.types import DeviceSpec
 
 HERE = Path(__file__).parent
 ECHO = "machines:EchoMachine"

@@ -1,6 +1,6 @@
 """Machines for the tests of the process machinery: they do what the job says, down to dying of it.
 
-Loaded inside workers by dotted path, in place of `sojourn.execution.machine:Machine`.
+Loaded inside workers by dotted path, in place of `sojourn.worker.host:Machine`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-from sojourn.execution.types import Completed, Description, DeviceSpec, Failed, JobRefused, Prepared
+from sojourn.worker.protocol.types import Completed, Description, DeviceSpec, Failed, JobRefused, Prepared
 
 
 def segfault() -> None:

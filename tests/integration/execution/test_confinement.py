@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.execution.confinement import landlock_version
+from sojourn.worker.confinement import landlock_version
 
 pytestmark = pytest.mark.skipif(landlock_version() == 0, reason="the kernel has no Landlock (Linux 5.13)")
 
 CONFINED = """
 import os, sys
 from pathlib import Path
-from sojourn.execution.confinement import put_out_of_reach
+from sojourn.worker.confinement import put_out_of_reach
 data, other = Path(sys.argv[1]), Path(sys.argv[2])
 early = os.open(data / "other.key", os.O_RDONLY)
 assert put_out_of_reach(data)

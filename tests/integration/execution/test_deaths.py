@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.memory import KEPT, MB, OUT_OF_MEMORY
-from sojourn.execution.types import (
+from sojourn.execution.local.fleet import Fleet
+from sojourn.worker.protocol.memory import KEPT, MB, OUT_OF_MEMORY
+from sojourn.worker.protocol.types import (
     Completed,
     Crashed,
     DeviceSpec,

@@ -11,8 +11,8 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.types import (
+from sojourn.execution.local.fleet import Fleet
+from sojourn.worker.protocol.types import (
     Completed,
     DeviceSpec,
     DeviceUnavailable,

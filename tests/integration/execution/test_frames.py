@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.execution import protocol
-from sojourn.execution.frames import (
+from sojourn.execution.local.process import ending
+from sojourn.worker.protocol import messages
+from sojourn.worker.protocol.frames import (
     MAX_HEADER,
     MAX_PAYLOAD,
     PREFIX,
@@ -19,7 +20,6 @@ from sojourn.execution.frames import (
     FrameError,
     pieces,
 )
-from sojourn.execution.process import ending
 
 
 @given(
@@ -62,23 +62,23 @@ def test_a_channel_tells_an_orderly_end_from_a_cut() -> None:
 
 def test_an_unknown_message_is_an_error_and_not_an_exception_of_the_decoder() -> None:
     for header in (b"", b"\xff\xff", b"\x81\xa4type\xa5dance"):
-        with pytest.raises(protocol.ProtocolError):
-            protocol.from_worker(header)
+        with pytest.raises(messages.ProtocolError):
+            messages.from_worker(header)
 
 
 def test_long_texts_keep_their_beginning_and_end() -> None:
     text = "a" * 1000 + "b" * 1000
-    short = protocol.shorten(text, 100)
+    short = messages.shorten(text, 100)
     assert short.startswith("a" * 50)
     assert short.endswith("b" * 50)
     assert "1900 characters left out" in short
-    assert protocol.shorten("short \udc80", 100) == "short ?"
+    assert messages.shorten("short \udc80", 100) == "short ?"
 
 
 def test_longest_texts_fit_into_a_header() -> None:
-    text = protocol.shorten("\U0001f600" * (1 << 20))
-    reply = protocol.FailedReply(1, protocol.shorten("\U0001f600" * 9000, 8000), 1, text, text)
-    pieces(protocol.encode(reply), b"")
+    text = messages.shorten("\U0001f600" * (1 << 20))
+    reply = messages.FailedReply(1, messages.shorten("\U0001f600" * 9000, 8000), 1, text, text)
+    pieces(messages.encode(reply), b"")
 
 
 def test_endings_are_words() -> None:

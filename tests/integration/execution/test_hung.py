@@ -15,9 +15,9 @@ import psutil
 import pytest
 from test_life import fleet_of
 
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.spawn_direct import start
-from sojourn.execution.types import (
+from sojourn.execution.local.fleet import Fleet
+from sojourn.execution.local.spawn_direct import start
+from sojourn.worker.protocol.types import (
     Completed,
     DeviceSpec,
     DeviceUnavailable,

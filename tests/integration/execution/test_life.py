@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.spawn import Interpreter, LaunchFailed
-from sojourn.execution.types import (
+from sojourn.execution.local.fleet import Fleet
+from sojourn.execution.local.spawn import Interpreter, LaunchFailed
+from sojourn.worker.protocol.types import (
     Completed,
     Crashed,
     DeviceSpec,
@@ -323,8 +323,8 @@ async def test_stopping_right_after_starting_leaves_nothing() -> None:
 
 SERVER = """
 import asyncio, json, sys
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.types import DeviceSpec, RunRequest
+from sojourn.execution.local.fleet import Fleet
+from sojourn.worker.protocol.types import DeviceSpec, RunRequest
 
 async def main(fork):
     specs = [DeviceSpec("a", "echo"), DeviceSpec("b", "echo")]
@@ -362,7 +362,7 @@ def test_nothing_survives_a_sigkill_of_the_server(way: str) -> None:
 
 def test_the_server_side_does_not_import_qiskit() -> None:
     code = (
-        "import sys, sojourn.execution.fleet, sojourn.execution.types; "
+        "import sys, sojourn.execution.local.fleet, sojourn.worker.protocol.types; "
         "heavy = {'qiskit', 'numpy', 'scipy', 'qiskit_aer', 'qiskit_ibm_runtime'}; "
         "print(sorted(heavy & sys.modules.keys()))"
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared
+from sojourn.execution.local.fleet import Fleet
+from sojourn.worker.protocol.types import DeviceSpec, DeviceUnavailable, JobRefused, Prepared
 
 pytestmark = pytest.mark.anyio
 ECHO = "machines:EchoMachine"

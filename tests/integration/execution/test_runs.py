@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.types import (
+from sojourn.execution.local.fleet import Fleet
+from sojourn.worker.protocol.types import (
     Completed,
     Crashed,
     Failed,

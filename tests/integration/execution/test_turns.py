@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from sojourn.execution import preparer
-from sojourn.execution.fleet import Fleet
-from sojourn.execution.turns import APART, FREE, QUIET, Budgets, Pace, Request, Waiting
-from sojourn.execution.types import DeviceSpec, JobRefused, Prepared
+from sojourn.execution.local import preparers
+from sojourn.execution.local.fleet import Fleet
+from sojourn.execution.local.turns import APART, FREE, QUIET, Budgets, Pace, Request, Waiting
+from sojourn.worker.protocol.types import DeviceSpec, JobRefused, Prepared
 
 pytestmark = pytest.mark.anyio
 ECHO = "machines:EchoMachine"
@@ -127,7 +127,7 @@ async def test_a_cancelled_preparation_leaves_the_queue_and_its_preparer_is_repl
         (eve,) = fleet.preparations()
         assert (eve.in_work, eve.waiting) == (1, 0)
         after = int((await ask(fleet, "ada")).warnings[1])
-        assert loop.time() - begun < preparer.ABANDONED + MACHINE
+        assert loop.time() - begun < preparers.ABANDONED + MACHINE
         assert after != before
         assert not psutil.pid_exists(before)
 

@@ -15,8 +15,8 @@ from qiskit.circuit import Duration, Gate, Instruction, Parameter
 from qiskit.circuit.classical import expr
 
 from sojourn.config import DeviceSettings
-from sojourn.execution.types import DeviceUnavailable, WorkerPhase
 from sojourn.service.errors import BadRequest
+from sojourn.worker.protocol.types import DeviceUnavailable, WorkerPhase
 from tests.integration.service.conftest import House
 from tests.programs import job_body, sampler_params
 

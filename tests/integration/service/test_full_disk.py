@@ -14,13 +14,13 @@ from sqlalchemy import Connection, insert, select, update
 
 from sojourn.config import DeviceSettings
 from sojourn.core import codes
-from sojourn.execution.types import WorkerPhase, WorkerState
 from sojourn.service.errors import BadRequest, NoRoom, TooLarge
 from sojourn.service.projects import ProjectChange
 from sojourn.service.texts import Large
 from sojourn.service.usage import LONGEST_REPORT, UsageQuery
 from sojourn.service.views import JobView, Principal
 from sojourn.store import tables as t
+from sojourn.worker.protocol.types import WorkerPhase, WorkerState
 from tests.integration.service.conftest import House
 from tests.programs import job_body, sampler_params
 from tests.unit.store.test_full_disk import room

@@ -9,8 +9,8 @@ import signal
 from collections.abc import Callable
 
 from sojourn.core import codes
-from sojourn.execution.types import WorkerPhase
 from sojourn.service.views import JobView, Principal
+from sojourn.worker.protocol.types import WorkerPhase
 from tests.integration.service.conftest import SLOW, House
 from tests.programs import job_body
 

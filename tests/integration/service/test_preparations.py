@@ -17,9 +17,9 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from structlog.testing import capture_logs
 
-from sojourn.execution.types import UserPreparations
 from sojourn.service.admission import LATER
 from sojourn.service.errors import Conflict, Refusal
+from sojourn.worker.protocol.types import UserPreparations
 from tests.integration.service.conftest import House
 from tests.programs import job_body, sampler_params
 

@@ -17,9 +17,12 @@ from unittest.mock import patch
 
 from sqlalchemy import Connection, Engine
 
-from sojourn.execution.protocol import encode_description
-from sojourn.execution.turns import Pace
-from sojourn.execution.types import (
+from sojourn.execution.local.turns import Pace
+from sojourn.service import accounts, ids
+from sojourn.store.room import StoreFull
+from sojourn.store.writer import Need, Work, Writer, _deliver, _Entry
+from sojourn.worker.protocol.messages import encode_description
+from sojourn.worker.protocol.types import (
     CALIBRATE,
     Completed,
     Crashed,
@@ -35,9 +38,6 @@ from sojourn.execution.types import (
     WorkerPhase,
     WorkerState,
 )
-from sojourn.service import accounts, ids
-from sojourn.store.room import StoreFull
-from sojourn.store.writer import Need, Work, Writer, _deliver, _Entry
 from tests.proofs.crash.world import World
 
 FIRST = asyncio.FIRST_COMPLETED

@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 
 from sojourn.config import DeviceSettings, PolicySettings, ProfileSettings, ServerSettings, Settings
-from sojourn.execution.types import RunRequest
 from sojourn.service.calls import Call, Exchange
 from sojourn.service.clock import SystemClock
 from sojourn.service.errors import Refusal, without_room
@@ -24,6 +23,7 @@ from sojourn.service.service import Service
 from sojourn.service.views import JobView
 from sojourn.store import Store
 from sojourn.store.room import StoreFull
+from sojourn.worker.protocol.types import RunRequest
 from tests.proofs.crash.checks import Checks
 from tests.proofs.crash.clients import DEVICES, Ask, Client, Lost, Memory, Operator, Script, Step, Wait
 from tests.proofs.crash.edges import InlineWriter, SimulatedFleet, same_names

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sojourn.api.ibm.devices import Reader, configuration_object, properties_object, reader
-from sojourn.execution.types import Description
+from sojourn.worker.protocol.types import Description
 
 PYTHON_0_12 = Reader(python=True, versioned=False)
 PYTHON_0_51 = Reader(python=True, versioned=True)

@@ -15,9 +15,9 @@ from qiskit_ibm_runtime.models import BackendProperties
 
 from sojourn.devices.drift import WORST, drifted
 from sojourn.devices.driver import Driver, load_driver
-from sojourn.execution import protocol
-from sojourn.execution.machine import Machine
-from sojourn.execution.types import CALIBRATE, Completed, DeviceSpec
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol import messages
+from sojourn.worker.protocol.types import CALIBRATE, Completed, DeviceSpec
 from tests.unit.devices.test_cut_noise import full, random_circuit, run
 from tests.unit.execution_programs.conftest import sampler_body
 
@@ -137,7 +137,7 @@ def test_a_machine_runs_jobs_under_the_calibration_that_it_was_told() -> None:
     one = told.run("sampler", job)
     found = told.run(CALIBRATE, ORDER)
     assert isinstance(found, Completed)
-    description = protocol.decode_description(found.result)
+    description = messages.decode_description(found.result)
     assert isinstance(one, Completed)
     assert described(told) == described(fresh), "a calibration holds only once it is adopted"
     for machine in (told, fresh):
@@ -159,7 +159,7 @@ def data_of(outcome: Completed) -> Any:
 
 
 def test_a_users_job_cannot_be_a_calibration() -> None:
-    from sojourn.execution.types import JobRefused
+    from sojourn.worker.protocol.types import JobRefused
 
     machine = Machine.load(DeviceSpec("m", "mock", {"qubits": 2}))
     with pytest.raises(JobRefused, match="calibrate"):

@@ -31,10 +31,10 @@ from sojourn.devices.aer import all_to_all
 from sojourn.devices.conformance import check
 from sojourn.devices.driver import Driver, Facts, load_driver
 from sojourn.devices.offered import CONTROL_FLOW, MAX_CIRCUITS, settled
-from sojourn.execution import protocol
-from sojourn.execution.machine import Machine
-from sojourn.execution.programs import MAX_PUBS
-from sojourn.execution.types import CALIBRATE, Completed, DeviceSpec, JobRefused
+from sojourn.worker.host import Machine
+from sojourn.worker.programs.base import MAX_PUBS
+from sojourn.worker.protocol import messages
+from sojourn.worker.protocol.types import CALIBRATE, Completed, DeviceSpec, JobRefused
 from tests.unit.execution_programs.conftest import result, sampler_body
 
 SPECS = {
@@ -241,7 +241,7 @@ def test_fractional_gates_that_work_are_there_for_those_who_ask(name: str, gates
 def test_a_calibration_describes_the_device_as_before(name: str) -> None:
     done = machine(name).run(CALIBRATE, b'{"at": "2026-11-22T04:00:00+00:00", "number": 2}')
     assert isinstance(done, Completed)
-    assert protocol.decode_description(done.result).configuration == told(name)
+    assert messages.decode_description(done.result).configuration == told(name)
 
 
 class Foreign(Driver):

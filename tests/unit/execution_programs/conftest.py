@@ -13,8 +13,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_ibm_runtime import RuntimeEncoder
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
 
-from sojourn.execution.machine import Machine
-from sojourn.execution.types import Completed, DeviceSpec, Failed
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed
 
 
 @pytest.fixture(scope="session")

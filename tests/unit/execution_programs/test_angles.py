@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector, QuantumCircuit
 
-from sojourn.execution import angles
-from sojourn.execution.angles import Angle, Angles, Collector
-from sojourn.execution.machine import Machine
-from sojourn.execution.types import Completed, DeviceSpec, JobRefused
+from sojourn.worker.circuits import angles
+from sojourn.worker.circuits.angles import Angle, Angles, Collector
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused
 from tests.unit.execution_programs.conftest import body
 
 T, S = Parameter("t"), Parameter("s")

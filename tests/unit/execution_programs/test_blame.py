@@ -14,8 +14,8 @@ from qiskit.circuit.exceptions import CircuitError
 
 from sojourn.devices.aer import AerDriver
 from sojourn.devices.driver import Program
-from sojourn.execution.machine import Machine
-from sojourn.execution.types import Completed, DeviceSpec, Failed, JobBroke, JobRefused
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed, JobBroke, JobRefused
 from tests.unit.execution_programs.conftest import body
 
 

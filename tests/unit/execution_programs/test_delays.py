@@ -21,9 +21,9 @@ from qiskit.transpiler import PassManager
 from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDynamicalDecoupling
 from qiskit_ibm_runtime.fake_provider import FakeTorino
 
-from sojourn.execution.machine import Machine
-from sojourn.execution.timing import settle
-from sojourn.execution.types import JobRefused, Prepared
+from sojourn.worker.circuits.timing import settle
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import JobRefused, Prepared
 from tests.unit.execution_programs.conftest import body, estimator_body, result, sampler_body
 
 BACKEND = FakeTorino()

@@ -13,8 +13,8 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime.fake_provider import FakeTorino
 
-from sojourn.execution.machine import Machine
-from sojourn.execution.types import JobRefused
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import JobRefused
 from tests.unit.execution_programs.conftest import body, estimator_body, result
 
 HAMILTONIAN = SparsePauliOp.from_list(

@@ -13,8 +13,8 @@ import pytest
 from qiskit.circuit import BreakLoopOp, ClassicalRegister, Duration, QuantumCircuit, QuantumRegister
 from qiskit.circuit.classical import expr, types
 
-from sojourn.execution.machine import Machine
-from sojourn.execution.types import Completed, DeviceSpec, JobRefused
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused
 from tests.unit.execution_programs.conftest import estimator_body, result, sampler_body
 
 BOOL, FLOAT, UINT = types.Bool(), types.Float(), types.Uint

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from qiskit.circuit import ClassicalRegister, Clbit, Parameter, QuantumCircuit, QuantumRegister
 from qiskit.primitives.containers import DataBin
 
-from sojourn.execution import codec, codec_results
-from sojourn.execution.fields import MAX_METADATA, MAX_REGISTERS, encoded_size, fields_of, metadata_of
-from sojourn.execution.machine import Machine
-from sojourn.execution.programs import MAX_WARNINGS
-from sojourn.execution.types import JobRefused
+from sojourn.worker.codec import decode, encode
+from sojourn.worker.host import Machine
+from sojourn.worker.programs.base import MAX_WARNINGS
+from sojourn.worker.programs.fields import MAX_METADATA, MAX_REGISTERS, encoded_size, fields_of, metadata_of
+from sojourn.worker.protocol.types import JobRefused
 from tests.unit.execution_programs.conftest import body, result
 
 
@@ -197,8 +197,8 @@ def test_metadata_that_the_client_could_not_decode_are_refused(
 
 def test_arrays_in_metadata_count_against_what_a_job_may_inflate_to() -> None:
     """As all of its arrays do, in circuits, values and metadata of every pub together."""
-    array = codec_results.array(np.zeros(1000))
-    budget = codec.Budget(20_000)
+    array = encode.array(np.zeros(1000))
+    budget = decode.Budget(20_000)
     assert metadata_of({"a": array}, "pubs[0]", budget)
     assert budget.left < 12_000
     with pytest.raises(JobRefused, match="inflate to more than"):
@@ -224,7 +224,7 @@ def test_the_size_of_a_result_counts_metadata_of_every_pub(aer: Machine) -> None
 @given(st.binary(max_size=3000))
 @settings(max_examples=50, deadline=None)
 def test_no_array_is_longer_on_the_wire_than_was_counted(data: bytes) -> None:
-    from sojourn.execution.codec_results import array
+    from sojourn.worker.codec.encode import array
 
     text = array(np.frombuffer(data, dtype=np.uint8))["__value__"]
     assert len(text) <= encoded_size(len(data))

@@ -14,10 +14,10 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.circuit.library import efficient_su2
 
 from sojourn.devices.driver import DriverError
-from sojourn.execution import prepare
-from sojourn.execution.machine import Machine
-from sojourn.execution.prepare_cache import Cache
-from sojourn.execution.types import Completed, DeviceSpec
+from sojourn.worker import device as worker_device
+from sojourn.worker.cache import Cache
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import Completed, DeviceSpec
 from tests.unit.execution_programs.conftest import estimator_body, sampler_body
 
 
@@ -63,8 +63,8 @@ def test_a_cache_is_bounded_by_cost_and_drops_the_least_recent() -> None:
 
 
 def test_memory_does_not_grow_with_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "CIRCUIT_BYTES", 200_000)
-    monkeypatch.setattr(prepare, "PROGRAM_BYTES", 200_000)
+    monkeypatch.setattr(worker_device, "CIRCUIT_BYTES", 200_000)
+    monkeypatch.setattr(worker_device, "PROGRAM_BYTES", 200_000)
     machine = Machine.load(DeviceSpec("bench", "mock", {"qubits": 5}))
 
     def job(number: int) -> None:
@@ -115,8 +115,8 @@ def test_a_machine_that_cannot_be_says_why() -> None:
 def test_only_the_fake_driver_needs_qiskit_ibm_runtime(driver: str) -> None:
     code = (
         "import sys\n"
-        "from sojourn.execution.machine import Machine\n"
-        "from sojourn.execution.types import DeviceSpec\n"
+        "from sojourn.worker.host import Machine\n"
+        "from sojourn.worker.protocol.types import DeviceSpec\n"
         f"Machine.load(DeviceSpec('d', {driver!r})).describe()\n"
         "assert 'qiskit_ibm_runtime' not in sys.modules, 'imported'\n"
     )

@@ -14,10 +14,10 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sojourn.devices.aer import AerDriver
 from sojourn.devices.driver import Task, load_driver
-from sojourn.execution.machine import Machine
-from sojourn.execution.memory import MB, OUT_OF_MEMORY, exceeded, machine_memory, run_memory
-from sojourn.execution.process_setup import bounded_memory
-from sojourn.execution.types import DeviceSpec, Failed, JobRefused
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.memory import MB, OUT_OF_MEMORY, exceeded, machine_memory, run_memory
+from sojourn.worker.protocol.types import DeviceSpec, Failed, JobRefused
+from sojourn.worker.setup import bounded_memory
 from tests.unit.execution_programs.conftest import estimator_body, sampler_body
 
 

@@ -13,9 +13,9 @@ import pytest
 from qiskit.circuit import QuantumCircuit
 from qiskit_ibm_runtime.options import EstimatorOptions, SamplerOptions
 
-from sojourn.execution.machine import Machine
-from sojourn.execution.options import OPTIONS, STATUS_TEXT, Limits, names, read
-from sojourn.execution.types import JobRefused
+from sojourn.worker.host import Machine
+from sojourn.worker.programs.options import OPTIONS, STATUS_TEXT, Limits, names, read
+from sojourn.worker.protocol.types import JobRefused
 from tests.unit.execution_programs.conftest import body
 
 DOCS = Path(__file__).parents[3] / "docs" / "options.md"

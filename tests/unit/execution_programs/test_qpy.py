@@ -22,10 +22,10 @@ from qiskit import qpy
 from qiskit.circuit import ClassicalRegister, Parameter, ParameterVector, QuantumCircuit, QuantumRegister
 from qiskit.circuit.classical import expr, types
 
-from sojourn.execution import codec_qpy
-from sojourn.execution.codec_qpy import load_circuit
-from sojourn.execution.machine import Machine
-from sojourn.execution.types import JobRefused
+from sojourn.worker.codec import qpy as codec_qpy
+from sojourn.worker.codec.qpy import load_circuit
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import JobRefused
 from tests.unit.execution_programs.conftest import body, result
 
 FILES: dict[str, str] = json.loads((Path(__file__).parent / "qpy_files.json").read_text())["files"]

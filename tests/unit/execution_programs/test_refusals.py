@@ -18,9 +18,9 @@ from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit
 from qiskit_ibm_runtime import RuntimeEncoder
 
 from sojourn.devices.aer import AerDriver
-from sojourn.execution import codec
-from sojourn.execution.machine import Machine
-from sojourn.execution.types import DeviceSpec, Failed, JobRefused
+from sojourn.worker.codec import decode
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import DeviceSpec, Failed, JobRefused
 from tests.unit.execution_programs.conftest import body, estimator_body, sampler_body
 
 
@@ -128,7 +128,7 @@ def test_a_circuit_that_claims_billions_of_qubits_is_refused_by_its_header(aer: 
 
 def test_a_zip_bomb_is_refused_before_it_unfolds(aer: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = packed(b"\x00" * (8 * 2**20))
-    monkeypatch.setattr(codec.Budget.__init__, "__defaults__", (2**20,))
+    monkeypatch.setattr(decode.Budget.__init__, "__defaults__", (2**20,))
     value = {"__type__": "QuantumCircuit", "__value__": bomb}
     assert "inflate to more than" in refusal(aer, "sampler", body([[value]]))
     values = {"__type__": "ndarray", "__value__": bomb}

@@ -10,8 +10,8 @@ from qiskit.primitives import BackendSamplerV2
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime.execution_span import DoubleSliceSpan, ExecutionSpans
 
-from sojourn.execution.machine import Machine
-from sojourn.execution.types import Completed
+from sojourn.worker.host import Machine
+from sojourn.worker.protocol.types import Completed
 from tests.unit.execution_programs.conftest import body, result, sampler_body
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.execution import stretch
-from sojourn.execution.stretch import Length, Scope, Step, StretchError, resolve
+from sojourn.worker.circuits import stretch
+from sojourn.worker.circuits.stretch import Length, Scope, Step, StretchError, resolve
 
 
 def gate(took: int, *qubits: int) -> Step:

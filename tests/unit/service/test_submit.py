@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.execution.types import no_such_program
 from sojourn.service.errors import BadRequest
 from sojourn.service.submit import parse
+from sojourn.worker.protocol.types import no_such_program
 
 
 def test_a_log_level_is_a_word() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from sojourn.api.endpoint import Request
 from sojourn.api.ibm.devices import configuration_object, properties_object, reader
 from sojourn.api.wire import Reply, encode, json_reply
-from sojourn.execution.types import Description
 from sojourn.service.views import DeviceView
+from sojourn.worker.protocol.types import Description
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FIRST_WITH_OBJECTS = "2025-01-01"

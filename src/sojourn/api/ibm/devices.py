@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sojourn.execution.types import Description
+from sojourn.worker.protocol.types import Description
 
 _READOUT = (("readout_error", ""), ("readout_length", "ns"))
 _EPOCH = "2024-01-01T00:00:00+00:00"

@@ -1,0 +1,155 @@
+"""Whether a helper process still lives: what it owes an answer to, and what the system says of it.
+
+Looks at one process; does not kill it. An idle helper must answer. One that computes cannot, as native code
+may hold the interpreter for hours, so its silence proves nothing and only a stopped process (SIGSTOP) is
+taken for hung.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from sojourn.worker.protocol import messages
+
+HUNG_LIMIT = 10.0
+"""Seconds that a helper may leave unanswered what it must answer at once."""
+
+STOPPED_LIMIT = 2.0
+"""Seconds that a helper may be stopped, if `HUNG_LIMIT` is not shorter. Nothing else can be meant by it than
+to hold the helper up, so there is less to wait for; a debugger's stop is another state and does not count."""
+
+_LONGEST_BEAT = 0.5
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+_ANSWERS: dict[type[Any], tuple[type[Any], ...]] = {
+    messages.Load: (messages.Loaded, messages.LoadFailed),
+    messages.Prepare: (messages.PreparedReply, messages.RefusedReply, messages.UnavailableReply),
+    messages.Run: (messages.CompletedReply, messages.FailedReply),
+}
+"""What can take long, and what ends it."""
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of the process from its state on; None when there is none, or no /proc."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def cpu_seconds(pid: int | None) -> float | None:
+    """The processor time that the process has used; None when there is none, or no /proc."""
+    fields = _stat(pid) if pid is not None else None
+    return _cpu(fields) if fields is not None else None
+
+
+def _cpu(fields: list[str]) -> float:
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def beat_of(limit: float) -> float:
+    """Seconds between two looks, for a helper that may be silent for `limit` seconds."""
+    return min(_LONGEST_BEAT, limit / 4)
+
+
+class Patience:
+    """Counts looks at one process.
+
+    Time is counted in looks and not by a clock: when the server itself stood still (a stopped container, a
+    machine that slept), answers wait unread and nobody has hung.
+    """
+
+    __slots__ = ("_beat", "_computed", "_silent", "_stopped")
+
+    def __init__(self, beat: float) -> None:
+        self._beat = beat
+        self._computed = 0.0
+        self._silent = 0
+        self._stopped = 0
+
+    @property
+    def silence(self) -> float:
+        """Seconds without a word."""
+        return self._silent * self._beat
+
+    def word(self) -> None:
+        """The process has said something."""
+        self._silent = 0
+
+    def look(self, pid: int | None, *, owes: bool, limit: float) -> str | None:
+        """One look; why the process is taken for hung, once it is. `owes`: whether it must say something."""
+        fields = _stat(pid) if pid is not None else None
+        state, computed = (fields[0], _cpu(fields)) if fields is not None else ("", 0.0)
+        self._stopped = self._stopped + 1 if state == "T" else 0
+        if not (
+            state == "R" and computed == self._computed
+        ):  # it could run, and the machine gives it no time
+            self._silent += 1
+        self._computed = computed
+        if self._stopped * self._beat > min(STOPPED_LIMIT, limit):
+            return f"was stopped for {min(STOPPED_LIMIT, limit):g} s"
+        if owes and self.silence > limit:
+            return f"did not answer for {limit:g} s"
+        return None
+
+
+class Pulse:
+    """Follows the talk with one worker: what it has been asked, whether it has read that, what it owes."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._patience = Patience(beat_of(limit))
+        self._asked: deque[type[Any]] = deque()
+        self._read = False  # the first of them
+        self._greeted = False
+        self._pinged = False
+
+    @property
+    def computing(self) -> bool:
+        """Whether it is at work on something that it has read."""
+        return self._read and bool(self._asked)
+
+    @property
+    def owes(self) -> bool:
+        """Whether it must say something soon."""
+        return self._greeted and (self._pinged or bool(self._asked)) and not self.computing
+
+    def sent(self, message: messages.FromServer) -> None:
+        if isinstance(message, messages.Ping):
+            self._pinged = True
+            self._patience.word()
+        elif type(message) in _ANSWERS:
+            if not self.owes:  # it was idle, perhaps for long
+                self._patience.word()
+            self._asked.append(type(message))
+
+    def heard(self, message: messages.FromWorker) -> bool:
+        """Take note of a message; whether it was nothing but a sign of life."""
+        self._patience.word()
+        match message:
+            case messages.Taken():
+                self._read = True
+                return True
+            case messages.Pong():
+                self._pinged = False
+                return True
+            case messages.Hello():
+                self._greeted = True
+            case _:
+                if self._asked and isinstance(message, _ANSWERS[self._asked[0]]):
+                    self._asked.popleft()
+                    self._read = False
+        return False
+
+    def look(self, pid: int | None) -> str | None:
+        """One look, see `Patience.look`."""
+        return self._patience.look(pid, owes=self.owes, limit=self._limit)
+
+    @property
+    def wants_ping(self) -> bool:
+        """Whether it is idle and has said nothing for a while."""
+        idle = self._greeted and not self._asked and not self._pinged
+        return idle and self._patience.silence >= self._limit / 2

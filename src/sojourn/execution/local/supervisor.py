@@ -1,0 +1,364 @@
+"""One device's worker: brought up, kept up, given one run at a time, killed on request.
+
+Owns the device's `WorkerState` and its back-off; may not know about jobs beyond the attempt at hand, nor
+how a process is started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from sojourn.devices.shortage import ran_out
+from sojourn.execution.local.process import WorkerGone, WorkerProcess
+from sojourn.execution.local.spawn import Interpreter, LaunchFailed
+from sojourn.worker.protocol import messages
+from sojourn.worker.protocol.frames import FrameError
+from sojourn.worker.protocol.memory import OUT_OF_MEMORY, exceeded
+from sojourn.worker.protocol.types import (
+    Completed,
+    Crashed,
+    Description,
+    DeviceSpec,
+    DeviceUnavailable,
+    Failed,
+    Lost,
+    RunOutcome,
+    RunRequest,
+    Stopped,
+    WorkerPhase,
+    WorkerState,
+)
+
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 60.0
+_STEADY = 10.0  # seconds; an idle worker that lived so long died of something new
+
+log = structlog.get_logger("sojourn.execution")
+
+
+class LoadRefused(Exception):
+    """The worker is there and its machine is not; the message is for the operator."""
+
+
+def delay(failures: int) -> float:
+    """Seconds before the attempt that follows `failures` failures in a row: 0.5, 1, 2 … 60."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
+
+
+async def greet(
+    process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: str, memory: int = 0, hidden: str = ""
+) -> None:
+    """Check the worker's `Hello` and send its devices. Raises `LoadRefused` or `WorkerGone`."""
+    hello, _ = await process.receive()
+    if not isinstance(hello, messages.Hello):
+        raise LoadRefused("the worker did not introduce itself")
+    if hello.protocol != messages.PROTOCOL:
+        raise LoadRefused(
+            f"the worker (sojourn {hello.sojourn}) speaks protocol {hello.protocol}, this server "
+            f"{messages.PROTOCOL}: install the server's release of sojourn for its interpreter"
+        )
+    process.send(messages.Start(specs, machine, memory, hidden))
+
+
+class _Ticket:
+    """One call of `run`, so that `kill` finds it in whatever stage it is."""
+
+    __slots__ = ("process", "stopped")
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self.process: WorkerProcess | None = None
+
+
+class Supervisor:
+    """Keeps the worker of `spec`. `load_limit`: seconds that loading may take."""
+
+    def __init__(
+        self,
+        spec: DeviceSpec,
+        interpreter: Interpreter,
+        *,
+        on_state: Callable[[str, WorkerState], None],
+        machine: str,
+        load_limit: float,
+    ) -> None:
+        self.spec = spec
+        self.state = WorkerState(WorkerPhase.ASLEEP if spec.lazy else WorkerPhase.STARTING)
+        self.described: Description | None = None
+        self.calibration = b""
+        """The properties (JSON text) of the calibration in force; empty: what the driver finds by itself."""
+        self._told = b""  # the one that the present worker has
+        self._interpreter = interpreter
+        self._on_state = on_state
+        self._machine = machine
+        self._load_limit = load_limit
+        self._process: WorkerProcess | None = None
+        self._changed: asyncio.Future[None] | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._tickets: dict[str, _Ticket] = {}
+        self._runs = 0
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Start the worker if it has not been started."""
+        if self._life is None and not self._stopping:
+            self._life = asyncio.create_task(self._live(), name=f"worker of {self.spec.name}")
+            if self.state.phase is WorkerPhase.ASLEEP:
+                self._set(WorkerPhase.STARTING)
+
+    async def stop(self) -> None:
+        """No worker is started any more; runs in flight raise `DeviceUnavailable`."""
+        self._stopping = True
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.wait([self._life])
+        if self._process is not None:
+            self._process.kill()
+        self._notify()
+
+    async def description(self) -> Description:
+        """What the device last said of itself; waits for the first time. Raises `DeviceUnavailable`."""
+        self.wake()
+        while self.described is None:
+            self._check_available()
+            await self._change()
+        return self.described
+
+    async def run(self, request: RunRequest) -> RunOutcome:
+        """Run on the worker, after earlier calls. Raises `DeviceUnavailable`; `Crashed` and `Lost` are
+        outcomes.
+
+        Cancelling the caller's task kills the worker.
+        """
+        if request.run_id in self._tickets:
+            raise ValueError(f"run {request.run_id!r} is already in flight on {self.spec.name}")
+        ticket = self._tickets[request.run_id] = _Ticket()
+        self.wake()
+        try:
+            async with self._turn:
+                while (process := await self._ready_process(ticket)) is not None:
+                    outcome = await self._run_on(process, ticket, request)
+                    if outcome is not None:
+                        return outcome
+                return Stopped()
+        finally:
+            del self._tickets[request.run_id]
+
+    def kill(self, run_id: str) -> None:
+        """Stop that run, wherever it is; unknown: nothing happens."""
+        ticket = self._tickets.get(run_id)
+        if ticket is not None and not ticket.stopped:
+            ticket.stopped = True
+            if ticket.process is not None:
+                ticket.process.kill()
+            self._notify()
+
+    async def _ready_process(self, ticket: _Ticket) -> WorkerProcess | None:
+        """The worker, when it can take a run; None when the run was stopped meanwhile."""
+        while True:
+            if ticket.stopped:
+                return None
+            self._check_available()
+            process = self._process
+            if self.state.phase is WorkerPhase.READY and process is not None and process.alive:
+                return process
+            await self._change()
+
+    def _check_available(self) -> None:
+        if self._stopping:
+            raise DeviceUnavailable("the server is stopping")
+        if self.state.phase is WorkerPhase.FAILED:
+            raise DeviceUnavailable(f"device {self.spec.name} has no worker: {self.state.reason}")
+
+    async def _run_on(
+        self, process: WorkerProcess, ticket: _Ticket, request: RunRequest
+    ) -> RunOutcome | None:
+        """None when the worker was lost before it was given the job: another one can have it."""
+        self._runs += 1
+        number = self._runs
+        given = False
+        try:
+            ticket.process = process
+            if self._told is not self.calibration:
+                await self._tell(process)
+            process.output.begin()
+            process.send(messages.Run(number, self.spec.name, request.program_id), request.params)
+            given = True
+            self._set(WorkerPhase.BUSY, pid=process.pid)
+            reply, payload = await process.receive()
+            output = process.output.collect()
+        except LoadRefused as refused:
+            log.error("calibration not taken over", device=self.spec.name, reason=str(refused))
+            process.kill()  # the next worker loads with it, or says why not
+            return None
+        except FrameError as error:
+            return Failed(f"The job is too large for a worker: {error}", 1215)
+        except WorkerGone as gone:
+            if self._stopping:
+                raise DeviceUnavailable("the server is stopping") from None
+            if process.lost is not None and self._process is process:  # before anybody starts the next run
+                self._set(WorkerPhase.STARTING, reason=_why_replaced(process, gone.how))
+            if ticket.stopped:
+                return Stopped()
+            if not given:
+                return None
+            if process.lost is not None:
+                return Lost(process.lost)
+            await self._replaced(process, ticket)
+            said = f"{process.output.collect()}\n{process.output.last_words}"
+            if self.spec.memory and ran_out(said):  # native code that does not ask for memory twice
+                return Failed(exceeded(self.spec.name, self.spec.memory), OUT_OF_MEMORY, said, said)
+            return Crashed(gone.how)
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        finally:
+            ticket.process = None
+            if self._process is process and process.alive and self.state.phase is WorkerPhase.BUSY:
+                self._set(WorkerPhase.READY, pid=process.pid)
+        if ticket.stopped:  # the result and the kill crossed
+            await asyncio.shield(process.gone)
+            return Stopped()
+        match reply:
+            case messages.CompletedReply(id=answered) if answered == number:
+                return Completed(payload, reply.quantum_seconds, _joined(reply.logs, output))
+            case messages.FailedReply(id=answered) if answered == number:
+                return Failed(reply.reason, reply.code, reply.detail, _joined(reply.logs, output))
+            case _:
+                process.kill()
+                return Crashed(f"broke the protocol: {type(reply).__name__} in answer to Run")
+
+    async def _replaced(self, gone: WorkerProcess, ticket: _Ticket) -> None:
+        """Wait until another worker is there, or is not to be had: the device is not free before that, and
+        the time is the job's that ended the one before (D23)."""
+        while not (self._stopping or ticket.stopped or self.state.phase is WorkerPhase.FAILED):
+            if self.state.phase is WorkerPhase.READY and self._process is not gone:
+                return
+            await self._change()
+
+    async def _live(self) -> None:
+        """The worker's life after life."""
+        failures = deaths = 0
+        reported = ""
+        while True:
+            try:
+                process = await self._bring_up()
+            except Exception as error:  # whatever it is: a device whose worker is given up for good is lost
+                if not isinstance(error, LoadRefused | LaunchFailed | WorkerGone):
+                    log.exception("worker not started", device=self.spec.name)
+                failures += 1
+                if isinstance(error, WorkerGone) and failures == 1:
+                    log.warning("worker died while loading", device=self.spec.name, how=str(error))
+                    continue
+                self._set(WorkerPhase.FAILED, reason=str(error))
+                known = str(error) == reported  # one that is tried again for hours should not fill the log
+                (log.debug if known else log.error)(
+                    "worker failed", device=self.spec.name, reason=str(error), attempt=failures
+                )
+                reported = str(error)
+                await asyncio.sleep(delay(failures))
+                continue
+            failures, reported = 0, ""
+            runs, born = self._runs, asyncio.get_running_loop().time()
+            self._set(WorkerPhase.READY, pid=process.pid)
+            how = await asyncio.shield(process.gone)
+            worked = self.state.phase is WorkerPhase.BUSY or process.killed or self._runs > runs
+            hung = process.lost is not None and process.killed
+            if worked and not hung:
+                deaths = 0  # it died of its work: the next one is innocent
+            elif asyncio.get_running_loop().time() - born >= _STEADY:
+                deaths = 1
+            else:
+                deaths += 1
+            log.warning(
+                "worker ended", device=self.spec.name, pid=process.pid, how=how, killed=process.killed
+            )
+            self._set(WorkerPhase.STARTING, reason=_why_replaced(process, how))
+            if deaths > 1:
+                what = "is lost again and again" if hung else "dies without work"
+                self._set(WorkerPhase.FAILED, reason=f"its worker {what} ({how})")
+                await asyncio.sleep(delay(deaths - 1))
+
+    async def _bring_up(self) -> WorkerProcess:
+        """A worker that has described its device. Raises `LoadRefused`, `LaunchFailed`, `WorkerGone`."""
+        process = self._process = await self._interpreter.launch(self.spec.name, (self.spec.driver,))
+        try:
+            async with asyncio.timeout(self._load_limit):
+                await greet(process, (self.spec,), self._machine, hidden=self._interpreter.hidden)
+                await self._tell(process)
+        except WorkerGone as gone:
+            words = process.output.last_words
+            where = f" with {self.spec.python}" if self.spec.python else ""
+            raise WorkerGone(
+                f"the worker ended ({gone.how}) while loading{where}" + (f": {words}" if words else "")
+            ) from None
+        except TimeoutError:
+            await self._discard(process)
+            raise LoadRefused(f"did not load within {self._load_limit:g} s") from None
+        except (LoadRefused, messages.ProtocolError) as error:
+            await self._discard(process)
+            raise LoadRefused(str(error)) from None
+        return process
+
+    async def _tell(self, process: WorkerProcess) -> None:
+        """Load the machine, or have the loaded one take the present calibration over."""
+        calibration = self.calibration
+        process.send(messages.Load(self.spec.name, describe=True), calibration)
+        self.described = await self._loaded(process)
+        self._told = calibration
+
+    async def _loaded(self, process: WorkerProcess) -> Description:
+        while True:
+            message, payload = await process.receive()
+            match message:
+                case messages.Loading():
+                    continue
+                case messages.Loaded():
+                    return messages.decode_description(payload)
+                case messages.LoadFailed():
+                    if message.reason != self.state.reason:
+                        log.error("machine not loaded", device=self.spec.name, detail=message.detail)
+                    raise LoadRefused(message.reason)
+                case _:
+                    raise LoadRefused(f"broke the protocol: {type(message).__name__} in answer to Load")
+
+    async def _discard(self, process: WorkerProcess) -> None:
+        process.kill()
+        await asyncio.shield(process.gone)
+
+    def _set(self, phase: WorkerPhase, *, reason: str | None = None, pid: int | None = None) -> None:
+        self.state = WorkerState(phase, reason, pid)
+        try:
+            self._on_state(self.spec.name, self.state)
+        except Exception:
+            log.exception("on_state failed", device=self.spec.name)
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+        self._changed = None
+
+    async def _change(self) -> None:
+        """Wait for the next change of anything."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._changed)
+
+
+def _why_replaced(process: WorkerProcess, how: str) -> str | None:
+    """The reason of the device's state until it has another worker; None where a run was stopped."""
+    if process.lost is not None:
+        return f"its worker {process.lost}, and is replaced"
+    return None if process.killed else f"its worker ended ({how}), and is replaced"
+
+
+def _joined(logs: str, output: str) -> str:
+    """The program's own log, then what was printed."""
+    if logs and output and not logs.endswith("\n"):
+        return f"{logs}\n{output}"
+    return logs + output

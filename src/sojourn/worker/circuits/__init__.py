@@ -1,0 +1,1 @@
+"""What a circuit's angles and times come to, before it is run."""

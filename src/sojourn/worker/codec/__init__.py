@@ -1,0 +1,1 @@
+"""The client's encodings of circuits, values, observables and results. No other module knows them."""

@@ -1,0 +1,132 @@
+"""Reads QPY files within limits of version and size. Nothing that a file holds is ever run."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+import re
+import struct
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, NoReturn
+
+from qiskit import qpy
+from qiskit.circuit import QuantumCircuit
+
+from sojourn.worker.protocol.types import JobRefused
+
+MAX_CIRCUIT_QUBITS = 100_000
+MAX_CIRCUIT_CLBITS = 1_000_000
+MIN_QPY = 3  # Qiskit Terra 0.19; the client began with later ones
+READ_DEPTH = 4000
+"""Python's limit of recursion while a file is read. Qiskit's reader takes some ten for every level of an
+expression, so that the default of 1000 ends at the parity of fewer than 100 bits, which it can write."""
+
+_SYMBOLS = range(10, 13)  # versions whose expressions may be in symengine's own form
+_WITH_SYMENGINE = ord("e")
+_DRAWN = re.compile(r"\x1b\[[0-9;]*m|[\u2500-\u257f]")
+_READ, _SHOWN = 10_000, 300  # characters of a reason
+
+
+def load_circuit(content: bytes, where: str) -> QuantumCircuit:
+    """The one circuit of a file. Raises `JobRefused`."""
+    symengine = _peek(content, where)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _deep(), _without_pickles() if symengine else nullcontext():
+                if symengine:
+                    _find_symengine(where)
+                programs = qpy.load(io.BytesIO(content))
+    except JobRefused:
+        raise
+    except RecursionError:
+        raise JobRefused(
+            f"{where}: the circuit is nested too deeply, in its blocks or its classical expressions; an "
+            "expression such as a parity of many bits can be joined in halves, or step by step in a variable"
+        ) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise JobRefused(f"{where}: the QPY data cannot be read: {_reason(error)}") from error
+    if len(programs) != 1 or not isinstance(programs[0], QuantumCircuit):
+        raise JobRefused(f"{where}: the QPY data must hold exactly one circuit")
+    return programs[0]
+
+
+def _reason(error: Exception) -> str:
+    """What the reader says, in one line: its native part draws a backtrace with colours and frames."""
+    said = str(getattr(error, "message", "") or error or type(error).__name__)
+    return " ".join(_DRAWN.sub(" ", said[:_READ]).split())[:_SHOWN]
+
+
+def _peek(content: bytes, where: str) -> bool:
+    """Refuse by the header what would be expensive to even begin with; whether symengine is needed."""
+    if len(content) < 19 or content[:6] != b"QISKIT":
+        raise JobRefused(f"{where}: this is not QPY data (it must begin with 'QISKIT')")
+    version = content[6]
+    if not MIN_QPY <= version <= qpy.QPY_VERSION:
+        advice = (
+            "send an earlier version (qpy.dump has an argument for it)"
+            if version > qpy.QPY_VERSION
+            else "write it with a later Qiskit"
+        )
+        raise JobRefused(
+            f"{where}: QPY version {version} cannot be read here; this device reads versions {MIN_QPY} to "
+            f"{qpy.QPY_VERSION}; {advice}"
+        )
+    programs = struct.unpack_from("!Q", content, 10)[0]
+    if programs != 1:
+        raise JobRefused(f"{where}: the QPY data hold {programs} programs; there must be exactly one circuit")
+    # what stands before the circuit: the header, since version 10 the form of expressions, since version 5
+    # the kind of the programs, since version 16 a table of offsets
+    start = 18 + (version >= 10) + (version >= 5) + 8 * (version >= 16)
+    if len(content) < start + 17:
+        raise JobRefused(f"{where}: the QPY data are cut off")
+    qubits, clbits = struct.unpack_from("!II", content, start + 5)
+    if qubits > MAX_CIRCUIT_QUBITS or clbits > MAX_CIRCUIT_CLBITS:
+        raise JobRefused(
+            f"{where}: the circuit claims {qubits} qubits and {clbits} classical bits; the limits are "
+            f"{MAX_CIRCUIT_QUBITS} and {MAX_CIRCUIT_CLBITS}"
+        )
+    return version in _SYMBOLS and content[18] == _WITH_SYMENGINE
+
+
+def _find_symengine(where: str) -> None:
+    try:
+        importlib.import_module("symengine")
+    except ImportError:
+        raise JobRefused(
+            f"{where}: QPY of this form (Qiskit 0.45 to 1.2, with parameters) is read with symengine, which "
+            "this device's Python environment does not have; ask the operator for it, or use Qiskit 1.3 or "
+            "later"
+        ) from None
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    kept = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(kept, READ_DEPTH))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(kept)
+
+
+@contextmanager
+def _without_pickles() -> Iterator[None]:
+    """symengine unpickles what a file says is a subclass of its symbols, and a pickle runs what it likes.
+    Qiskit never writes one; its reader looks `pickle.loads` up at each use, and finds this."""
+
+    def loads(*_args: Any, **_options: Any) -> NoReturn:
+        raise ValueError("an expression holds a pickle, and pickles are never read")
+
+    kept = pickle.loads
+    pickle.loads = loads
+    try:
+        yield
+    finally:
+        pickle.loads = kept

@@ -1,0 +1,238 @@
+"""Owns a device inside a worker as the programs see it: its caches, its checks, its limits.
+
+Circuits are known by the hash of their text as it came, so the iterations of a session neither decode nor
+check nor assemble the same ansatz again (R39). The caches are bounded by bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+
+from sojourn.devices.driver import Driver, DriverError, Program
+from sojourn.devices.offered import settled
+from sojourn.worker.cache import Cache
+from sojourn.worker.circuits import angles
+from sojourn.worker.circuits.timing import Timing, settle
+from sojourn.worker.codec import decode
+from sojourn.worker.codec.decode import Budget, Observables
+from sojourn.worker.programs.fields import Fields, fields_of, metadata_of
+from sojourn.worker.programs.options import Limits
+from sojourn.worker.protocol.frames import MAX_PAYLOAD
+from sojourn.worker.protocol.types import JobRefused
+from sojourn.worker.target import Checked, TargetCheck
+
+CIRCUIT_BYTES = 48 * 2**20
+PROGRAM_BYTES = 128 * 2**20
+OBSERVABLE_BYTES = 32 * 2**20
+FIELD_BYTES = 8 * 2**20
+MAX_POINTS = 1_000_000
+MAX_EXECUTIONS = 100_000_000
+MAX_RESULT_BYTES = MAX_PAYLOAD - 2**20  # what a worker can send, less the text around the data
+DEFAULT_MAX_SHOTS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A decoded circuit that fits the device, its delays settled. `key` is the hash of its text."""
+
+    key: bytes
+    circuit: QuantumCircuit
+    checked: Checked
+    timing: Timing
+    text: bool  # came as OpenQASM, so its width is what it uses and not the device's
+
+    @property
+    def num_parameters(self) -> int:
+        return int(self.circuit.num_parameters)
+
+
+class Device:
+    """One device in one worker process."""
+
+    def __init__(self, name: str, driver: Driver, memory: int = 0) -> None:
+        """`memory`: bytes that one run may take; 0 for any amount."""
+        self.name = name
+        self.driver = driver
+        self.memory = driver.memory = memory
+        self.target = driver.target
+        self.facts = settled(driver.facts(), self.target)
+        configuration = self.facts.configuration
+        self.num_qubits = self.facts.num_qubits
+        self.at = "the job"
+        """What of a job is being looked at, for errors that no check foresaw."""
+        self.max_shots = int(configuration.get("max_shots") or DEFAULT_MAX_SHOTS)
+        self.rep_delay = float(configuration.get("default_rep_delay") or 0.0) * 1e-6
+        span = configuration.get("rep_delay_range")
+        moves = bool(configuration.get("dynamic_reprate_enabled")) and span is not None
+        self.limits = Limits((span[0] * 1e-6, span[1] * 1e-6) if moves and span else None)
+        self._check = TargetCheck(name, self.target)
+        self._circuits = Cache(CIRCUIT_BYTES)
+        self._programs = Cache(PROGRAM_BYTES)
+        self._observables = Cache(OBSERVABLE_BYTES)
+        self._fields = Cache(FIELD_BYTES)
+
+    def adopt(self, properties: Mapping[str, Any]) -> None:
+        """A calibration holds from now on: what was compiled under the earlier one is forgotten."""
+        self.driver.adopt(properties)
+        self.facts = settled(self.driver.facts(), self.target)
+        self._programs = Cache(PROGRAM_BYTES)
+
+    def circuit(self, text: msgspec.Raw, where: str, budget: Budget) -> Circuit:
+        """Decode and check, or recall. Raises `JobRefused`."""
+        self.at = where
+        raw = bytes(text)
+        key = blake2b(raw, digest_size=20).digest()
+
+        def make() -> tuple[Circuit, int]:
+            read, version = decode.read_circuit(text, where, budget, self.num_qubits)
+            timing = settle(read, self.target, version, where, ideal=self.facts.properties is None)
+            circuit = timing.circuit
+            made = Circuit(key, circuit, self._check.check(circuit, where), timing, version is None)
+            return made, 4096 + 8 * len(raw) + 400 * (len(circuit.data) + len(timing.timed))
+
+        found: Circuit = self._circuits.get(key, make)
+        return found
+
+    def fields(self, circuit: Circuit, where: str) -> Fields:
+        """What of the circuit stands in a result. Raises `JobRefused` when the client could not read that."""
+
+        def make() -> tuple[Fields, int]:
+            found = fields_of(circuit.circuit, where)
+            return found, found.size + 8 * sum(len(register.bits) for register in found.registers)
+
+        held: Fields = self._fields.get(circuit.key, make)
+        return held
+
+    def metadata(self, circuit: Circuit, where: str, budget: Budget) -> msgspec.Raw:
+        """The circuit's metadata as text of a result. Raises `JobRefused` when they cannot be part of one."""
+
+        def make() -> tuple[msgspec.Raw, int]:
+            text = metadata_of(circuit.circuit.metadata, where, budget)
+            return text, 200 + len(bytes(text))
+
+        held: msgspec.Raw = self._fields.get(("metadata", circuit.key), make)
+        return held
+
+    def observables(self, text: msgspec.Raw, where: str) -> tuple[bytes, Observables]:
+        """Decoded observables and the hash of their text."""
+        self.at = where
+        raw = bytes(text)
+        key = blake2b(raw, digest_size=20).digest()
+        found: Observables = self._observables.get(
+            key, lambda: (decode.read_observables(text, where), 2048 + 10 * len(raw))
+        )
+        return key, found
+
+    def recall(self, key: tuple[Any, ...], make: Callable[[], tuple[Any, int]]) -> Any:
+        """Anything else that belongs to observables: `make` gives (value, cost)."""
+        return self._observables.get(key, make)
+
+    def program(self, key: tuple[Any, ...], make: Callable[[], QuantumCircuit], where: str) -> Program:
+        """The compiled form of the circuit that `make` gives. Raises `JobRefused` when it cannot be."""
+        self.at = where
+
+        def build() -> tuple[Program, int]:
+            try:
+                compiled = self.driver.compile(make())
+            except DriverError as error:
+                raise JobRefused(f"{where}: {error}") from error
+            return compiled, compiled.cost
+
+        found: Program = self._programs.get(key, build)
+        return found
+
+    def state(
+        self, key: tuple[Any, ...], num_qubits: int, make: Callable[[], QuantumCircuit], room: int
+    ) -> int:
+        """Bytes that the state of the circuit that `make` gives takes while it runs; 0 if that is not known,
+        or certainly at most `room`. `key` names it as in `program`."""
+        if self.driver.most_memory(num_qubits) <= room:
+            return 0
+        found: int = self._observables.get(("state", key), lambda: (self.driver.memory_of(make()), 200))
+        return found
+
+    def points(
+        self, circuit: Circuit, text: msgspec.Raw | None, where: str, budget: Budget
+    ) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+        """The shape of a pub's parameter values and the values as (points, parameters).
+
+        The last axis runs over the circuit's parameters in their order; it may be left out when there is
+        one parameter. A mapping of names to arrays is accepted too.
+        """
+        self.at = where
+        given = None if text is None else decode.read_values(text, where, budget)
+        count = circuit.num_parameters
+        if isinstance(given, dict):
+            given = self._from_mapping(circuit, given, where)
+        if given is None or given.size == 0:
+            shape = () if given is None or given.ndim < 2 else given.shape[:-1]
+            if count and not (given is not None and 0 in given.shape[:-1]):
+                raise JobRefused(f"{where}: the circuit has {count} parameters, no values were given")
+            if given is not None and 0 in given.shape[:-1]:
+                raise JobRefused(f"{where}: an array of shape {given.shape} holds no points to run")
+            values = np.zeros((math.prod(shape), 0))
+        else:
+            if count == 1 and (given.ndim == 0 or given.shape[-1] != 1):
+                given = given[..., None]
+            last = given.shape[-1] if given.ndim else 1
+            if last != count:
+                raise JobRefused(
+                    f"{where}: the circuit has {count} parameters, the values have shape {given.shape}; "
+                    "their last axis must run over the parameters"
+                )
+            shape = given.shape[:-1]
+            values = given.reshape(-1, count)
+        if len(values) > MAX_POINTS:
+            raise JobRefused(f"{where}: {len(values)} points are more than the limit of {MAX_POINTS}")
+        circuit.checked.angles.check(list(circuit.circuit.parameters), values, where)
+        self._bounded(circuit, values, where)
+        circuit.timing.check(values, where)
+        return shape, values
+
+    def _from_mapping(self, circuit: Circuit, given: Mapping[str, Any], where: str) -> NDArray[np.float64]:
+        wanted = [parameter.name for parameter in circuit.circuit.parameters]
+        if set(given) != set(wanted):
+            raise JobRefused(
+                f"{where}: the circuit's parameters are {wanted}, values came for {sorted(given)}"
+            )
+        try:
+            columns = np.broadcast_arrays(*(given[name] for name in wanted))
+        except ValueError:
+            shapes = {name: np.shape(given[name]) for name in wanted}
+            raise JobRefused(f"{where}: the parameter values do not broadcast: {shapes}") from None
+        return np.stack(columns, axis=-1) if columns else np.zeros((0,))
+
+    def _bounded(self, circuit: Circuit, values: NDArray[np.float64], where: str) -> None:
+        """The device's own bounds are an interval for each angle, so the extremes stand for all points."""
+        parameters = list(circuit.circuit.parameters)
+        for entry in circuit.checked.bounded:
+            spans = [
+                (angle, angle)
+                if isinstance(angle, float)
+                else angles.extremes(angle, parameters, values, where)
+                for angle in entry.angles
+            ]
+            known = [span for span in spans if span is not None]
+            if len(known) == len(spans):
+                for extreme in zip(*known, strict=True):
+                    self._check.check_angles(entry.name, entry.qubits, extreme, where)
+
+    def seconds(
+        self, circuit: Circuit, values: NDArray[np.float64], shots: int, rep_delay: float | None
+    ) -> float:
+        """Device time of `shots` at each of the points `values`: (circuit + repetition delay) a shot; nothing
+        for set-up. The delays of a point count as they are there."""
+        pause = self.rep_delay if rep_delay is None else rep_delay
+        shot = len(values) * (circuit.checked.duration + pause)
+        if circuit.timing.timed:
+            shot += float(circuit.timing.seconds(values).sum())
+        return shots * shot

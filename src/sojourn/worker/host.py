@@ -1,0 +1,184 @@
+"""Owns one device inside one process: describe it, prepare jobs for it, run them. No I/O, no service.
+
+A preparer and a worker each hold a `Machine` of the same device. Importing this module imports Qiskit but
+runs nothing: a process that has run Aer must not be forked.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+import traceback
+import zlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeVar
+
+import msgspec
+from qiskit import qpy
+from qiskit.circuit import QuantumCircuit
+from qiskit.exceptions import QiskitError
+
+from sojourn.devices import conformance
+from sojourn.devices.driver import Driver, DriverError, load_driver
+from sojourn.devices.offered import settled
+from sojourn.worker.device import Device
+from sojourn.worker.programs import estimator, sampler
+from sojourn.worker.programs.base import Plan, open_payload
+from sojourn.worker.protocol import messages
+from sojourn.worker.protocol.memory import OUT_OF_MEMORY, exceeded
+from sojourn.worker.protocol.types import (
+    CALIBRATE,
+    PROGRAMS,
+    Calibration,
+    Completed,
+    Description,
+    DeviceSpec,
+    Failed,
+    JobBroke,
+    JobRefused,
+    Prepared,
+)
+
+RUN_FAILED = 9701  # the code of an error that came up on the device
+MAX_REASON = 300  # characters of what Qiskit says of an error that no check foresaw
+
+T = TypeVar("T")
+
+_MODULES: dict[str, ModuleType] = {"sampler": sampler, "estimator": estimator}
+assert tuple(_MODULES) == PROGRAMS
+
+
+class Machine:
+    """One device in this process, with its caches."""
+
+    def __init__(self, spec: DeviceSpec, driver: Driver) -> None:
+        self.spec = spec
+        self._device = Device(spec.name, driver, spec.memory)
+        self._probes = 0
+
+    @classmethod
+    def load(cls, spec: DeviceSpec) -> Machine:
+        """Find the driver by its entry point and make the device.
+
+        A driver that is not built in must pass the conformance check. Raises `DriverError` with what is
+        wrong and what is allowed.
+        """
+        driver = load_driver(spec.name, spec.driver, spec.options)
+        if not type(driver).__module__.startswith("sojourn.devices."):
+            faults = conformance.check(driver)
+            if faults:
+                raise DriverError(
+                    f"device {spec.name!r}: driver {spec.driver!r} does not conform: " + "; ".join(faults)
+                )
+        return cls(spec, driver)
+
+    def describe(self) -> Description:
+        """What the device says of itself, in the client's shapes."""
+        facts = self._device.facts
+        return Description(facts.num_qubits, facts.configuration, facts.properties, facts.backend_version)
+
+    def adopt(self, properties: bytes) -> None:
+        """Take over the calibration whose properties these are (JSON text), for all jobs from now on."""
+        self._device.adopt(msgspec.json.decode(properties, type=dict[str, Any]))
+
+    def prepare(self, program_id: str, params: bytes) -> Prepared:
+        """Check a job without running it. Raises `JobRefused` with what is wrong, and anything else only when
+        the device is at fault: then a plain job fails as well."""
+        return self._plan(program_id, params).prepared
+
+    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+        """Run a job. Whatever is wrong with it comes back as `Failed`."""
+        if program_id == CALIBRATE:
+            return self._calibrate(params)
+        try:
+            plan = self._plan(program_id, params)
+            tasks = self._at_fault(lambda: plan.tasks(self._device))
+            begun = time.monotonic()
+            outcomes, window = plan.execute(self._device, tasks)
+            seconds = time.monotonic() - begun
+            return Completed(plan.result(outcomes, window), seconds, _logs(plan.prepared))
+        except JobRefused as error:
+            return Failed(error.message, error.code, traceback.format_exc())
+        except DriverError as error:
+            return Failed(str(error), RUN_FAILED, traceback.format_exc())
+        except MemoryError:
+            reason = exceeded(self.spec.name, self.spec.memory)
+            return Failed(reason, OUT_OF_MEMORY, traceback.format_exc())
+        except Exception as error:
+            reason = " ".join(f"the job failed on the device: {error}".split())
+            return Failed(reason, RUN_FAILED, traceback.format_exc())
+
+    def _calibrate(self, params: bytes) -> Completed | Failed:
+        """Measure the device anew. The result is its new description, which holds once it is adopted."""
+        try:
+            wanted = msgspec.json.decode(params, type=Calibration)
+            begun = time.monotonic()
+            facts = settled(self._device.driver.calibrate(wanted.at, wanted.number), self._device.target)
+            seconds = time.monotonic() - begun
+            found = Description(
+                facts.num_qubits, facts.configuration, facts.properties, facts.backend_version
+            )
+            return Completed(messages.encode_description(found), seconds)
+        except Exception as error:
+            reason = f"the device could not be calibrated: {type(error).__name__}: {error}"
+            return Failed(reason.splitlines()[0], RUN_FAILED, traceback.format_exc())
+
+    def _plan(self, program_id: str, params: bytes) -> Plan:
+        self._device.at = "the job"
+
+        def plan() -> Plan:
+            payload = open_payload(program_id, params, self._device)
+            made: Plan = _MODULES[program_id].plan(self._device, payload)
+            return made
+
+        return self._at_fault(plan)
+
+    def _at_fault(self, look: Callable[[], T]) -> T:
+        """What `look` finds in a job. An error that no check foresaw is the job's fault, unless a plain job
+        meets it as well."""
+        device = self._device
+        try:
+            return look()
+        except (JobRefused, DriverError, MemoryError):
+            raise
+        except RecursionError as error:
+            raise JobRefused(f"{device.at} is nested too deeply") from error
+        except BaseException as error:
+            if not (isinstance(error, Exception) or _is_panic(error)):
+                raise
+            at, detail = device.at, traceback.format_exc()
+            self._probe()
+            words = error.message if isinstance(error, QiskitError) else ""  # those are written for users
+            why = f" ({' '.join(words.split())[:MAX_REASON]})" if words else ""
+            raise JobBroke(
+                f"{at} could not be prepared for {device.name}{why}, while other jobs can. Simplify the "
+                "circuit; the operator finds the details in the server's log",
+                detail,
+            ) from error
+
+    def _probe(self) -> None:
+        """Prepare a job that every device can run, past all caches. Raises what it raises."""
+        device = self._device
+        qubit = next(
+            q for q in range(device.num_qubits) if device.target.instruction_supported("measure", (q,))
+        )
+        self._probes += 1
+        circuit = QuantumCircuit(qubit + 1, 1, metadata={"probe": self._probes})
+        circuit.measure(qubit, 0)
+        file = io.BytesIO()
+        qpy.dump(circuit, file)
+        value = base64.b64encode(zlib.compress(file.getvalue())).decode()
+        pub = [{"__type__": "QuantumCircuit", "__value__": value}, None, 1]
+        payload = open_payload("sampler", msgspec.json.encode({"pubs": [pub]}), device)
+        sampler.plan(device, payload).tasks(device)
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether the error is a panic of Qiskit's native code, which is not an `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
+def _logs(prepared: Prepared) -> str:
+    return "".join(f"WARNING {warning}\n" for warning in prepared.warnings)

@@ -1,0 +1,271 @@
+"""The worker process: loads machines when told to and answers prepare and run frames, one at a time.
+
+Owns the worker's loop; may not know about queues, jobs' states or other workers. Started as a fork of the
+zygote, or as ``python -m sojourn.worker.main --fd N --parent PID``. A preparer is the same program
+that was told of several devices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import importlib
+import os
+import platform
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Protocol, assert_never
+
+import sojourn
+from sojourn.worker.confinement import put_out_of_reach
+from sojourn.worker.protocol import messages
+from sojourn.worker.protocol.frames import MAX_PAYLOAD, Channel, FrameError
+from sojourn.worker.protocol.memory import KEPT, OUT_OF_MEMORY, exceeded
+from sojourn.worker.protocol.messages import shorten
+from sojourn.worker.protocol.types import (
+    Completed,
+    Description,
+    DeviceSpec,
+    Failed,
+    JobBroke,
+    JobRefused,
+    Prepared,
+)
+from sojourn.worker.setup import (
+    bounded_memory,
+    call_itself,
+    die_with,
+    expendable,
+    flush_output,
+    give_back_memory,
+    memory_taken,
+    orderly_signals,
+    stacks,
+)
+
+INTERNAL_ERROR = 9999
+"""Code of a failure that is the service's and not the user's."""
+
+TOO_LARGE = 1204
+"""Code of a job that needs more memory to be looked at than one job may have."""
+
+
+class AnyMachine(Protocol):
+    """What the worker needs of a machine; see `sojourn.worker.host`."""
+
+    def describe(self) -> Description: ...
+
+    def adopt(self, properties: bytes) -> None: ...
+
+    def prepare(self, program_id: str, params: bytes) -> Prepared:
+        """Raises `JobRefused` for whatever the job causes, anything else when the device is at fault."""
+        ...
+
+    def run(self, program_id: str, params: bytes) -> Completed | Failed: ...
+
+
+class MachineClass(Protocol):
+    def load(self, spec: DeviceSpec) -> AnyMachine: ...
+
+
+class _LoadError(Exception):
+    """The machine could not be loaded; the arguments are one line and a traceback."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def one_line(error: BaseException) -> str:
+    """The error as a reason: its kind and its words, on one line of at most 2,000 characters."""
+    return shorten(" ".join(f"{type(error).__name__}: {error}".split()), 2000)
+
+
+def find(path: str) -> MachineClass:
+    """The object at ``module:name``. Raises ImportError, AttributeError or ValueError."""
+    module, _, name = path.partition(":")
+    if not name:
+        raise ValueError(f"{path!r} is not of the form module:Class")
+    found: MachineClass = getattr(importlib.import_module(module), name)
+    return found
+
+
+class Worker:
+    """The loop of one worker process."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._specs: dict[str, DeviceSpec] = {}
+        self._machine_path = messages.DEFAULT_MACHINE
+        self._memory = 0
+        self._base = 0
+        self._machines: dict[str, AnyMachine] = {}
+
+    def serve(self) -> None:
+        """Answer until the server closes the connection."""
+        self._say(
+            messages.Hello(messages.PROTOCOL, os.getpid(), sojourn.__version__, platform.python_version())
+        )
+        while (frame := self._channel.receive()) is not None:
+            message = messages.from_server(frame.header)
+            if isinstance(message, messages.Load | messages.Prepare | messages.Run):
+                self._say(messages.Taken())
+            match message:
+                case messages.Ping():
+                    self._say(messages.Pong())
+                case messages.Start():
+                    if message.hidden:  # before anything of a driver or of a user runs
+                        put_out_of_reach(Path(message.hidden))
+                    self._specs = {spec.name: spec for spec in message.devices}
+                    self._machine_path = message.machine
+                    self._memory = message.memory
+                case messages.Load():
+                    self._load(message, frame.payload)
+                case messages.Prepare():
+                    self._prepare(message, frame.payload)
+                case messages.Run():
+                    self._run(message, frame.payload)
+                case _:
+                    assert_never(message)
+
+    def _say(self, message: messages.FromWorker, payload: bytes = b"") -> None:
+        flush_output()
+        self._channel.send(messages.encode(message), payload)
+
+    def _machine(self, device: str) -> AnyMachine:
+        """The device's machine, loaded on first need. Raises `_LoadError`."""
+        machine = self._machines.get(device)
+        if machine is not None:
+            return machine
+        spec = self._specs.get(device)
+        if spec is None:
+            raise _LoadError(f"this worker was not told of a device {device!r}")
+        self._say(messages.Loading(device))
+        try:
+            machine = find(self._machine_path).load(spec)
+        except Exception as error:
+            ours = type(error).__module__.startswith("sojourn.")  # written for the reader: needs no label
+            reason = " ".join(str(error).split()) if ours else one_line(error)
+            raise _LoadError(reason, traceback.format_exc()) from error
+        self._machines[device] = machine
+        return machine
+
+    def _load(self, message: messages.Load, properties: bytes) -> None:
+        try:
+            machine = self._machine(message.device)
+            try:
+                if properties:
+                    machine.adopt(properties)
+                payload = messages.encode_description(machine.describe()) if message.describe else b""
+            except Exception as error:
+                raise _LoadError(one_line(error), traceback.format_exc()) from error
+        except _LoadError as error:
+            self._say(messages.LoadFailed(message.device, error.reason, shorten(error.detail)))
+        else:
+            self._say(messages.Loaded(message.device), payload)
+
+    def _prepare(self, message: messages.Prepare, params: bytes) -> None:
+        try:
+            known = message.device in self._machines
+            machine = self._machine(message.device)
+            if not known:  # the preparation's time counts from here
+                self._say(messages.Loaded(message.device))
+            with bounded_memory(self._memory):
+                prepared = machine.prepare(message.program_id, params)
+        except JobRefused as refused:
+            if isinstance(refused, JobBroke):
+                sys.stderr.write(refused.detail)  # to the server's log: the user gets the message only
+            self._say(messages.RefusedReply(message.id, shorten(refused.message), refused.code))
+        except MemoryError:
+            self._say(messages.RefusedReply(message.id, self._too_large(), TOO_LARGE))
+        except Exception as error:  # a machine answers for the job's errors itself: this one is not the job's
+            # To the server's log: nobody else sees it.
+            sys.stderr.write(error.detail if isinstance(error, _LoadError) else traceback.format_exc())
+            reason = error.reason if isinstance(error, _LoadError) else one_line(error)
+            self._say(messages.UnavailableReply(message.id, reason))
+        else:
+            self._say(messages.PreparedReply(message.id, prepared))
+
+    def _too_large(self) -> str:
+        limit = f"the {self._memory / 2**20:.0f} MB" if self._memory else "the memory"
+        return (
+            f"Preparing the job takes more than {limit} that one job may have. Its circuits or its parameter "
+            "values are too large, or claim to be; submit fewer or smaller ones in one job."
+        )
+
+    def _run(self, message: messages.Run, params: bytes) -> None:
+        outcome: Completed | Failed
+        try:
+            machine = self._machine(message.device)
+            memory = self._specs[message.device].memory
+            self._base = self._base or memory_taken()  # of the first run: later ones find what others left
+            with bounded_memory(memory and memory + KEPT + stacks(), self._base):
+                outcome = machine.run(message.program_id, params)
+        except MemoryError:
+            memory = self._specs[message.device].memory
+            outcome = Failed(exceeded(message.device, memory), OUT_OF_MEMORY, traceback.format_exc())
+        except Exception as error:  # a run answers for the user's errors itself: this one is ours
+            outcome = Failed(f"Internal error: {one_line(error)}", INTERNAL_ERROR, traceback.format_exc())
+        if isinstance(outcome, Failed) and outcome.code == OUT_OF_MEMORY:
+            give_back_memory()
+        if isinstance(outcome, Completed) and len(outcome.result) > MAX_PAYLOAD:
+            outcome = Failed(
+                f"The result has {len(outcome.result)} bytes; the limit is {MAX_PAYLOAD}. "
+                "Ask for fewer shots or split the job.",
+                INTERNAL_ERROR,
+                logs=outcome.logs,
+            )
+        if isinstance(outcome, Completed):
+            self._say(
+                messages.CompletedReply(message.id, outcome.quantum_seconds, shorten(outcome.logs)),
+                outcome.result,
+            )
+        else:
+            self._say(
+                messages.FailedReply(
+                    message.id,
+                    shorten(outcome.reason, 8000),
+                    outcome.code,
+                    shorten(outcome.detail),
+                    shorten(outcome.logs),
+                )
+            )
+
+
+def serve(sock: socket.socket) -> int:
+    """Serve on a connected socket until the server closes it; the process's exit code."""
+    faulthandler.enable()
+    try:
+        Worker(Channel(sock)).serve()
+    except (BrokenPipeError, ConnectionResetError, FrameError):
+        return 0  # the server went away in the middle of a word
+    except SystemExit as stop:  # a driver's own exit: the server reports it as the crash that it is
+        return stop.code if isinstance(stop.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        return 70
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sojourn.worker.main")
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--name", default="worker")
+    arguments = parser.parse_args()
+    die_with(arguments.parent)
+    orderly_signals()
+    call_itself(arguments.name)
+    expendable()
+    sock = socket.socket(fileno=arguments.fd)
+    sock.set_inheritable(False)
+    status = serve(sock)
+    flush_output()
+    os._exit(status)  # libraries' exit handlers have nothing to say here
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,283 @@
+"""The words that server, zygote and workers say to each other, as msgspec structs in msgpack.
+
+Owns the messages and the protocol's version; may not do I/O. Raw bodies and results are not in here: they
+travel as the frame's payload.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
+
+PROTOCOL = 3
+"""Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
+release of sojourn)."""
+
+MAX_TEXT = 96 << 10
+"""Longest text (characters) in a header field, such as logs; longer ones lose their middle. Two of them at
+four bytes a character fit into a header."""
+
+DEFAULT_MACHINE = "sojourn.worker.host:Machine"
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """Worker, first word: who it is."""
+
+    protocol: int
+    pid: int
+    sojourn: str
+    python: str
+
+
+class Start(msgspec.Struct, frozen=True, tag="start"):
+    """Server: the devices that this worker may be asked for, and the class that runs them (dotted path).
+
+    `memory`: bytes that one preparation may take beyond what the process has by then; 0 for no limit.
+    `hidden`: a folder that the worker puts out of its own reach first; "" for none.
+    """
+
+    devices: tuple[DeviceSpec, ...]
+    machine: str
+    memory: int = 0
+    hidden: str = ""
+
+
+class Load(msgspec.Struct, frozen=True, tag="load"):
+    """Server: load this device's machine and, if asked, describe it. Answered by `Loaded` or `LoadFailed`.
+
+    The payload is the properties (JSON text) of the calibration in force, or empty: then what the driver
+    finds by itself holds. Said again to a loaded machine, it takes the new calibration over.
+    """
+
+    device: str
+    describe: bool
+
+
+class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
+    """Server: prepare the job whose params are the payload."""
+
+    id: int
+    device: str
+    program_id: str
+
+
+class Run(msgspec.Struct, frozen=True, tag="run"):
+    """Server: run the job whose params are the payload."""
+
+    id: int
+    device: str
+    program_id: str
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Server, to a worker that is idle or to the zygote: say `Pong`."""
+
+
+class Taken(msgspec.Struct, frozen=True, tag="taken"):
+    """Worker: a `Load`, `Prepare` or `Run` has been read as a whole. What is not taken has touched
+    nothing."""
+
+
+class Pong(msgspec.Struct, frozen=True, tag="pong"):
+    """Worker or zygote: here."""
+
+
+class Loading(msgspec.Struct, frozen=True, tag="loading"):
+    """Worker: a machine is being loaded; if the process dies now, no job is to blame."""
+
+    device: str
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    """Worker: the machine is there. The payload is its `Description` if `Load` asked for it, else empty."""
+
+    device: str
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag="load-failed"):
+    """Worker: the machine cannot be loaded. `reason` is one line, `detail` a traceback."""
+
+    device: str
+    reason: str
+    detail: str
+
+
+class PreparedReply(msgspec.Struct, frozen=True, tag="prepared"):
+    id: int
+    prepared: Prepared
+
+
+class RefusedReply(msgspec.Struct, frozen=True, tag="refused"):
+    id: int
+    message: str
+    code: int
+
+
+class UnavailableReply(msgspec.Struct, frozen=True, tag="unavailable"):
+    """Worker: the job could not be looked at, for a reason that is not the job's."""
+
+    id: int
+    reason: str
+
+
+class CompletedReply(msgspec.Struct, frozen=True, tag="completed"):
+    """Worker: the payload is the result's text."""
+
+    id: int
+    quantum_seconds: float
+    logs: str
+
+
+class FailedReply(msgspec.Struct, frozen=True, tag="failed"):
+    id: int
+    reason: str
+    code: int
+    detail: str
+    logs: str
+
+
+FromServer = Start | Load | Prepare | Run | Ping
+FromWorker = (
+    Hello
+    | Pong
+    | Taken
+    | Loading
+    | Loaded
+    | LoadFailed
+    | PreparedReply
+    | RefusedReply
+    | UnavailableReply
+    | CompletedReply
+    | FailedReply
+)
+
+
+class Fork(msgspec.Struct, frozen=True, tag="fork"):
+    """Server to zygote, with two descriptors: the worker's socket and the pipe for its output."""
+
+    token: int
+    name: str
+    drivers: tuple[str, ...]
+
+
+class Kill(msgspec.Struct, frozen=True, tag="kill"):
+    """Server to zygote: SIGKILL to that worker, if it has not been reaped."""
+
+    token: int
+
+
+class Importing(msgspec.Struct, frozen=True, tag="importing"):
+    """Zygote: it imports the modules of these drivers now, and answers nothing until that is done."""
+
+    drivers: tuple[str, ...]
+
+
+class Up(msgspec.Struct, frozen=True, tag="up"):
+    """Zygote: the imports are done."""
+
+    seconds: float
+
+
+class Forked(msgspec.Struct, frozen=True, tag="forked"):
+    """Zygote, with a descriptor of the process (pidfd) where the kernel has them: its number alone could mean
+    another process once this one has ended."""
+
+    token: int
+    pid: int
+
+
+class ForkFailed(msgspec.Struct, frozen=True, tag="fork-failed"):
+    token: int
+    reason: str
+
+
+class Died(msgspec.Struct, frozen=True, tag="died"):
+    """Zygote: the worker has been reaped; `status` is a return code as `subprocess` counts them."""
+
+    token: int
+    status: int
+
+
+ToZygote = Fork | Kill | Ping
+FromZygote = Up | Pong | Importing | Forked | ForkFailed | Died
+
+T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+_from_server: msgspec.msgpack.Decoder[FromServer] = msgspec.msgpack.Decoder(FromServer)
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+_to_zygote: msgspec.msgpack.Decoder[ToZygote] = msgspec.msgpack.Decoder(ToZygote)
+_from_zygote: msgspec.msgpack.Decoder[FromZygote] = msgspec.msgpack.Decoder(FromZygote)
+_description: msgspec.msgpack.Decoder[Description] = msgspec.msgpack.Decoder(Description)
+
+
+class ProtocolError(Exception):
+    """A message that this side does not know."""
+
+
+def encode(message: FromServer | FromWorker | ToZygote | FromZygote) -> bytes:
+    return _encoder.encode(message)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
+    try:
+        return decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(f"unreadable message ({error})") from error
+
+
+def from_server(header: bytes) -> FromServer:
+    """Raises `ProtocolError`."""
+    return _decode(_from_server, header)
+
+
+def from_worker(header: bytes) -> FromWorker:
+    """Raises `ProtocolError`."""
+    return _decode(_from_worker, header)
+
+
+def to_zygote(datagram: bytes) -> ToZygote:
+    """Raises `ProtocolError`."""
+    return _decode(_to_zygote, datagram)
+
+
+def from_zygote(datagram: bytes) -> FromZygote:
+    """Raises `ProtocolError`."""
+    return _decode(_from_zygote, datagram)
+
+
+def _plain(value: object) -> object:
+    """NumPy scalars and arrays slip into what drivers say of a device: send their Python values."""
+    convert = getattr(value, "tolist", None)
+    if callable(convert):
+        plain: object = convert()
+        return plain
+    raise NotImplementedError(f"a description may not hold a {type(value).__name__}")
+
+
+_describe = msgspec.msgpack.Encoder(enc_hook=_plain)
+
+
+def encode_description(description: Description) -> bytes:
+    """The payload of `Loaded`. Raises `TypeError` or `NotImplementedError` on values without a plain form."""
+    return _describe.encode(description)
+
+
+def decode_description(payload: bytes) -> Description:
+    """Raises `ProtocolError`."""
+    return _decode(_description, payload)
+
+
+def shorten(text: str, limit: int = MAX_TEXT) -> str:
+    """`text`, or its beginning and end with a note of how much was left out between them.
+
+    What UTF-8 cannot express (lone surrogates from file names) becomes a question mark.
+    """
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
