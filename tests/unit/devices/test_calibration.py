@@ -13,13 +13,13 @@ from qiskit_aer.noise import NoiseModel
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 from qiskit_ibm_runtime.models import BackendProperties
 
-from sojourn.devices.drift import WORST, drifted
+from sojourn.devices.aer.drift import WORST, drifted
 from sojourn.devices.driver import Driver, load_driver
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.types import CALIBRATE, Completed, DeviceSpec
 from tests.unit.devices.test_cut_noise import full, random_circuit, run
-from tests.unit.execution_programs.conftest import sampler_body
+from tests.unit.worker.conftest import sampler_body
 
 AT = "2026-11-22T04:00:00+00:00"
 ORDER = b'{"at": "2026-11-22T04:00:00+00:00", "number": 2}'

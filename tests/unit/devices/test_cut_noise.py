@@ -13,8 +13,8 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2, FakeTorino
 
+from sojourn.devices.aer.simulator import SEED_STEP
 from sojourn.devices.driver import Driver, Outcome, Task, load_driver
-from sojourn.devices.engine import SEED_STEP
 
 SHOTS = 2000
 

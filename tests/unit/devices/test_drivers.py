@@ -16,11 +16,11 @@ from qiskit_ibm_runtime.utils.backend_decoder import (
     properties_from_server_data,
 )
 
+from sojourn.devices.aer.fake import fake_backends
+from sojourn.devices.aer.simulator import method_for
 from sojourn.devices.bits import mask_of, pack_keys, parities, take_bits
 from sojourn.devices.conformance import check
 from sojourn.devices.driver import Driver, DriverError, Outcome, Task, load_driver
-from sojourn.devices.engine import method_for
-from sojourn.devices.fake import fake_backends
 from sojourn.devices.offered import settled
 
 UNUSABLE = {

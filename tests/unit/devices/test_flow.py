@@ -19,9 +19,9 @@ from qiskit.circuit import ClassicalRegister, Clbit, Duration, QuantumCircuit, Q
 from qiskit.circuit.classical import expr, types
 from qiskit_aer import AerSimulator
 
-from sojourn.devices.cut import cut
+from sojourn.devices.aer.active_qubits import cut
+from sojourn.devices.aer.simulator import METHODS
 from sojourn.devices.driver import Driver, Task, load_driver
-from sojourn.devices.engine import METHODS
 from sojourn.devices.flow_check import check
 from tests.unit.devices.interpreter import Interpreter
 from tests.unit.devices.random_programs import BOOL, Programs, Words

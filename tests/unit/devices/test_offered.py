@@ -27,7 +27,7 @@ from qiskit_ibm_runtime.utils.backend_decoder import (
 )
 
 from sojourn.devices import describe
-from sojourn.devices.aer import all_to_all
+from sojourn.devices.aer.ideal import all_to_all
 from sojourn.devices.conformance import check
 from sojourn.devices.driver import Driver, Facts, load_driver
 from sojourn.devices.offered import CONTROL_FLOW, MAX_CIRCUITS, settled
@@ -35,7 +35,7 @@ from sojourn.worker.host import Machine
 from sojourn.worker.programs.base import MAX_PUBS
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.types import CALIBRATE, Completed, DeviceSpec, JobRefused
-from tests.unit.execution_programs.conftest import result, sampler_body
+from tests.unit.worker.conftest import result, sampler_body
 
 SPECS = {
     "aer": ("aer", {"qubits": 4}),

@@ -16,7 +16,7 @@ from qiskit_ibm_runtime.options import EstimatorOptions, SamplerOptions
 from sojourn.worker.host import Machine
 from sojourn.worker.programs.options import OPTIONS, STATUS_TEXT, Limits, names, read
 from sojourn.worker.protocol.types import JobRefused
-from tests.unit.execution_programs.conftest import body
+from tests.unit.worker.conftest import body
 
 DOCS = Path(__file__).parents[3] / "docs" / "options.md"
 CLASSES = {"sampler": SamplerOptions, "estimator": EstimatorOptions}

@@ -24,7 +24,7 @@ from qiskit_ibm_runtime.fake_provider import FakeTorino
 from sojourn.worker.circuits.timing import settle
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import JobRefused, Prepared
-from tests.unit.execution_programs.conftest import body, estimator_body, result, sampler_body
+from tests.unit.worker.conftest import body, estimator_body, result, sampler_body
 
 BACKEND = FakeTorino()
 DT = BACKEND.dt

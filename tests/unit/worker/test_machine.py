@@ -18,7 +18,7 @@ from sojourn.worker import device as worker_device
 from sojourn.worker.cache import Cache
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import Completed, DeviceSpec
-from tests.unit.execution_programs.conftest import estimator_body, sampler_body
+from tests.unit.worker.conftest import estimator_body, sampler_body
 
 
 def test_r39_the_iterations_of_a_session_prepare_the_ansatz_once() -> None:

@@ -26,7 +26,7 @@ from sojourn.worker.codec import qpy as codec_qpy
 from sojourn.worker.codec.qpy import load_circuit
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import JobRefused
-from tests.unit.execution_programs.conftest import body, result
+from tests.unit.worker.conftest import body, result
 
 FILES: dict[str, str] = json.loads((Path(__file__).parent / "qpy_files.json").read_text())["files"]
 POINTS = np.array([[0.3, 0.8, 1.1], [-1.0, 2.0, 0.5]])  # t, v[0], v[1]

@@ -12,13 +12,13 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from sojourn.devices.aer import AerDriver
+from sojourn.devices.aer.ideal import AerDriver
 from sojourn.devices.driver import Task, load_driver
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.memory import MB, OUT_OF_MEMORY, exceeded, machine_memory, run_memory
 from sojourn.worker.protocol.types import DeviceSpec, Failed, JobRefused
 from sojourn.worker.setup import bounded_memory
-from tests.unit.execution_programs.conftest import estimator_body, sampler_body
+from tests.unit.worker.conftest import estimator_body, sampler_body
 
 
 def plus(qubits: int, width: int | None = None, **more: Any) -> QuantumCircuit:

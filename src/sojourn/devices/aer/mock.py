@@ -102,7 +102,7 @@ class MockDriver(Driver):
 
 
 def _plain(name: str, qubits: int) -> tuple[Target, Facts]:
-    from sojourn.devices.aer import all_to_all
+    from sojourn.devices.aer.ideal import all_to_all
 
     target = all_to_all(qubits, BASIS)
     made = describe.configuration(

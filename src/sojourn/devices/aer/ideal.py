@@ -14,8 +14,8 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.transpiler import Target
 
 from sojourn.devices import describe
+from sojourn.devices.aer.simulator import METHODS, AerEngine
 from sojourn.devices.driver import Driver, Facts, OptionReader, Outcome, Program, Task
-from sojourn.devices.engine import METHODS, AerEngine
 
 VERSION = "1.0.0"
 MAX_SHOTS = 1_000_000

@@ -15,7 +15,7 @@ from qiskit_ibm_runtime.fake_provider import FakeTorino
 
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import JobRefused
-from tests.unit.execution_programs.conftest import body, estimator_body, result
+from tests.unit.worker.conftest import body, estimator_body, result
 
 HAMILTONIAN = SparsePauliOp.from_list(
     [("II", -1.05), ("IZ", 0.39), ("ZI", -0.39), ("ZZ", -0.01), ("XX", 0.18), ("YY", 0.05), ("XY", 0.3)]

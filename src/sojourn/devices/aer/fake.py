@@ -30,11 +30,11 @@ from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
 from qiskit_ibm_runtime.utils.backend_decoder import decode_backend_configuration
 
 from sojourn.devices import describe
-from sojourn.devices.aer import SEED_LIMIT
-from sojourn.devices.drift import drifted
+from sojourn.devices.aer.drift import drifted
+from sojourn.devices.aer.ideal import SEED_LIMIT
+from sojourn.devices.aer.noise import NoiseTable
+from sojourn.devices.aer.simulator import METHODS, AerEngine
 from sojourn.devices.driver import Driver, DriverError, Facts, OptionReader, Outcome, Program, Task
-from sojourn.devices.engine import METHODS, AerEngine
-from sojourn.devices.noise import NoiseTable
 
 # One of these is needed beside rz: with its default settings the client drops every other gate with angles
 _ROTATIONS = frozenset({"sx", "h", "rx", "ry", "r", "u"})

@@ -15,7 +15,7 @@ from qiskit.circuit.classical import expr, types
 
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused
-from tests.unit.execution_programs.conftest import estimator_body, result, sampler_body
+from tests.unit.worker.conftest import estimator_body, result, sampler_body
 
 BOOL, FLOAT, UINT = types.Bool(), types.Float(), types.Uint
 A, Z = ClassicalRegister(3, "a"), ClassicalRegister(3, "z")

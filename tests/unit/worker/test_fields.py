@@ -25,7 +25,7 @@ from sojourn.worker.host import Machine
 from sojourn.worker.programs.base import MAX_WARNINGS
 from sojourn.worker.programs.fields import MAX_METADATA, MAX_REGISTERS, encoded_size, fields_of, metadata_of
 from sojourn.worker.protocol.types import JobRefused
-from tests.unit.execution_programs.conftest import body, result
+from tests.unit.worker.conftest import body, result
 
 
 def with_register(name: str, bits: int = 1) -> QuantumCircuit:

@@ -12,7 +12,7 @@ from qiskit_ibm_runtime.execution_span import DoubleSliceSpan, ExecutionSpans
 
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import Completed
-from tests.unit.execution_programs.conftest import body, result, sampler_body
+from tests.unit.worker.conftest import body, result, sampler_body
 
 
 def bell() -> QuantumCircuit:

@@ -17,11 +17,11 @@ from qiskit import qpy
 from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit
 from qiskit_ibm_runtime import RuntimeEncoder
 
-from sojourn.devices.aer import AerDriver
+from sojourn.devices.aer.ideal import AerDriver
 from sojourn.worker.codec import decode
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import DeviceSpec, Failed, JobRefused
-from tests.unit.execution_programs.conftest import body, estimator_body, sampler_body
+from tests.unit.worker.conftest import body, estimator_body, sampler_body
 
 
 def circuit(qubits: int = 1) -> QuantumCircuit:

@@ -21,12 +21,12 @@ from qiskit_aer.backends.backend_utils import LIBRARY_DIR
 from qiskit_aer.backends.controller_wrappers import AerConfig, aer_controller_execute
 from qiskit_aer.noise.noise_model import QuantumErrorLocation
 
+from sojourn.devices.aer.active_qubits import Cut, cut, gates_on
+from sojourn.devices.aer.flow import flat as flattened
+from sojourn.devices.aer.noise import NoiseTable
 from sojourn.devices.bits import num_bytes, pack_keys
-from sojourn.devices.cut import Cut, cut, gates_on
 from sojourn.devices.delays import without_delays
 from sojourn.devices.driver import DriverError, Outcome, Program, Task, fresh_seed
-from sojourn.devices.flow import flat as flattened
-from sojourn.devices.noise import NoiseTable
 from sojourn.devices.parameters import affine
 from sojourn.devices.shortage import ran_out
 

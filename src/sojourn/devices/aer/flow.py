@@ -25,10 +25,10 @@ from qiskit.circuit import (
 from qiskit.circuit.classical import expr
 from qiskit.converters import circuit_to_dag, dag_to_circuit
 
+from sojourn.devices.aer.flow_code import Code
 from sojourn.devices.driver import DriverError
 from sojourn.devices.expressions import Reader, Scope, width_of
 from sojourn.devices.flow_check import LEAVING, MAX_STEPS, outermost, too_large
-from sojourn.devices.flow_code import Code
 from sojourn.devices.logic import Logic, TooLarge, constant
 
 

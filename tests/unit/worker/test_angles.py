@@ -20,7 +20,7 @@ from sojourn.worker.circuits import angles
 from sojourn.worker.circuits.angles import Angle, Angles, Collector
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused
-from tests.unit.execution_programs.conftest import body
+from tests.unit.worker.conftest import body
 
 T, S = Parameter("t"), Parameter("s")
 

@@ -12,11 +12,11 @@ from qiskit.circuit import Gate, Instruction
 from qiskit.circuit.classical import expr
 from qiskit.circuit.exceptions import CircuitError
 
-from sojourn.devices.aer import AerDriver
+from sojourn.devices.aer.ideal import AerDriver
 from sojourn.devices.driver import Program
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed, JobBroke, JobRefused
-from tests.unit.execution_programs.conftest import body
+from tests.unit.worker.conftest import body
 
 
 class BuggyDriver(AerDriver):
