@@ -15,6 +15,7 @@ import structlog
 
 from sojourn.core import Mode, codes
 from sojourn.core import events as ev
+from sojourn.execution.engine import DeviceUnavailable
 from sojourn.execution.local.supervisor import delay
 from sojourn.service import ids
 from sojourn.service.calls import Call
@@ -28,7 +29,7 @@ from sojourn.service.views import Principal
 from sojourn.store import JobMeta
 from sojourn.store.room import StoreFull
 from sojourn.store.store import StoredJob
-from sojourn.worker.protocol.types import DeviceUnavailable, JobRefused, Prepared
+from sojourn.worker.protocol.types import JobRefused, Prepared
 
 log = structlog.get_logger("sojourn.admission")
 MAX_CALLER = 400
@@ -89,7 +90,7 @@ class Admission:
         )
         begun = asyncio.Event()
         preparing = asyncio.ensure_future(
-            self._hub.fleet.prepare(desk.device, body.program_id, params, who.user, begun.set)
+            self._hub.engine.prepare(desk.device, body.program_id, params, who.user, begun.set)
         )
         preparing.add_done_callback(_heard)
         if call.held is not None:
@@ -265,7 +266,7 @@ class Admission:
             held = await self._hub.rooms.work_again(record.job.user, size if isinstance(size, int) else 0)
             try:
                 params = self._hub.records.blobs.get(digest) or await self._hub.store.blob(digest) or b""
-                return await self._hub.fleet.prepare(desk.device, record.job.program, params, user)
+                return await self._hub.engine.prepare(desk.device, record.job.program, params, user)
             finally:
                 held.release()
 

@@ -16,7 +16,17 @@ from sojourn.core import Lane, codes
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
 from sojourn.core.model import Job, JobKind
-from sojourn.execution.local.fleet import Fleet
+from sojourn.execution.engine import (
+    Crashed,
+    DeviceUnavailable,
+    Engine,
+    Lost,
+    RunOutcome,
+    RunRequest,
+    Stopped,
+    WorkerPhase,
+    WorkerState,
+)
 from sojourn.service.calibrations import Calibrations, Measured
 from sojourn.service.clock import Clock, Handle
 from sojourn.service.crashes import sentence
@@ -28,18 +38,7 @@ from sojourn.store import JobMeta, Store, Unit
 from sojourn.store.journal import JournalRow
 from sojourn.store.room import StoreFull
 from sojourn.worker.protocol.messages import ProtocolError
-from sojourn.worker.protocol.types import (
-    Completed,
-    Crashed,
-    DeviceUnavailable,
-    Failed,
-    Lost,
-    RunOutcome,
-    RunRequest,
-    Stopped,
-    WorkerPhase,
-    WorkerState,
-)
+from sojourn.worker.protocol.types import Completed, Failed
 
 log = structlog.get_logger("sojourn.dispatcher")
 
@@ -58,7 +57,7 @@ class Dispatcher:
         *,
         store: Store,
         clock: Clock,
-        fleet: Fleet,
+        engine: Engine,
         records: Records,
         calibrations: Calibrations,
         on_charge: Callable[[str, Charge], None],
@@ -71,7 +70,7 @@ class Dispatcher:
         self.device = lane.device
         self._store = store
         self._clock = clock
-        self._fleet = fleet
+        self._engine = engine
         self._records = records
         self._calibrations = calibrations
         self._journal = journal
@@ -81,7 +80,7 @@ class Dispatcher:
         self._over = over
         self._timer: Handle | None = None
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
-        self._stopped: set[tuple[str, int]] = set()  # of these runs; the fleet may not have them yet
+        self._stopped: set[tuple[str, int]] = set()  # of these runs; the engine may not have them yet
         self._leaving = False
         self._held: str | None = None  # why nothing may start, whatever the worker says
         self.leaping = 0.0
@@ -213,7 +212,7 @@ class Dispatcher:
     def _stop(self, job_id: str, attempt: int) -> None:
         if (job_id, attempt) in self._runs:
             self._stopped.add((job_id, attempt))
-        self._fleet.kill(self.device, _run_id(job_id, attempt))
+        self._engine.kill(self.device, _run_id(job_id, attempt))
 
     def _run_done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
         self._runs.pop(key, None)
@@ -234,12 +233,12 @@ class Dispatcher:
             params = self._calibrations.order(self.device)
         else:
             params = self._records.blobs.get(digest) or await self._store.blob(digest) or b""
-        if (job_id, attempt) in self._stopped:  # while its inputs were read: the fleet had nothing to kill
+        if (job_id, attempt) in self._stopped:  # while its inputs were read: the engine had nothing to kill
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
             return
         request = RunRequest(_run_id(job_id, attempt), record.job.program, params)
         try:
-            outcome = await self._fleet.run(self.device, request)
+            outcome = await self._engine.run(self.device, request)
         except DeviceUnavailable as error:
             self.feed(ev.DeviceLost(str(error)), ev.RunEnded(job_id, attempt, ev.Outcome.LOST, str(error)))
             return
@@ -299,7 +298,7 @@ class Dispatcher:
     # the device's state and time
 
     def worker_changed(self, state: WorkerState) -> None:
-        """The fleet reports; only what the lane needs to know reaches it."""
+        """The engine reports; only what the lane needs to know reaches it."""
         if self._leaving:
             return
         operational = state.phase in OPERATIONAL and self._held is None
@@ -320,7 +319,7 @@ class Dispatcher:
         self._held = reason
         if self._leaving:
             return
-        state = self._fleet.state(self.device)
+        state = self._engine.state(self.device)
         if reason is None and state.phase in OPERATIONAL:
             self.worker_changed(state)
         else:
@@ -367,7 +366,7 @@ class Dispatcher:
         await self.feed(ev.DeviceLost("the service was stopped"))
 
     async def stop(self) -> None:
-        """Runs in progress are left to the fleet, which kills them, and to recovery."""
+        """Runs in progress are left to the engine, which kills them, and to recovery."""
         self._leaving = True
         self._arm()
         for task in list(self._runs.values()):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sojourn.config import Settings
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import JobKind, JobState
-from sojourn.execution.local.fleet import Fleet
+from sojourn.execution.engine import Engine
 from sojourn.service.accounts import Accounts
 from sojourn.service.audit import Audit
 from sojourn.service.calibrations import Calibrations
@@ -42,7 +42,7 @@ class Hub:
     clock: Clock
     accounts: Accounts
     records: Records
-    fleet: Fleet
+    engine: Engine
     specs: dict[str, DeviceSpec]
     models: dict[str, str]  # companion -> the device that it looks like
     usage: FairShareQueue  # of all devices; nobody waits in it

@@ -42,8 +42,8 @@ class Readiness:
             store = f"damaged: {self._damage[0]}" if self._damage else "ok"
         except Exception as error:
             store = f"not reachable: {error}"
-        states = {name: hub.fleet.state(name) for name in hub.specs}
-        preparers, served = hub.fleet.preparers(), hub.fleet.preparations()
+        states = {name: hub.engine.state(name) for name in hub.specs}
+        preparers, served = hub.engine.preparers(), hub.engine.preparations()
         up = all(state.phase in OPERATIONAL for state in states.values()) and not preparers["missing"]
         disk = hub.disk.view()
         return {

@@ -18,8 +18,8 @@ from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.words import at_time
-from sojourn.execution.local.fleet import Fleet
-from sojourn.execution.local.turns import Pace
+from sojourn.execution.engine import DeviceUnavailable, EngineFactory, Pace, WorkerPhase, WorkerState
+from sojourn.execution.local.engine import LocalEngine
 from sojourn.service.accounts import Accounts
 from sojourn.service.audit import Audit
 from sojourn.service.calibrations import FIRST, Calibrations
@@ -53,7 +53,7 @@ from sojourn.store.calibrations import Calibration, last_attempts
 from sojourn.store.clock import newest
 from sojourn.store.room import MB, Room, StoreFull
 from sojourn.worker.confinement import landlock_version
-from sojourn.worker.protocol.types import Description, DeviceUnavailable, WorkerPhase, WorkerState
+from sojourn.worker.protocol.types import Description
 
 log = structlog.get_logger("sojourn.service")
 
@@ -75,12 +75,12 @@ class Service:
         *,
         clock: Clock | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
-        fleet: Callable[..., Fleet] = Fleet,
+        engine: EngineFactory = LocalEngine,
         store: Callable[..., Awaitable[Store]] = Store.open,
     ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
-        self._make_fleet = fleet
+        self._make_engine = engine
         self._open_store = store
         self._on_fatal = on_fatal
         self.fatal: BaseException | None = None
@@ -109,7 +109,7 @@ class Service:
         accounts = Accounts(store, self.clock.date, self.settings.access.keys_per_user)
         await accounts.load()
         devices = specs(self.settings.devices)
-        fleet = self._make_fleet(
+        engine = self._make_engine(
             list(devices.values()),
             on_state=self._worker_changed,
             preparers=self.settings.server.preparers,
@@ -122,7 +122,7 @@ class Service:
 
         def hold(device: str, properties: bytes) -> None:
             if device in devices:
-                fleet.calibrate(device, properties)
+                engine.calibrate(device, properties)
 
         calibrations = Calibrations(store, self.clock.now, companions, hold)
         await calibrations.load()
@@ -133,7 +133,7 @@ class Service:
             clock=self.clock,
             accounts=accounts,
             records=Records(),
-            fleet=fleet,
+            engine=engine,
             specs=devices,
             models=companions,
             usage=FairShareQueue(policy.fair_share_window, policy.half_life),
@@ -185,9 +185,9 @@ class Service:
         hub.limits.recount()
         await hub.crashes.load()
         self._retention.start()
-        await fleet.start()
+        await engine.start()
         for name in devices:  # one that sleeps says nothing until it has work
-            hub.dispatchers[name].worker_changed(fleet.state(name))
+            hub.dispatchers[name].worker_changed(engine.state(name))
         await self._start_schedule(hub)
         self._following.start()
         log.info("service.started", devices=[n for n in devices if not is_mock(n)], data=str(data))
@@ -214,7 +214,7 @@ class Service:
             for desk in desks:
                 await desk.stop()
         finally:
-            await hub.fleet.stop()
+            await hub.engine.stop()
             hub.store.close()
             self._hub = None
 
@@ -253,7 +253,7 @@ class Service:
                 lane,
                 store=hub.store,
                 clock=self.clock,
-                fleet=hub.fleet,
+                engine=hub.engine,
                 records=hub.records,
                 calibrations=hub.calibrations,
                 on_charge=self._charged,
@@ -321,7 +321,7 @@ class Service:
             await self._hear(device)
 
     async def _hear(self, device: str) -> None:
-        await self.hub.calibrations.hear(device, await self.hub.fleet.description(device))
+        await self.hub.calibrations.hear(device, await self.hub.engine.description(device))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -431,7 +431,7 @@ class Service:
 
     def _device_view(self, name: str, who: Principal | None) -> DeviceView:
         hub = self.hub
-        lane, spec, state = hub.dispatchers[name].lane, hub.specs[name], hub.fleet.state(name)
+        lane, spec, state = hub.dispatchers[name].lane, hub.specs[name], hub.engine.state(name)
         known = hub.descriptions.get(hub.models.get(name, name))
         up = state.phase is not WorkerPhase.FAILED  # a worker that starts will take jobs
         wanted, message = state_of(hub.dispatchers[name]), "active"

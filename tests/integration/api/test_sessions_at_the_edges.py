@@ -21,11 +21,11 @@ from sojourn.api.app import create_app
 from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Settings
 from sojourn.core import events as ev
 from sojourn.embedded import Embedded
+from sojourn.execution.engine import WorkerPhase
 from sojourn.service.clock import VirtualClock
 from sojourn.service.errors import Conflict
 from sojourn.service.service import Service
 from sojourn.store import tables as t
-from sojourn.worker.protocol.types import WorkerPhase
 from tests.programs import job_body
 
 pytestmark = pytest.mark.timeout(60)
@@ -147,7 +147,7 @@ class House:
 
     def worker(self, device: str) -> int | None:
         """The worker that can take a run."""
-        state = self.service.hub.fleet.state(device)
+        state = self.service.hub.engine.state(device)
         return state.pid if state.phase in (WorkerPhase.READY, WorkerPhase.BUSY) else None
 
     async def follows(self, device: str, worker: int | None) -> None:
@@ -169,7 +169,7 @@ class House:
     @contextmanager
     def preparation_stopped(self) -> Iterator[None]:
         """Nothing is prepared meanwhile: what is submitted stays accepted."""
-        pids = [pid for pool in _pools(self.service.hub.fleet) for pid in pool.pids]
+        pids = [pid for pool in _pools(self.service.hub.engine) for pid in pool.pids]
         assert pids
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -196,9 +196,9 @@ class House:
         self._open.clear()
 
 
-def _pools(fleet: Any) -> list[Any]:
-    found = [value for value in vars(fleet).values() if type(value).__name__ == "PreparerPool"]
-    for value in vars(fleet).values():
+def _pools(engine: Any) -> list[Any]:
+    found = [value for value in vars(engine).values() if type(value).__name__ == "PreparerPool"]
+    for value in vars(engine).values():
         if isinstance(value, dict):
             found += [v for v in value.values() if type(v).__name__ == "PreparerPool"]
     return found

@@ -1,4 +1,4 @@
-"""A fleet of real worker processes with the test machines, on the event loop that the server uses."""
+"""An engine of real worker processes with the test machines, on the event loop that the server uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sojourn.execution.local.fleet import Fleet
+from sojourn.execution.local.engine import LocalEngine
 from sojourn.worker.protocol.types import DeviceSpec
 
 HERE = Path(__file__).parent
@@ -30,11 +30,11 @@ def _machines_are_importable_in_workers() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-async def fleet() -> AsyncIterator[Fleet]:
+async def engine() -> AsyncIterator[LocalEngine]:
     """Two devices, `a` and `b`, and one preparer."""
-    fleet = Fleet([DeviceSpec("a", "echo"), DeviceSpec("b", "echo")], machine=ECHO)
-    await fleet.start()
-    await fleet.description("a")
-    await fleet.description("b")
-    yield fleet
-    await fleet.stop()
+    engine = LocalEngine([DeviceSpec("a", "echo"), DeviceSpec("b", "echo")], machine=ECHO)
+    await engine.start()
+    await engine.description("a")
+    await engine.description("b")
+    yield engine
+    await engine.stop()

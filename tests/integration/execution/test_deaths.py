@@ -10,14 +10,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from sojourn.execution.local.fleet import Fleet
-from sojourn.worker.protocol.memory import KEPT, MB, OUT_OF_MEMORY
-from sojourn.worker.protocol.types import (
-    Completed,
+from sojourn.execution.engine import (
     Crashed,
-    DeviceSpec,
     DeviceUnavailable,
-    Failed,
     Lost,
     RunOutcome,
     RunRequest,
@@ -25,6 +20,9 @@ from sojourn.worker.protocol.types import (
     WorkerPhase,
     WorkerState,
 )
+from sojourn.execution.local.engine import LocalEngine
+from sojourn.worker.protocol.memory import KEPT, MB, OUT_OF_MEMORY
+from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed
 
 ECHO = "machines:EchoMachine"
 
@@ -56,25 +54,25 @@ CHANGES = Changes()
 
 
 @pytest.fixture(scope="module")
-async def bounded() -> AsyncIterator[Fleet]:
+async def bounded() -> AsyncIterator[LocalEngine]:
     """`a` may take 64 MB for a run, `b` what it likes."""
     specs = [DeviceSpec("a", "echo", memory=64 * MB), DeviceSpec("b", "echo")]
-    fleet = Fleet(specs, machine=ECHO, on_state=CHANGES)
-    await fleet.start()
-    await asyncio.gather(fleet.description("a"), fleet.description("b"))
-    yield fleet
-    await fleet.stop()
+    engine = LocalEngine(specs, machine=ECHO, on_state=CHANGES)
+    await engine.start()
+    await asyncio.gather(engine.description("a"), engine.description("b"))
+    yield engine
+    await engine.stop()
 
 
 _numbers = iter(range(10_000))
 
 
-async def run(fleet: Fleet, program: str, params: bytes = b"", device: str = "a") -> RunOutcome:
-    return await fleet.run(device, RunRequest(f"death-{next(_numbers)}", program, params))
+async def run(engine: LocalEngine, program: str, params: bytes = b"", device: str = "a") -> RunOutcome:
+    return await engine.run(device, RunRequest(f"death-{next(_numbers)}", program, params))
 
 
-async def pid(fleet: Fleet, device: str = "a") -> bytes:
-    outcome = await run(fleet, "pid", device=device)
+async def pid(engine: LocalEngine, device: str = "a") -> bytes:
+    outcome = await run(engine, "pid", device=device)
     assert isinstance(outcome, Completed)
     return outcome.result
 
@@ -85,7 +83,9 @@ def out_of_memory(outcome: RunOutcome) -> None:
     assert "one run on a may take 64 MB (memory_mb of the device)" in outcome.reason
 
 
-async def test_a_run_that_takes_more_memory_than_it_may_fails_and_its_worker_lives(bounded: Fleet) -> None:
+async def test_a_run_that_takes_more_memory_than_it_may_fails_and_its_worker_lives(
+    bounded: LocalEngine,
+) -> None:
     before = await pid(bounded)
     for _ in range(2):
         out_of_memory(await run(bounded, "greedy", b"%d" % (KEPT + 600 * MB)))
@@ -93,17 +93,19 @@ async def test_a_run_that_takes_more_memory_than_it_may_fails_and_its_worker_liv
     assert await pid(bounded) == before
 
 
-async def test_native_code_that_aborts_for_want_of_memory_is_told_from_other_deaths(bounded: Fleet) -> None:
+async def test_native_code_that_aborts_for_want_of_memory_is_told_from_other_deaths(
+    bounded: LocalEngine,
+) -> None:
     out_of_memory(await run(bounded, "greedy-native"))
     assert await run(bounded, "segfault") == Crashed("SIGSEGV")
     assert await run(bounded, "greedy-native", device="b") == Crashed("SIGABRT")  # nothing bounds it
 
 
-async def test_without_a_bound_a_run_may_take_more(bounded: Fleet) -> None:
+async def test_without_a_bound_a_run_may_take_more(bounded: LocalEngine) -> None:
     assert isinstance(await run(bounded, "greedy", b"%d" % (KEPT + 600 * MB), "b"), Completed)
 
 
-async def test_a_run_whose_worker_died_ends_when_the_next_one_is_ready(bounded: Fleet) -> None:
+async def test_a_run_whose_worker_died_ends_when_the_next_one_is_ready(bounded: LocalEngine) -> None:
     """So the restart is time of the job that caused it."""
     before = await pid(bounded)
     assert await run(bounded, "segfault") == Crashed("SIGSEGV")
@@ -112,7 +114,7 @@ async def test_a_run_whose_worker_died_ends_when_the_next_one_is_ready(bounded: 
     assert str(state.pid).encode() != before
 
 
-async def test_a_run_can_be_stopped_while_its_dead_worker_is_replaced(bounded: Fleet) -> None:
+async def test_a_run_can_be_stopped_while_its_dead_worker_is_replaced(bounded: LocalEngine) -> None:
     job = asyncio.ensure_future(bounded.run("b", RunRequest("replaced", "hang", b"")))
     await CHANGES.until(lambda: bounded.state("b").phase is WorkerPhase.BUSY)
     os.kill(bounded.state("b").pid or 0, signal.SIGKILL)
@@ -124,21 +126,23 @@ async def test_a_run_can_be_stopped_while_its_dead_worker_is_replaced(bounded: F
 
 async def test_a_run_that_ended_with_the_fork_server_is_not_held_against_its_job() -> None:
     changes = Changes()
-    fleet = Fleet([DeviceSpec("a", "echo")], machine=ECHO, on_state=changes)
-    await fleet.start()
-    await fleet.description("a")
+    engine = LocalEngine([DeviceSpec("a", "echo")], machine=ECHO, on_state=changes)
+    await engine.start()
+    await engine.description("a")
     try:
-        job = asyncio.ensure_future(run(fleet, "hang"))
-        await changes.until(lambda: fleet.state("a").phase is WorkerPhase.BUSY)
-        zygote = fleet._interpreters[None].zygote_pid
+        job = asyncio.ensure_future(run(engine, "hang"))
+        await changes.until(lambda: engine.state("a").phase is WorkerPhase.BUSY)
+        zygote = engine._interpreters[None].zygote_pid
         assert zygote is not None, "nothing is forked here"
         os.kill(zygote, signal.SIGKILL)
         assert await job == Lost("ended with its fork server (SIGKILL)")
     finally:
-        await fleet.stop()
+        await engine.stop()
 
 
-async def test_a_worker_that_is_lost_before_it_has_the_job_costs_the_job_nothing(bounded: Fleet) -> None:
+async def test_a_worker_that_is_lost_before_it_has_the_job_costs_the_job_nothing(
+    bounded: LocalEngine,
+) -> None:
     """It cannot take a calibration over: then the next worker is asked, which says why it cannot either."""
     bounded.calibrate("a", b"{}")  # the machine of these tests cannot adopt anything
     with pytest.raises(DeviceUnavailable, match="adopt"):

@@ -11,23 +11,17 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 
-from sojourn.execution.local.fleet import Fleet
-from sojourn.worker.protocol.types import (
-    Completed,
-    DeviceSpec,
-    DeviceUnavailable,
-    JobRefused,
-    RunRequest,
-    Stopped,
-)
+from sojourn.execution.engine import DeviceUnavailable, RunRequest, Stopped
+from sojourn.execution.local.engine import LocalEngine
+from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused
 
 pytestmark = pytest.mark.anyio
 DEVICES = ("ideal", "bench", "manila")
 
 
 @pytest.fixture(scope="module")
-async def devices() -> AsyncIterator[Fleet]:
-    fleet = Fleet(
+async def devices() -> AsyncIterator[LocalEngine]:
+    engine = LocalEngine(
         [
             DeviceSpec("ideal", "aer"),
             DeviceSpec("threaded", "aer", {"threads": 2}),
@@ -37,9 +31,9 @@ async def devices() -> AsyncIterator[Fleet]:
             DeviceSpec("unknown", "teleporter"),
         ]
     )
-    await fleet.start()
-    yield fleet
-    await fleet.stop()
+    await engine.start()
+    yield engine
+    await engine.stop()
 
 
 def params(circuit: QuantumCircuit, shots: int = 1000) -> bytes:
@@ -55,7 +49,7 @@ def flip(width: int = 2) -> QuantumCircuit:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-async def test_a_sampler_job_runs_from_description_to_result(devices: Fleet, device: str) -> None:
+async def test_a_sampler_job_runs_from_description_to_result(devices: LocalEngine, device: str) -> None:
     description = await devices.description(device)
     assert description.configuration["n_qubits"] == description.num_qubits
     json.dumps([description.configuration, description.properties])
@@ -69,7 +63,7 @@ async def test_a_sampler_job_runs_from_description_to_result(devices: Fleet, dev
         assert max(counts, key=counts.__getitem__) == "01"
 
 
-async def test_aer_can_use_threads_in_a_forked_worker(devices: Fleet) -> None:
+async def test_aer_can_use_threads_in_a_forked_worker(devices: LocalEngine) -> None:
     """A pool that was started before the fork would be dead in the worker, and the run would hang."""
     await devices.description("threaded")
     worker = psutil.Process(devices.state("threaded").pid)
@@ -83,7 +77,7 @@ async def test_aer_can_use_threads_in_a_forked_worker(devices: Fleet) -> None:
     assert worker.num_threads() > 1
 
 
-async def test_a_run_inside_aer_can_be_killed_and_the_next_one_runs(devices: Fleet) -> None:
+async def test_a_run_inside_aer_can_be_killed_and_the_next_one_runs(devices: LocalEngine) -> None:
     circuit = QuantumCircuit(26)
     for layer in range(200):
         for qubit in range(26):
@@ -103,7 +97,7 @@ async def test_a_run_inside_aer_can_be_killed_and_the_next_one_runs(devices: Fle
     assert isinstance(outcome, Completed)
 
 
-async def test_a_job_that_is_no_job_is_refused_at_preparation(devices: Fleet) -> None:
+async def test_a_job_that_is_no_job_is_refused_at_preparation(devices: LocalEngine) -> None:
     for body in (b"", b"{", b"[]", b"\x00" * 1000):
         with pytest.raises(JobRefused):
             await devices.prepare("ideal", "sampler", body)
@@ -113,7 +107,7 @@ async def test_a_job_that_is_no_job_is_refused_at_preparation(devices: Fleet) ->
 
 @pytest.mark.parametrize(("device", "word"), [("wrong", "FakeNowhere"), ("unknown", "teleporter")])
 async def test_a_device_configured_wrongly_is_named_with_what_is_wrong(
-    devices: Fleet, device: str, word: str
+    devices: LocalEngine, device: str, word: str
 ) -> None:
     with pytest.raises(DeviceUnavailable, match=word):
         await devices.description(device)

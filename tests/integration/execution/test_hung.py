@@ -15,19 +15,10 @@ import psutil
 import pytest
 from test_life import fleet_of
 
-from sojourn.execution.local.fleet import Fleet
+from sojourn.execution.engine import DeviceUnavailable, Lost, RunRequest, Stopped, WorkerPhase
+from sojourn.execution.local.engine import LocalEngine
 from sojourn.execution.local.spawn_direct import start
-from sojourn.worker.protocol.types import (
-    Completed,
-    DeviceSpec,
-    DeviceUnavailable,
-    JobRefused,
-    Lost,
-    Prepared,
-    RunRequest,
-    Stopped,
-    WorkerPhase,
-)
+from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused, Prepared
 
 pytestmark = pytest.mark.anyio
 SOON = {"hung_limit": 1.0}
@@ -42,8 +33,8 @@ async def gone(pid: int | None) -> None:
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def zygote_of(fleet: Fleet, device: str = "a") -> psutil.Process:
-    found = psutil.Process(fleet.state(device).pid).parent()
+def zygote_of(engine: LocalEngine, device: str = "a") -> psutil.Process:
+    found = psutil.Process(engine.state(device).pid).parent()
     assert found is not None
     assert found.pid != os.getpid()
     return found
@@ -51,31 +42,31 @@ def zygote_of(fleet: Fleet, device: str = "a") -> psutil.Process:
 
 @pytest.mark.parametrize("fork", [True, False])
 async def test_an_idle_worker_that_is_stopped_is_replaced_before_its_next_job(fork: bool) -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), fork=fork, **SOON) as (fleet, watch):
-        await fleet.description("a")
-        os.kill(fleet.state("a").pid or 0, signal.SIGSTOP)
+    async with fleet_of(DeviceSpec("a", "echo"), fork=fork, **SOON) as (engine, watch):
+        await engine.description("a")
+        os.kill(engine.state("a").pid or 0, signal.SIGSTOP)
         await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.READY)
         told = [state.reason for _, state in watch.seen if state.phase is WorkerPhase.STARTING]
         assert told in [[f"its worker {how}, and is replaced"] for how in HUNG]
-        assert isinstance(await fleet.run("a", RunRequest("1", "noop", b"")), Completed)
+        assert isinstance(await engine.run("a", RunRequest("1", "noop", b"")), Completed)
 
 
 async def test_a_run_that_a_stopped_worker_never_read_is_lost_and_nobodys_fault() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (fleet, _):
-        await fleet.description("a")
-        os.kill(fleet.state("a").pid or 0, signal.SIGSTOP)
-        assert await fleet.run("a", RunRequest("1", "noop", b"")) in [Lost(how) for how in HUNG]
-        assert fleet.state("a").phase is WorkerPhase.STARTING, "nobody starts the next run too early"
-        assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
+    async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (engine, _):
+        await engine.description("a")
+        os.kill(engine.state("a").pid or 0, signal.SIGSTOP)
+        assert await engine.run("a", RunRequest("1", "noop", b"")) in [Lost(how) for how in HUNG]
+        assert engine.state("a").phase is WorkerPhase.STARTING, "nobody starts the next run too early"
+        assert isinstance(await engine.run("a", RunRequest("2", "noop", b"")), Completed)
 
 
 async def test_a_run_whose_worker_is_stopped_at_work_is_lost_and_nobodys_fault() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (fleet, watch):
-        run = asyncio.create_task(fleet.run("a", RunRequest("1", "hang", b"")))
+    async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (engine, watch):
+        run = asyncio.create_task(engine.run("a", RunRequest("1", "hang", b"")))
         await watch.for_phases(WorkerPhase.BUSY)
-        os.kill(fleet.state("a").pid or 0, signal.SIGSTOP)
+        os.kill(engine.state("a").pid or 0, signal.SIGSTOP)
         assert await run == Lost("was stopped for 1 s")
-        assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
+        assert isinstance(await engine.run("a", RunRequest("2", "noop", b"")), Completed)
 
 
 async def test_a_run_may_be_silent_for_longer_than_any_helper_may(tmp_path: Path) -> None:
@@ -83,18 +74,18 @@ async def test_a_run_may_be_silent_for_longer_than_any_helper_may(tmp_path: Path
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     specs = [DeviceSpec(name, "echo") for name in ("a", "b", "c")]
-    async with fleet_of(*specs, **SOON) as (fleet, watch):
-        await asyncio.gather(fleet.description("b"), fleet.description("c"))
+    async with fleet_of(*specs, **SOON) as (engine, watch):
+        await asyncio.gather(engine.description("b"), engine.description("c"))
         order = f'["{tmp_path / "zz"}", "{gate}"]'.encode()
         os.mkfifo(tmp_path / "zz")
-        run = asyncio.create_task(fleet.run("a", RunRequest("1", "meet", order)))  # waits for the gate
+        run = asyncio.create_task(engine.run("a", RunRequest("1", "meet", order)))  # waits for the gate
         await watch.for_phases(WorkerPhase.BUSY)
-        pid = fleet.state("a").pid
+        pid = engine.state("a").pid
         for device in ("b", "c"):  # twice the time after which a helper has hung passes
-            os.kill(fleet.state(device).pid or 0, signal.SIGSTOP)
-            assert isinstance(await fleet.run(device, RunRequest("2", "noop", b"")), Lost)
-            assert isinstance(await fleet.run(device, RunRequest("3", "noop", b"")), Completed)
-        assert fleet.state("a").pid == pid
+            os.kill(engine.state(device).pid or 0, signal.SIGSTOP)
+            assert isinstance(await engine.run(device, RunRequest("2", "noop", b"")), Lost)
+            assert isinstance(await engine.run(device, RunRequest("3", "noop", b"")), Completed)
+        assert engine.state("a").pid == pid
         await asyncio.to_thread(gate.write_text, "go on")
         await asyncio.to_thread((tmp_path / "zz").read_bytes)
         assert isinstance(await run, Completed)
@@ -102,25 +93,25 @@ async def test_a_run_may_be_silent_for_longer_than_any_helper_may(tmp_path: Path
 
 async def test_a_worker_that_lives_and_does_not_answer_is_replaced() -> None:
     """A thread that a driver left behind holds the interpreter."""
-    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:SilentMachine", **SOON) as (fleet, watch):
-        await fleet.run("a", RunRequest("1", "fall silent", b""))
-        pid = fleet.state("a").pid
+    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:SilentMachine", **SOON) as (engine, watch):
+        await engine.run("a", RunRequest("1", "fall silent", b""))
+        pid = engine.state("a").pid
         await watch.for_phases(WorkerPhase.BUSY, WorkerPhase.STARTING)
-        assert "did not answer for 1 s" in (fleet.state("a").reason or "")
-        assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
-        assert fleet.state("a").pid != pid
+        assert "did not answer for 1 s" in (engine.state("a").reason or "")
+        assert isinstance(await engine.run("a", RunRequest("2", "noop", b"")), Completed)
+        assert engine.state("a").pid != pid
 
 
 async def test_a_preparation_that_a_stopped_preparer_has_is_done_by_another_one(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (fleet, _):
+    async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (engine, _):
         for _ in range(3):  # before it has read them: as often as it happens
-            stopped = int((await fleet.prepare("a", "sampler", b"")).warnings[1])
+            stopped = int((await engine.prepare("a", "sampler", b"")).warnings[1])
             os.kill(stopped, signal.SIGSTOP)
-            assert int((await fleet.prepare("a", "sampler", b"")).warnings[1]) != stopped
-        stopped = int((await fleet.prepare("a", "sampler", b"")).warnings[1])
-        job = asyncio.create_task(fleet.prepare("a", "gate", os.fsencode(gate)))
+            assert int((await engine.prepare("a", "sampler", b"")).warnings[1]) != stopped
+        stopped = int((await engine.prepare("a", "sampler", b"")).warnings[1])
+        job = asyncio.create_task(engine.prepare("a", "gate", os.fsencode(gate)))
         await asyncio.sleep(0)
         writer = await asyncio.to_thread(gate.open, "wb")  # it is in work
         os.kill(stopped, signal.SIGSTOP)
@@ -132,18 +123,18 @@ async def test_a_preparation_that_a_stopped_preparer_has_is_done_by_another_one(
 
 
 async def test_a_preparer_that_waits_instead_of_computing_costs_a_job_its_first_try_only() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), prepare_limit=1.5) as (fleet, _):
-        first = int((await fleet.prepare("a", "sampler", b"")).warnings[1])
+    async with fleet_of(DeviceSpec("a", "echo"), prepare_limit=1.5) as (engine, _):
+        first = int((await engine.prepare("a", "sampler", b"")).warnings[1])
         with pytest.raises(JobRefused, match=r"more than 1\.5 s"):
-            await fleet.prepare("a", "hang", b"")
+            await engine.prepare("a", "hang", b"")
         assert not psutil.pid_exists(first)
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
 async def test_a_preparer_that_is_lost_again_and_again_is_never_the_jobs_fault(how: signal.Signals) -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), fork=False, **SOON) as (fleet, _):
-        await fleet.prepare("a", "sampler", b"")
-        pool = fleet._pools[None]
+    async with fleet_of(DeviceSpec("a", "echo"), fork=False, **SOON) as (engine, _):
+        await engine.prepare("a", "sampler", b"")
+        pool = engine._pools[None]
 
         async def lose() -> None:
             last: tuple[int, ...] = ()
@@ -158,41 +149,41 @@ async def test_a_preparer_that_is_lost_again_and_again_is_never_the_jobs_fault(h
         losing = asyncio.create_task(lose())
         await asyncio.sleep(0)
         with pytest.raises(DeviceUnavailable, match=r"preparers were lost|loading device a crashed"):
-            await fleet.prepare("a", "sampler", b"")
-        assert fleet.preparers()["missing"]
+            await engine.prepare("a", "sampler", b"")
+        assert engine.preparers()["missing"]
         losing.cancel()
-        assert isinstance(await fleet.prepare("a", "sampler", b""), Prepared)
+        assert isinstance(await engine.prepare("a", "sampler", b""), Prepared)
 
 
 async def test_a_stopped_fork_server_is_replaced_and_its_workers_go_on() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo"), **SOON) as (fleet, watch):
-        await asyncio.gather(fleet.description("a"), fleet.description("b"))
-        await fleet.prepare("a", "sampler", b"")
-        zygote, kept = zygote_of(fleet), fleet.state("b").pid
-        run = asyncio.create_task(fleet.run("b", RunRequest("1", "hang", b"")))
-        await fleet.run("a", RunRequest("2", "noop", b""))
+    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo"), **SOON) as (engine, watch):
+        await asyncio.gather(engine.description("a"), engine.description("b"))
+        await engine.prepare("a", "sampler", b"")
+        zygote, kept = zygote_of(engine), engine.state("b").pid
+        run = asyncio.create_task(engine.run("b", RunRequest("1", "hang", b"")))
+        await engine.run("a", RunRequest("2", "noop", b""))
         zygote.suspend()
-        os.kill(fleet.state("a").pid or 0, signal.SIGKILL)  # nobody is there to report it
+        os.kill(engine.state("a").pid or 0, signal.SIGKILL)  # nobody is there to report it
         await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.READY)
-        assert isinstance(await fleet.run("a", RunRequest("3", "noop", b"")), Completed)
-        assert zygote_of(fleet) != zygote
-        assert fleet.state("b").pid == kept, "a worker needs no fork server"
-        fleet.kill("b", "1")  # and a limit is enforced without one
+        assert isinstance(await engine.run("a", RunRequest("3", "noop", b"")), Completed)
+        assert zygote_of(engine) != zygote
+        assert engine.state("b").pid == kept, "a worker needs no fork server"
+        engine.kill("b", "1")  # and a limit is enforced without one
         assert await run == Stopped()
-        assert isinstance(await fleet.run("b", RunRequest("4", "noop", b"")), Completed)
-        for pid in fleet._pools[None].pids:  # its last child
+        assert isinstance(await engine.run("b", RunRequest("4", "noop", b"")), Completed)
+        for pid in engine._pools[None].pids:  # its last child
             os.kill(pid, signal.SIGKILL)
         await gone(zygote.pid)
 
 
 async def test_a_run_is_stopped_while_the_fork_server_is_not_missed_yet() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), hung_limit=600.0) as (fleet, watch):
-        run = asyncio.create_task(fleet.run("a", RunRequest("1", "child", b"")))
+    async with fleet_of(DeviceSpec("a", "echo"), hung_limit=600.0) as (engine, watch):
+        run = asyncio.create_task(engine.run("a", RunRequest("1", "child", b"")))
         assert isinstance(await run, Completed)
-        run = asyncio.create_task(fleet.run("a", RunRequest("2", "hang", b"")))
+        run = asyncio.create_task(engine.run("a", RunRequest("2", "hang", b"")))
         await watch.for_phases(WorkerPhase.BUSY, WorkerPhase.READY, WorkerPhase.BUSY)
-        zygote_of(fleet).suspend()
-        fleet.kill("a", "2")
+        zygote_of(engine).suspend()
+        engine.kill("a", "2")
         assert await run == Stopped()
 
 
@@ -207,21 +198,21 @@ async def test_a_driver_whose_import_hangs_takes_no_other_device_with_it(
     (tmp_path / "hanging.py").write_text("import threading\nthreading.Event().wait()\n")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
     specs = [DeviceSpec("a", "hanging", {"import": "hanging"}), DeviceSpec("b", "echo")]
-    async with fleet_of(*specs, import_limit=1.0, load_limit=60.0, **SOON) as (fleet, _):
-        assert (await fleet.description("b")).num_qubits == 2
-        assert isinstance(await fleet.run("b", RunRequest("1", "noop", b"")), Completed)
-        assert isinstance(await fleet.prepare("b", "sampler", b""), Prepared)
-        assert fleet.state("a").phase is WorkerPhase.STARTING
+    async with fleet_of(*specs, import_limit=1.0, load_limit=60.0, **SOON) as (engine, _):
+        assert (await engine.description("b")).num_qubits == 2
+        assert isinstance(await engine.run("b", RunRequest("1", "noop", b"")), Completed)
+        assert isinstance(await engine.prepare("b", "sampler", b""), Prepared)
+        assert engine.state("a").phase is WorkerPhase.STARTING
 
 
 async def test_a_device_that_hangs_while_loading_is_kept_from_the_preparers() -> None:
     """A companion for dry runs has no worker that could try it first."""
     specs = [DeviceSpec("a", "echo", {"load": "hang"}, lazy=True), DeviceSpec("b", "echo", lazy=True)]
-    async with fleet_of(*specs, prepare_limit=1.5) as (fleet, _):
+    async with fleet_of(*specs, prepare_limit=1.5) as (engine, _):
         for why in ("took more than 1.5 s", "took more than 1.5 s lately"):
             with pytest.raises(DeviceUnavailable, match=f"loading device a {why}"):
-                await fleet.prepare("a", "sampler", b"")
-        assert isinstance(await fleet.prepare("b", "sampler", b""), Prepared)
+                await engine.prepare("a", "sampler", b"")
+        assert isinstance(await engine.prepare("b", "sampler", b""), Prepared)
 
 
 async def test_a_helper_has_no_terminal_that_could_stop_it() -> None:

@@ -17,18 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
-from sojourn.execution.local.fleet import Fleet
+from sojourn.execution.engine import Crashed, DeviceUnavailable, Lost, RunRequest, WorkerPhase, WorkerState
+from sojourn.execution.local.engine import LocalEngine
 from sojourn.execution.local.spawn import Interpreter, LaunchFailed
-from sojourn.worker.protocol.types import (
-    Completed,
-    Crashed,
-    DeviceSpec,
-    DeviceUnavailable,
-    Lost,
-    RunRequest,
-    WorkerPhase,
-    WorkerState,
-)
+from sojourn.worker.protocol.types import Completed, DeviceSpec
 
 pytestmark = pytest.mark.anyio
 ECHO = "machines:EchoMachine"
@@ -67,14 +59,14 @@ class Watch:
 
 
 @asynccontextmanager
-async def fleet_of(*specs: DeviceSpec, **options: Any) -> AsyncIterator[tuple[Fleet, Watch]]:
+async def fleet_of(*specs: DeviceSpec, **options: Any) -> AsyncIterator[tuple[LocalEngine, Watch]]:
     watch = Watch()
-    fleet = Fleet(specs, on_state=watch, **{"machine": ECHO, **options})
-    await fleet.start()
+    engine = LocalEngine(specs, on_state=watch, **{"machine": ECHO, **options})
+    await engine.start()
     try:
-        yield fleet, watch
+        yield engine, watch
     finally:
-        await fleet.stop()
+        await engine.stop()
 
 
 def open_files() -> list[str]:
@@ -91,11 +83,11 @@ def descendants() -> list[psutil.Process]:
 
 
 async def test_start_answers_before_any_worker_is_up() -> None:
-    async with fleet_of(DeviceSpec("a", "echo")) as (fleet, watch):
-        assert fleet.state("a") == WorkerState(WorkerPhase.STARTING)
-        description = await fleet.description("a")
+    async with fleet_of(DeviceSpec("a", "echo")) as (engine, watch):
+        assert engine.state("a") == WorkerState(WorkerPhase.STARTING)
+        description = await engine.description("a")
         assert description.num_qubits == 2
-        state = fleet.state("a")
+        state = engine.state("a")
         assert state.phase is WorkerPhase.READY
         assert state.pid == description.configuration["pid"]
         assert watch.phases() == [WorkerPhase.READY]
@@ -103,15 +95,15 @@ async def test_start_answers_before_any_worker_is_up() -> None:
 
 async def test_options_of_the_device_reach_the_driver() -> None:
     options = {"backend": "FakeTorino", "nested": {"list": [1, 2.5, None, True]}}
-    async with fleet_of(DeviceSpec("a", "echo", options)) as (fleet, _):
-        assert (await fleet.description("a")).configuration["options"] == options
+    async with fleet_of(DeviceSpec("a", "echo", options)) as (engine, _):
+        assert (await engine.description("a")).configuration["options"] == options
 
 
 async def test_every_change_is_reported_in_order() -> None:
-    async with fleet_of(DeviceSpec("a", "echo")) as (fleet, watch):
-        await fleet.run("a", RunRequest("1", "noop", b""))
-        await fleet.run("a", RunRequest("2", "segfault", b""))
-        await fleet.run("a", RunRequest("3", "noop", b""))
+    async with fleet_of(DeviceSpec("a", "echo")) as (engine, watch):
+        await engine.run("a", RunRequest("1", "noop", b""))
+        await engine.run("a", RunRequest("2", "segfault", b""))
+        await engine.run("a", RunRequest("3", "noop", b""))
         ready, busy, starting = WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.STARTING
         assert watch.phases() == [ready, busy, ready, busy, starting, ready, busy, ready]
 
@@ -119,24 +111,24 @@ async def test_every_change_is_reported_in_order() -> None:
 async def test_a_machine_that_cannot_load_says_why_and_is_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "there"
     spec = DeviceSpec("a", "echo", {"load": "until", "path": str(path)})
-    async with fleet_of(spec, DeviceSpec("b", "echo")) as (fleet, watch):
+    async with fleet_of(spec, DeviceSpec("b", "echo")) as (engine, watch):
         with pytest.raises(DeviceUnavailable, match="device a has no worker: RuntimeError: not yet"):
-            await fleet.description("a")
-        assert fleet.state("a") == WorkerState(WorkerPhase.FAILED, "RuntimeError: not yet")
+            await engine.description("a")
+        assert engine.state("a") == WorkerState(WorkerPhase.FAILED, "RuntimeError: not yet")
         with pytest.raises(DeviceUnavailable, match="not yet"):
-            await fleet.run("a", RunRequest("1", "noop", b""))
+            await engine.run("a", RunRequest("1", "noop", b""))
         with pytest.raises(DeviceUnavailable, match="not yet"):
-            await fleet.prepare("a", "sampler", b"")
-        assert (await fleet.description("b")).num_qubits == 2
+            await engine.prepare("a", "sampler", b"")
+        assert (await engine.description("b")).num_qubits == 2
         path.touch()
         await watch.for_phases(WorkerPhase.FAILED, WorkerPhase.READY)
-        assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
+        assert isinstance(await engine.run("a", RunRequest("2", "noop", b"")), Completed)
 
 
 async def test_a_first_crash_while_loading_is_forgiven(tmp_path: Path) -> None:
     spec = DeviceSpec("a", "echo", {"load": "crash-once", "path": str(tmp_path / "there")})
-    async with fleet_of(spec) as (fleet, watch):
-        await fleet.description("a")
+    async with fleet_of(spec) as (engine, watch):
+        await engine.description("a")
         assert watch.phases() == [WorkerPhase.READY]
 
 
@@ -149,43 +141,43 @@ async def test_a_first_crash_while_loading_is_forgiven(tmp_path: Path) -> None:
     ],
 )
 async def test_a_load_that_always_fails_is_reported_with_its_reason(load: str, reason: str) -> None:
-    async with fleet_of(DeviceSpec("a", "echo", {"load": load})) as (fleet, _):
+    async with fleet_of(DeviceSpec("a", "echo", {"load": load})) as (engine, _):
         with pytest.raises(DeviceUnavailable, match=reason):
-            await fleet.description("a")
+            await engine.description("a")
 
 
 async def test_a_load_that_hangs_is_given_up() -> None:
-    async with fleet_of(DeviceSpec("a", "echo", {"load": "hang"}), load_limit=2.0) as (fleet, _):
+    async with fleet_of(DeviceSpec("a", "echo", {"load": "hang"}), load_limit=2.0) as (engine, _):
         with pytest.raises(DeviceUnavailable, match=r"did not load within 2 s"):
-            await fleet.description("a")
+            await engine.description("a")
 
 
 async def test_a_machine_class_that_does_not_exist_is_named() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:Nothing") as (fleet, _):
+    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:Nothing") as (engine, _):
         with pytest.raises(DeviceUnavailable, match="Nothing"):
-            await fleet.description("a")
+            await engine.description("a")
 
 
 async def test_a_lazy_device_sleeps_until_its_first_job() -> None:
-    async with fleet_of(DeviceSpec("a", "echo", lazy=True)) as (fleet, watch):
-        assert fleet.state("a").phase is WorkerPhase.ASLEEP
+    async with fleet_of(DeviceSpec("a", "echo", lazy=True)) as (engine, watch):
+        assert engine.state("a").phase is WorkerPhase.ASLEEP
         assert descendants() == []
-        assert isinstance(await fleet.run("a", RunRequest("1", "noop", b"")), Completed)
+        assert isinstance(await engine.run("a", RunRequest("1", "noop", b"")), Completed)
         assert watch.phases()[:2] == [WorkerPhase.STARTING, WorkerPhase.READY]
 
 
 async def test_a_lazy_device_can_prepare_without_a_worker_of_its_own() -> None:
-    async with fleet_of(DeviceSpec("a", "echo", lazy=True)) as (fleet, _):
-        assert (await fleet.prepare("a", "sampler", b"")).executions == 4096
-        assert fleet.state("a").phase is WorkerPhase.ASLEEP
+    async with fleet_of(DeviceSpec("a", "echo", lazy=True)) as (engine, _):
+        assert (await engine.prepare("a", "sampler", b"")).executions == 4096
+        assert engine.state("a").phase is WorkerPhase.ASLEEP
 
 
 async def test_an_idle_worker_that_dies_is_replaced() -> None:
-    async with fleet_of(DeviceSpec("a", "echo")) as (fleet, watch):
-        await fleet.description("a")
-        os.kill(fleet.state("a").pid or 0, signal.SIGKILL)
+    async with fleet_of(DeviceSpec("a", "echo")) as (engine, watch):
+        await engine.description("a")
+        os.kill(engine.state("a").pid or 0, signal.SIGKILL)
         await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.READY)
-        assert isinstance(await fleet.run("a", RunRequest("1", "noop", b"")), Completed)
+        assert isinstance(await engine.run("a", RunRequest("1", "noop", b"")), Completed)
 
 
 @contextmanager
@@ -203,17 +195,17 @@ def no_files_left() -> Iterator[None]:
 async def test_a_device_outlives_a_time_without_file_descriptors(fork: bool) -> None:
     """The kind: any resource of the system that a new process needs and that is gone for a while. Every fault
     of starting a worker is told, and tried again."""
-    async with fleet_of(DeviceSpec("a", "echo"), fork=fork) as (fleet, watch):
-        pid = (await fleet.description("a")).configuration["pid"]
-        preparer = int((await fleet.prepare("a", "sampler", b"")).warnings[1])
+    async with fleet_of(DeviceSpec("a", "echo"), fork=fork) as (engine, watch):
+        pid = (await engine.description("a")).configuration["pid"]
+        preparer = int((await engine.prepare("a", "sampler", b"")).warnings[1])
         with no_files_left():
             for worker in (pid, preparer):
                 os.kill(worker, signal.SIGKILL)
             await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.FAILED)
-            assert "Too many open files" in (fleet.state("a").reason or "")
+            assert "Too many open files" in (engine.state("a").reason or "")
         await watch.for_phases(WorkerPhase.FAILED, WorkerPhase.READY)
-        assert isinstance(await fleet.run("a", RunRequest("1", "noop", b"")), Completed)
-        await fleet.prepare("a", "sampler", b"")
+        assert isinstance(await engine.run("a", RunRequest("1", "noop", b"")), Completed)
+        await engine.prepare("a", "sampler", b"")
 
 
 async def test_a_launch_that_fails_leaves_nothing_open() -> None:
@@ -225,92 +217,92 @@ async def test_a_launch_that_fails_leaves_nothing_open() -> None:
 
 
 async def test_a_worker_that_writes_garbage_is_replaced() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:GarbageMachine") as (fleet, _):
-        outcome = await fleet.run("a", RunRequest("1", "garbage", b""))
+    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:GarbageMachine") as (engine, _):
+        outcome = await engine.run("a", RunRequest("1", "garbage", b""))
         assert isinstance(outcome, Crashed)
         assert "broke the protocol" in outcome.how
-        assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
+        assert isinstance(await engine.run("a", RunRequest("2", "noop", b"")), Completed)
 
 
 async def test_a_dead_zygote_is_replaced_and_its_workers_with_it() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (fleet, _):
+    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (engine, _):
         for _ in range(3):  # the third time workers are started without one
             for device in ("a", "b"):
-                assert isinstance(await fleet.run(device, RunRequest("1", "noop", b"")), Completed)
-            worker = psutil.Process(fleet.state("a").pid)
+                assert isinstance(await engine.run(device, RunRequest("1", "noop", b"")), Completed)
+            worker = psutil.Process(engine.state("a").pid)
             zygote = worker.parent()
             assert zygote is not None
             if zygote.pid == os.getpid():
                 break
-            job = asyncio.create_task(fleet.run("a", RunRequest("2", "hang", b"")))
-            await fleet.run("b", RunRequest("3", "noop", b""))
+            job = asyncio.create_task(engine.run("a", RunRequest("2", "hang", b"")))
+            await engine.run("b", RunRequest("3", "noop", b""))
             zygote.kill()
             assert await job == Lost("ended with its fork server (SIGKILL)")
         assert zygote.pid == os.getpid()
 
 
 async def test_without_fork_workers_are_started_one_by_one() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), fork=False) as (fleet, _):
-        await fleet.description("a")
-        parent = psutil.Process(fleet.state("a").pid).parent()
+    async with fleet_of(DeviceSpec("a", "echo"), fork=False) as (engine, _):
+        await engine.description("a")
+        parent = psutil.Process(engine.state("a").pid).parent()
         assert parent is not None
         assert parent.pid == os.getpid()
-        assert await fleet.run("a", RunRequest("1", "segfault", b"")) == Crashed("SIGSEGV")
-        assert isinstance(await fleet.run("a", RunRequest("2", "noop", b"")), Completed)
+        assert await engine.run("a", RunRequest("1", "segfault", b"")) == Crashed("SIGSEGV")
+        assert isinstance(await engine.run("a", RunRequest("2", "noop", b"")), Completed)
     assert descendants() == []
 
 
 @pytest.mark.parametrize("fork", [True, False])
 async def test_an_interpreter_that_does_not_exist_is_named(fork: bool) -> None:
-    async with fleet_of(DeviceSpec("a", "echo", python="/nonexistent/python"), fork=fork) as (fleet, _):
+    async with fleet_of(DeviceSpec("a", "echo", python="/nonexistent/python"), fork=fork) as (engine, _):
         with pytest.raises(DeviceUnavailable, match=r"cannot start a worker with /nonexistent/python"):
-            await fleet.description("a")
+            await engine.description("a")
 
 
 async def test_an_interpreter_without_sojourn_says_so(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     python.chmod(0o755)
-    async with fleet_of(DeviceSpec("a", "echo", python=str(python))) as (fleet, _):
+    async with fleet_of(DeviceSpec("a", "echo", python=str(python))) as (engine, _):
         with pytest.raises(DeviceUnavailable, match="No module named"):
-            await fleet.description("a")
+            await engine.description("a")
 
 
 async def test_an_interpreter_that_ends_at_once_is_named() -> None:
-    async with fleet_of(DeviceSpec("a", "echo", python="/bin/false")) as (fleet, _):
+    async with fleet_of(DeviceSpec("a", "echo", python="/bin/false")) as (engine, _):
         with pytest.raises(DeviceUnavailable, match=r"while loading with /bin/false"):
-            await fleet.description("a")
+            await engine.description("a")
 
 
 async def test_devices_of_two_interpreters_live_side_by_side(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo", python=str(python))) as (fleet, _):
-        await asyncio.gather(fleet.description("a"), fleet.description("b"))
-        parents = {psutil.Process(fleet.state(name).pid).ppid() for name in ("a", "b")}
+    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo", python=str(python))) as (engine, _):
+        await asyncio.gather(engine.description("a"), engine.description("b"))
+        parents = {psutil.Process(engine.state(name).pid).ppid() for name in ("a", "b")}
         assert len(parents) == 2
-        assert (await fleet.prepare("b", "sampler", b"")).warnings[0] == "b"
+        assert (await engine.prepare("b", "sampler", b"")).warnings[0] == "b"
 
 
 async def test_nothing_is_left_after_stop() -> None:
-    async with fleet_of(DeviceSpec("a", "echo")) as (fleet, _):
-        await fleet.description("a")  # the event loop itself keeps a descriptor from its first stream on
+    async with fleet_of(DeviceSpec("a", "echo")) as (engine, _):
+        await engine.description("a")  # the event loop itself keeps a descriptor from its first stream on
     before = open_files()
     assert descendants() == []
-    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (fleet, _):
-        await fleet.prepare("a", "sampler", b"")
-        await fleet.run("a", RunRequest("1", "segfault", b""))
-        busy = asyncio.create_task(fleet.run("b", RunRequest("2", "hang", b"")))
-        await fleet.run("a", RunRequest("3", "noop", b""))
+    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (engine, _):
+        await engine.prepare("a", "sampler", b"")
+        await engine.run("a", RunRequest("1", "segfault", b""))
+        busy = asyncio.create_task(engine.run("b", RunRequest("2", "hang", b"")))
+        await engine.run("a", RunRequest("3", "noop", b""))
         assert len(descendants()) == 4  # zygote, two workers, a preparer
-        await fleet.stop()
+        await engine.stop()
         with pytest.raises(DeviceUnavailable, match="stopping"):
             await busy
         with pytest.raises(DeviceUnavailable, match="stopping"):
-            await fleet.run("a", RunRequest("4", "noop", b""))
+            await engine.run("a", RunRequest("4", "noop", b""))
         with pytest.raises(DeviceUnavailable, match="stopping"):
-            await fleet.prepare("a", "sampler", b"")
+            await engine.prepare("a", "sampler", b"")
         assert descendants() == []
     assert open_files() == before
 
@@ -323,18 +315,19 @@ async def test_stopping_right_after_starting_leaves_nothing() -> None:
 
 SERVER = """
 import asyncio, json, sys
-from sojourn.execution.local.fleet import Fleet
-from sojourn.worker.protocol.types import DeviceSpec, RunRequest
+from sojourn.execution.local.engine import LocalEngine
+from sojourn.execution.engine import RunRequest
+from sojourn.worker.protocol.types import DeviceSpec
 
 async def main(fork):
     specs = [DeviceSpec("a", "echo"), DeviceSpec("b", "echo")]
-    fleet = Fleet(specs, machine="machines:EchoMachine", fork=fork)
-    await fleet.start()
-    await fleet.description("a"), await fleet.description("b")
-    await fleet.prepare("a", "sampler", b"")
-    busy = asyncio.create_task(fleet.run("b", RunRequest("1", "hang", b"")))
-    await fleet.run("a", RunRequest("2", "noop", b""))
-    print(json.dumps([fleet.state("a").pid, fleet.state("b").pid]), flush=True)
+    engine = LocalEngine(specs, machine="machines:EchoMachine", fork=fork)
+    await engine.start()
+    await engine.description("a"), await engine.description("b")
+    await engine.prepare("a", "sampler", b"")
+    busy = asyncio.create_task(engine.run("b", RunRequest("1", "hang", b"")))
+    await engine.run("a", RunRequest("2", "noop", b""))
+    print(json.dumps([engine.state("a").pid, engine.state("b").pid]), flush=True)
     await busy
 
 asyncio.run(main(sys.argv[1] == "fork"))
@@ -362,7 +355,7 @@ def test_nothing_survives_a_sigkill_of_the_server(way: str) -> None:
 
 def test_the_server_side_does_not_import_qiskit() -> None:
     code = (
-        "import sys, sojourn.execution.local.fleet, sojourn.worker.protocol.types; "
+        "import sys, sojourn.execution.local.engine, sojourn.worker.protocol.types; "
         "heavy = {'qiskit', 'numpy', 'scipy', 'qiskit_aer', 'qiskit_ibm_runtime'}; "
         "print(sorted(heavy & sys.modules.keys()))"
     )

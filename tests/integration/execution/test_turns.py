@@ -12,9 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
+from sojourn.execution.engine import Pace
 from sojourn.execution.local import preparers
-from sojourn.execution.local.fleet import Fleet
-from sojourn.execution.local.turns import APART, FREE, QUIET, Budgets, Pace, Request, Waiting
+from sojourn.execution.local.engine import LocalEngine
+from sojourn.execution.local.turns import APART, FREE, QUIET, Budgets, Request, Waiting
 from sojourn.worker.protocol.types import DeviceSpec, JobRefused, Prepared
 
 pytestmark = pytest.mark.anyio
@@ -27,31 +28,33 @@ MACHINE = 20.0
 
 
 @asynccontextmanager
-async def running(preparers: int, *, pace: Pace, devices: Iterable[str] = "ab") -> AsyncIterator[Fleet]:
+async def running(preparers: int, *, pace: Pace, devices: Iterable[str] = "ab") -> AsyncIterator[LocalEngine]:
     specs = [DeviceSpec(device, "echo") for device in devices]
-    fleet = Fleet(specs, machine=ECHO, preparers=preparers, pace=pace)
-    await fleet.start()
+    engine = LocalEngine(specs, machine=ECHO, preparers=preparers, pace=pace)
+    await engine.start()
     try:
         for spec in specs:  # every preparer has loaded every device
-            await asyncio.gather(*(fleet.prepare(spec.name, "sampler", b"") for _ in range(8)))
-        yield fleet
+            await asyncio.gather(*(engine.prepare(spec.name, "sampler", b"") for _ in range(8)))
+        yield engine
     finally:
-        await fleet.stop()
+        await engine.stop()
 
 
-def ask(fleet: Fleet, user: str, program: str = "sampler", device: str = "a", params: bytes = b"") -> Any:
-    return asyncio.ensure_future(fleet.prepare(device, program, params, user))
+def ask(
+    engine: LocalEngine, user: str, program: str = "sampler", device: str = "a", params: bytes = b""
+) -> Any:
+    return asyncio.ensure_future(engine.prepare(device, program, params, user))
 
 
 @pytest.mark.parametrize("preparers", [1, 2])
 async def test_another_users_job_waits_for_one_preparation_behind_six_that_hang(preparers: int) -> None:
-    async with running(preparers, pace=Pace(small=SMALL, burst=0.5, rate=0.0)) as fleet:
+    async with running(preparers, pace=Pace(small=SMALL, burst=0.5, rate=0.0)) as engine:
         loop = asyncio.get_running_loop()
-        hanging = [ask(fleet, "eve", "hang", device="ab"[i % 2]) for i in range(6)]
+        hanging = [ask(engine, "eve", "hang", device="ab"[i % 2]) for i in range(6)]
         ended = []
         begun = loop.time()
         for device in "abab":
-            assert isinstance(await ask(fleet, "ada", device=device), Prepared)
+            assert isinstance(await ask(engine, "ada", device=device), Prepared)
             ended.append(sum(job.done() for job in hanging))
         assert loop.time() - begun < SMALL + MACHINE, "one preparation, and its preparer is replaced"
         assert ended[0] <= preparers, "the first waits for those that are in work"
@@ -61,7 +64,7 @@ async def test_another_users_job_waits_for_one_preparation_behind_six_that_hang(
 
 
 async def test_users_take_turns_and_of_one_user_the_devices_do(tmp_path: Path) -> None:
-    async with running(1, pace=Pace()) as fleet:
+    async with running(1, pace=Pace()) as engine:
         order: list[str] = []
 
         def answered(user: str, device: str) -> Callable[[asyncio.Future[Prepared]], None]:
@@ -69,10 +72,10 @@ async def test_users_take_turns_and_of_one_user_the_devices_do(tmp_path: Path) -
 
         gate = tmp_path / "gate"
         os.mkfifo(gate)
-        jobs = [ask(fleet, "cy", "gate", params=os.fsencode(gate))]
+        jobs = [ask(engine, "cy", "gate", params=os.fsencode(gate))]
         wanted = [("eve", "a")] * 4 + [("eve", "b")] * 2 + [("ada", "a")] * 2 + [("bob", "b")]
         for user, device in wanted:
-            jobs.append(ask(fleet, user, device=device))
+            jobs.append(ask(engine, user, device=device))
             jobs[-1].add_done_callback(answered(user, device))
         await asyncio.sleep(0)
         writer = await asyncio.to_thread(gate.open, "wb")  # the preparer is in the first one; all others wait
@@ -82,15 +85,15 @@ async def test_users_take_turns_and_of_one_user_the_devices_do(tmp_path: Path) -
 
 
 async def test_who_is_over_the_budget_comes_last_and_leaves_a_preparer_to_the_others() -> None:
-    async with running(2, pace=Pace(small=1.0, burst=0.5, rate=0.0)) as fleet:
-        await ask(fleet, "ada")
+    async with running(2, pace=Pace(small=1.0, burst=0.5, rate=0.0)) as engine:
+        await ask(engine, "ada")
         with pytest.raises(JobRefused, match="more than 1 s"):
-            await ask(fleet, "eve", "hang")
-        hanging = [ask(fleet, "eve", "hang") for _ in range(3)]
+            await ask(engine, "eve", "hang")
+        hanging = [ask(engine, "eve", "hang") for _ in range(3)]
         await asyncio.sleep(0)
         for _ in range(5):  # one preparer is eve's, the other is not
-            assert isinstance(await ask(fleet, "ada"), Prepared)
-        (eve,) = [u for u in fleet.preparations() if u.user == "eve"]
+            assert isinstance(await ask(engine, "ada"), Prepared)
+        (eve,) = [u for u in engine.preparations() if u.user == "eve"]
         assert (eve.in_work, eve.waiting) == (1, 2)
         assert eve.budget < 0
         for job in hanging:
@@ -98,12 +101,12 @@ async def test_who_is_over_the_budget_comes_last_and_leaves_a_preparer_to_the_ot
 
 
 async def test_a_lone_user_has_all_preparers_whatever_was_used(tmp_path: Path) -> None:
-    async with running(2, pace=Pace(burst=0.0, rate=0.0)) as fleet:
-        fleet._pools[None]._budgets._asked.clear()  # the preparations that loaded the devices were another's
+    async with running(2, pace=Pace(burst=0.0, rate=0.0)) as engine:
+        engine._pools[None]._budgets._asked.clear()  # the preparations that loaded the devices were another's
         paths = [tmp_path / "1", tmp_path / "2"]
         for path in paths:
             os.mkfifo(path)
-        jobs = [ask(fleet, "eve", "gate", params=os.fsencode(path)) for path in paths]
+        jobs = [ask(engine, "eve", "gate", params=os.fsencode(path)) for path in paths]
         await asyncio.sleep(0)
         writers = [await asyncio.to_thread(path.open, "wb") for path in paths]  # both are in work at once
         for writer in writers:
@@ -112,47 +115,47 @@ async def test_a_lone_user_has_all_preparers_whatever_was_used(tmp_path: Path) -
 
 
 async def test_a_cancelled_preparation_leaves_the_queue_and_its_preparer_is_replaced() -> None:
-    async with running(1, pace=Pace(small=60.0)) as fleet:
+    async with running(1, pace=Pace(small=60.0)) as engine:
         loop = asyncio.get_running_loop()
-        before = int((await ask(fleet, "eve")).warnings[1])
-        hanging = [ask(fleet, "eve", "hang") for _ in range(5)]
+        before = int((await ask(engine, "eve")).warnings[1])
+        hanging = [ask(engine, "eve", "hang") for _ in range(5)]
         await asyncio.sleep(0)  # they ask, and
         await asyncio.sleep(0)  # are given out
-        (eve,) = fleet.preparations()
+        (eve,) = engine.preparations()
         assert (eve.in_work, eve.waiting) == (1, 4)
         begun = loop.time()
         for job in hanging:
             job.cancel()
         await asyncio.wait(hanging)
-        (eve,) = fleet.preparations()
+        (eve,) = engine.preparations()
         assert (eve.in_work, eve.waiting) == (1, 0)
-        after = int((await ask(fleet, "ada")).warnings[1])
+        after = int((await ask(engine, "ada")).warnings[1])
         assert loop.time() - begun < preparers.ABANDONED + MACHINE
         assert after != before
         assert not psutil.pid_exists(before)
 
 
 async def test_a_cancelled_preparation_that_ends_by_itself_costs_no_preparer(tmp_path: Path) -> None:
-    async with running(1, pace=Pace()) as fleet:
-        before = int((await ask(fleet, "eve")).warnings[1])
+    async with running(1, pace=Pace()) as engine:
+        before = int((await ask(engine, "eve")).warnings[1])
         gate = tmp_path / "gate"
         os.mkfifo(gate)
-        job = ask(fleet, "eve", "gate", params=os.fsencode(gate))
+        job = ask(engine, "eve", "gate", params=os.fsencode(gate))
         await asyncio.sleep(0)
         writer = await asyncio.to_thread(gate.open, "wb")
         job.cancel()
         writer.close()
-        assert int((await ask(fleet, "eve")).warnings[1]) == before
+        assert int((await ask(engine, "eve")).warnings[1]) == before
 
 
 async def test_a_larger_job_may_take_longer_and_the_refusal_says_how_long() -> None:
-    async with running(2, pace=Pace(small=1.5, per_mb=1.5), devices="a") as fleet:
+    async with running(2, pace=Pace(small=1.5, per_mb=1.5), devices="a") as engine:
         loop = asyncio.get_running_loop()
         took = {}
         for size in (0, 1_000_000):
             begun = loop.time()
             with pytest.raises(JobRefused) as refused:
-                await ask(fleet, "eve", "hang", params=b"x" * size)
+                await ask(engine, "eve", "hang", params=b"x" * size)
             took[size] = loop.time() - begun
             limit = 1.5 + 1.5 * size / 1e6
             told = f"took more than {limit:g} s, the limit for {size} bytes of inputs"
@@ -162,12 +165,12 @@ async def test_a_larger_job_may_take_longer_and_the_refusal_says_how_long() -> N
 
 
 async def test_a_user_over_the_budget_is_served_by_a_lone_preparer_when_the_budget_has_filled() -> None:
-    async with running(1, pace=Pace(small=0.5, burst=0.2, rate=0.1)) as fleet:
-        await ask(fleet, "ada")
+    async with running(1, pace=Pace(small=0.5, burst=0.2, rate=0.1)) as engine:
+        await ask(engine, "ada")
         with pytest.raises(JobRefused, match=r"more than 0\.5 s"):
-            await ask(fleet, "eve", "hang")
-        later = ask(fleet, "eve")
-        assert isinstance(await ask(fleet, "ada"), Prepared)
+            await ask(engine, "eve", "hang")
+        later = ask(engine, "eve")
+        assert isinstance(await ask(engine, "ada"), Prepared)
         assert not later.done()
         assert isinstance(await later, Prepared)
 

@@ -15,8 +15,8 @@ from qiskit.circuit import Duration, Gate, Instruction, Parameter
 from qiskit.circuit.classical import expr
 
 from sojourn.config import DeviceSettings
+from sojourn.execution.engine import DeviceUnavailable, WorkerPhase
 from sojourn.service.errors import BadRequest
-from sojourn.worker.protocol.types import DeviceUnavailable, WorkerPhase
 from tests.integration.service.conftest import House
 from tests.programs import job_body, sampler_params
 
@@ -63,17 +63,17 @@ def test_the_faults_of_jobs_leave_the_device_ready_and_the_session_alive(house: 
         good = (delayed(100, "dt"), None, 10)
         root = await submit(h, ann, good, session_id=session.id)
         assert (await h.ended(ann, root.id)).state == "completed"
-        (preparers,) = [pool.pids for pool in h.service.hub.fleet._pools.values()]
+        (preparers,) = [pool.pids for pool in h.service.hub.engine._pools.values()]
         for what, (circuit, *values) in AT_FAULT.items():
             pub = (circuit, values[0] if values else None, 10)
             with pytest.raises(BadRequest, match=r"pubs\[1\]") as refused:
                 await submit(h, ann, good, pub, session_id=session.id)
             assert refused.value.status == 400, what
             assert "cannot take jobs" not in refused.value.message
-            state = h.service.hub.fleet.state("manila")
+            state = h.service.hub.engine.state("manila")
             assert (state.phase, state.reason) == (WorkerPhase.READY, None), what
             assert (await h.service.session(ann, session.id)).state == "active", what
-        (after,) = [pool.pids for pool in h.service.hub.fleet._pools.values()]
+        (after,) = [pool.pids for pool in h.service.hub.engine._pools.values()]
         assert after == preparers, "no preparer died of them"
         again = await submit(h, ann, good, session_id=session.id)
         assert (await h.ended(ann, again.id)).state == "completed"
@@ -115,7 +115,7 @@ def test_r40_a_device_that_cannot_look_at_the_first_job_does_not_end_its_session
     async def after(h: House) -> None:
         ann, root = made["ann"], made["root"].id
         with pytest.raises(DeviceUnavailable):  # refused together with the session's job, or after it
-            await h.service.hub.fleet.prepare("away", "sampler", b"{}")
+            await h.service.hub.engine.prepare("away", "sampler", b"{}")
         await h.settled()
         assert (await h.service.job(ann, root)).state == "accepted"
         install()

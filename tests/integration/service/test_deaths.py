@@ -31,11 +31,11 @@ async def runs(h: House, who: Principal, job_id: str, attempt: int) -> None:
 async def dies(h: House, who: Principal, job_id: str, attempt: int, after: float) -> None:
     """The worker dies `after` seconds (virtual) of this attempt."""
     await runs(h, who, job_id, attempt)
-    fleet = h.service.hub.fleet
-    while fleet.state("slow").phase != "busy":
+    engine = h.service.hub.engine
+    while engine.state("slow").phase != "busy":
         await h.settled()
     h.clock.advance(after)
-    os.kill(fleet.state("slow").pid or 0, signal.SIGKILL)
+    os.kill(engine.state("slow").pid or 0, signal.SIGKILL)
 
 
 async def killed(h: House, who: Principal) -> JobView:
@@ -142,10 +142,10 @@ def test_a_death_with_the_fork_server_is_nobodys(house: Houses) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body("slow"))
         await h.running(ann, job.id)
-        fleet = h.service.hub.fleet
-        while fleet.state("slow").phase != "busy":
+        engine = h.service.hub.engine
+        while engine.state("slow").phase != "busy":
             await h.settled()
-        zygote = fleet._interpreters[None].zygote_pid
+        zygote = engine._interpreters[None].zygote_pid
         assert zygote is not None, "nothing is forked here"
         os.kill(zygote, signal.SIGKILL)
         await runs(h, ann, job.id, 2)

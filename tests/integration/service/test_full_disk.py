@@ -14,13 +14,13 @@ from sqlalchemy import Connection, insert, select, update
 
 from sojourn.config import DeviceSettings
 from sojourn.core import codes
+from sojourn.execution.engine import WorkerPhase, WorkerState
 from sojourn.service.errors import BadRequest, NoRoom, TooLarge
 from sojourn.service.projects import ProjectChange
 from sojourn.service.texts import Large
 from sojourn.service.usage import LONGEST_REPORT, UsageQuery
 from sojourn.service.views import JobView, Principal
 from sojourn.store import tables as t
-from sojourn.worker.protocol.types import WorkerPhase, WorkerState
 from tests.integration.service.conftest import House
 from tests.programs import job_body, sampler_params
 from tests.unit.store.test_full_disk import room
@@ -146,16 +146,16 @@ def test_while_there_is_no_room_jobs_wait_and_are_not_run_for_nothing(house: Hou
 
 def test_who_waits_is_told_why_the_device_is_down_as_the_reason_changes(house: Houses) -> None:
     async def body(h: House) -> None:
-        desk, fleet = h.service.hub.dispatchers["broken"], h.service.hub.fleet
+        desk, engine = h.service.hub.dispatchers["broken"], h.service.hub.engine
         desk.worker_changed(WorkerState(WorkerPhase.STARTING, "its worker ended, and is replaced"))
-        while fleet.state("broken").phase is not WorkerPhase.FAILED:
+        while engine.state("broken").phase is not WorkerPhase.FAILED:
             await h.settled()
-        reason = fleet.state("broken").reason
+        reason = engine.state("broken").reason
         assert reason is not None
         assert desk.lane.lost_because == reason
         desk.hold("its disk is full")
         assert desk.lane.lost_because == "its disk is full"
-        desk.worker_changed(fleet.state("broken"))
+        desk.worker_changed(engine.state("broken"))
         assert desk.lane.lost_because == "its disk is full"
         desk.hold(None)
         assert desk.lane.lost_because == reason

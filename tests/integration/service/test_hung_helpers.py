@@ -9,8 +9,8 @@ import signal
 from collections.abc import Callable
 
 from sojourn.core import codes
+from sojourn.execution.engine import WorkerPhase
 from sojourn.service.views import JobView, Principal
-from sojourn.worker.protocol.types import WorkerPhase
 from tests.integration.service.conftest import SLOW, House
 from tests.programs import job_body
 
@@ -19,7 +19,7 @@ STRICT = {"profiles": {"strict": {"base": "seed", "rerun_lost": False}}}
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    while not holds():  # noqa: ASYNC110 - the fleet reports to one listener, which is the service
+    while not holds():  # noqa: ASYNC110 - the engine reports to one listener, which is the service
         await asyncio.sleep(0)
 
 
@@ -27,9 +27,9 @@ async def stop_at_work(h: House, who: Principal) -> JobView:
     """A job whose worker is stopped after it has run for 100 s."""
     job = await h.submit(who, job_body("slow"))
     await h.running(who, job.id)
-    await until(lambda: h.service.hub.fleet.state("slow").phase is WorkerPhase.BUSY)
+    await until(lambda: h.service.hub.engine.state("slow").phase is WorkerPhase.BUSY)
     h.clock.advance(100)
-    os.kill(h.service.hub.fleet.state("slow").pid or 0, signal.SIGSTOP)
+    os.kill(h.service.hub.engine.state("slow").pid or 0, signal.SIGSTOP)
     return job
 
 
@@ -73,15 +73,15 @@ def test_without_a_preparer_the_service_is_not_ready_and_says_why(house: Houses)
     async def body(h: House) -> None:
         ann = await h.user("ann")
         await h.submit(ann, job_body("slow"))
-        fleet = h.service.hub.fleet
-        pids = fleet._pools[None].pids
+        engine = h.service.hub.engine
+        pids = engine._pools[None].pids
         for pid in pids:  # what is stopped is missed at the same look
             os.kill(pid, signal.SIGSTOP)
-        await until(lambda: not fleet.preparers()["up"])
+        await until(lambda: not engine.preparers()["up"])
         assert not (await h.service.ready())["ready"]
-        await until(lambda: fleet.preparers()["reason"] is not None)
-        assert "was stopped for 2 s" in fleet.preparers()["reason"]
-        await until(lambda: fleet.preparers()["up"] == len(pids))
+        await until(lambda: engine.preparers()["reason"] is not None)
+        assert "was stopped for 2 s" in engine.preparers()["reason"]
+        await until(lambda: engine.preparers()["up"] == len(pids))
         assert (await h.service.ready())["preparers"]["reason"] is None
 
     house(body, devices=(SLOW,))

@@ -279,7 +279,7 @@ def test_jobs_run_under_the_present_calibration_also_in_a_new_worker_and_after_a
         await calibrated(h, "manila")
         await run(h, ann)
         assert seen[2] != seen[1]
-        pid = h.service.hub.fleet.state("manila").pid
+        pid = h.service.hub.engine.state("manila").pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await run(h, ann)

@@ -17,9 +17,9 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from structlog.testing import capture_logs
 
+from sojourn.execution.engine import UserPreparations
 from sojourn.service.admission import LATER
 from sojourn.service.errors import Conflict, Refusal
-from sojourn.worker.protocol.types import UserPreparations
 from tests.integration.service.conftest import House
 from tests.programs import job_body, sampler_params
 
@@ -45,12 +45,12 @@ def slow(**more: Any) -> bytes:
 
 
 def of(h: House, user: str) -> UserPreparations | None:
-    return next((found for found in h.service.hub.fleet.preparations() if found.user == user), None)
+    return next((found for found in h.service.hub.engine.preparations() if found.user == user), None)
 
 
 def count(h: House, *users: str) -> int:
     """Preparations of these users that are in work or wait for a preparer."""
-    found = h.service.hub.fleet.preparations()
+    found = h.service.hub.engine.preparations()
     return sum(each.in_work + each.waiting for each in found if each.user in users)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 
 from sojourn.config import DeviceSettings
-from sojourn.worker.protocol.types import WorkerPhase, WorkerState
+from sojourn.execution.engine import WorkerPhase, WorkerState
 from tests.integration.service.conftest import QUICK, House
 from tests.programs import job_body
 

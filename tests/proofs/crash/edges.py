@@ -1,6 +1,6 @@
 """The service's edges in the simulated world: when a transaction is committed, and what the workers do.
 
-`InlineWriter` runs the store's own transactions; only the moment is drawn. `SimulatedFleet` stands for the
+`InlineWriter` runs the store's own transactions; only the moment is drawn. `SimulatedEngine` stands for the
 worker processes, as a device's driver stands for the device.
 """
 
@@ -17,7 +17,16 @@ from unittest.mock import patch
 
 from sqlalchemy import Connection, Engine
 
-from sojourn.execution.local.turns import Pace
+from sojourn.execution.engine import (
+    Crashed,
+    DeviceUnavailable,
+    Pace,
+    RunOutcome,
+    RunRequest,
+    Stopped,
+    WorkerPhase,
+    WorkerState,
+)
 from sojourn.service import accounts, ids
 from sojourn.store.room import StoreFull
 from sojourn.store.writer import Need, Work, Writer, _deliver, _Entry
@@ -25,18 +34,11 @@ from sojourn.worker.protocol.messages import encode_description
 from sojourn.worker.protocol.types import (
     CALIBRATE,
     Completed,
-    Crashed,
     Description,
     DeviceSpec,
-    DeviceUnavailable,
     Failed,
     JobRefused,
     Prepared,
-    RunOutcome,
-    RunRequest,
-    Stopped,
-    WorkerPhase,
-    WorkerState,
 )
 from tests.proofs.crash.world import World
 
@@ -110,7 +112,7 @@ class InlineWriter(Writer):
         self._world.point("after the acts of a commit")
 
 
-class SimulatedFleet:
+class SimulatedEngine:
     """The workers. What a job does is in its own params: `seconds`, and `fate` ok, fail or unfit."""
 
     def __init__(

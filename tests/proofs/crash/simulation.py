@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from sojourn.config import DeviceSettings, PolicySettings, ProfileSettings, ServerSettings, Settings
+from sojourn.execution.engine import RunRequest
 from sojourn.service.calls import Call, Exchange
 from sojourn.service.clock import SystemClock
 from sojourn.service.errors import Refusal, without_room
@@ -23,10 +24,9 @@ from sojourn.service.service import Service
 from sojourn.service.views import JobView
 from sojourn.store import Store
 from sojourn.store.room import StoreFull
-from sojourn.worker.protocol.types import RunRequest
 from tests.proofs.crash.checks import Checks
 from tests.proofs.crash.clients import DEVICES, Ask, Client, Lost, Memory, Operator, Script, Step, Wait
-from tests.proofs.crash.edges import InlineWriter, SimulatedFleet, same_names
+from tests.proofs.crash.edges import InlineWriter, SimulatedEngine, same_names
 from tests.proofs.crash.world import Faults, Loop, PowerCut, World
 
 USERS = ("ann", "bob", "eve")
@@ -104,7 +104,7 @@ def _service(
             devices=tuple(DeviceSettings(name=name, driver="mock") for name in DEVICES),
         ),
         clock=SystemClock(world.wall, world.monotonic),
-        fleet=functools.partial(SimulatedFleet, world=world, on_run=on_run),
+        engine=functools.partial(SimulatedEngine, world=world, on_run=on_run),
         store=functools.partial(Store.open, writer=functools.partial(InlineWriter, world=world)),
     )
 
@@ -296,7 +296,7 @@ class Simulation:
         if self.world.calm:
             return
         if self.service is not None and self.world.faults.workers:
-            self.service.hub.fleet.die_idle()  # type: ignore[attr-defined]
+            self.service.hub.engine.die_idle()  # type: ignore[attr-defined]
         self.world.after(self.world.chance.uniform(20, 300), self._worker_dies)
 
 

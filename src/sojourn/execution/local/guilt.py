@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sojourn.execution.engine import DeviceUnavailable
 from sojourn.execution.local.turns import Request
-from sojourn.worker.protocol.types import DeviceUnavailable, JobRefused
+from sojourn.worker.protocol.types import JobRefused
 
 CRASH_CODE = 1204
 

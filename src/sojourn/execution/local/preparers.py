@@ -12,21 +12,16 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from sojourn.execution.engine import DeviceUnavailable, Pace, UserPreparations
 from sojourn.execution.local.guilt import Loss, verdict
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
 from sojourn.execution.local.pulse import cpu_seconds
 from sojourn.execution.local.spawn import Interpreter, LaunchFailed
 from sojourn.execution.local.supervisor import LoadRefused, delay, greet
-from sojourn.execution.local.turns import APART, FREE, QUIET, Budgets, Pace, Request, Waiting
+from sojourn.execution.local.turns import APART, FREE, QUIET, Budgets, Request, Waiting
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import FrameError
-from sojourn.worker.protocol.types import (
-    DeviceSpec,
-    DeviceUnavailable,
-    JobRefused,
-    Prepared,
-    UserPreparations,
-)
+from sojourn.worker.protocol.types import DeviceSpec, JobRefused, Prepared
 
 ABANDONED = 1.0
 """Seconds that a preparation is left to end in when its job has ended. Then its preparer is killed, which

@@ -12,18 +12,9 @@ from collections.abc import Callable
 import structlog
 
 from sojourn.devices.shortage import ran_out
-from sojourn.execution.local.process import WorkerGone, WorkerProcess
-from sojourn.execution.local.spawn import Interpreter, LaunchFailed
-from sojourn.worker.protocol import messages
-from sojourn.worker.protocol.frames import FrameError
-from sojourn.worker.protocol.memory import OUT_OF_MEMORY, exceeded
-from sojourn.worker.protocol.types import (
-    Completed,
+from sojourn.execution.engine import (
     Crashed,
-    Description,
-    DeviceSpec,
     DeviceUnavailable,
-    Failed,
     Lost,
     RunOutcome,
     RunRequest,
@@ -31,6 +22,12 @@ from sojourn.worker.protocol.types import (
     WorkerPhase,
     WorkerState,
 )
+from sojourn.execution.local.process import WorkerGone, WorkerProcess
+from sojourn.execution.local.spawn import Interpreter, LaunchFailed
+from sojourn.worker.protocol import messages
+from sojourn.worker.protocol.frames import FrameError
+from sojourn.worker.protocol.memory import OUT_OF_MEMORY, exceeded
+from sojourn.worker.protocol.types import Completed, Description, DeviceSpec, Failed
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 60.0

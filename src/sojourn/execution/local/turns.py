@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from sojourn.worker.protocol.types import DeviceUnavailable, JobRefused, Prepared
+from sojourn.execution.engine import DeviceUnavailable, Pace
+from sojourn.worker.protocol.types import JobRefused, Prepared
 
 FREE = 0.25
 """Seconds of each preparation that are not counted: in turns, short ones hold nobody up."""
@@ -24,18 +24,6 @@ APART = 86_400.0
 
 _REMEMBERED = 10_000
 """Users whose used time is remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """`small` seconds, and `per_mb` for each megabyte (10**6 bytes) of its inputs, is what the preparation of
-    a job may take. A user may use `rate` seconds of preparation a second in the long run and `burst` at once,
-    without the first `FREE` of each; beyond that the user comes after all others."""
-
-    small: float = 10.0
-    per_mb: float = 10.0
-    rate: float = 0.2
-    burst: float = 10.0
 
 
 class Request:

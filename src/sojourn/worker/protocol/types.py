@@ -1,10 +1,9 @@
-"""What the service says to the workers and what it hears from them. Plain data; no Qiskit, no I/O."""
+"""The data in the messages between the server and its workers: devices, jobs, results. Plain data; no I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 
@@ -23,23 +22,6 @@ class DeviceSpec:
     python: str | None = None
     lazy: bool = False
     memory: int = 0
-
-
-class WorkerPhase(StrEnum):
-    """Where a device's worker is in its life."""
-
-    ASLEEP = "asleep"  # lazy, not started yet
-    STARTING = "starting"
-    READY = "ready"
-    BUSY = "busy"
-    FAILED = "failed"  # cannot start; `reason` says why; retried with back-off
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerState:
-    phase: WorkerPhase
-    reason: str | None = None
-    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +56,6 @@ class JobBroke(JobRefused):
         self.detail = detail
 
 
-class DeviceUnavailable(Exception):
-    """The device has no worker that could answer; the message says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A job that passed preparation. `estimated_seconds` is device time; `executions` = circuits x shots."""
@@ -89,26 +67,6 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     result_bytes: int = 0
     """The most that its result can take, in the form in which it is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserPreparations:
-    """One user's preparations in one interpreter. `budget` is what the user has left of the seconds that are
-    served in turn, below 0 for one who comes last."""
-
-    user: str
-    waiting: int
-    in_work: int
-    budget: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """One attempt of one job. `params` is the client's own JSON text, untouched."""
-
-    run_id: str
-    program_id: str
-    params: bytes
 
 
 PROGRAMS = ("sampler", "estimator")
@@ -155,26 +113,3 @@ class Failed:
     code: int
     detail: str = ""
     logs: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Crashed:
-    """The worker died under the job, for example of ``SIGSEGV``; see `Lost` for other causes of its end."""
-
-    how: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The run ended for a fault of the system that nothing in the job can cause, for example a worker that
-    had been stopped. `how` says what, as of the worker process: ``was stopped for 2 s``."""
-
-    how: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The run was killed because somebody asked for it."""
-
-
-RunOutcome = Completed | Failed | Crashed | Lost | Stopped

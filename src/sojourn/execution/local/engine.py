@@ -12,25 +12,23 @@ from typing import Any
 
 import structlog
 
-from sojourn.execution.local.interpreter import IMPORT_LIMIT
-from sojourn.execution.local.preparers import PreparerPool
-from sojourn.execution.local.pulse import HUNG_LIMIT, beat_of
-from sojourn.execution.local.spawn import CAN_FORK, Interpreter
-from sojourn.execution.local.supervisor import Supervisor
-from sojourn.execution.local.turns import Pace
-from sojourn.worker.protocol.memory import machine_memory
-from sojourn.worker.protocol.messages import DEFAULT_MACHINE
-from sojourn.worker.protocol.types import (
-    Description,
-    DeviceSpec,
+from sojourn.execution.engine import (
     DeviceUnavailable,
-    Prepared,
+    Pace,
     RunOutcome,
     RunRequest,
     UserPreparations,
     WorkerPhase,
     WorkerState,
 )
+from sojourn.execution.local.interpreter import IMPORT_LIMIT
+from sojourn.execution.local.preparers import PreparerPool
+from sojourn.execution.local.pulse import HUNG_LIMIT, beat_of
+from sojourn.execution.local.spawn import CAN_FORK, Interpreter
+from sojourn.execution.local.supervisor import Supervisor
+from sojourn.worker.protocol.memory import machine_memory
+from sojourn.worker.protocol.messages import DEFAULT_MACHINE
+from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
 
 PREPARE_LIMIT = 60.0
 LOAD_LIMIT = 120.0
@@ -49,7 +47,7 @@ def _ignore(device: str, state: WorkerState) -> None:
     pass
 
 
-class Fleet:
+class LocalEngine:
     """The workers of `specs`.
 
     `on_state` is called on the loop at every change, before anybody who waits for it continues.
@@ -200,7 +198,7 @@ class Fleet:
         self._supervisors[device].kill(run_id)
 
     async def _look(self) -> None:
-        """See whether all processes live, for as long as the fleet does."""
+        """See whether all processes live, for as long as the engine does."""
         while True:
             await asyncio.sleep(self._beat)
             for interpreter in self._interpreters.values():
