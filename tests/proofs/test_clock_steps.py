@@ -14,7 +14,7 @@ import pytest
 from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.effects import Effect
-from sojourn.simulate.log import decisions
+from sojourn.journal.encoding import decisions
 from tests.proofs.town import LATER, SMALL, Device, Town
 
 MOVES = 600

@@ -34,7 +34,7 @@ def export(
     data: Data = None,
 ) -> None:
     """Write the journal to a file, a JSON object a line. The server may run."""
-    from sojourn.service.journal import export as lines
+    from sojourn.journal.recorder import export as lines
     from sojourn.store.journal import count_journal
 
     database = database_of(config, data)
@@ -55,7 +55,7 @@ def replay(
     json: Json = False,
 ) -> None:
     """Feed a recorded log to the core and check that it takes the same decisions."""
-    from sojourn.simulate import replay as run
+    from sojourn.journal import replay as run
 
     with _opened(file, "rb") as lines:
         try:

@@ -27,12 +27,12 @@ from sojourn.execution.engine import (
     WorkerPhase,
     WorkerState,
 )
+from sojourn.journal.recorder import Journal
 from sojourn.service.calibrations import Calibrations, Measured
 from sojourn.service.clock import Clock, Handle
 from sojourn.service.crashes import sentence
 from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import sha256
-from sojourn.service.journal import Journal
 from sojourn.service.records import Records
 from sojourn.store import JobMeta, Store, Unit
 from sojourn.store.journal import JournalRow

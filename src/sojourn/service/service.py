@@ -20,6 +20,7 @@ from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.words import at_time
 from sojourn.execution.engine import DeviceUnavailable, EngineFactory, Pace, WorkerPhase, WorkerState
 from sojourn.execution.local.engine import LocalEngine
+from sojourn.journal.recorder import Journal
 from sojourn.service.accounts import Accounts
 from sojourn.service.audit import Audit
 from sojourn.service.calibrations import FIRST, Calibrations
@@ -32,7 +33,6 @@ from sojourn.service.errors import Conflict
 from sojourn.service.following import Following
 from sojourn.service.hub import Hub
 from sojourn.service.jobs import Jobs
-from sojourn.service.journal import Journal
 from sojourn.service.key_files import KeyFiles
 from sojourn.service.opening import DATABASE, explained, open_store
 from sojourn.service.operations import Operations, pending_calibration, state_of

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from sojourn.journal import replay
+from sojourn.journal.encoding import decode
+from sojourn.journal.recorder import export
 from sojourn.service.errors import Expired
-from sojourn.service.journal import export
 from sojourn.service.views import Principal
-from sojourn.simulate import replay
-from sojourn.simulate.log import decode
 from sojourn.store import retention as rows
 from tests.integration.service.conftest import QUICK, House
 from tests.integration.service.test_operations import DRIFTING, calibrated

@@ -15,11 +15,11 @@ from typing import Any
 
 from sojourn.core.codes import KILLED_WORKER, RAN_TOO_LONG, SYSTEM_FAILURE
 from sojourn.execution.engine import RunRequest
+from sojourn.journal import replay
+from sojourn.journal.recorder import export
 from sojourn.service.clock import FASTEST
-from sojourn.service.journal import export
 from sojourn.service.service import Service
 from sojourn.service.views import JobView
-from sojourn.simulate import replay
 from tests.proofs.crash.clients import FINAL, Memory
 from tests.proofs.crash.edges import result_of
 from tests.proofs.crash.world import World

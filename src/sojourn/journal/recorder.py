@@ -15,7 +15,7 @@ from sojourn.core import events as ev
 from sojourn.core.calendar import Reservation
 from sojourn.core.effects import Effect
 from sojourn.core.model import Halt, Job, Session
-from sojourn.simulate import log
+from sojourn.journal import encoding
 from sojourn.store.journal import JournalRow, read_journal
 
 
@@ -31,9 +31,9 @@ class Journal:
             "device": self._device,
             "at": now,
             "kind": type(event).__name__,
-            "body": log.encode_event(event),
-            "did": msgspec.json.encode(log.decisions(effects)),
-            "digest": log.digest(effects),
+            "body": encoding.encode_event(event),
+            "did": msgspec.json.encode(encoding.decisions(effects)),
+            "digest": encoding.digest(effects),
         }
 
     def restored(
@@ -48,9 +48,9 @@ class Journal:
         lead: float = 0.0,
     ) -> JournalRow:
         """How the lane begins; to be asked before it is restored, which changes what it is given."""
-        state = log.Restored(
+        state = encoding.Restored(
             profile=lane.profile,
-            shares=log.SharesText.of(lane.fair.shares),
+            shares=encoding.SharesText.of(lane.fair.shares),
             jobs=list(jobs),
             sessions=list(sessions),
             windows=list(windows),
@@ -62,7 +62,7 @@ class Journal:
             "device": self._device,
             "at": now,
             "kind": "Restored",
-            "body": log.encode_restored(state),
+            "body": encoding.encode_restored(state),
             "did": b"[]",
             "digest": "",
         }
@@ -81,5 +81,5 @@ def export(database: Path) -> Iterator[bytes]:
         if row.device not in begun:
             continue
         did = msgspec.json.decode(row.did, type=list[str])
-        line = log.Line(row.device, row.at, row.kind, msgspec.Raw(row.body), did, row.digest)
-        yield log.encode_line(line) + b"\n"
+        line = encoding.Line(row.device, row.at, row.kind, msgspec.Raw(row.body), did, row.digest)
+        yield encoding.encode_line(line) + b"\n"

@@ -11,7 +11,7 @@ from sojourn.cli.main import main
 from sojourn.store import tables as t
 from sojourn.store.engine import sqlite_engine
 from sojourn.store.journal import put_journal
-from tests.unit.simulate.test_log import log
+from tests.unit.journal.test_log import log
 
 
 def run(*arguments: object) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sojourn.core import Lane
-from sojourn.simulate.log import Happened, Restored, decisions, decode, digest
+from sojourn.journal.encoding import Happened, Restored, decisions, decode, digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from sojourn.core import PROFILES, Lane, Mode
 from sojourn.core import events as ev
 from sojourn.core.effects import Effect
 from sojourn.core.shares import EVEN, ProjectShare, Shares
-from sojourn.simulate import Restored, decode, decode_event, encode_event, replay
-from sojourn.simulate import log as format_of
+from sojourn.journal import Restored, decode, decode_event, encode_event, replay
+from sojourn.journal import encoding as format_of
 
 SHARES = Shares({"a": 2.0}, {"p": ProjectShare("a", 3.0, 4.5)}, {("p", "u"): 0.5})
 KINDS = typing.get_args(ev.Event)
@@ -52,7 +52,7 @@ def test_every_effect_has_a_line_for_people() -> None:
     lane = Lane("dev", PROFILES["seed"])
     told = [line for _, _, effects in story(lane) for line in format_of.decisions(effects)]
     assert len({line.split()[0] for line in told}) >= 5
-    assert len(typing.get_args(Effect)) == 8, "a new effect needs a line in sojourn.simulate.log"
+    assert len(typing.get_args(Effect)) == 8, "a new effect needs a line in sojourn.journal.encoding"
 
 
 def story(lane: Lane) -> Iterator[tuple[float, ev.Event, list[Effect]]]:
