@@ -10,7 +10,7 @@ from collections import defaultdict
 from copy import copy
 from typing import Any
 
-from sojourn.core import codes
+from sojourn import codes
 from sojourn.core import events as ev
 from sojourn.core.effects import (
     Charge,
@@ -355,7 +355,7 @@ class Witness:
             assert ended, "a running job ends by its run or by a cancel"
         if job.state in FINAL and job.reason_code != codes.SYSTEM_FAILURE and at > started:
             self._owed.append((job.id, started, at))
-        if job.state in FINAL and job.reason_code == codes.KILLED_WORKER:
+        if job.state in FINAL and job.reason_code == codes.WORKER_KILLED:
             assert isinstance(event, ev.RunEnded)
             assert event.outcome == "crashed"
             assert job.crashes >= self.profile.charged_crashes > 0, "D23"
@@ -373,12 +373,12 @@ class Witness:
         if job.reason_code == codes.CACHE_EXPIRED:
             assert job.detached
             assert at > job.cache_expires_at
-        elif job.reason_code == codes.WINDOW_OVER:
+        elif job.reason_code == codes.RESERVATION_OVER:
             window = self.sessions[job.session_id].window
             assert window is not None
             assert window in job.reason
         else:
-            assert job.reason_code in (codes.SESSION_CLOSED, codes.ROOT_GONE)
+            assert job.reason_code in (codes.SESSION_CLOSED, codes.ROOT_LOST)
             assert job.session_id in job.reason
             self._ending.add(job.session_id)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Mount, Router
 
+from sojourn import codes
 from sojourn.api import health, ibm
 from sojourn.api.connections import Recorder
 from sojourn.api.endpoint import Api, missing_reply
@@ -55,7 +56,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and len(scope["path"]) > _LONGEST_PATH:
             message = f"The path has {len(scope['path'])} characters; the limit is {_LONGEST_PATH}."
-            await write(send, error_reply(414, 1414, message))
+            await write(send, error_reply(414, codes.ADDRESS_TOO_LONG, message))
             return
         await self._app(scope, receive, send)
 

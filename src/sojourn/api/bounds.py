@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sojourn import codes
 from sojourn.api.endpoint import COUNTED, RECOUNT
 from sojourn.api.request_ids import new_id
 from sojourn.api.wire import encode, error_body
@@ -51,7 +52,7 @@ _LINES = {
 }
 
 C = TypeVar("C")
-_CODES = {414: 1414, 503: 1503}
+_CODES = {414: codes.ADDRESS_TOO_LONG, 503: codes.BUSY}
 
 log = structlog.get_logger("sojourn.api")
 
@@ -412,7 +413,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         )
         if status is not None and not answering:
-            self._say(status, _CODES.get(status, 1200), message, new_id())
+            self._say(status, _CODES.get(status, codes.BAD_REQUEST), message, new_id())
         self.transport.close()
 
     def _say(self, status: int, code: int, message: str, request_id: str) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from sojourn import codes
 from sojourn.api.bounds import BoundedProtocol
 from sojourn.api.endpoint import EXCHANGE
 from sojourn.api.request_ids import unreadable
@@ -63,7 +64,7 @@ class RecordingProtocol(BoundedProtocol):
         if self._cut_off:
             return
         said = f"{msg} Send HTTP/1.1, with a path and headers in ASCII."
-        self._say(400, 1200, said, unreadable(msg))
+        self._say(400, codes.BAD_REQUEST, said, unreadable(msg))
         self.transport.close()
 
 

@@ -27,7 +27,7 @@ class DeviceSettings(Section):
     memory_mb: Memory | None = Field(
         default=None,
         description="What one run on it may take, in MB of 2^20 bytes; 0 is no bound. A job that is known to "
-        "need more is refused, one that turns out to need more fails (9703).",
+        "need more is refused, one that turns out to need more fails with error 9703.",
     )
     profile: str | None = Field(
         default=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sojourn.core import codes
+from sojourn import codes
 from sojourn.core.calendar import Calendar
 from sojourn.core.effects import Rejected
 from sojourn.core.events import JobAccepted

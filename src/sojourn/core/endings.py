@@ -5,8 +5,9 @@ May not select or run anything.
 
 from __future__ import annotations
 
-from sojourn.core import codes, limits
+from sojourn import codes
 from sojourn.core import events as ev
+from sojourn.core import limits
 from sojourn.core.book import Book
 from sojourn.core.effects import ChargeKind
 from sojourn.core.model import Job, JobKind, JobState, Spent
@@ -71,7 +72,7 @@ class Endings:
             self.again_or_fail(job, now, event, again)
             return
         why = limits.killed(job, event.reason)
-        self.end(job, JobState.FAILED, now, event.outcome, why, codes.KILLED_WORKER, runs=job.crashed)
+        self.end(job, JobState.FAILED, now, event.outcome, why, codes.WORKER_KILLED, runs=job.crashed)
 
     def again_or_fail(self, job: Job, now: float, event: ev.RunEnded, again: bool) -> None:
         """R55: nothing is charged for a run that the system lost."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sojourn.core import admission, codes, limits
+from sojourn import codes
+from sojourn.core import admission, limits
 from sojourn.core import events as ev
 from sojourn.core.book import Book, Due
 from sojourn.core.calendar import Calendar, Reservation, WindowMode
@@ -260,7 +261,7 @@ class Lane:
     def _cancelled(self, event: ev.JobCancelled, now: float) -> Rejected | None:
         job = self.book.jobs.get(event.job_id)
         if job is None:
-            return Rejected(codes.ALREADY_FINAL, f"Job {event.job_id} has already ended.")
+            return Rejected(codes.CONFLICT, f"Job {event.job_id} has already ended.")
         running = job.state is JobState.RUNNING
         self._endings.end(job, JobState.CANCELLED, now, "cancelled", f"Cancelled by {event.by}.", None)
         if running:
@@ -338,7 +339,7 @@ class Lane:
     def _unbooked(self, event: ev.ReservationCancelled, now: float) -> Rejected | None:
         window = self.calendar.get(event.reservation_id)
         if window is None:
-            return Rejected(codes.UNKNOWN, f"Reservation {event.reservation_id} is not booked (any more).")
+            return Rejected(codes.NOT_FOUND, f"Reservation {event.reservation_id} is not booked (any more).")
         self._windows.cancel(window, now)
         return None
 

@@ -5,7 +5,7 @@ Owns each session's clocks; the lane tells it what jobs do. May not select or ru
 
 from __future__ import annotations
 
-from sojourn.core import codes
+from sojourn import codes
 from sojourn.core.book import Book
 from sojourn.core.effects import ChargeKind
 from sojourn.core.events import SessionOpened
@@ -120,7 +120,7 @@ class Sessions:
         session = self._session_of(job)
         if session is not None and job.id == (session.root or session.first):
             why = f"its first job {job.id} {what}"
-            self.end(session, now, why, "first job lost", code=codes.ROOT_GONE, accepted_too=True)
+            self.end(session, now, why, "first job lost", code=codes.ROOT_LOST, accepted_too=True)
 
     # the ttl clock
 
@@ -196,7 +196,7 @@ class Sessions:
             if why is not None:
                 for job in self._book.members(session.id):
                     if job.state is JobState.QUEUED:
-                        self._fail(job, JobState.FAILED, why, codes.WINDOW_OVER, now, "window over")
+                        self._fail(job, JobState.FAILED, why, codes.RESERVATION_OVER, now, "window over")
             if session.state is SessionState.ACTIVE:
                 self._deactivate(session, now, "window over")
             self._book.touch(session, "window over")

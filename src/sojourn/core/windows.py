@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 
-from sojourn.core import codes
+from sojourn import codes
 from sojourn.core.book import Book, Due
 from sojourn.core.calendar import AfterWindow, Calendar, Reservation, WindowMode
 from sojourn.core.effects import ChargeKind, Rejected, ReservationChanged
@@ -38,7 +38,7 @@ class Windows:
             event.after_window,
         )
         if (why := self._objection(window, now)) is not None:
-            return Rejected(codes.BOOKING, why)
+            return Rejected(codes.RESERVATION_REFUSED, why)
         self.calendar.add(window)
         self.remind(window)
         self._tell(window, "booked", now)

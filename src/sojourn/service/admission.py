@@ -13,7 +13,8 @@ from typing import Any
 
 import structlog
 
-from sojourn.core import Mode, codes
+from sojourn import codes
+from sojourn.core import Mode
 from sojourn.core import events as ev
 from sojourn.execution.engine import DeviceUnavailable
 from sojourn.execution.local.supervisor import delay
@@ -201,7 +202,7 @@ class Admission:
             raise BadRequest(
                 f"Session {session.id} is on {record.device}; a job for {body.backend[:100]} cannot be in "
                 f"it (R5).{hint}",
-                code=1218,
+                code=codes.NOT_IN_SESSION,
             )
         if not session.accepting:
             raise SessionClosed(

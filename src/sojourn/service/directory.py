@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sojourn import codes
 from sojourn.config.values import SYSTEM
 from sojourn.service.errors import BadRequest, Forbidden, NotFound, WrongCredentials
 from sojourn.service.keys import Key, Keys
@@ -133,7 +134,7 @@ class Directory:
             if project.name == name:
                 return project
         known = ", ".join(project.name for project in self.projects())
-        raise NotFound(f"There is no project {name!r}. Projects: {known}.", code=1004)
+        raise NotFound(f"There is no project {name!r}. Projects: {known}.", code=codes.UNKNOWN_ACCOUNT)
 
     def members(self, project_id: str) -> list[tuple[str, str, Membership]]:
         """(user id, name, membership) of everybody in the project."""
@@ -190,4 +191,4 @@ class Directory:
             if user.name == name:
                 return user
         known = ", ".join(sorted(u.name for u in self._users.values()))
-        raise NotFound(f"There is no user {name!r}. Users: {known}.", code=1004)
+        raise NotFound(f"There is no user {name!r}. Users: {known}.", code=codes.UNKNOWN_ACCOUNT)

@@ -12,7 +12,8 @@ from dataclasses import replace
 import structlog
 from sqlalchemy import Connection
 
-from sojourn.core import Lane, codes
+from sojourn import codes
+from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
 from sojourn.core.model import Job, JobKind

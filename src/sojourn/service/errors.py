@@ -6,6 +6,7 @@ wrong, the limit where there is one, and what to do.
 
 from __future__ import annotations
 
+from sojourn import codes
 from sojourn.store.room import StoreFull
 
 
@@ -17,7 +18,7 @@ class Refusal(Exception):
     """
 
     status = 400
-    code = 1200
+    code = codes.BAD_REQUEST
 
     def __init__(self, message: str, *, code: int | None = None, status: int | None = None) -> None:
         super().__init__(message)
@@ -35,13 +36,13 @@ class ServiceFailed(Exception):
 class BadRequest(Refusal):
     """The request cannot be understood or breaks a limit."""
 
-    status, code = 400, 1200
+    status, code = 400, codes.BAD_REQUEST
 
 
 class NotAuthenticated(Refusal):
     """No credentials, or credentials that grant nothing."""
 
-    status, code = 401, 1001
+    status, code = 401, codes.NOT_AUTHENTICATED
 
 
 class WrongCredentials(NotAuthenticated):
@@ -51,37 +52,37 @@ class WrongCredentials(NotAuthenticated):
 class Forbidden(Refusal):
     """Known caller, but not allowed to do this."""
 
-    status, code = 403, 1002
+    status, code = 403, codes.NOT_ALLOWED
 
 
 class NotFound(Refusal):
     """No such thing, or not the caller's: the answer is the same, so that ids cannot be probed."""
 
-    status, code = 404, 1291
+    status, code = 404, codes.NOT_FOUND
 
 
 class Conflict(Refusal):
     """The thing is in a state in which this cannot be done."""
 
-    status, code = 409, 1214
+    status, code = 409, codes.CONFLICT
 
 
 class SessionClosed(Refusal):
     """R35: the session takes no more jobs."""
 
-    status, code = 400, 1217
+    status, code = 400, codes.SESSION_CLOSED
 
 
 class TooLarge(Refusal):
     """The body is over the limit."""
 
-    status, code = 413, 1215
+    status, code = 413, codes.TOO_LARGE
 
 
 class TooMany(Refusal):
     """R50: more than a limit allows at this moment. `retry_after`: seconds after which it may work."""
 
-    status, code = 429, 1429
+    status, code = 429, codes.TOO_MANY_REQUESTS
 
     def __init__(self, message: str, *, retry_after: float | None = None, code: int | None = None) -> None:
         super().__init__(message, code=code)
@@ -92,7 +93,7 @@ class NoRoom(Refusal):
     """The disk of the service has no room for it. Neither a 4xx, as the caller did nothing wrong, nor a 503,
     after which today's client sends a submit five more times and then shows no message at all."""
 
-    status, code = 507, 1507
+    status, code = 507, codes.DISK_FULL
 
     def __init__(self, message: str, *, retry_after: float = 60.0) -> None:
         super().__init__(message)
@@ -107,10 +108,10 @@ def without_room(error: StoreFull) -> NoRoom:
 class Expired(Refusal):
     """It was there, and has been deleted because of its age."""
 
-    status, code = 410, 1292
+    status, code = 410, codes.EXPIRED
 
 
 class Busy(TooMany):
     """A bound of the server is reached, whoever asks. Nothing was done; a client repeats it by itself."""
 
-    status, code = 503, 1503
+    status, code = 503, codes.BUSY

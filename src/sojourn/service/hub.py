@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from sojourn import codes
 from sojourn.config import Settings
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import JobKind, JobState
@@ -75,7 +76,9 @@ class Hub:
         found = self.dispatchers.get(device or "")
         if found is None or found.device not in self.specs:
             names = ", ".join(name for name in self.specs if not is_mock(name))
-            raise NotFound(f"There is no backend {(device or '')[:100]!r}. Backends: {names}.", code=1205)
+            raise NotFound(
+                f"There is no backend {(device or '')[:100]!r}. Backends: {names}.", code=codes.UNKNOWN_DEVICE
+            )
         return found
 
     async def job_record(self, who: Principal, job_id: str) -> JobRecord:
@@ -109,7 +112,9 @@ class Hub:
             stored = await self.store.session(session_id)
             record = SessionRecord(stored.device, stored.session, list(stored.timestamps)) if stored else None
         if record is None or not _may_see(who, record.session.user, record.session.project):
-            raise NotFound(f"Session {session_id} was not found in this instance.", code=1216)
+            raise NotFound(
+                f"Session {session_id} was not found in this instance.", code=codes.UNKNOWN_SESSION
+            )
         if record.session.user != who.user_id:  # an operator
             self.audit.looked(who, f"session {session_id}", self.accounts.user_name(record.session.user))
         return record
@@ -125,7 +130,7 @@ class Hub:
         stored = await self.store.session(session_id) if record is None else None
         found = record or stored
         if found is None or not _may_count(who, found.session.user, found.session.project):
-            raise NotFound(f"There is no session {session_id[:100]!r} of yours.", code=1216)
+            raise NotFound(f"There is no session {session_id[:100]!r} of yours.", code=codes.UNKNOWN_SESSION)
 
     def job_view(self, record: JobRecord, position: int | None = None) -> JobView:
         job, meta = record.job, record.meta

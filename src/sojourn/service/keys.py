@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 from sqlalchemy import Connection
 
+from sojourn import codes
 from sojourn.config.values import PATTERNS, TITLE
 from sojourn.core.words import at_time
 from sojourn.service.errors import BadRequest, Conflict, NotFound, WrongCredentials
@@ -28,7 +29,6 @@ log = structlog.get_logger("sojourn.keys")
 USE_KEPT = 600.0
 """Seconds. The last use of a key is written down this often at the most."""
 _LONGEST_NAME = 64
-NO_SUCH_KEY = 1004
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Keys:
             if key.name == name:
                 return key
         known = ", ".join(key.name for key in found) or "none"
-        raise NotFound(f"User {user_name} has no key {name!r}. Keys: {known}.", code=NO_SUCH_KEY)
+        raise NotFound(f"User {user_name} has no key {name!r}. Keys: {known}.", code=codes.UNKNOWN_ACCOUNT)
 
     # change
 

@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sojourn import codes
 from sojourn.config import TEN_YEARS, LimitsSettings, check_limits
-from sojourn.core import codes
 from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
 from sojourn.core.words import seconds
@@ -169,7 +169,7 @@ class Limits:
             raise BadRequest(
                 f"Project {who.project} is on the open plan, which has no sessions here. Run the jobs "
                 "without a session or batch (job mode), or ask an operator for another plan.",
-                code=codes.NO_SESSIONS,
+                code=codes.SESSIONS_NOT_ALLOWED,
             )
         there, limit = self._hub.records.open_sessions, self.of(who.project_id).sessions_per_user
         key = (who.project_id, who.user_id)

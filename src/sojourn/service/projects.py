@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from sojourn import codes
 from sojourn.config import LimitsSettings, ProjectSettings, as_tags, check_limits
 from sojourn.core import events as ev
 from sojourn.core.shares import ProjectShare, Shares
@@ -162,7 +163,9 @@ class Projects:
             if info.project.name == name:
                 return info
         known = ", ".join(info.project.name for info in found)
-        raise NotFound(f"There is no project {name!r} of yours. Projects: {known}.", code=1004)
+        raise NotFound(
+            f"There is no project {name!r} of yours. Projects: {known}.", code=codes.UNKNOWN_ACCOUNT
+        )
 
     def _info(
         self,
@@ -226,7 +229,10 @@ class Projects:
         for user, wanted in change.members.items():
             if user not in there:
                 known = ", ".join(sorted(there)) or "none"
-                raise NotFound(f"There is no user {user!r} in project {name}. Users: {known}.", code=1004)
+                raise NotFound(
+                    f"There is no user {user!r} in project {name}. Users: {known}.",
+                    code=codes.UNKNOWN_ACCOUNT,
+                )
             identity, member = there[user]
             members[view.id, identity] = Membership(
                 member.weight if wanted.weight is None else wanted.weight,

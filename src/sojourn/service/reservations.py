@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sojourn.core import codes
+from sojourn import codes
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterWindow, WindowMode
 from sojourn.service import ids
@@ -18,8 +18,6 @@ from sojourn.service.reservation_bounds import Span, objection
 from sojourn.service.views import Principal, ProjectView
 from sojourn.store import reservations as stored
 from sojourn.store.reservations import StoredReservation
-
-NO_RESERVATION = 1225
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ class Reservations:
         devices = sum(not is_mock(name) for name in self._hub.specs)
         why = objection(bounds, wanted, now, held=held, devices=devices)
         if why is not None:
-            raise BadRequest(why, code=codes.BOOKING)
+            raise BadRequest(why, code=codes.RESERVATION_REFUSED)
 
     async def cancel_reservation(self, who: Principal, reservation_id: str) -> ReservationView:
         """An open one ends now (R44). Conflict for one that is over."""
@@ -205,7 +203,7 @@ class Reservations:
     async def _stored(self, who: Principal, reservation_id: str) -> StoredReservation:
         found = await stored.get(self._hub.store, reservation_id)
         if found is None or not _sees(who, found, self._own(who)):
-            raise NotFound(f"Reservation {reservation_id} was not found.", code=NO_RESERVATION)
+            raise NotFound(f"Reservation {reservation_id} was not found.", code=codes.UNKNOWN_RESERVATION)
         return found
 
     def _view(self, who: Principal, found: StoredReservation, own: set[str]) -> ReservationView:

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from sojourn import codes
 from sojourn.config import ServerSettings, Settings
 from sojourn.core import Lane
 from sojourn.core import events as ev
@@ -388,7 +389,7 @@ class Service:
             try:
                 await self._hear(name)
             except DeviceUnavailable as error:
-                raise Conflict(f"{name} is not available: {error}", code=1206) from None
+                raise Conflict(f"{name} is not available: {error}", code=codes.DEVICE_UNAVAILABLE) from None
         return hub.descriptions[name]
 
     async def calibrated(

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from sojourn import codes
 from sojourn.config import TEN_YEARS
 from sojourn.service.errors import BadRequest
 from sojourn.worker.protocol.types import PROGRAMS, no_such_program
@@ -81,9 +82,11 @@ def parse(data: bytes) -> Body:
     except msgspec.ValidationError as error:
         raise BadRequest(f"The job cannot be read: {error}. See the fields of POST /jobs.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The body is not valid JSON: {error}.{_not_finite(data)}", code=1201) from None
+        raise BadRequest(
+            f"The body is not valid JSON: {error}.{_not_finite(data)}", code=codes.NOT_JSON
+        ) from None
     except RecursionError:
-        raise BadRequest("The body is nested too deeply to be a job.", code=1201) from None
+        raise BadRequest("The body is nested too deeply to be a job.", code=codes.NOT_JSON) from None
     if body.program_id not in PROGRAMS:
         refused = no_such_program(body.program_id)
         raise BadRequest(refused.message, code=refused.code)
@@ -93,13 +96,13 @@ def parse(data: bytes) -> Body:
         raise BadRequest(
             f"max_execution_time (cost) is {body.cost} s; it must be 1 s to {MAX_COST} s, and not more "
             "than what the device allows to a job.",
-            code=1219,
+            code=codes.OVER_LIMIT,
         )
     if body.session_time is not None and not 0 < body.session_time <= MAX_SESSION_TIME:
         raise BadRequest(
             f"session_time is {body.session_time} s; it must be 1 s to {MAX_SESSION_TIME} s, and not more "
             "than what the device allows to a session. Leave it out for the default.",
-            code=1219,
+            code=codes.OVER_LIMIT,
         )
     if body.session_time is not None and not body.start_session:
         raise BadRequest(

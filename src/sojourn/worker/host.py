@@ -20,6 +20,7 @@ from qiskit import qpy
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 
+from sojourn import codes
 from sojourn.devices import conformance
 from sojourn.devices.driver import Driver, DriverError, load_driver
 from sojourn.devices.offered import settled
@@ -27,7 +28,7 @@ from sojourn.worker.device import Device
 from sojourn.worker.programs import estimator, sampler
 from sojourn.worker.programs.base import Plan, open_payload
 from sojourn.worker.protocol import messages
-from sojourn.worker.protocol.memory import OUT_OF_MEMORY, exceeded
+from sojourn.worker.protocol.memory import exceeded
 from sojourn.worker.protocol.types import (
     CALIBRATE,
     PROGRAMS,
@@ -41,7 +42,6 @@ from sojourn.worker.protocol.types import (
     Prepared,
 )
 
-RUN_FAILED = 9701  # the code of an error that came up on the device
 MAX_REASON = 300  # characters of what Qiskit says of an error that no check foresaw
 
 T = TypeVar("T")
@@ -102,13 +102,13 @@ class Machine:
         except JobRefused as error:
             return Failed(error.message, error.code, traceback.format_exc())
         except DriverError as error:
-            return Failed(str(error), RUN_FAILED, traceback.format_exc())
+            return Failed(str(error), codes.RUN_FAILED, traceback.format_exc())
         except MemoryError:
             reason = exceeded(self.spec.name, self.spec.memory)
-            return Failed(reason, OUT_OF_MEMORY, traceback.format_exc())
+            return Failed(reason, codes.OUT_OF_MEMORY, traceback.format_exc())
         except Exception as error:
             reason = " ".join(f"the job failed on the device: {error}".split())
-            return Failed(reason, RUN_FAILED, traceback.format_exc())
+            return Failed(reason, codes.RUN_FAILED, traceback.format_exc())
 
     def _calibrate(self, params: bytes) -> Completed | Failed:
         """Measure the device anew. The result is its new description, which holds once it is adopted."""
@@ -123,7 +123,7 @@ class Machine:
             return Completed(messages.encode_description(found), seconds)
         except Exception as error:
             reason = f"the device could not be calibrated: {type(error).__name__}: {error}"
-            return Failed(reason.splitlines()[0], RUN_FAILED, traceback.format_exc())
+            return Failed(reason.splitlines()[0], codes.RUN_FAILED, traceback.format_exc())
 
     def _plan(self, program_id: str, params: bytes) -> Plan:
         self._device.at = "the job"

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Protocol, assert_never
 
 import sojourn
+from sojourn import codes
 from sojourn.worker.confinement import put_out_of_reach
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import MAX_PAYLOAD, Channel, FrameError
-from sojourn.worker.protocol.memory import KEPT, OUT_OF_MEMORY, exceeded
+from sojourn.worker.protocol.memory import KEPT, exceeded
 from sojourn.worker.protocol.messages import shorten
 from sojourn.worker.protocol.types import (
     Completed,
@@ -44,12 +45,6 @@ from sojourn.worker.setup import (
     orderly_signals,
     stacks,
 )
-
-INTERNAL_ERROR = 9999
-"""Code of a failure that is the service's and not the user's."""
-
-TOO_LARGE = 1204
-"""Code of a job that needs more memory to be looked at than one job may have."""
 
 
 class AnyMachine(Protocol):
@@ -180,7 +175,7 @@ class Worker:
                 sys.stderr.write(refused.detail)  # to the server's log: the user gets the message only
             self._say(messages.RefusedReply(message.id, shorten(refused.message), refused.code))
         except MemoryError:
-            self._say(messages.RefusedReply(message.id, self._too_large(), TOO_LARGE))
+            self._say(messages.RefusedReply(message.id, self._too_large(), codes.JOB_UNFIT))
         except Exception as error:  # a machine answers for the job's errors itself: this one is not the job's
             # To the server's log: nobody else sees it.
             sys.stderr.write(error.detail if isinstance(error, _LoadError) else traceback.format_exc())
@@ -206,16 +201,18 @@ class Worker:
                 outcome = machine.run(message.program_id, params)
         except MemoryError:
             memory = self._specs[message.device].memory
-            outcome = Failed(exceeded(message.device, memory), OUT_OF_MEMORY, traceback.format_exc())
+            outcome = Failed(exceeded(message.device, memory), codes.OUT_OF_MEMORY, traceback.format_exc())
         except Exception as error:  # a run answers for the user's errors itself: this one is ours
-            outcome = Failed(f"Internal error: {one_line(error)}", INTERNAL_ERROR, traceback.format_exc())
-        if isinstance(outcome, Failed) and outcome.code == OUT_OF_MEMORY:
+            outcome = Failed(
+                f"Internal error: {one_line(error)}", codes.INTERNAL_ERROR, traceback.format_exc()
+            )
+        if isinstance(outcome, Failed) and outcome.code == codes.OUT_OF_MEMORY:
             give_back_memory()
         if isinstance(outcome, Completed) and len(outcome.result) > MAX_PAYLOAD:
             outcome = Failed(
                 f"The result has {len(outcome.result)} bytes; the limit is {MAX_PAYLOAD}. "
                 "Ask for fewer shots or split the job.",
-                INTERNAL_ERROR,
+                codes.INTERNAL_ERROR,
                 logs=outcome.logs,
             )
         if isinstance(outcome, Completed):

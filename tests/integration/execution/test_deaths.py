@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from sojourn import codes
 from sojourn.execution.engine import (
     Crashed,
     DeviceUnavailable,
@@ -21,7 +22,7 @@ from sojourn.execution.engine import (
     WorkerState,
 )
 from sojourn.execution.local.engine import LocalEngine
-from sojourn.worker.protocol.memory import KEPT, MB, OUT_OF_MEMORY
+from sojourn.worker.protocol.memory import KEPT, MB
 from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed
 
 ECHO = "machines:EchoMachine"
@@ -79,7 +80,7 @@ async def pid(engine: LocalEngine, device: str = "a") -> bytes:
 
 def out_of_memory(outcome: RunOutcome) -> None:
     assert isinstance(outcome, Failed)
-    assert outcome.code == OUT_OF_MEMORY
+    assert outcome.code == codes.OUT_OF_MEMORY
     assert "one run on a may take 64 MB (memory_mb of the device)" in outcome.reason
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
+from sojourn import codes
 from sojourn.config import DeviceSettings
-from sojourn.core import codes
 from sojourn.service.errors import BadRequest, TooMany
 from sojourn.service.usage import UsageQuery
 from sojourn.service.views import JobView, Principal
@@ -53,7 +53,7 @@ def test_d23_a_job_whose_worker_dies_again_is_charged_for_both_runs(house: House
     async def body(h: House) -> None:
         ann = await h.user("ann")
         job = await killed(h, ann)
-        assert (job.state, job.reason_code, job.attempt) == ("failed", codes.KILLED_WORKER, 2)
+        assert (job.state, job.reason_code, job.attempt) == ("failed", codes.WORKER_KILLED, 2)
         assert job.quantum_seconds == 42.0
         assert "SIGKILL: it was killed, most often because the machine ran out of memory" in (
             job.reason or ""
@@ -89,7 +89,7 @@ def test_d23_a_first_death_counts_after_a_restart_and_the_lost_run_between_does_
         assert await crashes_of(h, "ann") == 1
         await dies(h, ann, made[0], 3, 5.0)
         job = await h.ended(ann, made[0])
-        assert (job.reason_code, job.quantum_seconds) == (codes.KILLED_WORKER, 35.0)
+        assert (job.reason_code, job.quantum_seconds) == (codes.WORKER_KILLED, 35.0)
 
     house(body, after_a_restart)
 

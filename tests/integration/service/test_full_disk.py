@@ -12,8 +12,8 @@ import pytest
 from qiskit import QuantumCircuit
 from sqlalchemy import Connection, insert, select, update
 
+from sojourn import codes
 from sojourn.config import DeviceSettings
-from sojourn.core import codes
 from sojourn.execution.engine import WorkerPhase, WorkerState
 from sojourn.service.errors import BadRequest, NoRoom, TooLarge
 from sojourn.service.projects import ProjectChange

@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from sojourn.core import codes
+from sojourn import codes
 from sojourn.execution.engine import WorkerPhase
 from sojourn.service.views import JobView, Principal
 from tests.integration.service.conftest import SLOW, House

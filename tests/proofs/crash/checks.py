@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sojourn.core.codes import KILLED_WORKER, RAN_TOO_LONG, SYSTEM_FAILURE
+from sojourn.codes import RAN_TOO_LONG, SYSTEM_FAILURE, WORKER_KILLED
 from sojourn.execution.engine import RunRequest
 from sojourn.journal import replay
 from sojourn.journal.recorder import export
@@ -275,7 +275,7 @@ class Checks:
                 f"{row['id']}: the ledger is not its charge"
             )
             died = [(start, end) for start, end, _ in json.loads(row["crashed"])]
-            blamed = row["reason_code"] == KILLED_WORKER
+            blamed = row["reason_code"] == WORKER_KILLED
             if blamed:  # D23
                 assert len(died) == row["crashes"] > 1, f"{row['id']} is blamed for {died}"
             if row["charged"]:

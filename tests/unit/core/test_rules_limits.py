@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core import JobKind, codes
+from sojourn import codes
+from sojourn.core import JobKind
 from sojourn.core import events as ev
 from sojourn.core import explain as ex
 from sojourn.core.calendar import AfterWindow, WindowMode

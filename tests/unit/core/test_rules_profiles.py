@@ -6,7 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from sojourn.core import PROFILES, JobKind, Mode, Profile, codes
+from sojourn import codes
+from sojourn.core import PROFILES, JobKind, Mode, Profile
 from sojourn.core import events as ev
 from tests.unit.core.world import START, World
 

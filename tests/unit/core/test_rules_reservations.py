@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core import JobKind, Mode, codes
+from sojourn import codes
+from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterWindow, Calendar, Reservation, WindowMode
 from sojourn.core.model import HaltMode
@@ -55,7 +56,7 @@ def test_r44_at_the_windows_end_the_running_job_finishes_and_queued_ones_fail() 
     world = in_window(AfterWindow.FAIL)
     assert world.is_("a1", "running")
     assert world.is_("a2", "failed")
-    assert world.jobs["a2"].reason_code == codes.WINDOW_OVER
+    assert world.jobs["a2"].reason_code == codes.RESERVATION_OVER
     assert "Reservation R ended" in (world.jobs["a2"].reason or "")
     assert world.windows["R"] == ["booked", "open", "open", "open", "ended"]  # its idle time began and ended
     world.finish("a1")
@@ -327,7 +328,7 @@ def test_r47_overlapping_bookings_are_refused_and_named(world: World) -> None:
     assert world.book("R", "ann", 100, HOUR) is None
     refused = world.book("S", "bob", 200, HOUR)
     assert refused is not None
-    assert refused.code == codes.BOOKING
+    assert refused.code == codes.RESERVATION_REFUSED
     assert "Reservation R has the device" in refused.message
     assert world.book("T", "bob", 100 + HOUR, HOUR) is None  # they may meet
 
@@ -368,7 +369,7 @@ def test_r47_a_window_cancelled_before_its_start_never_was(world: World) -> None
     world.submit("b1", "bob")
     assert world.running == "b1"
     refused = [e for e in world.do(ev.ReservationCancelled("R")) if hasattr(e, "code")]
-    assert refused[0].code == codes.UNKNOWN
+    assert refused[0].code == codes.NOT_FOUND
 
 
 def test_r47_time_used_in_a_window_counts_as_usage(world: World) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core import JobKind, Mode, codes
+from sojourn import codes
+from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
 from tests.unit.core.world import START, World
 
@@ -538,7 +539,7 @@ def test_r40_cancelling_the_running_root_fails_the_others(world: World) -> None:
     assert world.stopped == ["a0"]
     for name in ("a1", "a2", "a3"):
         assert world.is_(name, "failed")
-        assert world.jobs[name].reason_code == codes.ROOT_GONE
+        assert world.jobs[name].reason_code == codes.ROOT_LOST
         assert "a0" in (world.jobs[name].reason or "")
     refused = world.submit("a4", "ann", "A")
     assert refused is not None

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from sojourn.core import JobKind, codes
+from sojourn import codes
+from sojourn.core import JobKind
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterWindow, WindowMode
 from sojourn.core.effects import Rejected
@@ -64,7 +65,7 @@ def test_r53_who_cancelled_is_said(world: World) -> None:
     world.do(ev.JobCancelled("a1", "operator olga"))
     assert ended(world, "a1") == ("Cancelled by operator olga.", None)
     (refused,) = world.do(ev.JobCancelled("a1"))
-    assert refused == Rejected(codes.ALREADY_FINAL, "Job a1 has already ended.")
+    assert refused == Rejected(codes.CONFLICT, "Job a1 has already ended.")
 
 
 def test_r52_a_job_that_ran_too_long_is_told_its_limit_and_when(world: World) -> None:
@@ -159,7 +160,7 @@ def test_r40_jobs_that_lost_their_first_one_are_told_which_and_how(world: World)
     world.submit("a2", "ann", "A")
     world.cancel("a1")
     why = f"Session A ended at {NOON}: its first job a1 was cancelled."
-    assert ended(world, "a2") == (why, codes.ROOT_GONE)
+    assert ended(world, "a2") == (why, codes.ROOT_LOST)
     world.open("B")
     world.submit("b1", "ann", "B", prepared=False)
     world.submit("b2", "ann", "B", prepared=False)
@@ -201,7 +202,7 @@ def test_r44_a_job_whose_window_is_over_is_told_which_and_when(world: World) -> 
     world.sleep(HOUR)
     assert ended(world, "a2") == (
         "Reservation R ended at 1970-01-12 14:46:40 UTC before this job of its session could start.",
-        codes.WINDOW_OVER,
+        codes.RESERVATION_OVER,
     )
 
 
@@ -366,4 +367,4 @@ def test_r47_a_booking_that_cannot_be_says_why(world: World) -> None:
         "Reservations on a device cannot overlap; choose another time."
     )
     (refused,) = world.do(ev.ReservationCancelled("T"))
-    assert refused == Rejected(codes.UNKNOWN, "Reservation T is not booked (any more).")
+    assert refused == Rejected(codes.NOT_FOUND, "Reservation T is not booked (any more).")

@@ -12,10 +12,11 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
+from sojourn import codes
 from sojourn.devices.aer.ideal import AerDriver
 from sojourn.devices.driver import Task, load_driver
 from sojourn.worker.host import Machine
-from sojourn.worker.protocol.memory import MB, OUT_OF_MEMORY, exceeded, machine_memory, run_memory
+from sojourn.worker.protocol.memory import MB, exceeded, machine_memory, run_memory
 from sojourn.worker.protocol.types import DeviceSpec, Failed, JobRefused
 from sojourn.worker.setup import bounded_memory
 from tests.unit.worker.conftest import estimator_body, sampler_body
@@ -118,7 +119,7 @@ def test_a_run_that_runs_out_of_memory_fails_with_the_number_and_the_setting() -
     driver._device.memory = 0  # as if preparation had not known
     outcome = driver.run("sampler", sampler_body([(plus(24), None, 10)]))
     assert isinstance(outcome, Failed)
-    assert outcome.code == OUT_OF_MEMORY
+    assert outcome.code == codes.OUT_OF_MEMORY
     assert outcome.reason == exceeded("big", 64 * MB)
     assert "64 MB (memory_mb of the device)" in outcome.reason
 

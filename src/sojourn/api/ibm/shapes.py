@@ -6,10 +6,10 @@ import math
 import re
 from typing import Any
 
+from sojourn import codes
 from sojourn.api.wire import begun, encode, iso, tidy, without_none
 from sojourn.service.views import JobView, SessionView
 
-RAN_TOO_LONG = 1305
 _STATE = {
     "accepted": "Queued",
     "queued": "Queued",
@@ -22,14 +22,14 @@ _STATE = {
 
 def job_state(job: JobView) -> str:
     """The word for `state.status`; any other word would make the client poll for ever."""
-    if job.final and job.reason_code == RAN_TOO_LONG:
+    if job.final and job.reason_code == codes.RAN_TOO_LONG:
         return "Cancelled"
     return _STATE[job.state]
 
 
 def job_status(job: JobView) -> str:
     """The word for the top-level `status`: as `state.status`, but R52 has a name of its own."""
-    if job.final and job.reason_code == RAN_TOO_LONG:
+    if job.final and job.reason_code == codes.RAN_TOO_LONG:
         return "Cancelled - Ran too long"
     return _STATE[job.state]
 

@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import sojourn
+from sojourn import codes
 from sojourn.api.auth import address_of
 from sojourn.api.bodies import Gone
 from sojourn.api.endpoint import Api, bug_reply, method_reply, missing_reply
@@ -238,7 +239,7 @@ async def _full(_: Request, error: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     """All faults at once: each with its place, the value received and what is allowed."""
     assert isinstance(error, RequestValidationError)
-    return JSONResponse(error_body(1200, " ".join(_sentences(error.errors()))), 400)
+    return JSONResponse(error_body(codes.BAD_REQUEST, " ".join(_sentences(error.errors()))), 400)
 
 
 def _sentences(faults: Sequence[Any]) -> list[str]:
@@ -271,7 +272,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     said = str(error.detail)
     if error.status_code == 400:  # an exception on the way from bytes to JSON, which is not told any further
         said = "The body cannot be read as JSON: it is nested too deeply, or has bytes that are not UTF-8."
-    return JSONResponse(error_body(1200, said), error.status_code)
+    return JSONResponse(error_body(codes.BAD_REQUEST, said), error.status_code)
 
 
 def _allowed(request: Request) -> str:

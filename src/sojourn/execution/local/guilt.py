@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sojourn import codes
 from sojourn.execution.engine import DeviceUnavailable
 from sojourn.execution.local.turns import Request
 from sojourn.worker.protocol.types import JobRefused
-
-CRASH_CODE = 1204
 
 MOST_UNLUCKY = 5
 """Preparers that may be lost under one request, for reasons that are not the request's."""
@@ -57,12 +56,12 @@ def verdict(head: Request, loss: Loss) -> JobRefused | DeviceUnavailable | None:
             f"Preparing the job took more than {loss.limit:.4g} s, the limit for {len(head.params)} bytes of "
             "inputs, and was given up. Submit fewer or smaller circuits in one job, and fewer turns of "
             "loops.",
-            CRASH_CODE,
+            codes.JOB_UNFIT,
         )
     return JobRefused(
         f"The job crashed the decoder ({loss.how}){_starved(loss)}, twice. Check the circuits and "
         "their parameters; the device itself is not affected.",
-        CRASH_CODE,
+        codes.JOB_UNFIT,
     )
 
 

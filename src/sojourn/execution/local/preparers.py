@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from sojourn import codes
 from sojourn.execution.engine import DeviceUnavailable, Pace, UserPreparations
 from sojourn.execution.local.guilt import Loss, verdict
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
@@ -288,7 +289,7 @@ class _Preparer:
         try:
             self.process.send(message, request.params)
         except FrameError as error:
-            request.refuse(JobRefused(f"The job is too large for a worker: {error}", 1215))
+            request.refuse(JobRefused(f"The job is too large for a worker: {error}", codes.TOO_LARGE))
             return
         self._flight.append(request)
         if request.begun is not None:

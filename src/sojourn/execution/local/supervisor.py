@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
+from sojourn import codes
 from sojourn.devices.shortage import ran_out
 from sojourn.execution.engine import (
     Crashed,
@@ -26,7 +27,7 @@ from sojourn.execution.local.process import WorkerGone, WorkerProcess
 from sojourn.execution.local.spawn import Interpreter, LaunchFailed
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import FrameError
-from sojourn.worker.protocol.memory import OUT_OF_MEMORY, exceeded
+from sojourn.worker.protocol.memory import exceeded
 from sojourn.worker.protocol.types import Completed, Description, DeviceSpec, Failed
 
 FIRST_DELAY = 0.5
@@ -193,7 +194,7 @@ class Supervisor:
             process.kill()  # the next worker loads with it, or says why not
             return None
         except FrameError as error:
-            return Failed(f"The job is too large for a worker: {error}", 1215)
+            return Failed(f"The job is too large for a worker: {error}", codes.TOO_LARGE)
         except WorkerGone as gone:
             if self._stopping:
                 raise DeviceUnavailable("the server is stopping") from None
@@ -208,7 +209,7 @@ class Supervisor:
             await self._replaced(process, ticket)
             said = f"{process.output.collect()}\n{process.output.last_words}"
             if self.spec.memory and ran_out(said):  # native code that does not ask for memory twice
-                return Failed(exceeded(self.spec.name, self.spec.memory), OUT_OF_MEMORY, said, said)
+                return Failed(exceeded(self.spec.name, self.spec.memory), codes.OUT_OF_MEMORY, said, said)
             return Crashed(gone.how)
         except asyncio.CancelledError:
             process.kill()

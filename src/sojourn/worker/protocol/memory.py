@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-OUT_OF_MEMORY = 9703
-"""Code of a job that ran into the memory that one run may take; it is charged, as any failure of a job."""
-
 MB = 2**20
 RESERVE = 512 * MB
 """What is left, at least, to the server and to workers that do nothing."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sojourn import codes
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
@@ -41,7 +43,7 @@ class JobRefused(Exception):
     """Preparation found that the job cannot run: a bad payload, a circuit that does not fit, an option
     that is not honoured. `message` is for the user."""
 
-    def __init__(self, message: str, code: int = 1204) -> None:
+    def __init__(self, message: str, code: int = codes.JOB_UNFIT) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
@@ -72,15 +74,13 @@ class Prepared:
 PROGRAMS = ("sampler", "estimator")
 """The programs that every device runs; no device runs others for users."""
 
-NO_SUCH_PROGRAM = 1202
-
 
 def no_such_program(program: str) -> JobRefused:
     """The refusal of a program that is not one of `PROGRAMS`, wherever it is found out."""
     return JobRefused(
         f"There is no program {program[:100]!r} on this service; it runs {' and '.join(PROGRAMS)} "
         "(SamplerV2 and EstimatorV2 of qiskit-ibm-runtime send these).",
-        NO_SUCH_PROGRAM,
+        codes.UNKNOWN_PROGRAM,
     )
 
 
