@@ -13,7 +13,9 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -22,7 +24,7 @@ from sqlalchemy import Connection, insert
 from bench.common import report, summary
 from sojourn.store import Store
 from sojourn.store import tables as t
-from sojourn.store.unit import put_blobs
+from sojourn.store.blobs import put_blobs
 
 
 def to_file(folder: Path, digest: str, data: bytes) -> None:
@@ -45,7 +47,12 @@ def put_row(connection: Connection, key: str) -> None:
     connection.execute(insert(t.meta), {"key": key[:64], "value": b"x" * 200})
 
 
-async def measure(size: int, count: int, root: Path) -> list[dict[str, object]]:
+def put_both(digest: str, body: bytes, connection: Connection) -> None:
+    put_row(connection, f"db{digest}")
+    put_blobs(connection, {digest: body})
+
+
+async def measure(size: int, count: int, root: Path) -> list[dict[str, Any]]:
     bodies = [os.urandom(size) for _ in range(count)]
     digests = [hashlib.sha256(b).hexdigest() for b in bodies]
     store = await Store.open(root / f"{size}.db")
@@ -54,10 +61,10 @@ async def measure(size: int, count: int, root: Path) -> list[dict[str, object]]:
     times: dict[str, list[float]] = {"db write": [], "file write": [], "db read": [], "file read": []}
     for digest, body in zip(digests, bodies, strict=True):
         began = time.perf_counter()
-        await store.write(lambda c, d=digest, b=body: (put_row(c, f"db{d}"), put_blobs(c, {d: b})))
+        await store.write(partial(put_both, digest, body))
         middle = time.perf_counter()
         to_file(files, digest, body)
-        await store.write(lambda c, d=digest: put_row(c, f"file{d}"))
+        await store.write(partial(put_row, key=f"file{digest}"))
         times["file write"].append(time.perf_counter() - middle)
         times["db write"].append(middle - began)
     for digest in digests:
@@ -75,12 +82,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--quick", action="store_true")
     quick = arguments.parse_args().quick
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for size, count in ((3_000, 300), (100_000, 100), (10_000_000, 10)):
             rows += asyncio.run(measure(size, count // 5 if quick else count, Path(folder)))
     notes = [
-        f"{rows[i]['what']} / {rows[i + 1]['what']}: {rows[i]['p50_ms'] / rows[i + 1]['p50_ms']:.2f}"  # type: ignore[operator]
+        f"{rows[i]['what']} / {rows[i + 1]['what']}: {rows[i]['p50_ms'] / rows[i + 1]['p50_ms']:.2f}"
         for i in range(0, len(rows), 2)
     ]
     report("blobs", rows, notes)

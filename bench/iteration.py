@@ -65,8 +65,8 @@ def echo_server() -> str:
     reading, writing = os.pipe()
     if os.fork() == 0:
         Echo.wbufsize = -1
+        Echo.disable_nagle_algorithm = True
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-        server.disable_nagle_algorithm = True
         os.write(writing, str(server.server_port).encode())
         os.close(writing)
         parent = os.getppid()
@@ -134,7 +134,8 @@ def main() -> None:
     quick = arguments.parse_args().quick
     iterations = 30 if quick else 200
     rng = np.random.default_rng(1)
-    rows, notes = [], []
+    rows: list[dict[str, Any]] = []
+    notes = []
     url = echo_server()
     with Embedded() as server:
         service = server.service(server.local_key)
@@ -166,8 +167,8 @@ def main() -> None:
             isa, observable = problem(backend, qubits)
             step = estimate(EstimatorV2(mode=backend), isa, observable, rng)
             repeats = 1 if quick else (3 if name == "FakeTorino" else 10)
-            times = [once(step) for _ in range(repeats)]
-            rows.append({"what": f"local testing mode {name} {qubits}q", **summary(times)})
+            taken = [once(step) for _ in range(repeats)]
+            rows.append({"what": f"local testing mode {name} {qubits}q", **summary(taken)})
             if name == "FakeTorino":
                 ours = next(r for r in rows if r["what"] == "ibm_torino 2q session")
                 ratio = rows[-1]["p50_ms"] / ours["p50_ms"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -60,7 +61,7 @@ def main() -> None:
             memory = {f"{name_of(pid)} ({pid})": memory_mb(pid) for pid in tree(server.pid)}
         finally:
             server.stop()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"what": "start to first answer", **summary(answers)},
         {"what": "start to every device ready", **summary(readies)},
         {"what": "the interpreter alone", **summary(bare)},

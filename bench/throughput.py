@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -109,7 +110,7 @@ def main() -> None:
         {"name": "bench", "driver": "mock", "options": {"seconds": 0.0, "qubits": 127}},
         {"name": "slow", "driver": "mock", "options": {"seconds": 3600.0, "qubits": 127}},
     ]
-    rows = []
+    rows: list[dict[str, Any]] = []
     with Embedded(devices=devices) as server:
         asyncio.run(flood(server, 2, 2.0))  # warm
         for clients in (1, 4, 16):

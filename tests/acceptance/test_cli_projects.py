@@ -42,7 +42,7 @@ def test_a_project_is_made_changed_listed_and_shown(server: Embedded) -> None:
     made = printed(server, "projects", "add", "chem", "--account", "uni", "--weight", "2")
     assert (made["account"], made["weight"]) == ("uni", 2)
     server.user("ada", "chem")
-    flags = (
+    flags: tuple[str, ...] = (
         "--allocation",
         "3600",
         "--plan",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def sojourn(server: Embedded, *arguments: str, **variables: str) -> subprocess.C
     )
 
 
-def data(server: Embedded, *arguments: str) -> dict[str, object]:
+def data(server: Embedded, *arguments: str) -> dict[str, Any]:
     done = sojourn(server, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -81,7 +82,7 @@ def test_the_same_user_twice_is_refused_with_a_sentence(server: Embedded) -> Non
 
 
 def test_devices_are_shown(server: Embedded) -> None:
-    (device,) = data(server, "devices")["devices"]  # type: ignore[misc]
+    (device,) = data(server, "devices")["devices"]
     assert (device["name"], device["num_qubits"], device["operational"]) == ("bench", 5, True)
     assert "bench" in sojourn(server, "devices").stdout
     assert data(server, "devices", "show", "bench")["name"] == "bench"

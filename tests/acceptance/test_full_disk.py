@@ -86,9 +86,12 @@ def ready(client: httpx.Client) -> dict[str, Any]:
 def ended(client: httpx.Client, reply: httpx.Response) -> dict[str, Any]:
     assert reply.status_code == 200, reply.text
     path = f"/api/v1/jobs/{reply.json()['id']}"
-    return until(  # type: ignore[no-any-return]
-        lambda: (found := client.get(path).json())["state"]["status"] in ("Completed", "Failed") and found
-    )
+
+    def final() -> dict[str, Any] | None:
+        found: dict[str, Any] = client.get(path).json()
+        return found if found["state"]["status"] in ("Completed", "Failed") else None
+
+    return until(final)
 
 
 def test_a_server_lives_through_a_full_disk_and_starts_on_one(disk: Path, tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import httpx
 import pytest
 
 from tests.programs import job_body
 
+T = TypeVar("T")
 CONFIGURATION = """
 [server]
 port = 0
@@ -60,7 +61,7 @@ def sink(fault: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def until(found: Callable[[], Any]) -> Any:
+def until(found: Callable[[], T | None]) -> T:
     deadline = time.monotonic() + PATIENCE
     while not (answer := found()):
         assert time.monotonic() < deadline, "waited in vain"

@@ -82,7 +82,7 @@ class Terminal:
         mark = uuid.uuid4().hex
         self._shell.stdin.write(f"set -e\n{text}\nset +e\necho {mark}\n")
         self._shell.stdin.flush()
-        said = []
+        said: list[str] = []
         for line in self._shell.stdout:
             if line.strip() == mark:
                 return "".join(said)

@@ -69,7 +69,10 @@ def fair(s: Snapshot, jobs: list[Any], now: float) -> str | None:
 
 def pick(s: Snapshot, jobs: list[Any], now: float) -> Any:
     """Level by level the child with the least used/weight, at the leaf the oldest."""
-    account = lambda j: s.shares.project(j.project).account  # noqa: E731
+
+    def account(job: Any) -> Any:
+        return s.shares.project(job.project).account
+
     levels: list[tuple[Callable[[Any], Any], Callable[[Any], float]]] = [
         (account, lambda j: s.shares.account_weight(account(j))),
         (lambda j: (account(j), j.project), lambda j: s.shares.project(j.project).weight),
@@ -104,7 +107,7 @@ def spent(s: Snapshot, project: str, now: float) -> bool:
 def faded(s: Snapshot, until: float, seconds: float, now: float) -> float:
     """What a charge still counts, in nanoseconds."""
     if s.profile.half_life is not None:
-        return 1e9 * seconds * 0.5 ** ((now - until) / s.profile.half_life)
+        return float(1e9 * seconds * 0.5 ** ((now - until) / s.profile.half_life))
     window = s.profile.fair_share_window
     step = max(1.0, window // 672)  # D18: the window is kept in steps
     return round(seconds * 1e9) if ceil(until / step) * step + window > now else 0

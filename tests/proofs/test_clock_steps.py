@@ -6,6 +6,7 @@ Windows that are booked and not open are dates, and do move: there is no step wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -75,7 +76,7 @@ def texts(effects: list[Effect]) -> list[str]:
 @pytest.mark.parametrize("seed", range(12))
 def test_d24_a_lane_decides_as_if_nobody_had_set_the_clock(seed: int) -> None:
     chance, town = Random(seed), Stepped()
-    words = {
+    words: dict[Callable[[int, int], object], int] = {
         lambda d, n: town.submit(d, n, chance.randrange(32), n > 0): 2,
         lambda d, n: town.submit_in_session(d, n, chance.randrange(13), n > 1): 6,
         lambda d, n: town.prepare(d, n): 3,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ WEIGHTS = (0.0, 0.5, 1.0, 1.0, 1.0, 3.0)
 
 def random_queue(
     r: random.Random, window: float, half_life: float | None, *, asked: bool = False
-) -> tuple[FairShareQueue, dict[str, SimpleNamespace], list[tuple[float, str, str, float]], float]:
+) -> tuple[FairShareQueue, dict[str, Any], list[tuple[float, str, str, float]], float]:
     """A queue after many changes, and the plain rows that say the same.
 
     `asked` between the changes who is next, and who waits: no answer of later may depend on it.
@@ -37,7 +38,7 @@ def random_queue(
         users={u: r.choice(WEIGHTS) for u in users},
     )
     fair = FairShareQueue(window, half_life, shares)
-    jobs: dict[str, SimpleNamespace] = {}
+    jobs: dict[str, Any] = {}
     charges: list[tuple[float, str, str, float]] = []
     now = 100.0
     for seq in range(r.randint(5, 60)):
@@ -124,7 +125,7 @@ def test_r46_the_naive_scheduler_would_pass_over_the_same_jobs(half_life: float 
             ahead += 1.0
         if r.random() < 0.5:
             calendar.add(Reservation("P", "p0", "u", now - r.randint(0, 40), now + 0.5, WindowMode.PRIORITY))
-        queues = Queues(fair, calendar, jobs)  # type: ignore[arg-type]
+        queues = Queues(fair, calendar, jobs)
         plain = Snapshot([], [], list(calendar), charges, fair.shares, profile)
         while True:
             plain.jobs = jobs.values()
@@ -159,7 +160,7 @@ def test_r46_who_may_start_again_is_found_whatever_was_asked_before(half_life: f
             calendar.add(Reservation("R", "nobody", "u", far, far + 1.0))
             plain = Snapshot(jobs.values(), [], list(calendar), charges, fair.shares, profile)
             expected = next_job(plain, now)
-            assert Queues(fair, calendar, jobs).next(now, system=True) == expected, f"seed {seed}"  # type: ignore[arg-type]
+            assert Queues(fair, calendar, jobs).next(now, system=True) == expected, f"seed {seed}"
             list(fair.order(now))
             found += expected is not None
     print(f"\n{found:,} searches found a job")

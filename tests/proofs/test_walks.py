@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -18,7 +19,7 @@ def word(town: Town, r: random.Random) -> None:
     n = r.randrange
     yes = r.random() < 0.5
     d = n(2)
-    for weight, do in (
+    words: tuple[tuple[int, Callable[[], object]], ...] = (
         (18, lambda: town.submit(d, n(5), n(31), r.random() < 0.8)),
         (24, lambda: town.submit_in_session(d, n(4), n(14), r.random() < 0.8)),
         (3, lambda: town.calibrate(d)),
@@ -40,7 +41,8 @@ def word(town: Town, r: random.Random) -> None:
         (3, lambda: town.tick(d)),
         (3, lambda: town.oversleep(n(12))),
         (40, lambda: town.sleep(n(6))),
-    ):
+    )
+    for weight, do in words:
         at = r.random() * 165
         if at < weight:
             do()

@@ -165,7 +165,7 @@ class Tiny:
         self._slim()
         stream = BytesIO()
         pickler = pickle.Pickler(stream, -1)
-        pickler.dispatch_table = {Lane: _lane_parts, Profile: _by_number, Shares: _by_number}  # type: ignore[assignment]
+        pickler.dispatch_table = {Lane: _lane_parts, Profile: _by_number, Shares: _by_number}
         pickler.dump(self)
         return stream.getvalue()
 
@@ -174,7 +174,7 @@ class Tiny:
         w.forget()
         for memory in (w._clock, w._idle, w._held, w._unused_since, w._root, w._first, w._intruders):
             for gone in [name for name in memory if name not in w.sessions]:
-                del memory[gone]  # type: ignore[attr-defined]
+                del memory[gone]
         sums = {u: sum(seconds for _, _, user, seconds in w.charges if user == u) for u in USERS}
         w.charges = [(T0, u, u, s) for u, s in sums.items() if s]  # none leaves the window in this time
         self.lane.book._stories.clear()  # the texts of an error message
@@ -312,10 +312,16 @@ def unpack(packed: bytes) -> Tiny:
 
 # A lane's table of handlers is made anew, and what never changes is not copied at all.
 
+
+def _bound(handler: object) -> MethodType:
+    assert isinstance(handler, MethodType)
+    return handler
+
+
 _MODEL = Lane("d", TINY)
 _HANDLERS = [
-    (event, next((n for n, v in vars(_MODEL).items() if v is handler.__self__), None), handler.__func__)  # type: ignore[attr-defined]
-    for event, handler in _MODEL._handlers.items()
+    (event, next((n for n, v in vars(_MODEL).items() if v is handler.__self__), None), handler.__func__)
+    for event, handler in ((event, _bound(handler)) for event, handler in _MODEL._handlers.items())
 ]
 
 

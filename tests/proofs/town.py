@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import replace
 
-from sojourn.core import JobKind, Lane, Mode, Profile
+from sojourn.core import Job, JobKind, Lane, Mode, Profile, Session
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterWindow, WindowMode
 from sojourn.core.effects import Charge, Effect
@@ -158,11 +158,11 @@ class Town:
         self.count += 1
         return f"{kind}{self.count}"
 
-    def _session(self, device: Device, n: int) -> object:
+    def _session(self, device: Device, n: int) -> Session | None:
         live = [s for s in device.witness.sessions.values() if s.state in LIVE]
         return live[n % len(live)] if live else None
 
-    def _job(self, device: Device, n: int, *states: str) -> object:
+    def _job(self, device: Device, n: int, *states: str) -> Job | None:
         jobs = [j for j in device.witness.jobs.values() if j.state in states]
         return jobs[n % len(jobs)] if jobs else None
 
@@ -176,7 +176,7 @@ class Town:
         device = self.device(d)
         session = self._session(device, which)
         if session is not None:
-            self._accept(device, session.user, session.project, session.id, limit, prepared)  # type: ignore[attr-defined]
+            self._accept(device, session.user, session.project, session.id, limit, prepared)
 
     def calibrate(self, d: int) -> None:
         self._accept(self.device(d), "system", "system", None, 5, True, JobKind.SYSTEM)
@@ -206,17 +206,17 @@ class Town:
     def prepare(self, d: int, n: int) -> None:
         job = self._job(self.device(d), n, "accepted")
         if job is not None:
-            self.do(self.device(d), ev.JobPrepared(job.id, self._estimate()))  # type: ignore[attr-defined]
+            self.do(self.device(d), ev.JobPrepared(job.id, self._estimate()))
 
     def unfit(self, d: int, n: int) -> None:
         job = self._job(self.device(d), n, "accepted", "queued")
         if job is not None:
-            self.do(self.device(d), ev.JobUnfit(job.id, "no such qubit", 1))  # type: ignore[attr-defined]
+            self.do(self.device(d), ev.JobUnfit(job.id, "no such qubit", 1))
 
     def cancel(self, d: int, n: int) -> None:
         job = self._job(self.device(d), n, "accepted", "queued", "running", "completed")
         if job is not None:
-            self.do(self.device(d), ev.JobCancelled(job.id))  # type: ignore[attr-defined]
+            self.do(self.device(d), ev.JobCancelled(job.id))
 
     def finish(self, d: int, outcome: int) -> None:
         device = self.device(d)
@@ -234,13 +234,13 @@ class Town:
     def drain(self, d: int, n: int) -> None:
         session = self._session(self.device(d), n)
         if session is not None:
-            self.do(self.device(d), ev.SessionDrained(session.id))  # type: ignore[attr-defined]
+            self.do(self.device(d), ev.SessionDrained(session.id))
 
     def close(self, d: int, n: int) -> None:
         session = self._session(self.device(d), n)
         if session is not None:
-            self.do(self.device(d), ev.SessionClosed(session.id))  # type: ignore[attr-defined]
-            self.do(self.device(d), ev.SessionClosed(session.id))  # type: ignore[attr-defined]
+            self.do(self.device(d), ev.SessionClosed(session.id))
+            self.do(self.device(d), ev.SessionClosed(session.id))
 
     def book(self, d: int, project: int, after: int, length: int, priority: bool, requeue: bool) -> None:
         start = self.now + after
@@ -292,7 +292,8 @@ class Town:
             lane.fair.charge(project, user, seconds, until)
         self.do(device, ev.Tick())
         self.now += down
-        for event in (*lost, ev.Tick()):
+        overdue: list[ev.Event] = [*lost, ev.Tick()]
+        for event in overdue:
             self.do(device, event)
 
     # the end

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sojourn.core import explain as ex
+from sojourn.core.limits import LimitSource
 from tests.proofs.reference import faded, next_job, spent
 from tests.proofs.witness import FINAL, Witness
 
@@ -131,14 +132,14 @@ def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
         yield ex.DoesNotFit(first.id, first.start, first.end, job.limit, room, source, estimate, most)
 
 
-def source_of(w: Witness, job: Any) -> str:
+def source_of(w: Witness, job: Any) -> LimitSource:
     """Whose limit it has: the first of all that limit it to that."""
     if job.stated and job.own_limit is not None:
-        return "stated"
+        return LimitSource.STATED
     least = min(job.own_limit or w.profile.program_limits[job.program], w.profile.job_cap)
     if job.limit < least:
-        return "estimate"
-    return "project" if job.own_limit is not None else "program"
+        return LimitSource.ESTIMATE
+    return LimitSource.PROJECT if job.own_limit is not None else LimitSource.PROGRAM
 
 
 def start_of(w: Witness, job: Any, kept_by: Iterable[type]) -> float | None:

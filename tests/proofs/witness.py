@@ -207,7 +207,7 @@ class Witness:
         )
 
     def _runs_for(self, session: Any) -> float:
-        began = (j.started_at for j in self.members(session.id) if j.state == "running")
+        began: list[float] = [j.started_at for j in self.members(session.id) if j.state == "running"]
         return sum(self.now - at for at in began)
 
     def _runs(self, session: Any) -> bool:
@@ -277,9 +277,9 @@ class Witness:
             assert known.state == change.before, "snapshots chain"
             for name in NEVER_CHANGE:
                 assert getattr(known, name) == getattr(job, name), name
-            prepared = isinstance(event, ev.JobPrepared) and event.job_id == job.id
-            if known.state == "accepted" and prepared and job.state == "queued":
-                assert job.estimate == event.estimate  # type: ignore[union-attr]
+            prepared = event if isinstance(event, ev.JobPrepared) and event.job_id == job.id else None
+            if known.state == "accepted" and prepared is not None and job.state == "queued":
+                assert job.estimate == prepared.estimate
                 assert job.limit == self._limit(job), "D22"
             else:
                 assert (job.limit, job.estimate) == (known.limit, known.estimate), "it has one limit for ever"

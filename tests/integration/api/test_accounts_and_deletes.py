@@ -124,7 +124,8 @@ def test_the_client_chooses_an_instance_by_plan_and_by_tag(
         monkeypatch.setenv(name, value)
 
     def chosen(**wanted: Any) -> str:
-        return QiskitRuntimeService(**wanted).backend("bench").service.active_instance()
+        crn: str = QiskitRuntimeService(**wanted).backend("bench").service.active_instance()
+        return crn
 
     assert [(i["name"], i["plan"], i["tags"]) for i in QiskitRuntimeService().instances()] == [
         ("tess-a", "premium", []),

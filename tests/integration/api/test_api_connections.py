@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from starlette.types import Message
 
 from sojourn.api.bounds import Bounds, Connections
 from sojourn.api.connections import Recorder, RecordingProtocol
@@ -33,7 +34,7 @@ class Echo:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         exchange = scope[EXCHANGE]
-        while receive is not None and (await receive()).get("more_body", False):
+        while (await receive()).get("more_body", False):
             pass
         await self.asked.put(exchange)
         await self.go.wait()
@@ -171,7 +172,10 @@ def test_r54_without_our_protocol_a_request_still_has_an_exchange() -> None:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await Recorder(app)({"type": "http"}, None, send)  # type: ignore[arg-type]
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        await Recorder(app)({"type": "http"}, receive, send)
         assert (await app.asked.get()).answered
         assert len(sent) == 3
 

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import httpx
 import psutil
@@ -19,7 +20,7 @@ import pytest
 from sojourn.embedded import Embedded
 
 MOCK = {"name": "mock", "driver": "mock", "options": {"qubits": 127}}
-BOUNDS = {
+BOUNDS: dict[str, Any] = {
     "head_kb": 16,
     "head_fields": 50,
     "head_seconds": 1.0,
@@ -172,7 +173,7 @@ def test_a_reader_that_does_not_read_is_cut_off(server: Embedded) -> None:
 
 def test_one_connection_too_many_is_told_to_come_back(server: Embedded) -> None:
     with ExitStack() as held:
-        for _ in range(BOUNDS["connections"]):  # type: ignore[call-overload]
+        for _ in range(BOUNDS["connections"]):
             connection = held.enter_context(line(server))
             assert served(connection)
         with line(server) as late:

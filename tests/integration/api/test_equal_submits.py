@@ -13,6 +13,8 @@ import socket
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypedDict, Unpack
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,6 +28,14 @@ FORWARDED = {
     "Forwarded": b"forwarded: for=10.0.0.7\r\n",
     "Via": b"via: 1.1 proxy\r\n",
 }
+
+
+class How(TypedDict, total=False):
+    """In which words a submit is sent."""
+
+    more: bytes
+    version: bytes
+    absolute: bool
 
 
 class Wire:
@@ -89,22 +99,22 @@ def wire(live: Live, sampler_params: str) -> Wire:
     return Wire(live.user(), sampler_params)
 
 
-def one_for_all(wire: Wire, **how: object) -> list[str]:
+def one_for_all(wire: Wire, **how: Unpack[How]) -> list[str]:
     with wire.connect() as connection:
         found = []
         for _ in range(5):
-            connection.sendall(wire.request(**how))  # type: ignore[arg-type]
+            connection.sendall(wire.request(**how))
             found.append(reply(connection))
         return found
 
 
 def one_each(
-    wire: Wire, *, end: Callable[[socket.socket], None] = socket.socket.close, **how: object
+    wire: Wire, *, end: Callable[[socket.socket], None] = socket.socket.close, **how: Unpack[How]
 ) -> list[str]:
     found = []
     for _ in range(5):
         connection = wire.connect()
-        connection.sendall(wire.request(**how))  # type: ignore[arg-type]
+        connection.sendall(wire.request(**how))
         found.append(reply(connection))
         end(connection)
     return found
@@ -127,8 +137,8 @@ def in_threads(wire: Wire) -> list[str]:
 
 
 WAYS: dict[str, Callable[[Wire], list[str]]] = {
-    **{f"keep-alive, {name}": lambda w, h=head: one_for_all(w, more=h) for name, head in FORWARDED.items()},
-    **{f"one each, {name}": lambda w, h=head: one_each(w, more=h) for name, head in FORWARDED.items()},
+    **{f"keep-alive, {name}": partial(one_for_all, more=head) for name, head in FORWARDED.items()},
+    **{f"one each, {name}": partial(one_each, more=head) for name, head in FORWARDED.items()},
     "one each, closed by the server": lambda w: one_each(w, more=b"connection: close\r\n"),
     "one each, HTTP/1.0": lambda w: one_each(w, version=b"1.0"),
     # as HAProxy ends its connections to a server, every one of them, after the whole reply

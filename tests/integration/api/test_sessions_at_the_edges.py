@@ -119,7 +119,7 @@ class House:
     def __init__(self, service: Service, clock: VirtualClock) -> None:
         self.service, self.clock = service, clock
         app = create_app(service, service.settings)
-        self._transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        self._transport = httpx.ASGITransport(app=app)
         self._open: list[httpx.AsyncClient] = []
 
     async def user(self, name: str) -> Caller:
@@ -727,7 +727,7 @@ def test_ibm2026_a_project_on_the_open_plan_has_no_sessions(run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    devices = [
+    devices: list[dict[str, Any]] = [
         {"name": "quick", "driver": "mock", "options": {"qubits": 5}, "interactive_ttl": 0.5},
         {"name": "busy", "driver": "mock", "options": {"qubits": 5, "seconds": 2.0}},
         {"name": "stuck", "driver": "mock", "options": {"qubits": 5, "seconds": 3600.0}},

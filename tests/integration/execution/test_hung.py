@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_life import fleet_of
 
 from sojourn.execution.engine import DeviceUnavailable, Lost, RunRequest, Stopped, WorkerPhase
 from sojourn.execution.local.engine import LocalEngine
 from sojourn.execution.local.spawn_direct import start
 from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused, Prepared
+from tests.integration.execution.test_life import fleet_of
 
 pytestmark = pytest.mark.anyio
 SOON = {"hung_limit": 1.0}

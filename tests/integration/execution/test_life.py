@@ -79,7 +79,8 @@ def open_files() -> list[str]:
 
 
 def descendants() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    found: list[psutil.Process] = psutil.Process().children(recursive=True)
+    return found
 
 
 async def test_start_answers_before_any_worker_is_up() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Settings
+from sojourn.execution.local.engine import LocalEngine
 from sojourn.service.calls import Call
 from sojourn.service.clock import VirtualClock
 from sojourn.service.service import Service
@@ -33,6 +34,19 @@ class House:
     async def submit(self, who: Principal, body: bytes, **more: Any) -> JobView:
         key = more.pop("idempotency_key", uuid.uuid4().hex)  # these tests mean every submit
         return await self.service.submit(who, body, call=Call(), idempotency_key=key, **more)
+
+    @property
+    def engine(self) -> LocalEngine:
+        """For tests that look into it."""
+        engine = self.service.hub.engine
+        assert isinstance(engine, LocalEngine)
+        return engine
+
+    async def result(self, who: Principal, job_id: str, *, take: bool = True) -> bytes:
+        """A result that is small enough to come whole."""
+        found = await self.service.result(who, job_id, take=take)
+        assert isinstance(found, bytes)
+        return found
 
     async def ended(self, who: Principal, job_id: str) -> JobView:
         """Wait for the real worker to be done with it."""

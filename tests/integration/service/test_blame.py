@@ -63,7 +63,7 @@ def test_the_faults_of_jobs_leave_the_device_ready_and_the_session_alive(house: 
         good = (delayed(100, "dt"), None, 10)
         root = await submit(h, ann, good, session_id=session.id)
         assert (await h.ended(ann, root.id)).state == "completed"
-        (preparers,) = [pool.pids for pool in h.service.hub.engine._pools.values()]
+        (preparers,) = [pool.pids for pool in h.engine._pools.values()]
         for what, (circuit, *values) in AT_FAULT.items():
             pub = (circuit, values[0] if values else None, 10)
             with pytest.raises(BadRequest, match=r"pubs\[1\]") as refused:
@@ -73,7 +73,7 @@ def test_the_faults_of_jobs_leave_the_device_ready_and_the_session_alive(house: 
             state = h.service.hub.engine.state("manila")
             assert (state.phase, state.reason) == (WorkerPhase.READY, None), what
             assert (await h.service.session(ann, session.id)).state == "active", what
-        (after,) = [pool.pids for pool in h.service.hub.engine._pools.values()]
+        (after,) = [pool.pids for pool in h.engine._pools.values()]
         assert after == preparers, "no preparer died of them"
         again = await submit(h, ann, good, session_id=session.id)
         assert (await h.ended(ann, again.id)).state == "completed"

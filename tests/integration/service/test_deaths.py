@@ -142,7 +142,7 @@ def test_a_death_with_the_fork_server_is_nobodys(house: Houses) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body("slow"))
         await h.running(ann, job.id)
-        engine = h.service.hub.engine
+        engine = h.engine
         while engine.state("slow").phase != "busy":
             await h.settled()
         zygote = engine._interpreters[None].zygote_pid

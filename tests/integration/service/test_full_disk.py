@@ -67,6 +67,7 @@ def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_th
         assert "Nothing is charged" in (ended.reason or "")
 
         reason = await change(h, full=True)
+        assert reason is not None
         ready = await h.service.ready()
         assert (ready["ready"], ready["disk"]["reason"]) == (False, reason)
         device = h.service.device("mock")
@@ -131,6 +132,7 @@ def test_while_there_is_no_room_jobs_wait_and_are_not_run_for_nothing(house: Hou
         await room(h.service.hub.store, 0)
         disk.full("as the database may find at any time")
         reason = await change(h, full=True)
+        assert reason is not None
         await h.service.cancel_job(ann, first.id)
         await h.ended(ann, first.id)
         why = await h.service.why(ann, waits.id)

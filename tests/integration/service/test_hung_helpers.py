@@ -73,7 +73,7 @@ def test_without_a_preparer_the_service_is_not_ready_and_says_why(house: Houses)
     async def body(h: House) -> None:
         ann = await h.user("ann")
         await h.submit(ann, job_body("slow"))
-        engine = h.service.hub.engine
+        engine = h.engine
         pids = engine._pools[None].pids
         for pid in pids:  # what is stopped is missed at the same look
             os.kill(pid, signal.SIGSTOP)

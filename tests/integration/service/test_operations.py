@@ -220,7 +220,7 @@ def test_a_calibration_refreshes_the_properties_and_the_old_ones_stay_to_be_aske
             ({"calibration_id": "cal-2"}, "cal-2"),
             ({"calibration_id": "cal-1"}, "cal-1"),
         ):
-            name, described = await ask("manila", **wanted)  # type: ignore[arg-type]
+            name, described = await ask("manila", **wanted)
             assert name == found
             assert described.properties == kept[int(found[-1]) - 1]
         name, described = await ask("mock_manila" if "mock_manila" in h.service.hub.specs else "manila")
@@ -269,7 +269,7 @@ def test_jobs_run_under_the_present_calibration_also_in_a_new_worker_and_after_a
         params = sampler_params((circuit, None, 4000))
         done = await h.ended(who, (await h.submit(who, job_body("manila", params=params))).id)
         assert done.state == "completed"
-        seen.append(counts(await h.service.result(who, done.id)))
+        seen.append(counts(await h.result(who, done.id)))
 
     async def before(h: House) -> None:
         ann = await h.user("ann")

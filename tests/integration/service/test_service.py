@@ -34,7 +34,7 @@ def test_a_job_runs_and_its_result_comes_back(house: Houses) -> None:
         done = await h.ended(ann, job.id)
         assert done.state == "completed"
         assert (done.tags, done.cost, done.num_circuits) == (("x",), 60, 1)
-        assert b"PrimitiveResult" in await h.service.result(ann, job.id)
+        assert b"PrimitiveResult" in await h.result(ann, job.id)
         assert [line.after for line in await h.service.story(ann, job.id)] == [
             "accepted",
             "queued",
@@ -75,9 +75,9 @@ def test_another_users_job_and_session_do_not_exist(house: Houses) -> None:
         for call in (h.service.job, h.service.poll, h.service.result, h.service.params, h.service.cancel_job):
             with pytest.raises(NotFound):
                 await call(bob, job.id)
-        for call in (h.service.session, h.service.close_session, h.service.drain_session):
+        for of_session in (h.service.session, h.service.close_session, h.service.drain_session):
             with pytest.raises(NotFound):
-                await call(bob, session.id)
+                await of_session(bob, session.id)
         with pytest.raises(NotFound):
             await h.submit(bob, job_body(session_id=session.id))
 
@@ -286,7 +286,9 @@ def test_r55_what_has_ended_on_a_device_that_is_no_longer_configured_can_be_look
             found = await look(ann, job)
             assert (found.device, found.state, found.position) == ("slow", "cancelled", None)
         assert [view.id for view in (await h.service.jobs(ann, JobFilter())).jobs] == [job]
-        assert b"pubs" in await h.service.params(ann, job)
+        inputs = await h.service.params(ann, job)
+        assert isinstance(inputs, bytes)
+        assert b"pubs" in inputs
         assert await h.service.result(ann, job) == b""
         assert await h.service.logs(ann, job) == ""
         assert (await h.service.story(ann, job))[-1].after == "cancelled"
@@ -385,7 +387,7 @@ def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(house: Ho
         await h.ended(ann, job.id)
         with pytest.raises(NotFound, match="private"):
             await h.service.params(ann, job.id)
-        looked = await h.service.result(ann, job.id, take=False)
+        looked = await h.result(ann, job.id, take=False)
         assert b"PrimitiveResult" in looked
         answers = await asyncio.gather(*(h.service.result(ann, job.id) for _ in range(4)))
         assert Counter(answers) == {b"": 3, looked: 1}
@@ -419,7 +421,7 @@ def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(house: Hou
 
 @pytest.mark.parametrize("more", [{}, {"start_session": True}])
 def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(
-    house: Houses, more: dict[str, bool]
+    house: Houses, more: dict[str, Any]
 ) -> None:
     """Nor does a session come of it, or of any other request that was on its way."""
 

@@ -20,6 +20,7 @@ def main() -> int:
     asked = arguments.parse_args()
     cuts = frozenset(map(int, asked.cuts.split(","))) if asked.cuts is not None else None
     began, lives, jobs, failed = time.perf_counter(), 0, 0, 0
+    plans: list[tuple[int, frozenset[int] | None]]
     if asked.every_point:
         count = simulate(asked.seed, cuts=frozenset(), jobs=asked.jobs).points
         plans = [(asked.seed, frozenset({point})) for point in range(1, count + 1)]

@@ -117,14 +117,20 @@ class Operator:
     def _reserve(self, device: str) -> Script:
         chance = self._world.chance
         start, length = self._world.wall() + chance.choice((0.5, 20.0, 90.0)), chance.choice((20.0, 80.0))
-        more = {
-            "project": chance.choice(self._projects),
-            "mode": chance.choice(("dedicated", "dedicated", "priority")),
-            "after_window": chance.choice(("fail", "requeue")),
-        }
+        project = chance.choice(self._projects)
+        mode = chance.choice(("dedicated", "dedicated", "priority"))
+        after_window = chance.choice(("fail", "requeue"))
         view = yield Ask(
-            f"reserve {device} for {more['project']}",
-            lambda s, who, _: s.reserve(who, device=device, start=start, length=length, **more),
+            f"reserve {device} for {project}",
+            lambda s, who, _: s.reserve(
+                who,
+                device=device,
+                start=start,
+                length=length,
+                project=project,
+                mode=mode,
+                after_window=after_window,
+            ),
         )
         if hasattr(view, "after_window") and chance.random() < 0.25:
             yield Wait(chance.uniform(0, 100))

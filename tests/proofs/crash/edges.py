@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Engine
 from sojourn.execution.engine import (
     Crashed,
     DeviceUnavailable,
-    Pace,
     RunOutcome,
     RunRequest,
     Stopped,
+    UserPreparations,
     WorkerPhase,
     WorkerState,
 )
@@ -96,7 +96,7 @@ class InlineWriter(Writer):
         self._world.point("after a commit")
         self._told_at = max(self._told_at, self._world.time + self._world.delay(0.02))
         self._committed.append(batch)
-        self._loop.call_at(self._told_at, self._tell)  # timers of one instant have no order
+        self._loop.call_at(self._told_at, self._deliver_next)  # timers of one instant have no order
 
     def _without_room(self, batch: list[_Entry]) -> list[_Entry]:
         """What waits for room goes back; the rest has failed, and is returned."""
@@ -107,7 +107,7 @@ class InlineWriter(Writer):
         self._loop.call_soon(self.on_full, "database or disk is full")
         return [entry for entry in batch if entry.error is not None]
 
-    def _tell(self) -> None:
+    def _deliver_next(self) -> None:
         _deliver(self._committed.popleft())
         self._world.point("after the acts of a commit")
 
@@ -122,11 +122,6 @@ class SimulatedEngine:
         world: World,
         on_run: RunSeen,
         on_state: Callable[[str, WorkerState], None],
-        preparers: int = 1,
-        prepare_limit: float = 60.0,
-        pace: Pace | None = None,
-        hung_limit: float = 10.0,
-        hidden: str = "",
     ) -> None:
         self._world = world
         self._on_run = on_run
@@ -180,6 +175,12 @@ class SimulatedEngine:
             raise DeviceUnavailable("no preparer")
         return Prepared(wanted["seconds"], 1, 2, 64, ("a warning",) if wanted["n"] % 5 == 0 else ())
 
+    def preparers(self) -> dict[str, Any]:
+        return {"up": 1, "wanted": 1, "missing": False, "reason": None}
+
+    def preparations(self) -> Sequence[UserPreparations]:
+        return ()
+
     async def run(self, device: str, request: RunRequest) -> RunOutcome:
         world = self._world
         assert device not in self._runs, f"two runs at once on {device}: {self._runs[device]} and {request}"
@@ -192,9 +193,9 @@ class SimulatedEngine:
         outcome: asyncio.Future[RunOutcome] = asyncio.get_running_loop().create_future()
         self._runs[device] = (request.run_id, outcome)
         if self._states[device].phase is WorkerPhase.STARTING:
-            await asyncio.wait(
-                {outcome, asyncio.ensure_future(self._ready[device].wait())}, return_when=FIRST
-            )
+            ready = asyncio.ensure_future(self._ready[device].wait())
+            either: set[asyncio.Future[Any]] = {outcome, ready}
+            await asyncio.wait(either, return_when=FIRST)
         if not outcome.done():
             world.tell(f"{device} runs {request.run_id}")
             self._say(device, WorkerPhase.BUSY)

@@ -8,7 +8,7 @@ import functools
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from sojourn.config import DeviceSettings, PolicySettings, ProfileSettings, ServerSettings, Settings
-from sojourn.execution.engine import RunRequest
+from sojourn.execution.engine import Engine, Pace, RunRequest, WorkerState
 from sojourn.service.calls import Call, Exchange
 from sojourn.service.clock import SystemClock
 from sojourn.service.errors import Refusal, without_room
@@ -24,6 +24,7 @@ from sojourn.service.service import Service
 from sojourn.service.views import JobView
 from sojourn.store import Store
 from sojourn.store.room import StoreFull
+from sojourn.worker.protocol.types import DeviceSpec
 from tests.proofs.crash.checks import Checks
 from tests.proofs.crash.clients import DEVICES, Ask, Client, Lost, Memory, Operator, Script, Step, Wait
 from tests.proofs.crash.edges import InlineWriter, SimulatedEngine, same_names
@@ -90,6 +91,19 @@ def template() -> tuple[Path, dict[str, str]]:
 def _service(
     world: World, folder: Path, on_run: Callable[[str, RunRequest], None], journal: bool = False
 ) -> Service:
+    def engine(
+        specs: Sequence[DeviceSpec],
+        *,
+        on_state: Callable[[str, WorkerState], None],
+        preparers: int,
+        prepare_limit: float,
+        pace: Pace,
+        hung_limit: float,
+        hidden: str,
+    ) -> Engine:
+        """What is set for real processes means nothing here."""
+        return SimulatedEngine(specs, world=world, on_run=on_run, on_state=on_state)
+
     return Service(
         Settings(
             server=ServerSettings(data=folder, journal=journal, disk_reserve_mb=0),
@@ -104,7 +118,7 @@ def _service(
             devices=tuple(DeviceSettings(name=name, driver="mock") for name in DEVICES),
         ),
         clock=SystemClock(world.wall, world.monotonic),
-        engine=functools.partial(SimulatedEngine, world=world, on_run=on_run),
+        engine=engine,
         store=functools.partial(Store.open, writer=functools.partial(InlineWriter, world=world)),
     )
 
@@ -296,7 +310,9 @@ class Simulation:
         if self.world.calm:
             return
         if self.service is not None and self.world.faults.workers:
-            self.service.hub.engine.die_idle()  # type: ignore[attr-defined]
+            engine = self.service.hub.engine
+            assert isinstance(engine, SimulatedEngine)
+            engine.die_idle()
         self.world.after(self.world.chance.uniform(20, 300), self._worker_dies)
 
 

@@ -11,11 +11,16 @@ import hashlib
 import heapq
 import itertools
 import selectors
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 EPOCH = 1_750_000_000.0
 LONGEST = 40_000.0
@@ -146,6 +151,10 @@ class World:
 class Loop(asyncio.SelectorEventLoop):
     """One life of the server process: time leaps to the next timer, here or outside, when all is done."""
 
+    # of `asyncio.BaseEventLoop`, whose types do not tell of them
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
     def __init__(self, world: World, longest_read: float = 0.02) -> None:
         super().__init__(_Leap(self))
         self.world = world
@@ -159,9 +168,11 @@ class Loop(asyncio.SelectorEventLoop):
     def _note(self, _: Any, context: dict[str, Any]) -> None:
         self.broken.append(f"{context.get('message')}: {context.get('exception')!r}")
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
+    ) -> asyncio.Future[_T]:
         """A read of the store: at some moment, on no thread."""
-        done = self.create_future()
+        done: asyncio.Future[_T] = self.create_future()
 
         def work() -> None:
             if done.done():
@@ -179,11 +190,11 @@ class Loop(asyncio.SelectorEventLoop):
         """The process is gone: nobody hears of what was under way."""
         self.set_exception_handler(lambda *_: None)
         for task in asyncio.all_tasks(self):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            task._log_destroy_pending = False  # type: ignore[attr-defined] # asyncio's own
             with suppress(RuntimeError):
-                task.get_coro().close()  # type: ignore[union-attr]
-        self._ready.clear()  # type: ignore[attr-defined]
-        self._scheduled.clear()  # type: ignore[attr-defined]
+                task.get_coro().close()
+        self._ready.clear()
+        self._scheduled.clear()
         self.close()
 
 

@@ -108,10 +108,12 @@ async def half_body(attack: Attack) -> str:
 async def slow_reader(attack: Attack) -> str:
     """Asks for a large result and reads nothing of it."""
     async with attack.connection(receive=4096) as (reader, writer):
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)  # of both directions: the reader has the same one
+        transport.pause_reading()
         writer.write(attack.head("GET", f"/api/v1/jobs/{attack.target.large_job}/results"))
         await asyncio.sleep(attack.target.unread)
-        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        transport.resume_reading()
         try:
             while True:  # by and by: what counts is that something comes, or the end
                 async with asyncio.timeout(PATIENCE):

@@ -51,7 +51,8 @@ def test_honest_users_are_served_beside_hostile_ones_and_faults(tmp_path: Path) 
     with Embedded(tmp_path, devices=DEVICES, server=server_settings) as server:
         honest = {name: server.user(name, f"{name}s") for name, _, _ in HONEST}
         eve = server.user("eve", "eves")
-        record, memory = Record(), []
+        record = Record()
+        memory: list[float] = []
         seen, faults = asyncio.run(soak(server, honest, eve, record, memory))
         log = server.log.read_text()
     print("\n" + report(record, seen, memory))

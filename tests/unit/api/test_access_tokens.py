@@ -78,7 +78,7 @@ def test_a_token_for_an_unknown_key_grants_nothing_and_says_why() -> None:
         forged(key=b"x" * 32),
         forged(key=b"x" * 64, algorithm="HS512"),
         forged(key=KEY, algorithm="HS384"),
-        jwt.encode({"sub": "u1", "exp": NOW + 60, "iat": NOW, "iss": ISSUER, "aud": AUDIENCE}, None, "none"),
+        jwt.encode({"sub": "u1", "exp": NOW + 60, "iat": NOW, "iss": ISSUER, "aud": AUDIENCE}, "", "none"),
         forged(aud="another"),
         forged(iss="another"),
         forged(exp=NOW),

@@ -12,12 +12,17 @@ import logging
 from typing import Any
 
 import pytest
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 from sojourn.api.endpoint import Endpoint
 from sojourn.api.request_ids import REQUEST_ID, InRecords, RequestIds, current_id, in_events, new_id
 
 Header = tuple[bytes, bytes]
+
+
+async def nothing() -> Message:
+    raise AssertionError("nobody reads the body")
 
 
 class Answer:
@@ -43,7 +48,7 @@ async def ask(app: Any, *headers: Header, path: str = "/x") -> str:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "headers": list(headers)}
-    await RequestIds(app)(scope, None, send)  # type: ignore[arg-type]
+    await RequestIds(app)(scope, nothing, send)
     assert sent[0]["headers"][0] == (b"content-length", b"0")
     (found,) = [value for name, value in sent[0]["headers"] if name == b"uber-trace-id"]
     return str(found.decode())
@@ -96,10 +101,13 @@ def test_lines_of_a_request_carry_its_id_and_others_none() -> None:
         record = logging.LogRecord("x", logging.INFO, "", 0, "said", None, None)
         assert InRecords().filter(record)
         event = dict(in_events(None, "info", {"event": "said"}))
-        assert record.request == (f" request={event['request']}" if "request" in event else "")  # type: ignore[attr-defined]
+        told = f" request={event['request']}" if "request" in event else ""
+        assert vars(record)["request"] == told
         lines.append(str(event.get("request", "")))
 
     class Busy(Answer):
+        done: asyncio.Event
+
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
             note()
             self.later = asyncio.get_running_loop().create_task(self.after())
@@ -116,11 +124,11 @@ def test_lines_of_a_request_carry_its_id_and_others_none() -> None:
 
     async def body() -> str:
         app = Busy()
-        app.done = asyncio.Event()  # type: ignore[attr-defined]
+        app.done = asyncio.Event()
         note()
         found = await ask(app)
         note()
-        app.done.set()  # type: ignore[attr-defined]
+        app.done.set()
         await app.later
         return found
 
@@ -145,8 +153,9 @@ def test_a_mistake_of_the_servers_own_is_told_and_logged_under_the_requests_id(
         "path": "/x\ny",
         "headers": [(b"x-request-id", b"the-proxys-own")],
     }
+    # nothing is asked of the service for a caller who need not be known
     app = RequestIds(Endpoint(None, {"GET": broken}, authenticated=False))  # type: ignore[arg-type]
-    asyncio.run(app(scope, None, send))  # type: ignore[arg-type]
+    asyncio.run(app(scope, nothing, send))
     assert sent[0]["status"] == 500
     assert (b"uber-trace-id", b"the-proxys-own") in sent[0]["headers"]
     assert json.loads(sent[1]["body"])["trace"] == "the-proxys-own"

@@ -40,7 +40,8 @@ def reply(text: bytes, asked: list[tuple[int, int]], told: int | None = None) ->
 
 
 def test_it_is_asked_for_and_sent_a_piece_at_a_time() -> None:
-    sink, asked = Sink(), []
+    sink = Sink()
+    asked: list[tuple[int, int]] = []
     asyncio.run(write_large(sink.send, reply(TEXT, asked), lambda: False))
     assert sink.body == b"<" + TEXT + b">"
     assert dict(sink.messages[0]["headers"])[b"content-length"] == str(len(TEXT) + 2).encode()
@@ -50,21 +51,24 @@ def test_it_is_asked_for_and_sent_a_piece_at_a_time() -> None:
 
 
 def test_it_is_not_read_on_for_a_connection_that_has_ended() -> None:
-    sink, asked = Sink(), []
+    sink = Sink()
+    asked: list[tuple[int, int]] = []
     asyncio.run(write_large(sink.send, reply(TEXT, asked), lambda: len(sink.messages) > 3))
     assert len(asked) == 1
     assert not sink.complete
 
 
 def test_it_never_looks_whole_when_it_was_deleted_meanwhile() -> None:
-    sink, asked = Sink(), []
+    sink = Sink()
+    asked: list[tuple[int, int]] = []
     asyncio.run(write_large(sink.send, reply(TEXT[:PIECE], asked, told=len(TEXT)), lambda: False))
     assert sink.body == b"<" + TEXT[:PIECE]
     assert not sink.complete
 
 
 def test_a_head_has_the_length_and_reads_nothing() -> None:
-    sink, asked = Sink(), []
+    sink = Sink()
+    asked: list[tuple[int, int]] = []
     asyncio.run(write(sink.send, reply(TEXT, asked), head=True))
     assert (sink.body, asked, sink.complete) == (b"", [], True)
     assert dict(sink.messages[0]["headers"])[b"content-length"] == str(len(TEXT) + 2).encode()

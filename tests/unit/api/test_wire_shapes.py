@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,18 +16,18 @@ from sojourn.service.views import DeviceView, JobView, SessionView
 AT = 1735787045.25
 
 
-def job(**changes: object) -> JobView:
-    values: dict[str, object] = {
-        "id": "j1",
-        "device": "ibm_torino",
-        "user": "ada",
-        "project": "chem",
-        "program_id": "sampler",
-        "state": "queued",
-        "created": AT,
-        "limit": 9999.5,
-    }
-    return JobView(**(values | changes))  # type: ignore[arg-type]
+def job(**changes: Any) -> JobView:
+    plain = JobView(
+        id="j1",
+        device="ibm_torino",
+        user="ada",
+        project="chem",
+        program_id="sampler",
+        state="queued",
+        created=AT,
+        limit=9999.5,
+    )
+    return replace(plain, **changes)
 
 
 @pytest.mark.parametrize(
@@ -81,22 +83,22 @@ def test_usage_is_pending_until_the_job_is_final() -> None:
     assert done["timestamps"]["running"] == iso(AT)
 
 
-def session(**changes: object) -> SessionView:
-    values: dict[str, object] = {
-        "id": "s1",
-        "device": "ibm_torino",
-        "mode": "batch",
-        "user": "ada",
-        "project": "chem",
-        "state": "open",
-        "accepting_jobs": True,
-        "created": AT,
-        "max_time": 600.0,
-        "interactive_ttl": 300.0,
-        "active_ttl": 599.9,
-        "timestamps": (("open", AT),),
-    }
-    return SessionView(**(values | changes))  # type: ignore[arg-type]
+def session(**changes: Any) -> SessionView:
+    plain = SessionView(
+        id="s1",
+        device="ibm_torino",
+        mode="batch",
+        user="ada",
+        project="chem",
+        state="open",
+        accepting_jobs=True,
+        created=AT,
+        max_time=600.0,
+        interactive_ttl=300.0,
+        active_ttl=599.9,
+        timestamps=(("open", AT),),
+    )
+    return replace(plain, **changes)
 
 
 def test_the_times_of_a_session_are_integers_as_strict_clients_want_them() -> None:

@@ -9,7 +9,8 @@ from sojourn.service.errors import TooMany
 
 
 def test_so_many_at_once_then_so_many_a_minute_and_every_one_is_noted() -> None:
-    now, noted = [0.0], []
+    now = [0.0]
+    noted: list[str] = []
     wrong = WrongKeys(3, 6.0, noted.append, clock=lambda: now[0])
     for _ in range(3):
         wrong.count("10.0.0.1")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.environment import around_proxies, render, variables
+from sojourn.environment import Shell, around_proxies, render, variables
 
 URL = "http://127.0.0.1:8420"
 CRN = "crn:v1:sojourn:public:quantum-computing:local:a/1:2::"
@@ -45,10 +45,10 @@ NASTY = "a b'c\"d$HOME`ls`\\e;f"
 
 
 @pytest.mark.parametrize(("shell", "interpreter"), [("sh", "sh"), ("sh", "bash"), ("fish", "fish")])
-def test_a_shell_reads_back_exactly_what_was_meant(shell: str, interpreter: str) -> None:
+def test_a_shell_reads_back_exactly_what_was_meant(shell: Shell, interpreter: str) -> None:
     if shutil.which(interpreter) is None:
         pytest.skip(f"{interpreter} is not installed")
-    script = render({"QISKIT_IBM_TOKEN": NASTY}, shell) + '\nprintf %s "$QISKIT_IBM_TOKEN"'  # type: ignore[arg-type]
+    script = render({"QISKIT_IBM_TOKEN": NASTY}, shell) + '\nprintf %s "$QISKIT_IBM_TOKEN"'
     done = subprocess.run([interpreter, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == NASTY
 
@@ -71,13 +71,13 @@ REMARKS = ["QISKIT_IBM_INSTANCE=auto is any of these; others need one, by --inst
     ],
 )
 def test_a_remark_hides_no_variable_however_a_shell_is_given_the_lines(
-    shell: str, interpreter: str, evaluate: str, tmp_path: Path
+    shell: Shell, interpreter: str, evaluate: str, tmp_path: Path
 ) -> None:
     """Quoted, unquoted (where the shell makes one line of all) and read from a file."""
     if shutil.which(interpreter) is None:
         pytest.skip(f"{interpreter} is not installed")
     lines = tmp_path / "lines"
-    lines.write_text(render(variables(URL, "key"), shell, REMARKS) + "\n")  # type: ignore[arg-type]
+    lines.write_text(render(variables(URL, "key"), shell, REMARKS) + "\n")
     script = evaluate.format(lines) + '\nprintf "%s %s" "$QISKIT_IBM_TOKEN" "$GLOBAL_CATALOG_URL"'
     clean = {k: v for k, v in os.environ.items() if k not in variables(URL, "key")}
     done = subprocess.run([interpreter, "-c", script], capture_output=True, text=True, env=clean, check=True)

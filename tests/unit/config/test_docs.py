@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -17,14 +18,29 @@ from sojourn.config import reference
 DOCS = Path(__file__).parents[3] / "docs"
 
 
+class Parameter(Protocol):
+    @property
+    def opts(self) -> Sequence[str]: ...
+
+    @property
+    def secondary_opts(self) -> Sequence[str]: ...
+
+
+class Command(Protocol):
+    """What is needed of the class, which Typer has from one package or another."""
+
+    @property
+    def params(self) -> Sequence[Parameter]: ...
+
+
 def commands() -> Iterator[tuple[str, list[str]]]:
     """(command line, its flags) of every command."""
     import typer
 
-    def walk(command: object, path: str) -> Iterator[tuple[str, list[str]]]:
+    def walk(command: Command, path: str) -> Iterator[tuple[str, list[str]]]:
         flags = [
             option
-            for parameter in command.params  # type: ignore[attr-defined]
+            for parameter in command.params
             for option in (*parameter.opts, *parameter.secondary_opts)
             if option.startswith("--")
             and option not in ("--help", "--install-completion", "--show-completion")

@@ -7,7 +7,7 @@ import pytest
 from sojourn.core.charges import Charges
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.profile import DAY
-from sojourn.core.shares import ProjectShare, Shares
+from sojourn.core.shares import EVEN, ProjectShare, Shares
 from sojourn.core.sharetree import Node
 from tests.unit.core.world import World
 
@@ -21,10 +21,10 @@ def world() -> World:
 
 
 def queue(
-    *jobs: tuple[int, str, str], window: float = 100.0, half_life: float | None = None, **shares: object
+    *jobs: tuple[int, str, str], window: float = 100.0, half_life: float | None = None, shares: Shares = EVEN
 ) -> FairShareQueue:
     """Jobs as (number, project, user)."""
-    fair = FairShareQueue(window, half_life, Shares(**shares))  # type: ignore[arg-type]
+    fair = FairShareQueue(window, half_life, shares)
     for seq, project, user in jobs:
         fair.add(Waiting(seq, f"j{seq}", project, user, 60.0))
     return fair
@@ -64,14 +64,15 @@ def test_r48_weight_0_means_only_when_nobody_else_waits(world: World) -> None:
 
 
 def test_r48_among_those_of_weight_0_the_least_used_goes_first() -> None:
-    fair = queue((1, "p", "ann"), (2, "p", "bob"), users={("p", "ann"): 0.0, ("p", "bob"): 0.0})
+    shares = Shares(users={("p", "ann"): 0.0, ("p", "bob"): 0.0})
+    fair = queue((1, "p", "ann"), (2, "p", "bob"), shares=shares)
     fair.charge("p", "ann", 5.0, 10.0)
     assert fair.first(10.0) == "j2"
 
 
 def test_r48_accounts_and_users_have_weights_too() -> None:
     projects = {"p": ProjectShare("lab"), "q": ProjectShare("club")}
-    fair = queue((1, "p", "ann"), (2, "p", "bob"), (3, "q", "cid"), projects=projects, accounts={"club": 0.5})
+    fair = queue((1, "p", "ann"), (2, "p", "bob"), (3, "q", "cid"), shares=Shares({"club": 0.5}, projects))
     fair.charge("p", "ann", 8.0, 10.0)
     fair.charge("q", "cid", 5.0, 10.0)
     assert list(fair.order(10.0)) == ["j2", "j1", "j3"]
@@ -164,7 +165,7 @@ def test_r48_the_tie_of_accounts_goes_to_the_oldest_job_that_may_start() -> None
         "q": ProjectShare("lab"),
         "r": ProjectShare("club"),
     }
-    fair = queue((1, "p", "ann"), (2, "r", "cid"), (3, "q", "bob"), projects=projects)
+    fair = queue((1, "p", "ann"), (2, "r", "cid"), (3, "q", "bob"), shares=Shares(projects=projects))
     fair.charge("p", "ann", 5.0, 10.0)
     fair.charge("r", "cid", 5.0, 10.0)
     assert fair.first(10.0) == "j2"

@@ -15,9 +15,16 @@ def world() -> World:
     return World()
 
 
-def active_session(world: World, name: str = "A", user: str = "ann", **more: object) -> None:
+def active_session(
+    world: World,
+    name: str = "A",
+    user: str = "ann",
+    *,
+    mode: Mode = Mode.DEDICATED,
+    max_time: float | None = None,
+) -> None:
     """Session with its root job done, holding the device."""
-    world.open(name, user, **more)  # type: ignore[arg-type]
+    world.open(name, user, mode=mode, max_time=max_time)
     world.submit(f"{name}-root", user, name)
     world.run_for(1.0, f"{name}-root")
     assert world.is_(name, "active")

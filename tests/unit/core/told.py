@@ -5,8 +5,6 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import fields, is_dataclass
-from functools import cache
-from typing import Any
 
 from sojourn.core.effects import Effect, JobChanged, SessionChanged
 
@@ -30,8 +28,11 @@ def check(effect: Effect) -> None:
         assert effect.cause in CAUSES_OF_SESSIONS, effect.cause
 
 
-def _typed(value: Any) -> None:
-    for name, kinds in _kinds(type(value)):
+def _typed(value: object) -> None:
+    of = type(value)
+    if of not in _KINDS:
+        _KINDS[of] = _kinds(of)
+    for name, kinds in _KINDS[of]:
         field = getattr(value, name)
         assert isinstance(field, kinds), f"{type(value).__name__}.{name} is {field!r}"
         assert not isinstance(field, bool) or bool in kinds, f"{type(value).__name__}.{name} is {field!r}"
@@ -39,7 +40,10 @@ def _typed(value: Any) -> None:
             _typed(field)
 
 
-@cache
+_KINDS: dict[type, list[tuple[str, tuple[type, ...]]]] = {}
+"""What was found out of a class. A cached function would not do: to mypy a class is not hashable."""
+
+
 def _kinds(of: type) -> list[tuple[str, tuple[type, ...]]]:
     hints = typing.get_type_hints(of)
     found = []

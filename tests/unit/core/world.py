@@ -56,7 +56,8 @@ class World:
         )
         self.do(ev.Tick())
         self.now += down
-        for event in (ev.Tick(), *lost):
+        overdue: list[ev.Event] = [ev.Tick(), *lost]
+        for event in overdue:
             self.do(event)
 
     def do(self, event: ev.Event) -> list[Effect]:

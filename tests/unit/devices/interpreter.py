@@ -145,4 +145,4 @@ class Interpreter:
             value = self._value(node.operand, clbit)
             return int(not value) if width == 1 else ~value % 2**width
         left, right = self._value(node.left, clbit), self._value(node.right, clbit)
-        return int(_BINARY[node.op.name](left, right, width)) % 2**width
+        return int(_BINARY[node.op.name](left, right, width) % 2**width)

@@ -34,7 +34,13 @@ class Words:
 
     def boolean(self, depth: int) -> expr.Expr:
         width = self.draw.choice(self.widths)
-        a, b = (lambda: self.make(0, depth)), (lambda: self.make(width, depth))
+
+        def a() -> expr.Expr:
+            return self.make(0, depth)
+
+        def b() -> expr.Expr:
+            return self.make(width, depth)
+
         options: list[Callable[[], Any]] = [
             lambda: expr.logic_not(a()),
             lambda: expr.bit_not(a()),
@@ -58,8 +64,11 @@ class Words:
         return self.draw.choice(options)()
 
     def integer(self, width: int, depth: int) -> expr.Expr:
-        a = lambda: self.make(width, depth)  # noqa: E731
         other = self.draw.choice(self.widths)
+
+        def a() -> expr.Expr:
+            return self.make(width, depth)
+
         options: list[Callable[[], Any]] = [
             lambda: expr.bit_not(a()),
             lambda: expr.bit_and(a(), a()),

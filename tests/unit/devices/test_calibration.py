@@ -37,7 +37,7 @@ def without_dates(value: Any) -> Any:
 
 def values(properties: Any) -> dict[tuple[str, ...], float]:
     """Every measured number by where it stands."""
-    found = {}
+    found: dict[tuple[str, ...], float] = {}
     for qubit, entries in enumerate(properties["qubits"]):
         found.update({(e["name"], str(qubit)): e["value"] for e in entries})
     for gate in properties["gates"]:

@@ -13,6 +13,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2, FakeTorino
 
+from sojourn.devices.aer.fake import FakeDriver
 from sojourn.devices.aer.simulator import SEED_STEP
 from sojourn.devices.driver import Driver, Outcome, Task, load_driver
 
@@ -238,6 +239,8 @@ def test_a_wide_device_never_builds_its_whole_model() -> None:
     program = driver.compile(circuit)
     outcome = driver.execute([Task(program, np.zeros((1, 0)), 100)], seed=1, memory=True)[0][0]
     assert outcome.memory().shape == (100, 1)
-    built = driver._engine._noise._gate  # type: ignore[attr-defined]
+    assert isinstance(driver, FakeDriver)
+    assert driver._engine._noise is not None
+    built = driver._engine._noise._gate
     assert {key for key, error in built.items() if error is not None} == {("sx", (edge[0],)), ("cz", edge)}
     assert FakeTorino().num_qubits == 133

@@ -37,7 +37,7 @@ from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.types import CALIBRATE, Completed, DeviceSpec, JobRefused
 from tests.unit.worker.conftest import result, sampler_body
 
-SPECS = {
+SPECS: dict[str, tuple[str, dict[str, Any]]] = {
     "aer": ("aer", {"qubits": 4}),
     "mock": ("mock", {"qubits": 5}),
     "mock_fez": ("mock", {"like": "FakeFez"}),

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from sojourn.core import PROFILES, Profile
+from sojourn.core import PROFILES, JobState, Profile
 from sojourn.core import transitions as tables
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def test_the_diagrams_and_the_table_of_profiles_are_those_of_the_code(drawing: M
 
 
 def test_a_step_that_nobody_explained_is_noticed(drawing: ModuleType) -> None:
-    table = {**tables.JOB, "queued": tables.JOB[tables.J.QUEUED] | {tables.J.ACCEPTED}}
+    table = {**tables.JOB, JobState.QUEUED: tables.JOB[JobState.QUEUED] | {JobState.ACCEPTED}}
     with pytest.raises(KeyError):
         drawing.steps_of(table, drawing.JOB_STEPS)
     with pytest.raises(KeyError, match="not in the table"):

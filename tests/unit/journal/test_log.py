@@ -79,7 +79,7 @@ def story(lane: Lane) -> Iterator[tuple[float, ev.Event, list[Effect]]]:
 
 
 def restored(**more: Any) -> bytes:
-    empty = {"jobs": [], "sessions": [], "windows": [], "halt": None, "charges": []}
+    empty: dict[str, Any] = {"jobs": [], "sessions": [], "windows": [], "halt": None, "charges": []}
     state = Restored(PROFILES["seed"], format_of.SharesText.of(EVEN), **(empty | more))
     body = msgspec.Raw(format_of.encode_restored(state))
     return format_of.encode_line(format_of.Line("dev", 0.0, "Restored", body))
@@ -144,7 +144,10 @@ def test_d22_a_limit_that_follows_from_another_estimate_is_a_difference() -> Non
     profile = format_of.encode_line(
         format_of.Line("dev", 0.0, "Restored", msgspec.Raw(format_of.encode_restored(_began(lane))))
     )
-    steps = [(1.0, ev.JobAccepted("a", 1, "u", "p", "sampler")), (2.0, ev.JobPrepared("a", 400.0))]
+    steps: list[tuple[float, ev.Event]] = [
+        (1.0, ev.JobAccepted("a", 1, "u", "p", "sampler")),
+        (2.0, ev.JobPrepared("a", 400.0)),
+    ]
     lines = [profile, *(line(at, event, lane.handle(event, at)) for at, event in steps)]
     assert replay(lines).difference is None
     lines[2] = lines[2].replace(b'"estimate":400.0', b'"estimate":401.0')
@@ -156,7 +159,10 @@ def test_d22_a_limit_that_follows_from_another_estimate_is_a_difference() -> Non
 def test_a_log_replays_across_an_upgrade_from_a_version_that_did_not_tell_estimates() -> None:
     """Its events have none, and the rows that the new version reads back have one."""
     lane = Lane("dev", PROFILES["seed"])
-    steps = [(1.0, ev.JobAccepted("a", 1, "u", "p", "sampler")), (2.0, ev.JobPrepared("a"))]
+    steps: list[tuple[float, ev.Event]] = [
+        (1.0, ev.JobAccepted("a", 1, "u", "p", "sampler")),
+        (2.0, ev.JobPrepared("a")),
+    ]
     lines = [restored(), *(line(at, event, lane.handle(event, at)) for at, event in steps)]
     job = lane.book.jobs["a"]
     for estimate, attempt, differs in ((0.25, job.attempt, False), (0.25, job.attempt + 1, True)):

@@ -7,6 +7,7 @@ that is wrongly taken for a repetition is lost, and one that is wrongly taken fo
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -30,16 +31,16 @@ def read(folder: Path, keep: float = 300.0, boot: str = "boot-1") -> frozenset[s
 
 def test_what_a_killed_process_noted_is_known(tmp_path: Path) -> None:
     noted(tmp_path, "a", "b")
-    assert read(tmp_path) == {"a", "b"}
+    assert read(tmp_path) == frozenset({"a", "b"})
 
 
 def test_what_earlier_processes_noted_is_carried_on(tmp_path: Path) -> None:
     noted(tmp_path, "a", "b")
     second = AnsweredSubmits(tmp_path, 300.0, "boot-1")
-    assert second.read() == {"a", "b"}
+    assert second.read() == frozenset({"a", "b"})
     second.start(["b"])
     second.note("c")
-    assert read(tmp_path) == {"b", "c"}
+    assert read(tmp_path) == frozenset({"b", "c"})
 
 
 def test_before_the_first_start_nothing_is_known(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_the_files_stay_small_and_know_the_whole_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(answered.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     found = noted(tmp_path)
     for number in range(10):
         found.note(f"job-{number}")

@@ -146,7 +146,9 @@ def test_d24_whatever_is_done_to_the_clock_what_lasts_lasts_as_long(
 
 @pytest.mark.parametrize("by", STEPS)
 def test_the_virtual_clock_is_set_as_the_systems(by: float) -> None:
-    clock, told, called = VirtualClock(START), [], []
+    clock = VirtualClock(START)
+    told: list[Step] = []
+    called: list[float] = []
     watch = clock.watch(told.append)
     clock.call_at(START + 10, lambda: called.append(clock.now()))
     clock.advance(4)

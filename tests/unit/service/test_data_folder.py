@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.service.data_folder import check
+from sojourn.service.data_folder import Trust, check
 from sojourn.service.errors import ServiceFailed
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -49,9 +49,9 @@ def data(tmp_path: Path) -> Path:
         ("any", 0o777, 0o777),
     ],
 )
-def test_a_folder_of_ours_that_is_too_open_is_closed(data: Path, trust: str, found: int, left: int) -> None:
+def test_a_folder_of_ours_that_is_too_open_is_closed(data: Path, trust: Trust, found: int, left: int) -> None:
     data.chmod(found)
-    check(data, trust)  # type: ignore[arg-type]
+    check(data, trust)
     assert mode(data) == left
 
 
@@ -61,10 +61,10 @@ def test_a_folder_of_ours_that_is_too_open_is_closed(data: Path, trust: str, fou
     [("private", 0o644, 0o600), ("private", 0o660, 0o600), ("group", 0o664, 0o660), ("any", 0o666, 0o666)],
 )
 def test_a_file_that_is_too_open_is_closed_and_the_log_says_that_a_key_may_have_been_read(
-    data: Path, capsys: pytest.CaptureFixture[str], name: str, trust: str, found: int, left: int
+    data: Path, capsys: pytest.CaptureFixture[str], name: str, trust: Trust, found: int, left: int
 ) -> None:
     (data / name).chmod(found)
-    check(data, trust)  # type: ignore[arg-type]
+    check(data, trust)
     assert mode(data / name) == left
     said = capsys.readouterr().out
     assert (name in said) is (found != left)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from sojourn.service import joblog
@@ -19,27 +22,27 @@ STORY = [
 WRITTEN = "WARNING one is ignored\nsaid by the program\n"
 
 
-def job(**changes: object) -> JobView:
-    values: dict[str, object] = {
-        "id": "j1",
-        "device": "aer",
-        "user": "ada",
-        "project": "chem",
-        "program_id": "sampler",
-        "state": "failed",
-        "created": AT,
-        "limit": 60.0,
-        "num_circuits": 1,
-        "num_qubits": 2,
-        "executions": 10,
-        "estimated_seconds": 0.25,
-        "quantum_seconds": 1.5,
-        "warnings": ("one is ignored",),
-    }
-    return JobView(**(values | changes))  # type: ignore[arg-type]
+def job(**changes: Any) -> JobView:
+    plain = JobView(
+        id="j1",
+        device="aer",
+        user="ada",
+        project="chem",
+        program_id="sampler",
+        state="failed",
+        created=AT,
+        limit=60.0,
+        num_circuits=1,
+        num_qubits=2,
+        executions=10,
+        estimated_seconds=0.25,
+        quantum_seconds=1.5,
+        warnings=("one is ignored",),
+    )
+    return replace(plain, **changes)
 
 
-def log(level: str | None, **changes: object) -> list[str]:
+def log(level: str | None, **changes: Any) -> list[str]:
     return joblog.text(job(log_level=level, **changes), STORY, WRITTEN).splitlines()
 
 

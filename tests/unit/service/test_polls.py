@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -44,12 +45,12 @@ class _NoWait(selectors.SelectSelector):
         return ready
 
 
-Body = Callable[[], Awaitable[None]]
+Body = Callable[[], Coroutine[Any, Any, None]]
 
 
 def leap(body: Body) -> None:
     with asyncio.Runner(loop_factory=LeapingLoop) as runner:
-        runner.run(body())  # type: ignore[arg-type]
+        runner.run(body())
 
 
 def record(state: JobState = JobState.QUEUED, session: str | None = None) -> JobRecord:
@@ -133,7 +134,7 @@ def test_a_loop_of_jobs_of_most_of_a_second_costs_one_poll_each_from_the_second_
             job = record(JobState.RUNNING)
             job.job.accepted_at = loop.time()
             polls.submitted(job, "ann")
-            after(0.8, lambda job=job: move(job, JobState.COMPLETED))  # type: ignore[misc]
+            after(0.8, partial(move, job, JobState.COMPLETED))
             polled.append([await ask(polls, job)])
             while not job.job.state.final:
                 await asyncio.sleep(0.505)
@@ -346,8 +347,8 @@ def test_looking_once_at_each_of_a_hundred_short_jobs_is_not_slowed_as_they_end_
         polls, jobs = Polls(2.0), [record() for _ in range(100)]
         for number, job in enumerate(jobs):
             polls.submitted(job, "ann")
-            after(0.9 * number, lambda job=job: move(job, JobState.RUNNING))  # type: ignore[misc]
-            after(0.9 * number + 0.9, lambda job=job: move(job, JobState.COMPLETED))  # type: ignore[misc]
+            after(0.9 * number, partial(move, job, JobState.RUNNING))
+            after(0.9 * number + 0.9, partial(move, job, JobState.COMPLETED))
         await asyncio.sleep(0.01)
         spent = [await ask(polls, job, is_next=True) for job in jobs]
         assert sum(spent) == pytest.approx(0.5)
@@ -362,7 +363,7 @@ def test_each_iteration_of_a_loop_has_a_first_hold_of_its_own() -> None:
         for _ in range(20):
             job = record(JobState.RUNNING)
             polls.submitted(job, "ann")
-            after(0.4, lambda job=job: move(job, JobState.COMPLETED))  # type: ignore[misc]
+            after(0.4, partial(move, job, JobState.COMPLETED))
             assert await ask(polls, job) == pytest.approx(0.4)
             await asyncio.sleep(0.05)
 

@@ -7,6 +7,7 @@ from collections import Counter
 
 import structlog
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from sojourn.service.turns import CROWD, LOG_EVERY, Turns
 from sojourn.service.views import Principal
@@ -127,7 +128,7 @@ def test_a_request_that_is_cancelled_takes_no_turn_with_it() -> None:
 
 
 def test_the_log_says_who_asks_more_than_is_answered_once_a_minute() -> None:
-    async def body() -> list[dict[str, object]]:
+    async def body() -> list[EventDict]:
         work = Work(1)
         structlog.reset_defaults()
         with capture_logs() as told:

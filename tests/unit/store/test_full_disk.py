@@ -70,7 +70,8 @@ async def rows(store: Store) -> tuple[int, int]:
     """How many blobs and parts there are."""
 
     def work(c: Connection) -> tuple[int, int]:
-        return tuple(c.execute(select(func.count()).select_from(x)).scalar() for x in (t.blobs, t.blob_parts))  # type: ignore[return-value]
+        blobs, parts = (c.scalar(select(func.count()).select_from(x)) for x in (t.blobs, t.blob_parts))
+        return blobs or 0, parts or 0
 
     return await store.read(work)
 

@@ -43,7 +43,7 @@ def run(tmp_path: Path) -> Run:
 
 
 async def people(store: Store) -> None:
-    def work(c):  # type: ignore[no-untyped-def]
+    def work(c: Connection) -> None:
         for name in ("ann", "bob"):
             c.execute(insert(t.users), {"id": name, "name": name, "operator": False, "created_at": 0.0})
             c.execute(insert(t.projects), {"id": name, "name": name, "crn": f"crn:{name}", "created_at": 0.0})
@@ -218,7 +218,11 @@ def test_a_unit_that_fails_leaves_nothing_and_its_neighbours_in_the_batch_stand(
 def test_acts_follow_commits_in_their_order_even_when_nobody_waits(run: Run) -> None:
     async def body(store: Store) -> None:
         done: list[int] = []
-        futures = [store.write(lambda _: None, lambda _, i=i: done.append(i)) for i in range(500)]
+
+        def act(number: int) -> Callable[[object], None]:
+            return lambda _: done.append(number)
+
+        futures = [store.write(lambda _: None, act(i)) for i in range(500)]
         futures[0].cancel()
         await futures[-1]
         assert done == list(range(500))
@@ -235,7 +239,10 @@ def test_an_act_that_fails_is_told_to_its_caller_and_those_behind_it_are_served(
                 raise ValueError("no")
             acts.append(number)
 
-        done = [store.write(lambda _, n=n: n, act) for n in range(3)]  # type: ignore[misc]
+        def work(number: int) -> Callable[[Connection], int]:
+            return lambda _: number
+
+        done = [store.write(work(n), act) for n in range(3)]
         answers = await asyncio.gather(*done, return_exceptions=True)
         assert (answers[0], type(answers[1]), answers[2], acts) == (0, ValueError, 2, [0, 2])
 

@@ -28,7 +28,7 @@ class BuggyDriver(AerDriver):
         if self.always is not None:
             raise self.always
         error = {"python": KeyError("depth"), "qiskit": CircuitError("no room\nleft")}.get(
-            (circuit.metadata or {}).get("bug")
+            (circuit.metadata or {}).get("bug", "")
         )
         if error is not None:
             raise error

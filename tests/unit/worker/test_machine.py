@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.circuit.library import efficient_su2
 
+from sojourn.devices.aer.fake import FakeDriver
 from sojourn.devices.driver import DriverError
 from sojourn.worker import device as worker_device
 from sojourn.worker.cache import Cache
@@ -42,7 +44,9 @@ def test_preparing_runs_nothing_and_compiles_nothing() -> None:
     circuit.measure_all()
     machine.prepare("sampler", sampler_body([circuit]))
     assert machine._device._programs.misses == 0
-    assert machine._device.driver._engine._controller is None  # type: ignore[attr-defined]
+    driver = machine._device.driver
+    assert isinstance(driver, FakeDriver)
+    assert driver._engine._controller is None
 
 
 def test_a_cache_is_bounded_by_cost_and_drops_the_least_recent() -> None:
@@ -54,7 +58,7 @@ def test_a_cache_is_bounded_by_cost_and_drops_the_least_recent() -> None:
         return name, 40
 
     for name in ("a", "b", "a", "c", "a", "b"):
-        assert cache.get(name, lambda n=name: make(n)) == name  # type: ignore[misc]
+        assert cache.get(name, partial(make, name)) == name
     assert made == ["a", "b", "c", "b"]
     assert cache.cost <= 100
     with pytest.raises(ZeroDivisionError):
