@@ -109,18 +109,23 @@ async def slow_reader(attack: Attack) -> str:
     """Asks for a large result and reads nothing of it."""
     async with attack.connection(receive=4096) as (reader, writer):
         reader._transport.pause_reading()  # type: ignore[attr-defined]
-        writer.write(attack.head("GET", f"/api/v1/jobs/{attack.target.large_job}/results"))
+        path = f"/api/v1/jobs/{attack.target.large_job}/results"
+        writer.write(attack.head("GET", path, "Connection: close"))
         await asyncio.sleep(attack.target.unread)
         reader._transport.resume_reading()  # type: ignore[attr-defined]
+        start = b""
         try:
             while True:  # by and by: what counts is that something comes, or the end
                 async with asyncio.timeout(PATIENCE):
-                    if not await reader.read(1 << 16):
-                        return "cut"
+                    piece = await reader.read(1 << 16)
+                start = start or piece[:12]
+                if not piece:
+                    break
         except TimeoutError:
             return "kept"
         except ConnectionError:
-            return "cut"
+            pass
+        return "503" if start.endswith(b"503") else "cut"
 
 
 BOMBS = (
