@@ -235,11 +235,11 @@ class Endpoint:
         if not self._turns or request.scope["method"] not in LOOKS:
             return await handler(request)
         turns = self._api.service.turns
-        await turns.take(request.who)
+        reading = await turns.take(request.who)
         try:
             return await handler(request)
         finally:
-            turns.give(request.who)
+            turns.give(request.who, reading)
 
 
 def call_of(request: Request) -> Call:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field, ValidationError
 
 from sojourn.config.faults import meant, sentence
-from sojourn.config.values import Number, Section, Whole
+from sojourn.config.values import Number, Seconds, Section, Whole
 
 
 class LimitsSettings(Section):
@@ -70,6 +70,16 @@ class LimitsSettings(Section):
         ge=0,
         description="Requests of one user in one project that only look (GET, without status polls) and are "
         "worked on at the same time; more of them wait for their turn.",
+    )
+    looks_rate: Number = Field(
+        default=0.25,
+        ge=0,
+        le=1000,
+        description="Seconds of a processor per second that the queries of such requests may take in the "
+        "long run; 0 for any.",
+    )
+    looks_burst: Seconds = Field(
+        default=20.0, ge=0, description="Seconds of a processor that they may take before `looks_rate` holds."
     )
 
 

@@ -29,7 +29,7 @@ from sojourn.service.submit import Body, parse
 from sojourn.service.views import Principal
 from sojourn.store import JobMeta
 from sojourn.store.room import StoreFull
-from sojourn.store.store import StoredJob
+from sojourn.store.rows import StoredJob
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
 log = structlog.get_logger("sojourn.admission")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,10 @@ from sojourn.config import TEN_YEARS, LimitsSettings, check_limits
 from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
 from sojourn.core.words import seconds
+from sojourn.service.buckets import Buckets
 from sojourn.service.errors import BadRequest, TooLarge, TooMany
 from sojourn.service.submit import Body
+from sojourn.service.turns import Looks
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 """Seconds for which a request over the rate is held back before it is refused. A program that waits for its
 answers is only slowed down then: today's client raises on a POST that is answered 429."""
-REMEMBERED = 10_000
-"""Callers whose rate is remembered."""
 
 
 class Limits:
@@ -38,7 +37,7 @@ class Limits:
         self._hub = hub
         self._clock = clock
         self._of: dict[str, LimitsSettings] = {}
-        self._rates: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+        self._rates: Buckets[tuple[str, str]] = Buckets()
 
     def of(self, project: str) -> LimitsSettings:
         """The limits of a project (id): its own values, else those of the configuration."""
@@ -188,6 +187,10 @@ class Limits:
 
     # the rate of requests
 
+    def looks(self, project: str) -> Looks:
+        limits = self.of(project)
+        return Looks(limits.looks_at_once, limits.looks_rate, limits.looks_burst)
+
     def pace(self, who: Principal, cost: float = 1.0) -> float:
         """Seconds for which this request has to be held back; raises TooMany when that is too long.
 
@@ -199,9 +202,7 @@ class Limits:
         if not rate:
             return 0.0
         key, now = (who.user_id, who.project_id), self._clock()
-        level, then = self._rates.get(key, (burst, now))
-        level = min(burst, level + (now - then) * rate)
-        wait = min(max(0.0, cost - level) / rate, TEN_YEARS)
+        wait = min(max(0.0, cost - self._rates.level(key, now, rate, burst)) / rate, TEN_YEARS)
         if wait > PATIENCE:
             raise TooMany(
                 f"User {who.user} sends more than {rate:g} requests per second (request_rate) and has used "
@@ -209,10 +210,7 @@ class Limits:
                 f"{wait - PATIENCE + 1:.0f} s, and wait for answers before asking again.",
                 retry_after=wait - PATIENCE + 1,
             )
-        self._rates[key] = (level - cost, now)
-        self._rates.move_to_end(key)
-        if len(self._rates) > REMEMBERED:
-            self._rates.popitem(last=False)
+        self._rates.take(key, cost, now, rate, burst)
         return wait
 
 

@@ -175,7 +175,7 @@ class Service:
         self.check_filter = hub.check_filter
         self.projects, self.pace, self.rooms = hub.projects, hub.limits.pace, hub.rooms
         self.stored = hub.storage.stored
-        self.turns = Turns(lambda who: hub.limits.of(who.project_id).looks_at_once)
+        self.turns = Turns(lambda who: hub.limits.looks(who.project_id))
         await self._key_files.settle()
         await hub.projects.configure()
         hub.usage.set_shares(hub.projects.shares())

@@ -6,8 +6,11 @@ Every method that returns an awaitable is called on the event loop on which it w
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -22,6 +25,17 @@ from sojourn.store.writer import Need, Writer
 T = TypeVar("T")
 READERS = 4
 """Threads that read. One user's looks take `limits.looks_at_once` of them at most, half by default."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a request's queries have cost: `seconds` of a processor."""
+
+    seconds: float = 0.0
+
+
+READING: ContextVar[Reading | None] = ContextVar("READING", default=None)
+"""Where the queries of the present task are counted, if they are."""
 
 
 class Access:
@@ -80,11 +94,17 @@ class Access:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a query on a reader's thread; it sees everything that is committed."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        loop, reading = asyncio.get_running_loop(), READING.get()
+        return await loop.run_in_executor(self._readers, self._read, work, reading)
 
-    def _read(self, work: Callable[[Connection], T]) -> T:
-        with self._read_engine.connect() as connection:
-            return work(connection)
+    def _read(self, work: Callable[[Connection], T], reading: Reading | None) -> T:
+        begun = time.thread_time()
+        try:
+            with self._read_engine.connect() as connection:
+                return work(connection)
+        finally:
+            if reading is not None:
+                reading.seconds += time.thread_time() - begun
 
     async def ping(self) -> None:
         """Raises what keeps the store from answering."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from sojourn.core.calendar import Reservation
-from sojourn.core.model import Halt, Job, JobState, Session, SessionState
+from sojourn.core.model import Halt, JobState, Session, SessionState
 from sojourn.store import tables as t
 from sojourn.store.access import Access
 from sojourn.store.blobs import (
@@ -40,8 +40,8 @@ from sojourn.store.blobs import (
     sweep_parts,
 )
 from sojourn.store.room import StoreFull
-from sojourn.store.rows import halt_of, job_of, meta_of, reservation_of, session_of
-from sojourn.store.unit import JobMeta, Unit
+from sojourn.store.rows import StoredJob, halt_of, reservation_of, session_of, stored_job
+from sojourn.store.unit import Unit
 from sojourn.store.usage import charged
 from sojourn.store.writer import Need
 
@@ -49,15 +49,6 @@ LIVE = [JobState.ACCEPTED.value, JobState.QUEUED.value, JobState.RUNNING.value]
 # Written out, as databases match a partial index only with values that they can see.
 _IS_LIVE = t.jobs.c.state.in_([literal_column(f"'{state}'", String) for state in LIVE])
 _IS_OPEN = t.sessions.c.state != literal_column(f"'{SessionState.CLOSED.value}'", String)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredJob:
-    """A job as it lies in the store."""
-
-    device: str
-    job: Job
-    meta: JobMeta
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +91,7 @@ class Store(Access):
         def work(connection: Connection) -> tuple[list[StoredJob], list[StoredSession]]:
             # Sorted here: asked for an order, SQLite walks the index that has it, past all that has ended.
             jobs = sorted(connection.execute(select(t.jobs).where(_IS_LIVE)), key=lambda row: row.seq)
-            found = [StoredJob(row.device, job_of(row), meta_of(row)) for row in jobs]
+            found = [stored_job(row) for row in jobs]
             sessions = connection.execute(select(t.sessions).where(_IS_OPEN)).all()
             return found, [_with_steps(connection, row) for row in sessions]
 
@@ -135,7 +126,7 @@ class Store(Access):
     async def job(self, job_id: str) -> StoredJob | None:
         def work(connection: Connection) -> StoredJob | None:
             row = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).first()
-            return StoredJob(row.device, job_of(row), meta_of(row)) if row else None
+            return stored_job(row) if row else None
 
         return await self.read(work)
 
@@ -145,16 +136,14 @@ class Store(Access):
         def work(connection: Connection) -> StoredJob | None:
             query = select(t.jobs).where(t.jobs.c.user_id == user, t.jobs.c.idempotency_key == key)
             row = connection.execute(query).first()
-            return StoredJob(row.device, job_of(row), meta_of(row)) if row else None
+            return stored_job(row) if row else None
 
         return await self.read(work)
 
     async def recent_submits(self, since: float) -> list[StoredJob]:
         """Jobs accepted after `since`, for recognising a repeated submit after a restart (R54)."""
         query = select(t.jobs).where(t.jobs.c.accepted_at > since).order_by(t.jobs.c.seq)
-        return await self.read(
-            lambda c: [StoredJob(row.device, job_of(row), meta_of(row)) for row in c.execute(query)]
-        )
+        return await self.read(lambda c: [stored_job(row) for row in c.execute(query)])
 
     async def jobs(
         self, query: JobQuery, *, limit: int, offset: int, ascending: bool
@@ -167,7 +156,7 @@ class Store(Access):
             order = t.jobs.c.seq.asc() if ascending else t.jobs.c.seq.desc()
             page = select(t.jobs).where(*conditions).order_by(order).limit(limit).offset(offset)
             rows = connection.execute(page)
-            return [StoredJob(row.device, job_of(row), meta_of(row)) for row in rows], count or 0
+            return [stored_job(row) for row in rows], count or 0
 
         return await self.read(work)
 

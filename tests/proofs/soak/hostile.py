@@ -111,18 +111,23 @@ async def slow_reader(attack: Attack) -> str:
         transport = writer.transport
         assert isinstance(transport, asyncio.Transport)  # of both directions: the reader has the same one
         transport.pause_reading()
-        writer.write(attack.head("GET", f"/api/v1/jobs/{attack.target.large_job}/results"))
+        path = f"/api/v1/jobs/{attack.target.large_job}/results"
+        writer.write(attack.head("GET", path, "Connection: close"))
         await asyncio.sleep(attack.target.unread)
         transport.resume_reading()
+        start = b""
         try:
             while True:  # by and by: what counts is that something comes, or the end
                 async with asyncio.timeout(PATIENCE):
-                    if not await reader.read(1 << 16):
-                        return "cut"
+                    piece = await reader.read(1 << 16)
+                start = start or piece[:12]
+                if not piece:
+                    break
         except TimeoutError:
             return "kept"
         except ConnectionError:
-            return "cut"
+            pass
+        return "503" if start.endswith(b"503") else "cut"
 
 
 BOMBS = (

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from sojourn.service.turns import CROWD, LOG_EVERY, Turns
+from sojourn.service.turns import CROWD, LOG_EVERY, Looks, Turns
 from sojourn.service.views import Principal
+from sojourn.store.access import Reading
+from tests.unit.service.test_polls import leap
 
 ANN = Principal("u1", "ann", "p1", "anns")
 ANN_ELSEWHERE = Principal("u1", "ann", "p2", "lab")
@@ -22,7 +25,7 @@ class Work:
 
     def __init__(self, limit: int) -> None:
         self.now = 0.0
-        self.turns = Turns(lambda _: limit, lambda: self.now)
+        self.turns = Turns(lambda _: Looks(limit), lambda: self.now)
         self.begun: list[str] = []
         self._done: dict[str, asyncio.Event] = {}
 
@@ -31,12 +34,12 @@ class Work:
         return asyncio.ensure_future(self._ask(who, name))
 
     async def _ask(self, who: Principal, name: str) -> None:
-        await self.turns.take(who)
+        reading = await self.turns.take(who)
         self.begun.append(name)
         try:
             await self._done[name].wait()
         finally:
-            self.turns.give(who)
+            self.turns.give(who, reading)
 
     async def finish(self, name: str) -> None:
         self._done[name].set()
@@ -66,12 +69,11 @@ def test_of_many_requests_of_a_caller_so_many_are_worked_on_and_the_others_come_
 
 def test_of_requests_that_never_wait_so_many_are_answered_in_a_round_of_the_loop() -> None:
     async def body() -> None:
-        turns = Turns(lambda _: 2)
+        turns = Turns(lambda _: Looks(2))
         rounds = [0]
 
         async def ask() -> int:
-            await turns.take(ANN)
-            turns.give(ANN)
+            turns.give(ANN, await turns.take(ANN))
             return len(rounds)
 
         asked = [asyncio.ensure_future(ask()) for _ in range(10)]
@@ -107,20 +109,50 @@ def test_with_a_limit_of_0_nobody_waits() -> None:
     asyncio.run(body())
 
 
+def test_a_caller_whose_queries_have_cost_too_much_waits_until_that_is_paid_and_others_do_not() -> None:
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        turns = Turns(lambda _: Looks(1, rate=0.25, burst=2.0), loop.time)
+        for cost in (1.5, 1.5):  # a second more than there was
+            reading = await turns.take(ANN)
+            reading.seconds = cost
+            turns.give(ANN, reading)
+        assert loop.time() == 0
+        turns.give(BOB, await turns.take(BOB))
+        assert loop.time() == 0
+        structlog.reset_defaults()
+        with capture_logs() as told:
+            reading = await turns.take(ANN)
+        assert loop.time() == pytest.approx(1.0 / 0.25)
+        assert [line["event"] for line in told] == ["looks.cost"]
+        reading.seconds = 1.0
+        turns.give(ANN, reading)
+        leaves = asyncio.ensure_future(turns.take(ANN))
+        await asyncio.sleep(0.5)
+        leaves.cancel()
+        await asyncio.wait({leaves})
+        turns.give(ANN, await turns.take(ANN))
+        assert loop.time() == pytest.approx(8.0), "and whoever left has not been forgotten"
+        await asyncio.sleep(0)
+        assert not turns._rows
+
+    leap(body)
+
+
 def test_a_request_that_is_cancelled_takes_no_turn_with_it() -> None:
     """While it waits, and in the very moment in which its turn comes."""
 
     async def body() -> None:
-        turns = Turns(lambda _: 1)
+        turns = Turns(lambda _: Looks(1))
         await turns.take(ANN)
         waits, comes, last = (asyncio.ensure_future(turns.take(ANN)) for _ in range(3))
         await asyncio.sleep(0)
         waits.cancel()
-        turns.give(ANN)
+        turns.give(ANN, Reading())
         comes.cancel()
         assert [await asyncio.wait({task}) and task.cancelled() for task in (waits, comes)] == [True, True]
         await asyncio.wait_for(last, 5)
-        turns.give(ANN)
+        turns.give(ANN, Reading())
         await asyncio.sleep(0)
         assert not turns._rows
 

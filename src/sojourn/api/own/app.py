@@ -24,7 +24,7 @@ from sojourn.api.own import audit, models, projects, usage, users
 from sojourn.api.own.operations import router
 from sojourn.api.query import epoch, shown
 from sojourn.api.stream import write
-from sojourn.api.wire import Reply, error_body, refusal_reply
+from sojourn.api.wire import Reply, encode, error_body, refusal_reply
 from sojourn.service.errors import Forbidden, Refusal, without_room
 from sojourn.service.views import JobFilter, Principal
 from sojourn.store.room import StoreFull
@@ -117,8 +117,9 @@ def create_own(api: Api) -> FastAPI:
             positions=True,
         )
         page = await service.jobs(who, wanted)
-        found = [models.Job.of(view) for view in page.jobs]
-        return _written(models.Jobs(jobs=found, count=page.count, limit=limit, offset=offset))
+        found = [models.job_table(view) for view in page.jobs]
+        table = {"jobs": found, "count": page.count, "limit": limit, "offset": offset}
+        return Response(encode(table), media_type="application/json")
 
     @app.get("/jobs/{job_id}")
     async def job(who: Caller, job_id: Id) -> models.Job:

@@ -31,14 +31,14 @@ class InTurn:
             await self._app(scope, receive, send)
             return
         turns = self._api.service.turns
-        await turns.take(who)
+        reading = await turns.take(who)
         mine = True
 
         def end() -> None:
             nonlocal mine
             if mine:
                 mine = False
-                turns.give(who)
+                turns.give(who, reading)
 
         async def answer(message: Message) -> None:
             end()
