@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
+from sojourn.buckets import Buckets
 from sojourn.service.errors import TooMany
-
-REMEMBERED = 10_000
-"""Addresses whose count is remembered."""
 
 
 class WrongKeys:
@@ -32,19 +29,16 @@ class WrongKeys:
         self._rate = per_minute / 60
         self._note = note
         self._clock = clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._left: Buckets[str] = Buckets()
 
     def count(self, address: str) -> None:
         """Wrong credentials came from there. Raises TooMany when there were too many of late."""
         source = network(address)
         self._note(source)
         now = self._clock()
-        left, then = self._left.pop(source, (self._most, now))
-        left = min(self._most, left + (now - then) * self._rate)
+        left = self._left.level(source, now, self._rate, self._most)
         answered = left >= 1
-        self._left[source] = (left - answered, now)
-        if len(self._left) > REMEMBERED:
-            self._left.popitem(last=False)
+        self._left.take(source, answered, now, self._rate, self._most)
         if not answered:
             wait = (1 - left) / self._rate
             raise TooMany(

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sojourn import codes
+from sojourn.buckets import Buckets
 from sojourn.config import TEN_YEARS, LimitsSettings, check_limits
 from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
 from sojourn.core.words import seconds
-from sojourn.service.buckets import Buckets
 from sojourn.service.errors import BadRequest, TooLarge, TooMany
 from sojourn.service.submit import Body
 from sojourn.service.turns import Looks

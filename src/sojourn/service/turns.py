@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from sojourn.service.buckets import Buckets
+from sojourn.buckets import Buckets
 from sojourn.service.views import Principal
 from sojourn.store.access import READING, Reading
 
@@ -99,8 +99,8 @@ class Turns:
 
     def give(self, who: Principal, reading: Reading) -> None:
         """The request is done, and `reading` is what its queries have cost."""
-        key, looks = (who.user_id, who.project_id), self._looks(who)
-        if reading.seconds and looks.rate:
+        key = (who.user_id, who.project_id)
+        if reading.seconds and (looks := self._looks(who)).rate:
             self._left.take(key, reading.seconds, self._clock(), looks.rate, looks.burst)
         self._done(key)
 

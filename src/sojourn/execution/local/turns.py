@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from sojourn.buckets import Buckets
 from sojourn.execution.engine import DeviceUnavailable, Pace
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
@@ -21,9 +22,6 @@ QUIET = 60.0
 
 APART = 86_400.0
 """The same where there are several preparers, of which one user's long preparations never take the last."""
-
-_REMEMBERED = 10_000
-"""Users whose used time is remembered."""
 
 
 class Request:
@@ -137,23 +135,18 @@ class Budgets:
         self._pace = pace
         self._debt = debt
         self._quiet = quiet
-        self._of: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what was left, and when
+        self._of: Buckets[str] = Buckets()
         self._asked: OrderedDict[str, float] = OrderedDict()
 
     def left(self, user: str, now: float) -> float:
         """Seconds; below 0 for a user who has used more."""
-        level, then = self._of.get(user, (self._pace.burst, now))
-        return min(self._pace.burst, level + (now - then) * self._pace.rate)
+        return self._of.level(user, now, self._pace.rate, self._pace.burst)
 
     def spend(self, user: str, seconds: float, now: float) -> None:
         """Count a preparation of that many seconds."""
         cost = seconds - FREE
-        if cost <= 0:
-            return
-        self._of[user] = (max(self.left(user, now) - cost, -self._debt), now)
-        self._of.move_to_end(user)
-        if len(self._of) > _REMEMBERED:
-            self._of.popitem(last=False)
+        if cost > 0:
+            self._of.take(user, cost, now, self._pace.rate, self._pace.burst, -self._debt)
 
     def asks(self, user: str, now: float) -> None:
         """The user asks for a preparation."""
