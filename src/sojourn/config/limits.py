@@ -72,14 +72,14 @@ class LimitsSettings(Section):
         "worked on at the same time; more of them wait for their turn.",
     )
     looks_rate: Number = Field(
-        default=0.25,
+        default=0.1,
         ge=0,
         le=1000,
         description="Seconds of a processor per second that the queries of such requests may take in the "
         "long run; 0 for any.",
     )
     looks_burst: Seconds = Field(
-        default=20.0, ge=0, description="Seconds of a processor that they may take before `looks_rate` holds."
+        default=10.0, ge=0, description="Seconds of a processor that they may take before `looks_rate` holds."
     )
 
 

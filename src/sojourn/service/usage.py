@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sojourn.service.errors import BadRequest, Forbidden, NotFound
 from sojourn.service.times import EARLIEST
@@ -35,8 +35,7 @@ class UsageQuery:
     session: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRow:
+class UsageRow(NamedTuple):
     """`keys` in the order of the report's `by`; a day as YYYY-MM-DD, in UTC. `rows` of the ledger."""
 
     keys: tuple[str | None, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Integer, case, cast, func, select
 
@@ -23,8 +23,7 @@ COLUMNS: dict[str, Any] = {
 """What rows can be chosen and grouped by, beside the day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(NamedTuple):
     """`keys` in the order asked for; a day is its number since the epoch (UTC). `seconds` on the device,
     `rows` of the ledger."""
 
@@ -74,7 +73,8 @@ def sums(
     if "day" not in by:
         keys = [columns[k] for k in by]
         query = select(*keys, func.sum(share), func.count()).where(*within).group_by(*keys).limit(most + 1)
-        return [Sum(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(query) if row[-1]]
+        found = connection.execute(query).all()
+        return [Sum(tuple(keys), seconds, rows) for *keys, seconds, rows in found if rows]
     first, last = _day(connection, begin), _day(connection, finish)
     keys = [first if k == "day" else columns[k] for k in by]
     query = select(*keys, func.sum(share), func.count()).where(*within, first == last).group_by(*keys)
