@@ -73,8 +73,8 @@ def sums(
     if "day" not in by:
         keys = [columns[k] for k in by]
         query = select(*keys, func.sum(share), func.count()).where(*within).group_by(*keys).limit(most + 1)
-        found = connection.execute(query).all()
-        return [Sum(tuple(keys), seconds, rows) for *keys, seconds, rows in found if rows]
+        totals = connection.execute(query).all()
+        return [Sum(tuple(keys), seconds, rows) for *keys, seconds, rows in totals if rows]
     first, last = _day(connection, begin), _day(connection, finish)
     keys = [first if k == "day" else columns[k] for k in by]
     query = select(*keys, func.sum(share), func.count()).where(*within, first == last).group_by(*keys)
