@@ -25,8 +25,8 @@ from sojourn.store import Store
 from sojourn.store import accounts as stored
 from sojourn.store import tables as t
 from sojourn.store.audit import Entry
+from sojourn.store.database.writer import Need
 from sojourn.store.projects import MemberRow, ProjectRow, save
-from sojourn.store.writer import Need
 
 
 def _nothing(_: Connection) -> None:

@@ -28,7 +28,7 @@ from sojourn.service.records import JobRecord
 from sojourn.service.submit import Body, parse
 from sojourn.service.views import Principal
 from sojourn.store import JobMeta
-from sojourn.store.room import StoreFull
+from sojourn.store.database.disk_space import StoreFull
 from sojourn.store.rows import StoredJob
 from sojourn.worker.protocol.types import JobRefused, Prepared
 

@@ -20,7 +20,7 @@ from sojourn.service.ids import sha256
 from sojourn.store import Store
 from sojourn.store import calibrations as stored
 from sojourn.store.calibrations import Calibration
-from sojourn.store.writer import Need
+from sojourn.store.database.writer import Need
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol import types as execution
 from sojourn.worker.protocol.types import Description

@@ -13,7 +13,7 @@ import structlog
 
 from sojourn.service.errors import NoRoom
 from sojourn.store import Store
-from sojourn.store.room import StoreFull
+from sojourn.store.database.disk_space import StoreFull
 
 log = structlog.get_logger("sojourn.disk")
 

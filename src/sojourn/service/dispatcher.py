@@ -36,8 +36,8 @@ from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import sha256
 from sojourn.service.records import Records
 from sojourn.store import JobMeta, Store, Unit
+from sojourn.store.database.disk_space import StoreFull
 from sojourn.store.journal import JournalRow
-from sojourn.store.room import StoreFull
 from sojourn.worker.protocol.messages import ProtocolError
 from sojourn.worker.protocol.types import Completed, Failed
 

@@ -16,7 +16,7 @@ from sojourn.service.clock import Handle, Step
 from sojourn.service.retention import Retention
 from sojourn.service.schedule import Schedule
 from sojourn.store import clock as stored
-from sojourn.store.writer import Need
+from sojourn.store.database.writer import Need
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub

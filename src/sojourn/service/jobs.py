@@ -36,8 +36,8 @@ from sojourn.service.views import (
     StoryLine,
     WhyView,
 )
+from sojourn.store.jobs import JobQuery
 from sojourn.store.rows import StoredJob
-from sojourn.store.store import JobQuery
 
 log = structlog.get_logger("sojourn.jobs")
 MAX_KEY = 200

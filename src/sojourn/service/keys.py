@@ -21,8 +21,8 @@ from sojourn.service.ids import new_api_key, sha256
 from sojourn.store import Store
 from sojourn.store import keys as rows
 from sojourn.store.audit import Entry
+from sojourn.store.database.writer import Need
 from sojourn.store.keys import KeyRow
-from sojourn.store.writer import Need
 
 log = structlog.get_logger("sojourn.keys")
 

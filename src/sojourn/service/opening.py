@@ -12,9 +12,9 @@ from sqlalchemy.exc import DatabaseError
 
 from sojourn.service.errors import ServiceFailed
 from sojourn.store import Store
-from sojourn.store.integrity import LostDatabase, expect, faults, mark
-from sojourn.store.migrate import SchemaTooNew
-from sojourn.store.room import no_room
+from sojourn.store.database.disk_space import no_room
+from sojourn.store.database.integrity import LostDatabase, expect, faults, mark
+from sojourn.store.migrations.upgrade import SchemaTooNew
 
 DATABASE = "sojourn.db"
 _SOON = 0.05  # seconds

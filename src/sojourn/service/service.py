@@ -52,7 +52,7 @@ from sojourn.service.views import DeviceView, Principal
 from sojourn.store import Store
 from sojourn.store.calibrations import Calibration, last_attempts
 from sojourn.store.clock import newest
-from sojourn.store.room import MB, Room, StoreFull
+from sojourn.store.database.disk_space import MB, Room, StoreFull
 from sojourn.worker.confinement import landlock_version
 from sojourn.worker.protocol.types import Description
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sojourn.service.errors import BadRequest, Forbidden, NotFound
 from sojourn.service.times import EARLIEST
 from sojourn.service.views import Principal, UsageView
-from sojourn.store.usage import DAY, Mask, Sum, sums
+from sojourn.store.ledger import DAY, Mask, Sum, sums
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub

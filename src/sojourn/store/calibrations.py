@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from sojourn.store import tables as t
 from sojourn.store.blobs import put_blobs
-from sojourn.store.store import Store
+from sojourn.store.jobs import Store
 
 
 @dataclass(frozen=True, slots=True)

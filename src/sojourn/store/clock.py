@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select
 
 from sojourn.store import tables as t
-from sojourn.store.store import Store
+from sojourn.store.jobs import Store
 
 
 @dataclass(frozen=True, slots=True)

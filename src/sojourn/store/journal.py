@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from sqlalchemy import Connection, func, insert, inspect, select
 
 from sojourn.store import tables as t
-from sojourn.store.engine import sqlite_engine
+from sojourn.store.database.sqlite import sqlite_engine
 
 
 class JournalRow(TypedDict):

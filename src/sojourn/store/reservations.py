@@ -8,8 +8,8 @@ from sqlalchemy import or_, select
 
 from sojourn.core.calendar import Reservation
 from sojourn.store import tables as t
+from sojourn.store.jobs import Store
 from sojourn.store.rows import reservation_of
-from sojourn.store.store import Store
 
 LIVE = ("booked", "open")
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 from sojourn.core.model import SessionState
 from sojourn.store import tables as t
 from sojourn.store.blobs import drop_blob
-from sojourn.store.store import LIVE, drop_unused, named_by_a_job
+from sojourn.store.jobs import LIVE, drop_unused, named_by_a_job
 
 What = Literal["params", "result"]
 FIELDS: dict[What, tuple[str, ...]] = {"params": ("params_hash",), "result": ("result_hash", "logs_hash")}

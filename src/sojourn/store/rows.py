@@ -11,7 +11,7 @@ import msgspec
 from sojourn.core.calendar import AfterWindow, Reservation, WindowMode
 from sojourn.core.model import Halt, HaltMode, Job, JobKind, JobState, Mode, Session, SessionState
 from sojourn.store import tables as t
-from sojourn.store.unit import JobMeta
+from sojourn.store.commit import JobMeta
 
 
 @dataclass(frozen=True, slots=True)

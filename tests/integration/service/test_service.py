@@ -19,8 +19,8 @@ from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
 from sojourn.store import tables as t
-from sojourn.store.access import READERS
 from sojourn.store.blobs import PART
+from sojourn.store.database.access import READERS
 from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body
 

@@ -14,7 +14,7 @@ from sojourn.service.errors import BadRequest, Expired, Forbidden, NotFound
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.usage import UsageQuery
 from sojourn.service.views import JobFilter, Principal
-from sojourn.store.usage import Mask, Sum, sums
+from sojourn.store.ledger import Mask, Sum, sums
 from tests.integration.service.conftest import QUICK, House
 from tests.programs import job_body
 

@@ -28,8 +28,8 @@ from sojourn.execution.engine import (
     WorkerState,
 )
 from sojourn.service import accounts, ids
-from sojourn.store.room import StoreFull
-from sojourn.store.writer import Need, Work, Writer, _deliver, _Entry
+from sojourn.store.database.disk_space import StoreFull
+from sojourn.store.database.writer import Need, Work, Writer, _deliver, _Entry
 from sojourn.worker.protocol.messages import encode_description
 from sojourn.worker.protocol.types import (
     CALIBRATE,

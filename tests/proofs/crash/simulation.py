@@ -23,7 +23,7 @@ from sojourn.service.errors import Refusal, without_room
 from sojourn.service.service import Service
 from sojourn.service.views import JobView
 from sojourn.store import Store
-from sojourn.store.room import StoreFull
+from sojourn.store.database.disk_space import StoreFull
 from sojourn.worker.protocol.types import DeviceSpec
 from tests.proofs.crash.checks import Checks
 from tests.proofs.crash.clients import DEVICES, Ask, Client, Lost, Memory, Operator, Script, Step, Wait

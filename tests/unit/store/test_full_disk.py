@@ -20,9 +20,9 @@ from sojourn.core import events as ev
 from sojourn.store import JobMeta, Store, Unit
 from sojourn.store import tables as t
 from sojourn.store.blobs import PART, blob_size, read_blob, read_slice
-from sojourn.store.engine import sqlite_engine
-from sojourn.store.migrate import MIGRATIONS, upgrade
-from sojourn.store.room import BALLAST, MB, Room, StoreFull, no_room
+from sojourn.store.database.disk_space import BALLAST, MB, Room, StoreFull, no_room
+from sojourn.store.database.sqlite import sqlite_engine
+from sojourn.store.migrations.upgrade import MIGRATIONS, upgrade
 from tests.unit.core.world import World
 from tests.unit.store.test_store import accepted, people
 

@@ -15,8 +15,7 @@ from sqlalchemy import text
 from sojourn.service.errors import ServiceFailed
 from sojourn.service.opening import damage, open_store
 from sojourn.store import Store
-from sojourn.store.engine import sqlite_engine
-from sojourn.store.integrity import (
+from sojourn.store.database.integrity import (
     MARKER,
     CopyFailed,
     LostDatabase,
@@ -26,7 +25,8 @@ from sojourn.store.integrity import (
     mark,
     without_tables,
 )
-from sojourn.store.migrate import SchemaTooNew, upgrade
+from sojourn.store.database.sqlite import sqlite_engine
+from sojourn.store.migrations.upgrade import SchemaTooNew, upgrade
 
 PAGE = 4096
 

@@ -16,9 +16,9 @@ from sojourn.core.effects import Charge
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.store import JobMeta, Store, Unit
 from sojourn.store import tables as t
-from sojourn.store.engine import sqlite_engine
-from sojourn.store.migrate import HEAD, MIGRATIONS, SchemaTooNew, current, upgrade
-from sojourn.store.store import JobQuery, _conditions
+from sojourn.store.database.sqlite import sqlite_engine
+from sojourn.store.jobs import JobQuery, _conditions
+from sojourn.store.migrations.upgrade import HEAD, MIGRATIONS, SchemaTooNew, current, upgrade
 from tests.unit.core.world import World
 
 Run = Callable[[Callable[[Store], Awaitable[None]]], None]

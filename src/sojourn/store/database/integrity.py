@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sojourn.store.engine import BUSY_TIMEOUT_MS
+from sojourn.store.database.sqlite import BUSY_TIMEOUT_MS
 
 MOST_FAULTS = 20
 MARKER = "database.created"

@@ -24,7 +24,6 @@ from sqlalchemy import (
 from sojourn.core.calendar import Reservation
 from sojourn.core.model import Halt, JobState, Session, SessionState
 from sojourn.store import tables as t
-from sojourn.store.access import Access
 from sojourn.store.blobs import (
     PART,
     SMALL,
@@ -39,11 +38,12 @@ from sojourn.store.blobs import (
     read_slice,
     sweep_parts,
 )
-from sojourn.store.room import StoreFull
+from sojourn.store.commit import Unit
+from sojourn.store.database.access import Access
+from sojourn.store.database.disk_space import StoreFull
+from sojourn.store.database.writer import Need
+from sojourn.store.ledger import charged
 from sojourn.store.rows import StoredJob, halt_of, reservation_of, session_of, stored_job
-from sojourn.store.unit import Unit
-from sojourn.store.usage import charged
-from sojourn.store.writer import Need
 
 LIVE = [JobState.ACCEPTED.value, JobState.QUEUED.value, JobState.RUNNING.value]
 # Written out, as databases match a partial index only with values that they can see.

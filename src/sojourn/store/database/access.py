@@ -17,10 +17,10 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, Engine, select
 
 from sojourn.store import tables as t
-from sojourn.store.engine import sqlite_engine
-from sojourn.store.migrate import upgrade
-from sojourn.store.room import Room
-from sojourn.store.writer import Need, Writer
+from sojourn.store.database.disk_space import Room
+from sojourn.store.database.sqlite import sqlite_engine
+from sojourn.store.database.writer import Need, Writer
+from sojourn.store.migrations.upgrade import upgrade
 
 T = TypeVar("T")
 READERS = 4

@@ -20,8 +20,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from sojourn.store.engine import BUSY_TIMEOUT_MS
-from sojourn.store.room import Room, StoreFull, no_room
+from sojourn.store.database.disk_space import Room, StoreFull, no_room
+from sojourn.store.database.sqlite import BUSY_TIMEOUT_MS
 
 BATCH = 256  # bounds the time for which a commit keeps its callers waiting
 RETRY = 0.5
