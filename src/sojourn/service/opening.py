@@ -8,11 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError
-
 from sojourn.service.errors import ServiceFailed
-from sojourn.store import Store
-from sojourn.store.database.disk_space import no_room
+from sojourn.store.database import CannotOpen, Database
 from sojourn.store.database.integrity import LostDatabase, expect, faults, mark
 from sojourn.store.migrations.upgrade import SchemaTooNew
 
@@ -21,20 +18,19 @@ _SOON = 0.05  # seconds
 _ADVICE = "put its backup in its place, or choose another folder with --data"
 
 
-async def open_store(opener: Callable[..., Awaitable[Store]], path: Path) -> Store:
+async def open_store(opener: Callable[..., Awaitable[Database]], path: Path) -> Database:
     """The store of the database at `path`, which is made when there never was one. Raises ServiceFailed."""
     try:
         expect(path)
         store = await opener(path)
-    except DatabaseError as error:
-        if no_room(error):
+    except CannotOpen as error:
+        if error.full:
             raise ServiceFailed(
-                f"the disk of {path.parent} is so full that the database cannot be opened ({error.orig}). "
+                f"the disk of {path.parent} is so full that the database cannot be opened ({error}). "
                 "Make some room, a few megabytes are enough, and start it again"
             ) from error
         raise ServiceFailed(
-            f"the database {path} cannot be used ({error.orig}). Make it readable and writable for us, "
-            f"{_ADVICE}"
+            f"the database {path} cannot be used ({error}). Make it readable and writable for us, {_ADVICE}"
         ) from error
     except SchemaTooNew as error:
         raise ServiceFailed(f"the database {path} cannot be used: {error}") from None

@@ -1,6 +1,11 @@
-"""What survives: tables, migrations and one `Store` with named operations. SQLite now, PostgreSQL next."""
+"""What survives: `Database` reads and writes, one module for each kind of entity says what.
 
-from sojourn.store.commit import JobMeta, Unit
-from sojourn.store.jobs import Store
+`tables` and `migrations` are the schema, `commit` writes what one step of a lane has changed. SQLAlchemy is
+used here and nowhere else.
+"""
 
-__all__ = ["JobMeta", "Store", "Unit"]
+from sojourn.store.commit import Unit
+from sojourn.store.database import Database
+from sojourn.store.jobs import JobMeta
+
+__all__ = ["Database", "JobMeta", "Unit"]

@@ -9,12 +9,13 @@ swept away at the next start.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sqlalchemy import Connection, bindparam, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sojourn.store import tables as t
+from sojourn.store.database import Database, Need, StoreFull, bound, unawaited
 
 PART = 2**20
 """Bytes of a part, and the most that lie in one row."""
@@ -46,6 +47,12 @@ def blob_size(connection: Connection, digest: str) -> int | None:
     if size == 0:
         size = connection.execute(_written, {"digest": digest}).scalar()
     return size
+
+
+def read_up_to(connection: Connection, digest: str, most: int) -> bytes | int | None:
+    """The bytes if there are at most so many, else their number; None when there are none."""
+    size = blob_size(connection, digest)
+    return size if size is None or size > most else read_blob(connection, digest)
 
 
 def read_slice(connection: Connection, digest: str, start: int, length: int) -> bytes:
@@ -124,6 +131,55 @@ def sweep_parts(connection: Connection) -> int:
     """Delete the parts that a process left behind which ended before they were named; how many."""
     named = select(literal(1)).where(_b.hash == _p.hash).exists()
     return connection.execute(delete(t.blob_parts).where(~named)).rowcount
+
+
+# ahead of what names them
+
+
+async def stage(store: Database, blobs: Mapping[str, bytes], *, scarce: bool = False) -> list[str]:
+    """Write the large ones of `blobs` ahead of the unit that names them, part by part, so that others'
+    commits need not wait; with `scarce` all but the small ones. Answers which it wrote.
+
+    Raises StoreFull when the disk has no room for them above half of its reserve; nothing of them stays
+    then. Whoever does not commit the unit after all calls `unstage`.
+    """
+    least, staged = SMALL if scarce else PART, list[str]()
+    for digest, data in blobs.items():
+        if len(data) <= least or await store.read(has_blob, digest):
+            continue
+        staged.append(digest)
+        try:
+            await _check_room(store, len(data))
+            for number, part in parts_of(data):
+                await store.submit(bound(put_part, digest, number, part), need=Need.BULK)
+        except BaseException:
+            unstage(store, staged)
+            raise
+    return staged
+
+
+async def _check_room(store: Database, size: int) -> None:
+    if store.disk is None or not store.disk.reserve:
+        return
+    usable, kept = await store.usable(), store.disk.reserve // 2
+    if usable - size < kept:
+        raise StoreFull(
+            f"{size / 1e6:.6g} MB are to be stored and the disk has {usable / 1e6:.6g} MB, "
+            f"of which {store.disk.reserve / 2e6:.6g} MB are kept"
+        )
+
+
+def unstage(store: Database, digests: Iterable[str]) -> None:
+    """Delete what `stage` has written, unless something names it by now. What cannot be deleted now is at
+    the next start."""
+    for digest in digests:
+        store.write(drop_parts, digest).add_done_callback(unawaited)
+
+
+async def try_room(store: Database) -> None:
+    """Raises StoreFull when a large result would not find room."""
+    await store.submit(bound(put_part, TRIAL, 0, bytes(PART)), need=Need.BULK)
+    await store.write(drop_parts, TRIAL)
 
 
 TRIAL = "trial"

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from sojourn.service.errors import ServiceFailed
 from sojourn.service.opening import damage, open_store
-from sojourn.store import Store
+from sojourn.store import Database
 from sojourn.store.database.integrity import (
     MARKER,
     CopyFailed,
@@ -158,7 +158,7 @@ def test_a_lost_database_is_not_taken_for_a_new_one(database: Path, loss: str) -
     with pytest.raises(LostDatabase, match=loss):
         expect(database)
     with pytest.raises(ServiceFailed, match="backup"):
-        asyncio.run(open_store(Store.open, database))
+        asyncio.run(open_store(Database.open, database))
     database.with_name(MARKER).unlink()
     expect(database)
 
