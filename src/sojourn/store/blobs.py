@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
-from sqlalchemy import Connection, bindparam, delete, func, literal, select
+from sqlalchemy import Connection, Table, bindparam, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sojourn.store import tables as t
@@ -79,7 +79,8 @@ def read_slice(connection: Connection, digest: str, start: int, length: int) -> 
 def _slice_of_row(connection: Connection, digest: str, start: int, length: int) -> bytes:
     """Of a large value that an earlier version wrote whole. `substr` would load all of it."""
     row = connection.exec_driver_sql("SELECT rowid FROM blobs WHERE hash = ?", (digest,)).scalar_one()
-    database: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    database = connection.connection.driver_connection
+    assert isinstance(database, sqlite3.Connection)
     with database.blobopen("blobs", "data", row, readonly=True) as value:
         value.seek(min(start, len(value)))
         return value.read(length)
@@ -93,8 +94,7 @@ def parts_of(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def put_part(connection: Connection, digest: str, number: int, data: bytes) -> None:
     """Same hash, same bytes: what is there stays."""
-    statement = _insert_dialect(connection).insert(t.blob_parts).on_conflict_do_nothing()
-    connection.execute(statement, {"hash": digest, "number": number, "data": data})
+    connection.execute(_insert(connection, t.blob_parts), {"hash": digest, "number": number, "data": data})
 
 
 def drop_parts(connection: Connection, digest: str) -> None:
@@ -107,7 +107,7 @@ def put_blobs(connection: Connection, blobs: Mapping[str, bytes]) -> None:
     """Same hash, same bytes: what is there stays. What lies there in parts, and whole, is only named."""
     if blobs:
         rows = [{"hash": h, "data": _left(connection, h, data)} for h, data in blobs.items()]
-        connection.execute(_insert_dialect(connection).insert(t.blobs).on_conflict_do_nothing(), rows)
+        connection.execute(_insert(connection, t.blobs), rows)
 
 
 def _left(connection: Connection, digest: str, data: bytes) -> bytes:
@@ -186,5 +186,8 @@ TRIAL = "trial"
 """In the place of a digest: a part that is written to find out whether there is room."""
 
 
-def _insert_dialect(connection: Connection):  # type: ignore[no-untyped-def]
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
+def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """What is there already is left as it is."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()

@@ -13,13 +13,14 @@ import pytest
 from sqlalchemy import text
 
 from sojourn.service.errors import ServiceFailed
-from sojourn.service.opening import damage, open_store
+from sojourn.service.opening import open_store
 from sojourn.store import Database
 from sojourn.store.database.integrity import (
     MARKER,
     CopyFailed,
     LostDatabase,
     copy,
+    damage,
     expect,
     faults,
     mark,

@@ -195,7 +195,7 @@ def test_ids_of_the_history_grow_in_the_order_of_the_commits_over_all_devices(ru
         states = (first.before, first.after, second.before, second.after)
         assert states == (None, "accepted", "accepted", "queued")
         assert first.id < second.id
-        assert (first.device, first.cause, second.cause) == ("one", "JobAccepted", "JobPrepared")
+        assert (first.device, first.cause, second.cause) == ("one", "accepted", "prepared")
 
     run(body)
 
