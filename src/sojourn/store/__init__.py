@@ -1,4 +1,4 @@
-"""What survives: `Database` reads and writes, one module for each kind of entity says what.
+"""Keeps what must survive a restart: one module for each kind of entity, called through `Database`.
 
 `tables` and `migrations` are the schema, `commit` writes what one step of a lane has changed. SQLAlchemy is
 used here and nowhere else.

@@ -1,4 +1,4 @@
-"""Users, projects, memberships and API keys as rows. A key itself is never here, only its SHA-256."""
+"""Maps users, projects, memberships and API keys to rows and back. Of a key, only its SHA-256 is stored."""
 
 from __future__ import annotations
 

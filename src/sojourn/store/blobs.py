@@ -187,7 +187,7 @@ TRIAL = "trial"
 
 
 def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """What is there already is left as it is."""
+    """An insert that leaves rows that exist as they are."""
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()

@@ -1,4 +1,4 @@
-"""The calibrations of all devices as rows: which there were, when, and their bytes."""
+"""Maps calibrations to rows and back, with their bytes."""
 
 from __future__ import annotations
 

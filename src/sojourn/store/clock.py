@@ -1,4 +1,4 @@
-"""Steps of the machine's clock as rows, and the newest time on record."""
+"""Maps steps of the machine's clock to rows and back; finds the newest time on record."""
 
 from __future__ import annotations
 

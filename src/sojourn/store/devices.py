@@ -1,4 +1,4 @@
-"""What the store knows of devices: which of them operators have halted, and whether one was ever used."""
+"""Maps the states of devices that operators have halted to rows and back; finds traces of a device."""
 
 from __future__ import annotations
 

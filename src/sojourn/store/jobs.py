@@ -1,6 +1,6 @@
-"""Jobs as rows: how the core's jobs become rows and rows become jobs, and what is asked of them and changed.
+"""Maps jobs to rows and back, finds jobs, and changes what is not changed by a lane.
 
-What a lane changes is written by a unit of work (`sojourn.store.commit`); all else is a function here.
+What a lane has changed is written by `write`, as a part of a unit of work (`sojourn.store.commit`).
 """
 
 from __future__ import annotations

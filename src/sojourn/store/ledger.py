@@ -1,4 +1,4 @@
-"""The ledger (R49): rows are added by the units of the lanes and never changed; the rest are sums over it."""
+"""Adds charges to the ledger (R49), whose rows are never changed, and sums them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reservations as rows, in both directions, also those that have ended: what a calendar shows."""
+"""Maps reservations to rows and back, and finds them, also those that have ended."""
 
 from __future__ import annotations
 

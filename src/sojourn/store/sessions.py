@@ -1,4 +1,4 @@
-"""Sessions and batches as rows, in both directions, and what is asked of them."""
+"""Maps sessions and batches to rows and back, and finds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database itself: reads, writes, the disk below it, and checks of its file. Knows no entity."""
+"""Opens the database, runs reads and writes, watches its disk and checks its file."""
 
 from sojourn.store.database.access import READING, CannotOpen, Database, Reading, unawaited
 from sojourn.store.database.disk_space import DiskSpace, StoreFull
