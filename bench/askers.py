@@ -31,7 +31,7 @@ from bench.common import Http, memory_mb, quantile, report, summary, token
 from sojourn.core.model import Job, JobState
 from sojourn.embedded import Embedded, Key
 from sojourn.store import JobMeta
-from sojourn.store.unit import job_row
+from sojourn.store.jobs import job_row
 
 DEVICES = [
     {"name": "busy", "driver": "mock", "options": {"seconds": 86_400.0, "qubits": 5}},

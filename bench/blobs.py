@@ -13,7 +13,6 @@ import os
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from sqlalchemy import Connection, insert
 
 from bench.common import report, summary
-from sojourn.store import Store
+from sojourn.store import Database
 from sojourn.store import tables as t
-from sojourn.store.blobs import put_blobs
+from sojourn.store.blobs import put_blobs, read_blob
 
 
 def to_file(folder: Path, digest: str, data: bytes) -> None:
@@ -47,7 +46,7 @@ def put_row(connection: Connection, key: str) -> None:
     connection.execute(insert(t.meta), {"key": key[:64], "value": b"x" * 200})
 
 
-def put_both(digest: str, body: bytes, connection: Connection) -> None:
+def put_both(connection: Connection, digest: str, body: bytes) -> None:
     put_row(connection, f"db{digest}")
     put_blobs(connection, {digest: body})
 
@@ -55,21 +54,21 @@ def put_both(digest: str, body: bytes, connection: Connection) -> None:
 async def measure(size: int, count: int, root: Path) -> list[dict[str, Any]]:
     bodies = [os.urandom(size) for _ in range(count)]
     digests = [hashlib.sha256(b).hexdigest() for b in bodies]
-    store = await Store.open(root / f"{size}.db")
+    store = await Database.open(root / f"{size}.db")
     files = root / f"files{size}"
     files.mkdir()
     times: dict[str, list[float]] = {"db write": [], "file write": [], "db read": [], "file read": []}
     for digest, body in zip(digests, bodies, strict=True):
         began = time.perf_counter()
-        await store.write(partial(put_both, digest, body))
+        await store.write(put_both, digest, body)
         middle = time.perf_counter()
         to_file(files, digest, body)
-        await store.write(partial(put_row, key=f"file{digest}"))
+        await store.write(put_row, f"file{digest}")
         times["file write"].append(time.perf_counter() - middle)
         times["db write"].append(middle - began)
     for digest in digests:
         began = time.perf_counter()
-        await store.blob(digest)
+        await store.read(read_blob, digest)
         middle = time.perf_counter()
         (files / digest[:2] / digest).read_bytes()
         times["file read"].append(time.perf_counter() - middle)

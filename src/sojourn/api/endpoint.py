@@ -23,7 +23,7 @@ from sojourn.service.calls import Call
 from sojourn.service.errors import BadRequest, Refusal, TooLarge, without_room
 from sojourn.service.room import PIECE, Held
 from sojourn.service.texts import Large
-from sojourn.store.room import StoreFull
+from sojourn.store.database import StoreFull
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

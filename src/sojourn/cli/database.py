@@ -25,7 +25,7 @@ def backup(
     from rich.console import Console
     from rich.progress import Progress
 
-    from sojourn.store.integrity import CopyFailed, copy
+    from sojourn.store.database.integrity import CopyFailed, copy
 
     database = database_of(config, data)
     try:
@@ -46,7 +46,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Look for damage in the database. The server may run. Ends with 1 when something is wrong."""
-    from sojourn.store.integrity import NO_TABLES, faults, without_tables
+    from sojourn.store.database.integrity import NO_TABLES, faults, without_tables
 
     database = database_of(config, data)
     found = faults(database, thorough=full)

@@ -13,28 +13,24 @@ import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from sqlalchemy import Connection, delete, insert, update
-
 from sojourn.config.values import SYSTEM, TITLE
 from sojourn.service.directory import SYSTEM_PROJECT, SYSTEM_USER, Directory, Membership, User
 from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import new_id
 from sojourn.service.keys import Keys
 from sojourn.service.views import NewKey, ProjectView
-from sojourn.store import Store
 from sojourn.store import accounts as stored
-from sojourn.store import tables as t
+from sojourn.store.accounts import MemberRow, ProjectRow
 from sojourn.store.audit import Entry
-from sojourn.store.projects import MemberRow, ProjectRow, save
-from sojourn.store.writer import Need
+from sojourn.store.database import Database, Work, bound, run_all
 
 
-def _nothing(_: Connection) -> None:
+def _nothing(_: object) -> None:
     """What is written along with a change where nothing is."""
 
 
 class Accounts(Directory):
-    def __init__(self, store: Store, now: Callable[[], float], keys_per_user: int = 50) -> None:
+    def __init__(self, store: Database, now: Callable[[], float], keys_per_user: int = 50) -> None:
         super().__init__(Keys(store, now, keys_per_user))
         self._store = store
         self._now = now
@@ -46,7 +42,7 @@ class Accounts(Directory):
         meta = rows.meta
         if "signing_key" not in meta:
             meta = {"signing_key": secrets.token_bytes(32), "account": secrets.token_hex(16).encode()}
-            await self._store.write(lambda c: stored.add_meta(c, meta))
+            await self._store.write(stored.add_meta, meta)
         self.signing_key = meta["signing_key"]
         self._account = meta["account"].decode()
         self._projects = {
@@ -72,8 +68,7 @@ class Accounts(Directory):
             if r.id != SYSTEM_USER
         }
         if len(self._users) == len(rows.users):
-            now = self._now()
-            await self._store.write(lambda c: stored.add_system(c, SYSTEM_PROJECT, SYSTEM_USER, now))
+            await self._store.write(stored.add_system, SYSTEM_PROJECT, SYSTEM_USER, self._now())
         for row in rows.memberships:
             self._users[row.user_id].projects.append(row.project_id)
             self._members[row.project_id, row.user_id] = Membership(row.weight, row.admin)
@@ -127,26 +122,15 @@ class Accounts(Directory):
             made = self.keys.prepare(user.id, name, name=None, project=project.id, expires=None)
         else:
             made = self.keys.made(user.id, key_name)
-        project_row = {
-            "id": project.id,
-            "name": project.name,
-            "crn": project.crn,
-            "created_at": project.created,
-        }
-        user_row = {"id": user.id, "name": name, "operator": operator, "created_at": now}
-        joined = {"user_id": user.id, "project_id": project.id, "created_at": now}
         renamed = self._former_name(name) if former is not None else name
-
-        def work(c: Connection) -> None:
-            if former is not None:
-                c.execute(update(t.users).where(t.users.c.id == former.id).values(name=renamed))
-            if new_project:
-                c.execute(insert(t.projects), project_row)
-            if new_user:
-                c.execute(insert(t.users), user_row)
-            c.execute(insert(t.memberships), joined)
-            keyed(c)
-            entry.write(c)
+        work: list[Work[None]] = []
+        if former is not None:
+            work.append(bound(stored.rename_user, former.id, renamed))
+        if new_project:
+            work.append(bound(stored.add_project, project.id, project.name, project.crn, project.created))
+        if new_user:
+            work.append(bound(stored.add_user, user.id, name, operator, now))
+        work.append(bound(stored.add_member, user.id, project.id, now))
 
         # in memory first: the next call must see it, and the order of writes is the order of calls
         if former is not None:
@@ -155,9 +139,9 @@ class Accounts(Directory):
         self._users[user.id] = user
         user.projects.append(project.id)
         self._members[project.id, user.id] = Membership()
-        keyed = self.keys.changing(new=[made.key])
+        work.append(self.keys.changing(new=[made.key]))
         try:
-            await self._store.write(work)
+            await self._store.write(run_all, *work, entry.write)
         except Exception:  # who is not in the store must not be let in
             self.keys.changing(gone=[made.key])
             user.projects.remove(project.id)
@@ -189,7 +173,7 @@ class Accounts(Directory):
         self,
         name: str,
         settled: Callable[[ProjectView], ProjectView] = lambda new: new,
-        also: Callable[[Connection], None] = _nothing,
+        also: Work[object] = _nothing,
     ) -> ProjectView:
         """A project without users yet; `settled` says what it is to be instead of the default."""
         check_name("project", name)
@@ -197,14 +181,12 @@ class Accounts(Directory):
             raise Conflict(f"There is a project {name} already. `sojourn projects set` changes it.")
         project = settled(self._new_project(name))
         self._projects[project.id] = project
-        row = {"id": project.id, "name": name, "crn": project.crn, "created_at": project.created}
-
-        def work(c: Connection) -> None:
-            c.execute(insert(t.projects), row)
-            save(c, [_row(project)], [], {})
-            also(c)
-
-        await self._store.write(work, need=Need.MUST)
+        await self._store.must_write(
+            run_all,
+            bound(stored.add_project, project.id, name, project.crn, project.created),
+            bound(stored.save, [_row(project)], [], {}),
+            also,
+        )
         return project
 
     async def put(
@@ -213,7 +195,7 @@ class Accounts(Directory):
         projects: Sequence[ProjectView] = (),
         members: Mapping[tuple[str, str], Membership] | None = None,
         accounts: Mapping[str, float] | None = None,
-        also: Callable[[Connection], None] = _nothing,
+        also: Work[object] = _nothing,
     ) -> None:
         """New values for what is there: whole projects, memberships by (project id, user id), weights."""
         projects = [p for p in projects if self._projects.get(p.id) != p]
@@ -227,12 +209,7 @@ class Accounts(Directory):
         self.account_weights.update(accounts)
         rows = [_row(project) for project in projects]
         joined = [MemberRow(p, u, m.weight, m.admin) for (p, u), m in members.items()]
-
-        def work(connection: Connection) -> None:
-            save(connection, rows, joined, accounts)
-            also(connection)
-
-        await self._store.write(work, need=Need.MUST)
+        await self._store.must_write(run_all, bound(stored.save, rows, joined, accounts), also)
 
     async def revoke(self, name: str, entry: Entry) -> bool:
         """Every key and token of the user ends now, for good; the user's jobs stay. False when that was so
@@ -248,15 +225,9 @@ class Accounts(Directory):
         if user.revoked is not None:
             return False
         user.revoked = self._now()
-        change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=user.revoked)
+        revoked = bound(stored.set_revoked, user.id, user.revoked)
         ended = self.keys.changing(gone=self.keys.of_user(user.id))
-
-        def work(c: Connection) -> None:
-            c.execute(change)
-            ended(c)
-            entry.write(c)
-
-        await self._store.write(work, need=Need.MUST)
+        await self._store.must_write(run_all, revoked, ended, entry.write)
         return True
 
     async def restore(self, name: str, entry: Entry) -> NewKey:
@@ -267,15 +238,9 @@ class Accounts(Directory):
         made = self.keys.prepare(user.id, name, name=None, project=None, expires=None)
         revoked, user.revoked = user.revoked, None
         keyed = self.keys.changing(new=[made.key])
-        change = update(t.users).where(t.users.c.id == user.id).values(revoked_at=None)
-
-        def work(c: Connection) -> None:
-            c.execute(change)
-            keyed(c)
-            entry.write(c)
-
+        back = bound(stored.set_revoked, user.id, None)
         try:
-            await self._store.write(work)
+            await self._store.write(run_all, back, keyed, entry.write)
         except Exception:
             user.revoked = revoked
             self.keys.changing(gone=[made.key])
@@ -295,14 +260,8 @@ class Accounts(Directory):
             )
         user.projects.remove(project.id)
         del self._members[project.id, user.id]
-        c = t.memberships.c
-        gone = delete(t.memberships).where(c.user_id == user.id, c.project_id == project.id)
-
-        def work(connection: Connection) -> None:
-            connection.execute(gone)
-            entry.write(connection)
-
-        await self._store.write(work, need=Need.MUST)
+        gone = bound(stored.remove_member, user.id, project.id)
+        await self._store.must_write(run_all, gone, entry.write)
         return True
 
 

@@ -28,8 +28,9 @@ from sojourn.service.records import JobRecord
 from sojourn.service.submit import Body, parse
 from sojourn.service.views import Principal
 from sojourn.store import JobMeta
-from sojourn.store.room import StoreFull
-from sojourn.store.rows import StoredJob
+from sojourn.store.blobs import read_blob, read_up_to, stage, unstage
+from sojourn.store.database import StoreFull
+from sojourn.store.jobs import StoredJob
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
 log = structlog.get_logger("sojourn.admission")
@@ -117,7 +118,7 @@ class Admission:
             committed = desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
         except BaseException as error:
             preparing.cancel()  # there is no job that it could be for
-            self._hub.store.unstage(staged)
+            unstage(self._hub.store, staged)
             if body.start_session and isinstance(error, Refusal):
                 desk.feed(ev.SessionClosed(job_id, "the service, as its first job was refused"))
             raise
@@ -134,7 +135,7 @@ class Admission:
     async def _stage(self, blobs: dict[str, bytes]) -> list[str]:
         """Large inputs, ahead of the commit of their job. Raises NoRoom."""
         try:
-            return await self._hub.store.stage(blobs)
+            return await stage(self._hub.store, blobs)
         except StoreFull as error:
             raise NoRoom(
                 f"The job's inputs cannot be stored: {error}. Submit it again later, or a smaller one; "
@@ -263,10 +264,11 @@ class Admission:
         user wait at a time that their bodies need little memory, however many jobs there are."""
         user, digest = self._hub.accounts.user_name(record.job.user), record.meta.params_hash or ""
         async with self._at_a_time[user]:
-            size = await self._hub.store.blob_up_to(digest, 0)
+            size = await self._hub.store.read(read_up_to, digest, 0)
             held = await self._hub.rooms.work_again(record.job.user, size if isinstance(size, int) else 0)
             try:
-                params = self._hub.records.blobs.get(digest) or await self._hub.store.blob(digest) or b""
+                kept = self._hub.records.blobs.get(digest)
+                params = kept or await self._hub.store.read(read_blob, digest) or b""
                 return await self._hub.engine.prepare(desk.device, record.job.program, params, user)
             finally:
                 held.release()

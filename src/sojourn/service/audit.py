@@ -15,9 +15,9 @@ import structlog
 
 from sojourn.core.words import at_time
 from sojourn.service.clock import Clock, Handle
-from sojourn.store import Store
 from sojourn.store import audit as rows
 from sojourn.store.audit import Entry
+from sojourn.store.database import Database
 
 if TYPE_CHECKING:
     from sojourn.service.views import Principal
@@ -38,7 +38,7 @@ ADDRESSES = 20
 
 
 class Audit:
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Database, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._looks: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -142,13 +142,5 @@ class Audit:
     ) -> list[Entry]:
         """Newest first; `before_id` is for the next page."""
         return await self._store.read(
-            lambda c: rows.find(
-                c,
-                by=by,
-                action=action,
-                subject=subject,
-                after=after,
-                before_id=before_id,
-                limit=limit,
-            )
+            rows.find, by=by, action=action, subject=subject, after=after, before_id=before_id, limit=limit
         )

@@ -12,15 +12,14 @@ from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import Connection
 
 from sojourn.core.words import at_time
 from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.ids import sha256
-from sojourn.store import Store
 from sojourn.store import calibrations as stored
+from sojourn.store.blobs import read_blob
 from sojourn.store.calibrations import Calibration
-from sojourn.store.writer import Need
+from sojourn.store.database import Database, Work, bound
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol import types as execution
 from sojourn.worker.protocol.types import Description
@@ -43,8 +42,9 @@ class Measured:
     description: Description
     blobs: dict[str, bytes]
 
-    def write(self, connection: Connection) -> None:
-        stored.add(connection, self.calibration, self.blobs)
+    @property
+    def write(self) -> Work[None]:
+        return bound(stored.add, self.calibration, self.blobs)
 
 
 class Calibrations:
@@ -56,7 +56,7 @@ class Calibrations:
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         now: Callable[[], float],
         models: Mapping[str, str],
         on_effect: Callable[[str, bytes], None],
@@ -73,12 +73,12 @@ class Calibrations:
 
     async def load(self) -> None:
         """Read the history; workers that start from now on hold what held before the restart."""
-        for calibration in await stored.history(self._store):
+        for calibration in await self._store.read(stored.every):
             self._history.setdefault(calibration.device, []).append(calibration)
             self._numbers[calibration.device] = calibration.number
         for device, found in self._history.items():
             if found[-1].job_id is not None and found[-1].properties_hash is not None:
-                properties = await self._store.blob(found[-1].properties_hash)
+                properties = await self._store.read(read_blob, found[-1].properties_hash)
                 self._held.add(device)
                 self._on_effect(device, properties or b"")
 
@@ -148,7 +148,7 @@ class Calibrations:
         return known
 
     async def _table(self, calibration: Calibration, digest: str) -> dict[str, Any]:
-        text = await self._store.blob(digest)
+        text = await self._store.read(read_blob, digest)
         if text is None:
             present = self.present(calibration.device)
             assert present is not None, "it has this one"
@@ -182,7 +182,7 @@ class Calibrations:
         # in memory at once: the number is taken, and the next question comes before the commit
         self._take(new)
         log.info("calibration.found", device=device, calibration=new.calibration.id)
-        await self._store.write(new.write, need=Need.MUST)
+        await self._store.must_write(new.write)
 
     def order(self, device: str) -> bytes:
         """The params of a calibration that starts now."""

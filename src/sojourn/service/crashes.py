@@ -1,22 +1,19 @@
 """Whose jobs have ended their worker's process lately, and when they have done it too often.
 
-Counts in memory, from what the lanes take for a crash (D23); after a restart from the jobs' stories. A job
+Counts in memory, from what the lanes take for a crash (D23); after a restart from the jobs' history. A job
 that has been deleted meanwhile does not count any more then.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import Connection, select
 
-from sojourn.core.events import Outcome
 from sojourn.core.model import Job, JobKind
 from sojourn.service.errors import TooMany
-from sojourn.store import tables as t
+from sojourn.store import history
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub
@@ -59,7 +56,7 @@ class Crashes:
         clock, steps = self._hub.clock, self._hub.steps
         now, here = clock.now(), clock.monotonic()
         since = steps.before(now, WINDOW)
-        rows = await self._hub.store.read(lambda c: _deaths(c, since))
+        rows = await self._hub.store.read(history.crashes, since)
         for user, at in rows:
             self._of.setdefault(user, deque()).append(here - (now - steps.restated(at)))
 
@@ -110,15 +107,3 @@ class Crashes:
         if not found:
             del self._of[user_id]
         return found
-
-
-def _deaths(connection: Connection, since: float) -> Iterable[tuple[str, float]]:
-    """(user, when) of all crashes after `since`, oldest first."""
-    asked = (
-        select(t.jobs.c.user_id, t.story.c.at)
-        .join(t.jobs, t.jobs.c.id == t.story.c.entity)
-        .where(t.story.c.cause == str(Outcome.CRASHED), t.story.c.at > since)
-        .where(t.jobs.c.kind == str(JobKind.USER))
-        .order_by(t.story.c.at)
-    )
-    return [(row.user_id, row.at) for row in connection.execute(asked)]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import structlog
 
 from sojourn.service.errors import NoRoom
-from sojourn.store import Store
-from sojourn.store.room import StoreFull
+from sojourn.store.blobs import try_room
+from sojourn.store.database import Database, StoreFull
 
 log = structlog.get_logger("sojourn.disk")
 
@@ -36,7 +36,7 @@ class DiskView:
 class Disk:
     """`on_change` is called with the reason when room runs short, and with None when it has come back."""
 
-    def __init__(self, store: Store, on_change: Callable[[str | None], None]) -> None:
+    def __init__(self, store: Database, on_change: Callable[[str | None], None]) -> None:
         self._store = store
         self._on_change = on_change
         self._usable: int | None = None
@@ -92,7 +92,7 @@ class Disk:
 
     @property
     def _reserve(self) -> int:
-        return self._store.room.reserve if self._store.room is not None else 0
+        return self._store.disk.reserve if self._store.disk is not None else 0
 
     def _arm(self) -> None:
         if not self._stopped and self._timer is None and (self._reserve or self._failed):
@@ -111,18 +111,18 @@ class Disk:
 
     async def _look_once(self) -> None:
         store = self._store
-        if store.room is not None and self._reserve:
+        if store.disk is not None and self._reserve:
             self._usable = await store.usable()
         if self._failed is not None and not self._short():
             try:
-                await store.try_room()
+                await try_room(store)
             except StoreFull as error:
                 self._failed = str(error)
             else:
                 self._failed = None
         self._decide()
-        if self.reason is None and store.room is not None:
-            store.room.fill()
+        if self.reason is None and store.disk is not None:
+            store.disk.fill()
 
     def _short(self) -> bool:
         if self._usable is None:

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
-from sqlalchemy import Connection
 
 from sojourn import codes
 from sojourn.core import Lane
@@ -35,9 +34,10 @@ from sojourn.service.crashes import sentence
 from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import sha256
 from sojourn.service.records import Records
-from sojourn.store import JobMeta, Store, Unit
+from sojourn.store import Database, JobMeta, Unit, jobs
+from sojourn.store.blobs import read_blob, stage, unstage
+from sojourn.store.database import StoreFull, Work, unawaited
 from sojourn.store.journal import JournalRow
-from sojourn.store.room import StoreFull
 from sojourn.worker.protocol.messages import ProtocolError
 from sojourn.worker.protocol.types import Completed, Failed
 
@@ -56,7 +56,7 @@ class Dispatcher:
         self,
         lane: Lane,
         *,
-        store: Store,
+        store: Database,
         clock: Clock,
         engine: Engine,
         records: Records,
@@ -98,7 +98,7 @@ class Dispatcher:
         measured: Measured | None = None,
         at: float | None = None,
         taken: Callable[[], None] | None = None,
-        also: Callable[[Connection], None] | None = None,
+        also: Work[object] | None = None,
     ) -> asyncio.Future[None]:
         """Hand events that belong together to the lane; the future is done when they are committed.
 
@@ -150,7 +150,7 @@ class Dispatcher:
         blobs: dict[str, bytes],
         measured: Measured | None = None,
         rows: Sequence[JournalRow] = (),
-        also: Callable[[Connection], None] | None = None,
+        also: Work[object] | None = None,
     ) -> asyncio.Future[None]:
         if not effects and not rows:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -201,7 +201,7 @@ class Dispatcher:
             if record.meta.params_hash is not None:
                 self._records.blobs.drop(record.meta.params_hash)
             record.meta.params_hash = None
-            self._store.forget_params(job_id)
+            self._store.must_write(jobs.forget_params, job_id).add_done_callback(unawaited)
 
     def _start(self, job_id: str, attempt: int) -> None:
         key = (job_id, attempt)
@@ -233,7 +233,7 @@ class Dispatcher:
         if record.job.kind is JobKind.SYSTEM:
             params = self._calibrations.order(self.device)
         else:
-            params = self._records.blobs.get(digest) or await self._store.blob(digest) or b""
+            params = self._records.blobs.get(digest) or await self._store.read(read_blob, digest) or b""
         if (job_id, attempt) in self._stopped:  # while its inputs were read: the engine had nothing to kill
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
             return
@@ -276,7 +276,7 @@ class Dispatcher:
         if job is not None:
             large = kept if measured is None else measured.blobs
             try:
-                staged = await self._store.stage(large, scarce=self._held is not None)
+                staged = await stage(self._store, large, scarce=self._held is not None)
             except StoreFull as error:
                 log.error("result.unstored", device=self.device, job=job_id, why=str(error))
                 if event.outcome is ev.Outcome.COMPLETED:
@@ -285,7 +285,7 @@ class Dispatcher:
             else:
                 job = self.lane.book.jobs.get(job_id)  # it may have ended meanwhile
                 if job is None:
-                    self._store.unstage(staged)
+                    unstage(self._store, staged)
         if job is None:  # R53: the result lost the race
             self.feed(event)
             return

@@ -7,7 +7,7 @@ wrong, the limit where there is one, and what to do.
 from __future__ import annotations
 
 from sojourn import codes
-from sojourn.store.room import StoreFull
+from sojourn.store.database import StoreFull
 
 
 class Refusal(Exception):

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import Connection
 
 from sojourn.service.clock import Handle, Step
 from sojourn.service.retention import Retention
 from sojourn.service.schedule import Schedule
 from sojourn.store import clock as stored
-from sojourn.store.writer import Need
+from sojourn.store.database import Need, bound, run_all
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub
@@ -55,16 +54,13 @@ class Following:
         hub.steps.take(step)
         told = [desk.step_clock(jumped, lead) for desk in hub.dispatchers.values()]
 
-        def write(connection: Connection) -> None:
-            stored.add(connection, step)
-            for unit, _ in told:
-                unit.write(connection)
+        step_and_units = bound(run_all, bound(stored.add, step), *(unit.write for unit, _ in told))
 
         def landed(_: None) -> None:
             for _unit, land in told:
                 land()
 
-        done = hub.store.write(write, landed, need=Need.MUST)
+        done = hub.store.submit(step_and_units, landed, need=Need.MUST)
         done.add_done_callback(self._check)
         return done
 

@@ -29,7 +29,7 @@ from sojourn.service.room import Rooms
 from sojourn.service.steps import Steps
 from sojourn.service.storage import Storage
 from sojourn.service.views import JobView, Principal, SessionView
-from sojourn.store import Store
+from sojourn.store import Database, devices, jobs, sessions
 from sojourn.worker.protocol.types import Description, DeviceSpec
 
 SLICE = 0.001
@@ -39,7 +39,7 @@ SLICE = 0.001
 @dataclass(slots=True)
 class Hub:
     settings: Settings
-    store: Store
+    store: Database
     clock: Clock
     accounts: Accounts
     records: Records
@@ -85,7 +85,7 @@ class Hub:
         """The caller's job, or NotFound; operators see every job."""
         record = self.records.job(job_id)
         if record is None:
-            stored = await self.store.job(job_id)
+            stored = await self.store.read(jobs.get, job_id)
             record = JobRecord(stored.device, stored.job, stored.meta) if stored else None
         if record is None or not _may_see(who, record.job.user, record.job.project):
             raise self.no_such_job(job_id)
@@ -109,7 +109,7 @@ class Hub:
         """The caller's session, or NotFound; operators see every session."""
         record = self.records.session(session_id)
         if record is None:
-            stored = await self.store.session(session_id)
+            stored = await self.store.read(sessions.get, session_id)
             record = SessionRecord(stored.device, stored.session, list(stored.timestamps)) if stored else None
         if record is None or not _may_see(who, record.session.user, record.session.project):
             raise NotFound(
@@ -122,12 +122,13 @@ class Hub:
     async def check_filter(self, who: Principal, device: str | None, session_id: str | None) -> None:
         """A slip of the pen must not look like an answer that is empty. Raises NotFound for a device,
         configured or not, of which there is no trace, and for a session of which the caller may know none."""
-        if device is not None and device not in self.dispatchers and not await self.store.traces_of(device):
+        known = device is None or device in self.dispatchers
+        if device is not None and not known and not await self.store.read(devices.has_traces, device):
             self.dispatcher(device)
         if session_id is None:
             return
         record = self.records.session(session_id)
-        stored = await self.store.session(session_id) if record is None else None
+        stored = await self.store.read(sessions.get, session_id) if record is None else None
         found = record or stored
         if found is None or not _may_count(who, found.session.user, found.session.project):
             raise NotFound(f"There is no session {session_id[:100]!r} of yours.", code=codes.UNKNOWN_SESSION)

@@ -36,8 +36,9 @@ from sojourn.service.views import (
     StoryLine,
     WhyView,
 )
-from sojourn.store.rows import StoredJob
-from sojourn.store.store import JobQuery
+from sojourn.store import history
+from sojourn.store import jobs as rows
+from sojourn.store.jobs import JobQuery, StoredJob
 
 log = structlog.get_logger("sojourn.jobs")
 MAX_KEY = 200
@@ -120,7 +121,7 @@ class Jobs:
             task.exception()  # nobody may be waiting for it
 
     async def _submit_once(self, who: Principal, body: bytes, call: Call, digest: str, key: str) -> JobView:
-        stored = await self._hub.store.job_by_key(who.user_id, key)
+        stored = await self._hub.store.read(rows.by_key, who.user_id, key)
         if stored is None:
             return await self._submit(who, body, call, digest, key)
         if stored.meta.submit_digest != digest:
@@ -142,7 +143,7 @@ class Jobs:
         and did not answer."""
         clock, steps = self._hub.clock, self._hub.steps
         now, here = clock.now(), clock.monotonic()
-        recent = await self._hub.store.recent_submits(steps.before(now, window))
+        recent = await self._hub.store.read(rows.recent, steps.before(now, window))
         noted = self._answered.read()
         lost = [s for s in recent if noted is not None and s.job.id not in noted and _may_repeat(s)]
         lost_ids = {stored.job.id for stored in lost}
@@ -232,7 +233,9 @@ class Jobs:
             digest = meta.result_hash
             data = copied = await self._texts.copy(data, who.user_id)
             try:
-                given, warnings = await asyncio.shield(store.forget_result(record.job.id, digest, note))
+                given, warnings = await asyncio.shield(
+                    store.write(rows.forget_result, record.job.id, digest, note)
+                )
             except BaseException:
                 copied.close()
                 raise
@@ -240,7 +243,7 @@ class Jobs:
                 copied.close()
                 data = None
         else:
-            data, warnings = await store.take_result(record.job.id, note)
+            data, warnings = await store.write(rows.take_result, record.job.id, note)
         if meta.result_hash is not None:
             self._hub.records.blobs.drop(meta.result_hash)
         meta.result_hash, meta.warnings = None, warnings
@@ -269,8 +272,8 @@ class Jobs:
             after=wanted.created_after,
             before=wanted.created_before,
         )
-        found, count = await self._hub.store.jobs(
-            query, limit=wanted.limit, offset=wanted.offset, ascending=wanted.ascending
+        found, count = await self._hub.store.read(
+            rows.page, query, limit=wanted.limit, offset=wanted.offset, ascending=wanted.ascending
         )
         records = [JobRecord(s.device, s.job, s.meta) for s in found]
         places = await self._hub.many_positions(records) if wanted.positions else {}
@@ -306,8 +309,8 @@ class Jobs:
 
     async def story(self, who: Principal, job_id: str) -> list[StoryLine]:
         await self._named(who, job_id)
-        rows = await self._hub.store.story(job_id)
-        return [StoryLine(r.at, r.cause, r.before, r.after, r.reason) for r in rows]
+        found = await self._hub.store.read(history.of, job_id)
+        return [StoryLine(e.at, e.cause, e.before, e.after, e.reason, id=e.id) for e in found]
 
     # change
 
@@ -335,14 +338,14 @@ class Jobs:
         if not record.job.state.final:
             with suppress(Conflict):  # it has just ended; the deletion is committed after that
                 await self._cancel(who, record)
-        await self._hub.store.delete_job(job_id)
+        await self._hub.store.write(rows.remove, job_id)
         self._hub.records.forget_job(job_id)  # not before: the commit of its end puts it on record
         self._repeats.named(job_id)
 
     async def set_tags(self, who: Principal, job_id: str, tags: Sequence[str]) -> None:
         record = await self._named(who, job_id)
         checked = check_tags(list(tags))
-        if not await self._hub.store.set_tags(job_id, checked):
+        if not await self._hub.store.write(rows.set_tags, job_id, checked):
             raise self._hub.no_such_job(job_id)  # it was deleted meanwhile
         record.meta.tags = checked
 
@@ -387,7 +390,7 @@ class Jobs:
 
     async def _check_kept(self, record: JobRecord) -> None:
         """Raises NotFound when the job was deleted since its record was looked up."""
-        if await self._hub.store.job(record.job.id) is None:
+        if await self._hub.store.read(rows.get, record.job.id) is None:
             raise self._hub.no_such_job(record.job.id)
 
     def release_polls(self) -> None:

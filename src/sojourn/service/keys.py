@@ -6,23 +6,22 @@ attacker to keep the server busy. Lookups are by that hash, so their time says n
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
-from sqlalchemy import Connection
 
 from sojourn import codes
 from sojourn.config.values import PATTERNS, TITLE
 from sojourn.core.words import at_time
 from sojourn.service.errors import BadRequest, Conflict, NotFound, WrongCredentials
 from sojourn.service.ids import new_api_key, sha256
-from sojourn.store import Store
-from sojourn.store import keys as rows
+from sojourn.store import accounts as stored
+from sojourn.store.accounts import KeyRow
 from sojourn.store.audit import Entry
-from sojourn.store.keys import KeyRow
-from sojourn.store.writer import Need
+from sojourn.store.database import Database, Work, bound, run_all
 
 log = structlog.get_logger("sojourn.keys")
 
@@ -72,7 +71,7 @@ class Secret:
 
 
 class Keys:
-    def __init__(self, store: Store, now: Callable[[], float], most: int) -> None:
+    def __init__(self, store: Database, now: Callable[[], float], most: int) -> None:
         self._store = store
         self._now = now
         self._most = most
@@ -80,8 +79,8 @@ class Keys:
         self._by_id: dict[str, Key] = {}
         self._uses: dict[str, float] = {}
 
-    def load(self, stored: Iterable[KeyRow]) -> None:
-        for row in stored:
+    def load(self, rows: Iterable[KeyRow]) -> None:
+        for row in rows:
             self._put(Key(row))
 
     # who calls
@@ -106,7 +105,7 @@ class Keys:
 
     def _used(self, key: Key, now: float) -> None:
         self._uses[key.row.hash] = now
-        self._store.write(lambda c: rows.used(c, {key.row.hash: now})).add_done_callback(_check)
+        self._store.write(stored.keys_used, {key.row.hash: now}).add_done_callback(_check)
 
     def used(self, key: Key) -> float | None:
         """When it was last used, to ten minutes."""
@@ -164,7 +163,7 @@ class Keys:
 
     def changing(
         self, *, gone: Sequence[Key] = (), renamed: Sequence[Key] = (), new: Sequence[Key] = ()
-    ) -> Callable[[Connection], None]:
+    ) -> Work[None]:
         """Change memory now, and answer what changes the store."""
         for key in gone:
             self._by_hash.pop(key.row.hash, None)
@@ -174,7 +173,7 @@ class Keys:
             self._put(key)
         hashes = [key.row.hash for key in gone]
         changed, added = [key.row for key in renamed], [key.row for key in new]
-        return lambda c: rows.change(c, gone=hashes, renamed=changed, new=added)
+        return bound(stored.change_keys, gone=hashes, renamed=changed, new=added)
 
     async def add(self, secret: Secret, entry: Entry) -> None:
         """Put a prepared key into force. Those of the user that have expired are forgotten with it."""
@@ -213,12 +212,8 @@ class Keys:
         """A key in place of others, which end with it."""
         await self._write(self.changing(gone=old, new=[secret.key]), entry)
 
-    async def _write(self, work: Callable[[Connection], None], entry: Entry) -> None:
-        def both(connection: Connection) -> None:
-            work(connection)
-            entry.write(connection)
-
-        await self._store.write(both, need=Need.MUST)  # memory is ahead
+    async def _write(self, work: Work[None], entry: Entry) -> None:
+        await self._store.must_write(run_all, work, entry.write)  # memory is ahead
 
     def _put(self, key: Key) -> None:
         self._by_hash[key.row.hash] = self._by_id[key.id] = key
@@ -250,7 +245,7 @@ def _free(wanted: str, there: Sequence[Key]) -> str:
     return name
 
 
-def _check(written: object) -> None:
-    error = None if written.cancelled() else written.exception()  # type: ignore[attr-defined]
+def _check(written: asyncio.Future[None]) -> None:
+    error = None if written.cancelled() else written.exception()
     if error is not None:  # a time of use is not worth more than a line
         log.warning("keys.use_not_kept", why=repr(error))

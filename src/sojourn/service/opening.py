@@ -1,40 +1,34 @@
-"""Opens the database of a service, says in one sentence why that cannot be done, and looks for damage."""
+"""Opens the database of a service, and says in one sentence why that cannot be done."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError
-
 from sojourn.service.errors import ServiceFailed
-from sojourn.store import Store
-from sojourn.store.integrity import LostDatabase, expect, faults, mark
-from sojourn.store.migrate import SchemaTooNew
-from sojourn.store.room import no_room
+from sojourn.store.database import CannotOpen, Database
+from sojourn.store.database.integrity import LostDatabase, expect, faults, mark
+from sojourn.store.migrations.upgrade import SchemaTooNew
 
 DATABASE = "sojourn.db"
-_SOON = 0.05  # seconds
 _ADVICE = "put its backup in its place, or choose another folder with --data"
 
 
-async def open_store(opener: Callable[..., Awaitable[Store]], path: Path) -> Store:
+async def open_store(opener: Callable[..., Awaitable[Database]], path: Path) -> Database:
     """The store of the database at `path`, which is made when there never was one. Raises ServiceFailed."""
     try:
         expect(path)
         store = await opener(path)
-    except DatabaseError as error:
-        if no_room(error):
+    except CannotOpen as error:
+        if error.full:
             raise ServiceFailed(
-                f"the disk of {path.parent} is so full that the database cannot be opened ({error.orig}). "
+                f"the disk of {path.parent} is so full that the database cannot be opened ({error}). "
                 "Make some room, a few megabytes are enough, and start it again"
             ) from error
         raise ServiceFailed(
-            f"the database {path} cannot be used ({error.orig}). Make it readable and writable for us, "
-            f"{_ADVICE}"
+            f"the database {path} cannot be used ({error}). Make it readable and writable for us, {_ADVICE}"
         ) from error
     except SchemaTooNew as error:
         raise ServiceFailed(f"the database {path} cannot be used: {error}") from None
@@ -56,20 +50,3 @@ async def explained(path: Path) -> AsyncIterator[None]:
         if not found:
             raise
         raise ServiceFailed(f"the database {path} is damaged ({found[0]}): {_ADVICE}") from error
-
-
-async def damage(path: Path) -> list[str]:
-    """As `faults`, beside everything else. A check of a large database takes minutes, and the thread that
-    does it keeps the process: cancelled, this ends the check before it ends itself."""
-    connections: list[sqlite3.Connection] = []
-    looking = asyncio.ensure_future(asyncio.to_thread(faults, path, opened=connections.append))
-    try:
-        return await asyncio.shield(looking)
-    except asyncio.CancelledError:
-        while not looking.done():
-            for connection in connections:
-                with suppress(sqlite3.ProgrammingError):  # it has just been closed
-                    connection.interrupt()
-            # Again and again: a statement that begins only now was not interrupted.
-            await asyncio.wait({looking}, timeout=_SOON)
-        raise

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
-from sqlalchemy import Connection
 
 from sojourn.core import events as ev
 from sojourn.core.model import HaltMode, JobKind
@@ -16,6 +13,7 @@ from sojourn.service.errors import BadRequest, Conflict, Forbidden
 from sojourn.service.hub import Hub
 from sojourn.service.views import DeviceState, JobView, Principal
 from sojourn.store import JobMeta
+from sojourn.store.database import Work
 from sojourn.worker.protocol.types import CALIBRATE
 
 log = structlog.get_logger("sojourn.operations")
@@ -77,9 +75,7 @@ class Operations:
         self._hub.audit.done(entry)
         return made
 
-    async def queue_calibration(
-        self, device: str, cause: str, also: Callable[[Connection], None] | None = None
-    ) -> JobView:
+    async def queue_calibration(self, device: str, cause: str, also: Work[object] | None = None) -> JobView:
         """For the schedule too, which has looked whether one is pending."""
         desk = self._hub.dispatcher(device)
         job_id = ids.new_id("c")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from sojourn.service.dispatcher import OPERATIONAL
-from sojourn.service.opening import damage
+from sojourn.store.database.integrity import damage
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub

@@ -121,9 +121,8 @@ class Reservations:
     async def _check_bounds(self, who: Principal, holder: ProjectView, wanted: Span, now: float) -> None:
         """Raises BadRequest for what only an operator may book."""
         bounds = self._hub.settings.reservations
-        spans = await stored.spans(
-            self._hub.store, holder.id, who.user_id, wanted.start - bounds.period, wanted.end + bounds.period
-        )
+        first, last = wanted.start - bounds.period, wanted.end + bounds.period
+        spans = await self._hub.store.read(stored.spans, holder.id, who.user_id, first, last)
         held = [
             (
                 f"Project {holder.name}",
@@ -163,7 +162,7 @@ class Reservations:
         """By start. Others' reservations show only that the device is taken, and are gone when over."""
         if device is not None and device not in self._hub.dispatchers:  # one without settings may have some
             self._hub.dispatcher(device)
-        found = await stored.find(self._hub.store, device=device, ended=ended)
+        found = await self._hub.store.read(stored.find, device=device, ended=ended)
         own = self._own(who)
         return [self._view(who, r, own) for r in found if _sees(who, r, own) or r.state in stored.LIVE]
 
@@ -201,7 +200,7 @@ class Reservations:
         return {project.id for project in self._hub.accounts.projects_of(who.user_id)}
 
     async def _stored(self, who: Principal, reservation_id: str) -> StoredReservation:
-        found = await stored.get(self._hub.store, reservation_id)
+        found = await self._hub.store.read(stored.get, reservation_id)
         if found is None or not _sees(who, found, self._own(who)):
             raise NotFound(f"Reservation {reservation_id} was not found.", code=codes.UNKNOWN_RESERVATION)
         return found

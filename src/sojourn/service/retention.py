@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sojourn.service.clock import Handle
-from sojourn.store import audit
-from sojourn.store import retention as rows
+from sojourn.store import audit, calibrations, history, jobs, journal
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub
@@ -90,22 +89,20 @@ class Retention:
         if settings.audit_days:
             await self._audit(now - settings.audit_days * DAY)
 
-    async def _jobs(self, what: rows.What, before: float) -> None:
+    async def _jobs(self, what: jobs.What, before: float) -> None:
         hub, seq, count = self._hub, 0, 0
         while True:
-            found = await hub.store.read(
-                lambda c, after=seq: rows.old_jobs(c, what, before, after_seq=after, limit=BATCH)  # type: ignore[misc]
-            )
+            found = await hub.store.read(jobs.old, what, before, after_seq=seq, limit=BATCH)
             if not found:
                 break
             names = [job.id for job in found]
-            digests = await hub.store.write(lambda c, ids=names: rows.forget(c, what, ids))  # type: ignore[misc]
+            digests = await hub.store.write(jobs.forget, what, names)
             for digest in digests:
                 hub.records.blobs.drop(digest)
             for name in names:
                 record = hub.records.job(name)
                 if record is not None:
-                    for field in rows.FIELDS[what]:
+                    for field in jobs.FIELDS[what]:
                         setattr(record.meta, field, None)
             seq, count = found[-1].seq, count + len(found)
         if count:
@@ -114,45 +111,38 @@ class Retention:
     async def _steps(self, before: float) -> None:
         hub, last, count = self._hub, 0, 0
         while True:
-            found = await hub.store.read(
-                lambda c, after=last: rows.old_steps(c, before, after_id=after, limit=10 * BATCH)  # type: ignore[misc]
-            )
+            found = await hub.store.read(history.old, before, after_id=last, limit=10 * BATCH)
             if not found:
                 break
-            await hub.store.write(lambda c, ids=found: rows.delete_steps(c, ids))  # type: ignore[misc]
+            await hub.store.write(history.remove, found)
             last, count = found[-1], count + len(found)
         if count:
             log.info("retention.deleted", what="story", steps=count)
 
     async def _calibrations(self, before: float) -> None:
         hub = self._hub
-        found = await hub.store.read(lambda c: rows.old_calibrations(c, before))
+        found = await hub.store.read(calibrations.old, before)
         for first in range(0, len(found), BATCH):
             some = found[first : first + BATCH]
-            await hub.store.write(lambda c, digests=some: rows.drop_calibrations(c, before, digests))  # type: ignore[misc]
+            await hub.store.write(calibrations.drop_bytes, before, some)
         if found:
             log.info("retention.deleted", what="calibrations", texts=len(found))
 
     async def _journal(self, before: float) -> None:
         """What lies before a start of the lane: the replay can begin there (docs/decisions/0007)."""
         hub, count = self._hub, 0
-        begins = await hub.store.read(lambda c: rows.journal_begins(c, before))
+        begins = await hub.store.read(journal.beginnings, before)
         for device, first in begins.items():
-            while True:
-                found = await hub.store.read(
-                    lambda c, d=device, f=first: rows.journal_rows(c, d, f, limit=10 * BATCH)  # type: ignore[misc]
-                )
-                if not found:
-                    break
-                await hub.store.write(lambda c, ids=found: rows.delete_journal(c, ids))  # type: ignore[misc]
+            while found := await hub.store.read(journal.old, device, first, limit=10 * BATCH):
+                await hub.store.write(journal.remove, found)
                 count += len(found)
         if count:
             log.info("retention.deleted", what="journal", rows=count)
 
     async def _audit(self, before: float) -> None:
         hub, count = self._hub, 0
-        while found := await hub.store.read(lambda c: audit.old(c, before, limit=10 * BATCH)):
-            await hub.store.write(lambda c, ids=found: audit.forget(c, ids))  # type: ignore[misc]
+        while found := await hub.store.read(audit.old, before, limit=10 * BATCH):
+            await hub.store.write(audit.forget, found)
             count += len(found)
         if count:
             log.info("retention.deleted", what="audit", entries=count)

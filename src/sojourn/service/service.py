@@ -49,10 +49,16 @@ from sojourn.service.turns import Turns
 from sojourn.service.usage import Usage
 from sojourn.service.users import Users
 from sojourn.service.views import DeviceView, Principal
-from sojourn.store import Store
+from sojourn.store import Database, history, ledger
+from sojourn.store import devices as stored_devices
+from sojourn.store import jobs as stored_jobs
+from sojourn.store import reservations as stored_reservations
+from sojourn.store import sessions as stored_sessions
+from sojourn.store.blobs import sweep_parts
 from sojourn.store.calibrations import Calibration, last_attempts
 from sojourn.store.clock import newest
-from sojourn.store.room import MB, Room, StoreFull
+from sojourn.store.database import DiskSpace, StoreFull, run_all, unawaited
+from sojourn.store.database.disk_space import MB
 from sojourn.worker.confinement import landlock_version
 from sojourn.worker.protocol.types import Description
 
@@ -77,7 +83,7 @@ class Service:
         clock: Clock | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
         engine: EngineFactory = LocalEngine,
-        store: Callable[..., Awaitable[Store]] = Store.open,
+        store: Callable[..., Awaitable[Database]] = Database.open,
     ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
@@ -104,9 +110,9 @@ class Service:
             await self._start(data)
 
     async def _start(self, data: Path) -> None:
-        room = Room(data, int(self.settings.server.disk_reserve_mb * MB))
-        store = await open_store(functools.partial(self._open_store, room=room), data / DATABASE)
-        self.clock.begin(await newest(store))  # before anything is told the time
+        disk = DiskSpace(data, int(self.settings.server.disk_reserve_mb * MB))
+        store = await open_store(functools.partial(self._open_store, disk=disk), data / DATABASE)
+        self.clock.begin(await store.read(newest))  # before anything is told the time
         accounts = Accounts(store, self.clock.date, self.settings.access.keys_per_user)
         await accounts.load()
         devices = specs(self.settings.devices)
@@ -180,7 +186,7 @@ class Service:
         await hub.projects.configure()
         hub.usage.set_shares(hub.projects.shares())
         with suppress(StoreFull):  # then it is done when there is room
-            await store.forget_params(sweep=True)
+            await store.write(run_all, stored_jobs.forget_params, sweep_parts)
         await self._recover(hub)
         await hub.disk.start()
         hub.limits.recount()
@@ -222,11 +228,13 @@ class Service:
     # recovery (R55)
 
     async def _recover(self, hub: Hub) -> None:
-        jobs, sessions = await hub.store.live()
-        windows, halts = await hub.store.windows_and_halts()
+        jobs = await hub.store.read(stored_jobs.live)
+        sessions = await hub.store.read(stored_sessions.live)
+        windows = await hub.store.read(stored_reservations.live)
+        halts = await hub.store.read(stored_devices.halts)
         now = self.clock.now()
-        alive = min(now, await hub.store.last_sign())
-        hub.next_seq = await hub.store.last_seq() + 1
+        alive = min(now, await hub.store.read(history.newest))
+        hub.next_seq = await hub.store.read(stored_jobs.last_seq) + 1
         # a device that is not configured any more keeps its queue: its users can still look and cancel
         left = {s.device for s in jobs} | {s.device for s in sessions} | {d for d, _ in windows} | set(halts)
         names = [*hub.specs, *sorted(left)]
@@ -238,7 +246,7 @@ class Service:
         charged = {
             step: [
                 (user, project, seconds, hub.steps.restated(at))
-                for user, project, seconds, at in await hub.store.charges_since(since, step)
+                for user, project, seconds, at in await hub.store.read(ledger.charged, since, step)
             ]
             for step in {fair.step for fair in queues}
         }
@@ -312,7 +320,7 @@ class Service:
         inputs are forgotten that a full disk kept (R56)."""
         hub = self.hub
         if reason is None:
-            hub.store.forget_params()
+            hub.store.write(stored_jobs.forget_params).add_done_callback(unawaited)
         for name in hub.specs:
             if name in hub.dispatchers:
                 hub.dispatchers[name].hold(reason)
@@ -355,7 +363,7 @@ class Service:
     # calibrations by the clock
 
     async def _start_schedule(self, hub: Hub) -> None:
-        last = await last_attempts(hub.store)
+        last = await hub.store.read(last_attempts)
         for device in hub.specs:
             present = hub.calibrations.present(device)
             if present is not None:

@@ -12,6 +12,7 @@ from sojourn.service.errors import BadRequest, Refusal
 from sojourn.service.hub import Hub
 from sojourn.service.records import SessionRecord
 from sojourn.service.views import Principal, SessionView
+from sojourn.store import sessions as stored
 
 
 class Sessions:
@@ -44,7 +45,7 @@ class Sessions:
     async def sessions(self, who: Principal, limit: int) -> list[SessionView]:
         """Newest first: the caller's in this instance; for an operator everybody's."""
         user, project = (None, None) if who.operator else (who.user_id, who.project_id)
-        found = await self._hub.store.sessions(user, project, limit)
+        found = await self._hub.store.read(stored.find, user, project, limit)
         return [self._hub.session_view(SessionRecord(s.device, s.session, list(s.timestamps))) for s in found]
 
     async def drain_session(self, who: Principal, session_id: str) -> None:

@@ -6,7 +6,7 @@ is known here.
 
 from __future__ import annotations
 
-from sojourn.store import Store
+from sojourn.store import Database
 from sojourn.store import clock as stored
 from sojourn.store.clock import StoredStep
 
@@ -18,8 +18,8 @@ class Steps:
         self._steps = steps
 
     @classmethod
-    async def load(cls, store: Store) -> Steps:
-        return cls(await stored.steps(store))
+    async def load(cls, store: Database) -> Steps:
+        return cls(await store.read(stored.steps))
 
     @property
     def lead(self) -> float:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sojourn.store import jobs
+
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub
 
@@ -22,7 +24,7 @@ class Storage:
         limit = self._hub.limits.of(project).stored_mb
         if not limit:
             return None
-        used = (await self._hub.store.stored_bytes(project)).get(project, 0)
+        used = (await self._hub.store.read(jobs.stored_bytes, project)).get(project, 0)
         if used + more <= limit * 1e6 and (more or used < limit * 1e6):
             return None
         name = self._hub.accounts.project_name(project)
@@ -35,4 +37,4 @@ class Storage:
 
     async def stored(self) -> dict[str, int]:
         """Bytes that each project (id) has stored; those that have none are left out."""
-        return await self._hub.store.stored_bytes()
+        return await self._hub.store.read(jobs.stored_bytes)

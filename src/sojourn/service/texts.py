@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sojourn.service.errors import Busy
 from sojourn.service.files import aside, unnamed_file, write_all
 from sojourn.service.room import PIECE, SMALL
+from sojourn.store.blobs import read_slice, read_up_to
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub
@@ -43,7 +44,7 @@ class Texts:
     async def find(self, digest: str) -> bytes | Large | None:
         """All of a small text, a handle of a large one; None when there is none (any more)."""
         kept = self._hub.records.blobs.get(digest)
-        found = await self._hub.store.blob_up_to(digest, SMALL) if kept is None else kept
+        found = await self._hub.store.read(read_up_to, digest, SMALL) if kept is None else kept
         if isinstance(found, int):
             return self._large(digest, found)
         if found is not None and len(found) > SMALL:
@@ -55,7 +56,7 @@ class Texts:
             kept = self._hub.records.blobs.get(digest)  # held by the memory only, not by a slow reader
             if kept is not None:
                 return kept[at : at + most]
-            return await self._hub.store.blob_slice(digest, at, most)
+            return await self._hub.store.read(read_slice, digest, at, most)
 
         return Large(size, read)
 

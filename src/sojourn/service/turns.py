@@ -17,7 +17,7 @@ import structlog
 
 from sojourn.buckets import Buckets
 from sojourn.service.views import Principal
-from sojourn.store.access import READING, Reading
+from sojourn.store.database import READING, Reading
 
 log = structlog.get_logger("sojourn.turns")
 

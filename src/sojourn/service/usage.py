@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sojourn.service.errors import BadRequest, Forbidden, NotFound
 from sojourn.service.times import EARLIEST
 from sojourn.service.views import Principal, UsageView
-from sojourn.store.usage import DAY, Mask, Sum, sums
+from sojourn.store.database import bound, mapped
+from sojourn.store.ledger import DAY, Mask, Sum, sums
 
 if TYPE_CHECKING:
     from sojourn.service.hub import Hub
@@ -83,9 +84,9 @@ class Usage:
                 raise BadRequest(f"Usage cannot be grouped by {key!r}. Possible: {', '.join(KEYS)}.")
         by = tuple(dict.fromkeys(wanted.by))
         mask = None if who.operator or who.admin else Mask(who.user_id, OTHERS)
-        found = await self._hub.store.read(  # the rows are made there too, beside the event loop
-            lambda c: self._rows(sums(c, start, end, by, only, most=LONGEST_REPORT, mask=mask), by)
-        )
+        totals = bound(sums, start, end, by, only, most=LONGEST_REPORT, mask=mask)
+        # the rows are made there too, beside the event loop
+        found = await self._hub.store.read(mapped(totals, lambda found: self._rows(found, by)))
         if len(found) > LONGEST_REPORT:
             raise BadRequest(
                 f"The report has more than {LONGEST_REPORT} rows, which is the limit. Ask for a shorter "

@@ -211,6 +211,8 @@ class StoryLine:
     after: str
     reason: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    id: int = 0
+    """Grows in the order in which transitions are committed, over all jobs and devices."""
 
 
 @dataclass(frozen=True, slots=True)

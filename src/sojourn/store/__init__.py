@@ -1,6 +1,11 @@
-"""What survives: tables, migrations and one `Store` with named operations. SQLite now, PostgreSQL next."""
+"""Keeps what must survive a restart: one module for each kind of entity, called through `Database`.
 
-from sojourn.store.store import Store
-from sojourn.store.unit import JobMeta, Unit
+`tables` and `migrations` are the schema, `commit` writes what one step of a lane has changed. SQLAlchemy is
+used here and nowhere else.
+"""
 
-__all__ = ["JobMeta", "Store", "Unit"]
+from sojourn.store.commit import Unit
+from sojourn.store.database import Database
+from sojourn.store.jobs import JobMeta
+
+__all__ = ["Database", "JobMeta", "Unit"]

@@ -9,12 +9,13 @@ swept away at the next start.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from sqlalchemy import Connection, bindparam, delete, func, literal, select
+from sqlalchemy import Connection, Table, bindparam, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sojourn.store import tables as t
+from sojourn.store.database import Database, Need, StoreFull, bound, unawaited
 
 PART = 2**20
 """Bytes of a part, and the most that lie in one row."""
@@ -48,6 +49,12 @@ def blob_size(connection: Connection, digest: str) -> int | None:
     return size
 
 
+def read_up_to(connection: Connection, digest: str, most: int) -> bytes | int | None:
+    """The bytes if there are at most so many, else their number; None when there are none."""
+    size = blob_size(connection, digest)
+    return size if size is None or size > most else read_blob(connection, digest)
+
+
 def read_slice(connection: Connection, digest: str, start: int, length: int) -> bytes:
     """Up to `length` bytes from `start` on; fewer at the end, none after it or when the bytes are gone."""
     size = connection.execute(select(func.length(_b.data)).where(_b.hash == digest)).scalar()
@@ -72,7 +79,8 @@ def read_slice(connection: Connection, digest: str, start: int, length: int) -> 
 def _slice_of_row(connection: Connection, digest: str, start: int, length: int) -> bytes:
     """Of a large value that an earlier version wrote whole. `substr` would load all of it."""
     row = connection.exec_driver_sql("SELECT rowid FROM blobs WHERE hash = ?", (digest,)).scalar_one()
-    database: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    database = connection.connection.driver_connection
+    assert isinstance(database, sqlite3.Connection)
     with database.blobopen("blobs", "data", row, readonly=True) as value:
         value.seek(min(start, len(value)))
         return value.read(length)
@@ -86,8 +94,7 @@ def parts_of(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def put_part(connection: Connection, digest: str, number: int, data: bytes) -> None:
     """Same hash, same bytes: what is there stays."""
-    statement = _insert_dialect(connection).insert(t.blob_parts).on_conflict_do_nothing()
-    connection.execute(statement, {"hash": digest, "number": number, "data": data})
+    connection.execute(_insert(connection, t.blob_parts), {"hash": digest, "number": number, "data": data})
 
 
 def drop_parts(connection: Connection, digest: str) -> None:
@@ -100,7 +107,7 @@ def put_blobs(connection: Connection, blobs: Mapping[str, bytes]) -> None:
     """Same hash, same bytes: what is there stays. What lies there in parts, and whole, is only named."""
     if blobs:
         rows = [{"hash": h, "data": _left(connection, h, data)} for h, data in blobs.items()]
-        connection.execute(_insert_dialect(connection).insert(t.blobs).on_conflict_do_nothing(), rows)
+        connection.execute(_insert(connection, t.blobs), rows)
 
 
 def _left(connection: Connection, digest: str, data: bytes) -> bytes:
@@ -126,9 +133,61 @@ def sweep_parts(connection: Connection) -> int:
     return connection.execute(delete(t.blob_parts).where(~named)).rowcount
 
 
+# ahead of what names them
+
+
+async def stage(store: Database, blobs: Mapping[str, bytes], *, scarce: bool = False) -> list[str]:
+    """Write the large ones of `blobs` ahead of the unit that names them, part by part, so that others'
+    commits need not wait; with `scarce` all but the small ones. Answers which it wrote.
+
+    Raises StoreFull when the disk has no room for them above half of its reserve; nothing of them stays
+    then. Whoever does not commit the unit after all calls `unstage`.
+    """
+    least, staged = SMALL if scarce else PART, list[str]()
+    for digest, data in blobs.items():
+        if len(data) <= least or await store.read(has_blob, digest):
+            continue
+        staged.append(digest)
+        try:
+            await _check_room(store, len(data))
+            for number, part in parts_of(data):
+                await store.submit(bound(put_part, digest, number, part), need=Need.BULK)
+        except BaseException:
+            unstage(store, staged)
+            raise
+    return staged
+
+
+async def _check_room(store: Database, size: int) -> None:
+    if store.disk is None or not store.disk.reserve:
+        return
+    usable, kept = await store.usable(), store.disk.reserve // 2
+    if usable - size < kept:
+        raise StoreFull(
+            f"{size / 1e6:.6g} MB are to be stored and the disk has {usable / 1e6:.6g} MB, "
+            f"of which {store.disk.reserve / 2e6:.6g} MB are kept"
+        )
+
+
+def unstage(store: Database, digests: Iterable[str]) -> None:
+    """Delete what `stage` has written, unless something names it by now. What cannot be deleted now is at
+    the next start."""
+    for digest in digests:
+        store.write(drop_parts, digest).add_done_callback(unawaited)
+
+
+async def try_room(store: Database) -> None:
+    """Raises StoreFull when a large result would not find room."""
+    await store.submit(bound(put_part, TRIAL, 0, bytes(PART)), need=Need.BULK)
+    await store.write(drop_parts, TRIAL)
+
+
 TRIAL = "trial"
 """In the place of a digest: a part that is written to find out whether there is room."""
 
 
-def _insert_dialect(connection: Connection):  # type: ignore[no-untyped-def]
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
+def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that leaves rows that exist as they are."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()

@@ -1,14 +1,15 @@
-"""The history of calibrations in the store: which there were, when, and their bytes. Decides nothing."""
+"""Maps calibrations to rows and back, with their bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select
 
 from sojourn.store import tables as t
-from sojourn.store.blobs import put_blobs
-from sojourn.store.store import Store
+from sojourn.store.blobs import drop_blob, put_blobs
+from sojourn.store.jobs import are_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Calibration:
 
 
 def add(connection: Connection, calibration: Calibration, blobs: dict[str, bytes]) -> None:
-    """Write one row and its bytes, within a transaction of the caller's."""
+    """One row and its bytes."""
     put_blobs(connection, blobs)
     connection.execute(
         insert(t.calibrations),
@@ -48,14 +49,50 @@ def add(connection: Connection, calibration: Calibration, blobs: dict[str, bytes
     )
 
 
-async def history(store: Store) -> list[Calibration]:
-    """Every calibration of every device, each device's oldest first."""
+def every(connection: Connection) -> list[Calibration]:
+    """Those of every device, each device's oldest first."""
     query = select(t.calibrations).order_by(t.calibrations.c.device, t.calibrations.c.number)
-    return await store.read(lambda c: [Calibration(*row) for row in c.execute(query)])
+    return [Calibration(*row) for row in connection.execute(query)]
 
 
-async def last_attempts(store: Store) -> dict[str, float]:
+def last_attempts(connection: Connection) -> dict[str, float]:
     """When each device's latest system job was accepted, whatever became of it."""
     c = t.jobs.c
     query = select(c.device, func.max(c.accepted_at)).where(c.kind == "system").group_by(c.device)
-    return await store.read(lambda connection: {row[0]: row[1] for row in connection.execute(query)})
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+# retention
+
+
+def old(connection: Connection, before: float) -> list[str]:
+    """Digests whose bytes are there, and which only calibrations name that were followed before then."""
+    k = t.calibrations.c
+    named = select(k.configuration_hash).union(select(k.properties_hash))
+    there = connection.execute(select(t.blobs.c.hash).where(t.blobs.c.hash.in_(named))).scalars()
+    kept = _kept(connection, before)
+    return [digest for digest in there if digest not in kept]
+
+
+def drop_bytes(connection: Connection, before: float, digests: Sequence[str]) -> None:
+    """Delete these bytes; their calibrations stay on record. What something else has come to name stays."""
+    kept = _kept(connection, before)
+    for digest in digests:
+        if digest not in kept and not are_named(connection, digest):
+            drop_blob(connection, digest)
+
+
+def _kept(connection: Connection, before: float) -> set[str | None]:
+    """Digests of each device's first and present calibration, and of those that held at `before` or later.
+
+    The first one answers for all time before it; there is one for each device, and it is never old.
+    """
+    k = t.calibrations.c
+    query = select(k.device, k.number, k.at, k.configuration_hash, k.properties_hash)
+    kept: set[str | None] = set()
+    followed: dict[str, float] = {}
+    for row in connection.execute(query.order_by(k.device, k.number.desc())):
+        if row.number == 1 or followed.get(row.device, before) >= before:
+            kept.update((row.configuration_hash, row.properties_hash))
+        followed[row.device] = row.at
+    return kept

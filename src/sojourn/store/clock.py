@@ -1,4 +1,4 @@
-"""Steps of the machine's clock, as rows; and the newest time on record. Decides nothing."""
+"""Maps steps of the machine's clock to rows and back; finds the newest time on record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select
 
 from sojourn.store import tables as t
-from sojourn.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +19,17 @@ class StoredStep:
 
 
 def add(connection: Connection, step: StoredStep) -> None:
-    """Within a transaction of the caller's."""
     connection.execute(insert(t.clock_steps), {"at": step.at, "jumped": step.jumped, "lead": step.lead})
 
 
-async def steps(store: Store) -> list[StoredStep]:
+def steps(connection: Connection) -> list[StoredStep]:
     """Oldest first."""
     c = t.clock_steps.c
     query = select(c.at, c.jumped, c.lead).order_by(c.id)
-    return await store.read(lambda connection: [StoredStep(*row) for row in connection.execute(query)])
+    return [StoredStep(*row) for row in connection.execute(query)]
 
 
-async def newest(store: Store) -> float:
+def newest(connection: Connection) -> float:
     """The newest time on record; 0 in a new store. It is that of the rows that were written last: early
     versions of this service have followed a clock that was set back."""
     latest = (
@@ -41,4 +39,4 @@ async def newest(store: Store) -> float:
         (t.clock_steps.c.at, t.clock_steps.c.id),
     )
     queries = [select(at).order_by(number.desc()).limit(1) for at, number in latest]
-    return await store.read(lambda connection: max(connection.execute(q).scalar() or 0.0 for q in queries))
+    return max(connection.execute(query).scalar() or 0.0 for query in queries)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from sqlalchemy import Connection, func, insert, inspect, select
+from sqlalchemy import Connection, delete, func, insert, inspect, select
 
 from sojourn.store import tables as t
-from sojourn.store.engine import sqlite_engine
+from sojourn.store.database.sqlite import sqlite_engine
 
 
 class JournalRow(TypedDict):
@@ -55,3 +55,24 @@ def read_journal(path: Path, *, batch: int = 1000) -> Iterator[Any]:
             last = rows[-1].id
     finally:
         engine.dispose()
+
+
+# retention
+
+
+def beginnings(connection: Connection, before: float) -> dict[str, int]:
+    """For each device the last row before then at which a replay can begin: a start of its lane."""
+    c = t.journal.c
+    query = select(c.device, func.max(c.id)).where(c.kind == "Restored", c.at < before).group_by(c.device)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def old(connection: Connection, device: str, first: int, *, limit: int) -> list[int]:
+    """The oldest rows of a device before the row `first`."""
+    c = t.journal.c
+    query = select(c.id).where(c.device == device, c.id < first).order_by(c.id).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def remove(connection: Connection, ids: Sequence[int]) -> None:
+    connection.execute(delete(t.journal).where(t.journal.c.id.in_(ids)))

@@ -20,6 +20,7 @@ from sojourn.service.projects import ProjectChange
 from sojourn.service.texts import Large
 from sojourn.service.usage import LONGEST_REPORT, UsageQuery
 from sojourn.service.views import JobView, Principal
+from sojourn.store import jobs
 from sojourn.store import tables as t
 from tests.integration.service.conftest import House
 from tests.programs import job_body, sampler_params
@@ -113,7 +114,7 @@ def test_r56_private_inputs_that_a_full_disk_kept_are_forgotten_when_there_is_ro
         await change(h, full=True)
         await room(store, 10_000)
         await change(h, full=False)
-        await store.forget_params("another")  # comes behind it
+        await store.must_write(jobs.forget_params, "another")  # comes behind it
         assert (
             await store.read(lambda c: c.execute(select(t.blobs).where(t.blobs.c.hash == "kept")).first())
             is None

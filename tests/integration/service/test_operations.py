@@ -19,6 +19,7 @@ from sojourn.service.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.reservations import ReservationView
 from sojourn.service.views import JobFilter, JobView, Principal
+from sojourn.store import ledger
 from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body, sampler_params
 
@@ -144,7 +145,7 @@ def test_a_calibration_is_a_system_job_that_nobody_pays_and_users_do_not_see(hou
             with pytest.raises(NotFound):
                 await call(ann, job.id)
         assert "system" not in {user.name for user in h.service.users()}
-        kinds = await h.service.hub.store.charges_since(0.0, 3600.0)
+        kinds = await h.service.hub.store.read(ledger.charged, 0.0, 3600.0)
         assert kinds == [], "a system job counts for nobody's share"
         assert [c.id for c in h.service.calibrations("mock")] == ["cal-2", "cal-1"]
 

@@ -15,7 +15,7 @@ from sojourn.journal.encoding import decode
 from sojourn.journal.recorder import export
 from sojourn.service.errors import Expired
 from sojourn.service.views import Principal
-from sojourn.store import retention as rows
+from sojourn.store import calibrations, journal
 from tests.integration.service.conftest import QUICK, House
 from tests.integration.service.test_operations import DRIFTING, calibrated
 from tests.programs import job_body
@@ -72,7 +72,7 @@ def test_bytes_that_a_kept_calibration_or_a_job_names_stay(house: Houses) -> Non
             h.clock.advance(DAY)
             await calibrated(h, "mock")
         h.clock.advance(9 * DAY)
-        assert await h.service.hub.store.read(lambda c: rows.old_calibrations(c, h.clock.now())) == []
+        assert await h.service.hub.store.read(calibrations.old, h.clock.now()) == []
         await h.service._retention.run()
         assert (await h.service.calibrated("mock", calibration_id="cal-2"))[1].num_qubits == 5
 
@@ -144,10 +144,10 @@ def test_a_life_that_is_half_deleted_is_left_out_of_the_export(house: Houses, tm
     async def again(h: House) -> None:
         await life(h)
         store = h.service.hub.store
-        begins = await store.read(lambda c: rows.journal_begins(c, h.clock.now() + 1))
-        some = await store.read(lambda c: rows.journal_rows(c, "mock", begins["mock"], limit=2))
+        begins = await store.read(journal.beginnings, h.clock.now() + 1)
+        some = await store.read(journal.old, "mock", begins["mock"], limit=2)
         assert len(some) == 2
-        await store.write(lambda c: rows.delete_journal(c, some))  # where a batch ends, and the server too
+        await store.write(journal.remove, some)  # where a batch ends, and the server too
         report = replay(export(database))
         assert report.difference is None
         assert report.lives == 3  # slow lived twice

@@ -18,9 +18,10 @@ from sqlalchemy import select
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
+from sojourn.store import jobs as stored_jobs
 from sojourn.store import tables as t
-from sojourn.store.access import READERS
 from sojourn.store.blobs import PART
+from sojourn.store.database.access import READERS
 from tests.integration.service.conftest import QUICK, SLOW, House
 from tests.programs import job_body
 
@@ -331,7 +332,7 @@ def test_a_job_that_is_deleted_meanwhile_is_not_found(house: Houses) -> None:
             for digest in (meta.params_hash, meta.result_hash, meta.logs_hash):
                 if digest is not None:
                     service.hub.records.blobs.drop(digest)
-            await service.hub.store.delete_job(job_id)
+            await service.hub.store.write(stored_jobs.remove, job_id)
             for look in (service.params, service.result, partial(service.result, take=False)):
                 with pytest.raises(NotFound):
                     await look(ann, job_id)
@@ -392,7 +393,7 @@ def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(house: Ho
         answers = await asyncio.gather(*(h.service.result(ann, job.id) for _ in range(4)))
         assert Counter(answers) == {b"": 3, looked: 1}
         assert await h.service.result(ann, job.id, take=False) == b""
-        stored = await h.service.hub.store.job(job.id)
+        stored = await h.service.hub.store.read(stored_jobs.get, job.id)
         assert stored is not None
         assert (stored.meta.params_hash, stored.meta.result_hash) == (None, None)
         (why,) = (await h.service.job(ann, job.id)).warnings

@@ -14,7 +14,8 @@ from sojourn.service.errors import BadRequest, Expired, Forbidden, NotFound
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.usage import UsageQuery
 from sojourn.service.views import JobFilter, Principal
-from sojourn.store.usage import Mask, Sum, sums
+from sojourn.store import jobs
+from sojourn.store.ledger import Mask, Sum, sums
 from tests.integration.service.conftest import QUICK, House
 from tests.programs import job_body
 
@@ -218,7 +219,7 @@ def test_retention_deletes_old_bytes_and_steps_and_never_the_ledger(house: House
 
     async def after_a_restart(h: House) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        (old,) = [j for j in (await h.service.hub.store.recent_submits(0)) if "old" in j.meta.tags]
+        (old,) = [j for j in (await h.service.hub.store.read(jobs.recent, 0)) if "old" in j.meta.tags]
         with pytest.raises(Expired):
             await h.service.result(ann, old.job.id)
 

@@ -28,8 +28,9 @@ from sojourn.execution.engine import (
     WorkerState,
 )
 from sojourn.service import accounts, ids
-from sojourn.store.room import StoreFull
-from sojourn.store.writer import Need, Work, Writer, _deliver, _Entry
+from sojourn.store.database import StoreFull
+from sojourn.store.database.work import Work
+from sojourn.store.database.writer import Need, Writer, _deliver, _Entry
 from sojourn.worker.protocol.messages import encode_description
 from sojourn.worker.protocol.types import (
     CALIBRATE,
@@ -59,7 +60,7 @@ class InlineWriter(Writer):
         self._told_at = 0.0
 
     def submit(
-        self, work: Work, then: Callable[[Any], None] | None = None, *, need: Need = Need.SPARE
+        self, work: Work[Any], then: Callable[[Any], None] | None = None, *, need: Need = Need.SPARE
     ) -> asyncio.Future[Any]:
         entry = _Entry(self._cut_within(work), then, self._loop.create_future(), need)
         self._waiting.append(entry)
@@ -73,7 +74,7 @@ class InlineWriter(Writer):
         while self._waiting:
             self._write(len(self._waiting))
 
-    def _cut_within(self, work: Work) -> Work:
+    def _cut_within(self, work: Work[Any]) -> Work[Any]:
         def run(connection: Connection) -> Any:
             result = work(connection)
             self._world.point("inside a transaction")

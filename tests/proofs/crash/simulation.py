@@ -22,8 +22,8 @@ from sojourn.service.clock import SystemClock
 from sojourn.service.errors import Refusal, without_room
 from sojourn.service.service import Service
 from sojourn.service.views import JobView
-from sojourn.store import Store
-from sojourn.store.room import StoreFull
+from sojourn.store import Database
+from sojourn.store.database import StoreFull
 from sojourn.worker.protocol.types import DeviceSpec
 from tests.proofs.crash.checks import Checks
 from tests.proofs.crash.clients import DEVICES, Ask, Client, Lost, Memory, Operator, Script, Step, Wait
@@ -119,7 +119,7 @@ def _service(
         ),
         clock=SystemClock(world.wall, world.monotonic),
         engine=engine,
-        store=functools.partial(Store.open, writer=functools.partial(InlineWriter, world=world)),
+        store=functools.partial(Database.open, writer=functools.partial(InlineWriter, world=world)),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sojourn.cli.main import main
 from sojourn.store import tables as t
-from sojourn.store.engine import sqlite_engine
+from sojourn.store.database.sqlite import sqlite_engine
 from sojourn.store.journal import put_journal
 from tests.unit.journal.test_log import log
 

@@ -12,7 +12,7 @@ from structlog.typing import EventDict
 
 from sojourn.service.turns import CROWD, LOG_EVERY, Looks, Turns
 from sojourn.service.views import Principal
-from sojourn.store.access import Reading
+from sojourn.store.database.access import Reading
 from tests.unit.service.test_polls import leap
 
 ANN = Principal("u1", "ann", "p1", "anns")

@@ -17,16 +17,17 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
 from sojourn.core import events as ev
-from sojourn.store import JobMeta, Store, Unit
+from sojourn.store import Database, JobMeta, Unit, jobs
 from sojourn.store import tables as t
-from sojourn.store.blobs import PART, blob_size, read_blob, read_slice
-from sojourn.store.engine import sqlite_engine
-from sojourn.store.migrate import MIGRATIONS, upgrade
-from sojourn.store.room import BALLAST, MB, Room, StoreFull, no_room
+from sojourn.store.blobs import PART, blob_size, read_blob, read_slice, stage, sweep_parts, unstage
+from sojourn.store.database import run_all
+from sojourn.store.database.disk_space import BALLAST, MB, DiskSpace, StoreFull, no_room
+from sojourn.store.database.sqlite import sqlite_engine
+from sojourn.store.migrations.upgrade import MIGRATIONS, upgrade
 from tests.unit.core.world import World
 from tests.unit.store.test_store import accepted, people
 
-Run = Callable[[Callable[[Store], Awaitable[None]]], None]
+Run = Callable[[Callable[[Database], Awaitable[None]]], None]
 LARGE = bytes(range(256)) * (3 * PART // 256) + b"and a rest"
 
 
@@ -34,9 +35,9 @@ LARGE = bytes(range(256)) * (3 * PART // 256) + b"and a rest"
 def run(tmp_path: Path) -> Run:
     """Run a test's coroutine with an open store that has two users."""
 
-    def runner(body: Callable[[Store], Awaitable[None]]) -> None:
+    def runner(body: Callable[[Database], Awaitable[None]]) -> None:
         async def whole() -> None:
-            store = await Store.open(tmp_path / "s.db")
+            store = await Database.open(tmp_path / "s.db")
             try:
                 await people(store)
                 await body(store)
@@ -52,7 +53,7 @@ def name_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-async def room(store: Store, more: int) -> None:
+async def room(store: Database, more: int) -> None:
     """From now on the database may grow by so many pages of 4 kB."""
 
     def limit(c: Connection) -> None:
@@ -66,7 +67,7 @@ async def room(store: Store, more: int) -> None:
     await asyncio.to_thread(now)
 
 
-async def rows(store: Store) -> tuple[int, int]:
+async def rows(store: Database) -> tuple[int, int]:
     """How many blobs and parts there are."""
 
     def work(c: Connection) -> tuple[int, int]:
@@ -86,13 +87,13 @@ def test_large_bytes_are_read_back_whole_and_in_slices_however_they_were_written
 ) -> None:
     digest = name_of(LARGE)
 
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         blobs = {digest: LARGE}
-        assert await store.stage(blobs if staged else {}) == ([digest] if staged else [])
-        assert await store.blob(digest) is None, "not before it is committed"
+        assert await stage(store, blobs if staged else {}) == ([digest] if staged else [])
+        assert await store.read(read_blob, digest) is None, "not before it is committed"
         await store.commit(unit(LARGE))
         assert await rows(store) == (1, 4 if staged else 0)
-        assert await store.blob(digest) == LARGE
+        assert await store.read(read_blob, digest) == LARGE
 
         def check(c: Connection) -> None:
             assert blob_size(c, digest) == len(LARGE)
@@ -111,8 +112,8 @@ def test_others_commits_need_not_wait_for_large_bytes(run: Run) -> None:
     """A transaction is at most one part long, so somebody else's is in between (L12)."""
     data = bytes(40 * PART)
 
-    async def body(store: Store) -> None:
-        staging = asyncio.ensure_future(store.stage({name_of(data): data}))
+    async def body(store: Database) -> None:
+        staging = asyncio.ensure_future(stage(store, {name_of(data): data}))
         for _ in range(5):
             await store.write(lambda _: None)
             assert not staging.done()
@@ -122,20 +123,20 @@ def test_others_commits_need_not_wait_for_large_bytes(run: Run) -> None:
 
 
 def test_bytes_for_which_there_is_no_room_leave_nothing_and_small_commits_go_on(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         told: list[str] = []
         store.when_full(told.append)
         await room(store, 400)  # a part fits, three do not
         with pytest.raises(StoreFull, match="full"):
-            await store.stage({name_of(LARGE): LARGE})
+            await stage(store, {name_of(LARGE): LARGE})
         await store.commit(unit(b"small"))
         assert await rows(store) == (1, 0)
         assert told
         assert "full" in told[0]
         await room(store, 4000)
-        await store.stage({name_of(LARGE): LARGE})
+        await stage(store, {name_of(LARGE): LARGE})
         await store.commit(unit(LARGE))
-        assert await store.blob(name_of(LARGE)) == LARGE
+        assert await store.read(read_blob, name_of(LARGE)) == LARGE
 
     run(body)
 
@@ -143,7 +144,7 @@ def test_bytes_for_which_there_is_no_room_leave_nothing_and_small_commits_go_on(
 def test_the_step_of_a_lane_waits_for_room_and_others_are_refused_meanwhile(run: Run) -> None:
     """Memory is ahead of the store by that step: it is neither lost nor overtaken by another step."""
 
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         full = asyncio.Event()
         store.when_full(lambda _: full.set())
         await room(store, 0)
@@ -153,7 +154,7 @@ def test_the_step_of_a_lane_waits_for_room_and_others_are_refused_meanwhile(run:
         second = store.commit(unit(b"second"), lambda _: order.append("second"))
         with pytest.raises(StoreFull):
             await store.write(lambda c: c.execute(select(t.meta)).all())
-        assert await store.blob("x") is None, "it can be read"
+        assert await store.read(read_blob, "x") is None, "it can be read"
         assert not first.done()
         await room(store, 1000)
         await asyncio.gather(first, second)
@@ -164,7 +165,7 @@ def test_the_step_of_a_lane_waits_for_room_and_others_are_refused_meanwhile(run:
 
 
 def test_a_store_that_is_closed_on_a_full_disk_does_not_wait(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         full = asyncio.Event()
         store.when_full(lambda _: full.set())
         await room(store, 0)
@@ -178,7 +179,7 @@ def test_a_store_that_is_closed_on_a_full_disk_does_not_wait(run: Run) -> None:
 
 
 def test_a_fault_that_is_not_about_room_is_told_as_it_is(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         with pytest.raises(OperationalError, match="no such table") as error:
             await store.write(lambda c: c.exec_driver_sql("SELECT * FROM nowhere"))
         assert not no_room(error.value)
@@ -190,30 +191,30 @@ def test_a_fault_that_is_not_about_room_is_told_as_it_is(run: Run) -> None:
 def test_parts_that_were_dropped_before_their_commit_are_written_with_it(run: Run) -> None:
     """Another job with the same bytes was deleted in between."""
 
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         digest = name_of(LARGE)
-        await store.stage({digest: LARGE})
-        store.unstage([digest])
+        await stage(store, {digest: LARGE})
+        unstage(store, [digest])
         await store.commit(unit(LARGE))
         assert await rows(store) == (1, 0)
-        assert await store.blob(digest) == LARGE
-        assert await store.stage({digest: LARGE}) == [], "it is there"
-        store.unstage([digest])
-        assert await store.blob(digest) == LARGE, "what is named stays"
+        assert await store.read(read_blob, digest) == LARGE
+        assert await stage(store, {digest: LARGE}) == [], "it is there"
+        unstage(store, [digest])
+        assert await store.read(read_blob, digest) == LARGE, "what is named stays"
 
     run(body)
 
 
 def test_what_a_process_staged_and_never_named_is_swept_at_the_next_start(run: Run) -> None:
-    async def body(store: Store) -> None:
-        await store.stage({name_of(LARGE): LARGE})
+    async def body(store: Database) -> None:
+        await stage(store, {name_of(LARGE): LARGE})
         other = LARGE[1:]
-        await store.stage({name_of(other): other})
+        await stage(store, {name_of(other): other})
         await store.commit(unit(other))
         assert await rows(store) == (1, 8)
-        await store.forget_params()
+        await store.write(jobs.forget_params)
         assert await rows(store) == (1, 8), "while the service runs, a job may still be about to name it"
-        await store.forget_params(sweep=True)
+        await store.write(run_all, jobs.forget_params, sweep_parts)
         assert await rows(store) == (1, 4)
 
     run(body)
@@ -234,16 +235,16 @@ def stored(c: Connection) -> int:
 
 
 def test_r50_what_a_project_stores_is_counted_through_every_change(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
 
         async def agrees(expected: int) -> None:
-            assert await store.stored_bytes("ann") == {"ann": expected}
+            assert await store.read(jobs.stored_bytes, "ann") == {"ann": expected}
             assert await store.read(stored) == expected
 
         async def step(*events: ev.Event, meta: dict[str, JobMeta], **blobs: bytes) -> None:
             effects = [effect for event in events for effect in world.do(event)]
-            await store.stage({name_of(data): data for data in blobs.values()})
+            await stage(store, {name_of(data): data for data in blobs.values()})
             await store.commit(Unit("device", effects, meta, {name_of(b): b for b in blobs.values()}))
 
         body_of = {name: name.encode() * 100 for name in ("a1", "a2")}
@@ -256,16 +257,16 @@ def test_r50_what_a_project_stores_is_counted_through_every_change(run: Run) -> 
         a1.result_hash, a1.logs_hash = name_of(LARGE), name_of(b"said")
         await step(ev.RunEnded("a1", 1, ev.Outcome.COMPLETED), meta={"a1": a1}, x=LARGE, y=b"said")
         await agrees(404 + len(LARGE))
-        await store.forget_params("a1")
+        await store.must_write(jobs.forget_params, "a1")
         await agrees(204 + len(LARGE))
-        await store.take_result("a1", "read")
+        await store.write(jobs.take_result, "a1", "read")
         await agrees(204)
-        await store.delete_job("a1")
+        await store.write(jobs.remove, "a1")
         await agrees(200)
         a2.result_hash = name_of(body_of["a2"])  # bytes that a job names twice count twice
         await step(ev.RunEnded("a2", 1, ev.Outcome.COMPLETED), meta={"a2": a2})
         await agrees(400)
-        await store.delete_job("a2")
+        await store.write(jobs.remove, "a2")
         await agrees(0)
         assert await rows(store) == (0, 0)
 
@@ -302,7 +303,7 @@ def test_r50_what_was_stored_before_the_migration_is_counted(tmp_path: Path) -> 
 
 
 def test_the_reserve_is_at_most_a_tenth_of_the_disk_and_its_ballast_is_let_go_once(tmp_path: Path) -> None:
-    of = Room(tmp_path, 100 * MB)
+    of = DiskSpace(tmp_path, 100 * MB)
     assert of.reserve == 100 * MB
     assert of.fill()
     ballast = tmp_path / BALLAST
@@ -310,9 +311,9 @@ def test_the_reserve_is_at_most_a_tenth_of_the_disk_and_its_ballast_is_let_go_on
     assert of.release()
     assert not of.release()
     assert not ballast.exists()
-    whole = Room(tmp_path, 10**18)
+    whole = DiskSpace(tmp_path, 10**18)
     assert whole.reserve < 10**17
-    none = Room(tmp_path, 0)
+    none = DiskSpace(tmp_path, 0)
     assert none.fill()
     assert not ballast.exists()
 

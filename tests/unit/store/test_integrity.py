@@ -13,20 +13,21 @@ import pytest
 from sqlalchemy import text
 
 from sojourn.service.errors import ServiceFailed
-from sojourn.service.opening import damage, open_store
-from sojourn.store import Store
-from sojourn.store.engine import sqlite_engine
-from sojourn.store.integrity import (
+from sojourn.service.opening import open_store
+from sojourn.store import Database
+from sojourn.store.database.integrity import (
     MARKER,
     CopyFailed,
     LostDatabase,
     copy,
+    damage,
     expect,
     faults,
     mark,
     without_tables,
 )
-from sojourn.store.migrate import SchemaTooNew, upgrade
+from sojourn.store.database.sqlite import sqlite_engine
+from sojourn.store.migrations.upgrade import SchemaTooNew, upgrade
 
 PAGE = 4096
 
@@ -158,7 +159,7 @@ def test_a_lost_database_is_not_taken_for_a_new_one(database: Path, loss: str) -
     with pytest.raises(LostDatabase, match=loss):
         expect(database)
     with pytest.raises(ServiceFailed, match="backup"):
-        asyncio.run(open_store(Store.open, database))
+        asyncio.run(open_store(Database.open, database))
     database.with_name(MARKER).unlink()
     expect(database)
 

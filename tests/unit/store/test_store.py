@@ -12,25 +12,26 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
-from sojourn.core.effects import Charge
+from sojourn.core.effects import Charge, JobChanged
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.store import JobMeta, Store, Unit
+from sojourn.store import Database, JobMeta, Unit, history, jobs, ledger, sessions
 from sojourn.store import tables as t
-from sojourn.store.engine import sqlite_engine
-from sojourn.store.migrate import HEAD, MIGRATIONS, SchemaTooNew, current, upgrade
-from sojourn.store.store import JobQuery, _conditions
+from sojourn.store.blobs import read_blob
+from sojourn.store.database.sqlite import sqlite_engine
+from sojourn.store.jobs import JobQuery, _conditions
+from sojourn.store.migrations.upgrade import HEAD, MIGRATIONS, SchemaTooNew, current, upgrade
 from tests.unit.core.world import World
 
-Run = Callable[[Callable[[Store], Awaitable[None]]], None]
+Run = Callable[[Callable[[Database], Awaitable[None]]], None]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run a test's coroutine with an open store that has two users."""
 
-    def runner(body: Callable[[Store], Awaitable[None]]) -> None:
+    def runner(body: Callable[[Database], Awaitable[None]]) -> None:
         async def whole() -> None:
-            store = await Store.open(tmp_path / "s.db")
+            store = await Database.open(tmp_path / "s.db")
             try:
                 await people(store)
                 await body(store)
@@ -42,7 +43,7 @@ def run(tmp_path: Path) -> Run:
     return runner
 
 
-async def people(store: Store) -> None:
+async def people(store: Database) -> None:
     def work(c: Connection) -> None:
         for name in ("ann", "bob"):
             c.execute(insert(t.users), {"id": name, "name": name, "operator": False, "created_at": 0.0})
@@ -52,7 +53,7 @@ async def people(store: Store) -> None:
 
 
 async def commit(
-    store: Store, world: World, *events: ev.Event, meta: dict[str, JobMeta] | None = None
+    store: Database, world: World, *events: ev.Event, meta: dict[str, JobMeta] | None = None
 ) -> None:
     effects = [effect for event in events for effect in world.do(event)]
     await store.commit(Unit("device", effects, meta or {}, {"h": b"body"}))
@@ -63,18 +64,18 @@ def accepted(name: str, seq: int, user: str = "ann", session: str | None = None)
 
 
 def test_what_a_lane_knows_comes_back_the_same(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         meta = {"a1": JobMeta(tags=("x", "y"), params_hash="h", submit_digest="d", warnings=("w",))}
         await commit(store, world, ev.SessionOpened("A", "ann", "ann", Mode.BATCH, 100.0))
         await commit(store, world, accepted("a1", 1, session="A"), ev.JobPrepared("a1"), meta=meta)
         await commit(store, world, accepted("b1", 2, "bob"))
-        jobs, sessions = await store.live()
-        assert {s.job.id: s.job for s in jobs} == world.lane.book.jobs
-        assert {s.session.id: s.session for s in sessions} == world.lane.book.sessions
-        assert next(s.meta for s in jobs if s.job.id == "a1") == meta["a1"]
-        assert [state for state, _ in sessions[0].timestamps] == ["open", "active"]
-        assert await store.last_seq() == 2
+        found, opened = await store.read(jobs.live), await store.read(sessions.live)
+        assert {s.job.id: s.job for s in found} == world.lane.book.jobs
+        assert {s.session.id: s.session for s in opened} == world.lane.book.sessions
+        assert next(s.meta for s in found if s.job.id == "a1") == meta["a1"]
+        assert [state for state, _ in opened[0].timestamps] == ["open", "active"]
+        assert await store.read(jobs.last_seq) == 2
 
     run(body)
 
@@ -82,7 +83,7 @@ def test_what_a_lane_knows_comes_back_the_same(run: Run) -> None:
 def test_d22_a_jobs_limit_its_estimate_and_who_set_it_come_back(run: Run) -> None:
     """Stated, its project's, its program's, and from its estimate; prepared or not."""
 
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World(estimate_factor=3.0, estimate_floor=60.0)
         asked = {"own": JobMeta(cost=500)}
         limits = {
@@ -98,9 +99,9 @@ def test_d22_a_jobs_limit_its_estimate_and_who_set_it_come_back(run: Run) -> Non
             await commit(store, world, accepted, ev.JobPrepared(name, 30.0), meta=asked)
         waits = ev.JobAccepted("waits", 9, "ann", "ann", "sampler", None, 500.0, JobKind.USER, stated=False)
         await commit(store, world, waits)
-        jobs, _ = await store.live()
-        assert {s.job.id: s.job for s in jobs} == world.lane.book.jobs
-        found = {s.job.id: (s.job.limit, s.job.estimate) for s in jobs}
+        live = await store.read(jobs.live)
+        assert {s.job.id: s.job for s in live} == world.lane.book.jobs
+        found = {s.job.id: (s.job.limit, s.job.estimate) for s in live}
         assert found == {
             "own": (500.0, 30.0),
             "project": (90.0, 30.0),
@@ -113,30 +114,31 @@ def test_d22_a_jobs_limit_its_estimate_and_who_set_it_come_back(run: Run) -> Non
 
 
 def test_final_jobs_and_closed_sessions_are_not_live(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         await commit(store, world, ev.SessionOpened("A", "ann", "ann", Mode.DEDICATED))
         await commit(store, world, accepted("a1", 1, session="A"), ev.JobPrepared("a1"))
         world.now += 5
         await commit(store, world, ev.RunEnded("a1", 1, ev.Outcome.COMPLETED), ev.SessionClosed("A"))
-        assert await store.live() == ([], [])
-        stored = await store.job("a1")
+        assert await store.read(jobs.live) == []
+        assert await store.read(sessions.live) == []
+        stored = await store.read(jobs.get, "a1")
         assert stored is not None
         assert stored.job == world.jobs["a1"]
-        assert await store.charges_since(0.0, 1.0) == [("ann", "ann", 5.0, world.now)]
+        assert await store.read(ledger.charged, 0.0, 1.0) == [("ann", "ann", 5.0, world.now)]
 
     run(body)
 
 
 def test_r48_charges_of_a_step_come_back_as_one_and_leave_the_window_when_they_did(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World(fair_share_window=672 * 60.0)  # kept by the minute (D18)
         runs = ("ann", 20), ("bob", 5), ("ann", 10), ("ann", 30), ("bob", 40.5)
         for i, (user, length) in enumerate(runs):
             await commit(store, world, accepted(f"j{i}", i, user), ev.JobPrepared(f"j{i}"))
             world.now += length
             await commit(store, world, ev.RunEnded(f"j{i}", 1, ev.Outcome.COMPLETED))
-        charges = await store.charges_since(0.0, world.lane.fair.step)
+        charges = await store.read(ledger.charged, 0.0, world.lane.fair.step)
         assert sum(seconds for _, _, seconds, _ in charges) == 105.5
         assert 2 < len(charges) < 5
         again = FairShareQueue(672 * 60.0)
@@ -154,18 +156,74 @@ def test_r48_charges_of_a_step_come_back_as_one_and_leave_the_window_when_they_d
 
 
 def test_a_job_that_ends_and_the_next_that_starts_fit_in_one_unit(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         for i in (1, 2):
             await commit(store, world, accepted(f"a{i}", i), ev.JobPrepared(f"a{i}"))
         await commit(store, world, ev.RunEnded("a1", 1, ev.Outcome.COMPLETED))
-        assert [s.job.state for s in (await store.live())[0]] == ["running"]
+        assert [s.job.state for s in await store.read(jobs.live)] == ["running"]
+
+    run(body)
+
+
+def test_ids_of_the_history_grow_in_the_order_of_the_commits_over_all_devices(run: Run) -> None:
+    async def body(store: Database) -> None:
+        worlds = {"one": World(), "two": World()}
+        committed: list[str] = []
+        doubled: list[asyncio.Future[None]] = []
+
+        def step(device: str, *events: ev.Event) -> asyncio.Future[None]:
+            """What its lane does is committed, and noted when that is so."""
+            effects = [effect for event in events for effect in worlds[device].do(event)]
+            changed = [e.job.id for e in effects if isinstance(e, JobChanged) and e.before != e.job.state]
+            return store.commit(Unit(device, effects), lambda _: committed.extend(changed))
+
+        for i in range(40):
+            device = ("one", "two")[i % 3 % 2]
+            job = accepted(f"{device}{i}", i)
+            step(device, job)
+            if i % 7 == 0:  # fails, with the group that it is in: the others are run again by themselves
+                doubled.append(store.commit(Unit(device, [*World().do(job)])))
+            step(device, ev.JobPrepared(job.job_id))
+        await step("one", ev.Tick())
+        failures = await asyncio.gather(*doubled, return_exceptions=True)
+        assert {type(failure) for failure in failures} == {IntegrityError}
+        rows = await store.read(_whole_history)
+        assert [entity for _, entity in rows] == committed
+        assert [row_id for row_id, _ in rows] == sorted({row_id for row_id, _ in rows})
+        (first, second, *_) = await store.read(history.of, "one0")
+        states = (first.before, first.after, second.before, second.after)
+        assert states == (None, "accepted", "accepted", "queued")
+        assert first.id < second.id
+        assert (first.device, first.cause, second.cause) == ("one", "accepted", "prepared")
+
+    run(body)
+
+
+def _whole_history(connection: Connection) -> list[tuple[int, str]]:
+    rows = connection.execute(select(t.story.c.id, t.story.c.entity).order_by(t.story.c.id))
+    return [(row.id, row.entity) for row in rows]
+
+
+def test_an_id_of_the_history_is_not_given_again_when_all_that_is_old_was_deleted(run: Run) -> None:
+    async def body(store: Database) -> None:
+        world = World()
+        for i in range(2):
+            await commit(store, world, accepted(f"a{i}", i), ev.JobPrepared(f"a{i}"))
+            world.now += 5
+            await commit(store, world, ev.RunEnded(f"a{i}", 1, ev.Outcome.COMPLETED))
+        newest, _ = (await store.read(_whole_history))[-1]
+        old = await store.read(history.old, world.now + 1, after_id=0, limit=100)
+        await store.write(history.remove, old)
+        assert [row_id for row_id, _ in await store.read(_whole_history)] == [newest]
+        await commit(store, world, accepted("b", 9))
+        assert (await store.read(history.of, "b"))[0].id > newest
 
     run(body)
 
 
 def test_two_running_jobs_on_a_device_are_refused_by_the_schema(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         for i in (1, 2):
             await commit(store, world, accepted(f"a{i}", i), ev.JobPrepared(f"a{i}"))
@@ -176,7 +234,7 @@ def test_two_running_jobs_on_a_device_are_refused_by_the_schema(run: Run) -> Non
 
 
 def test_two_active_sessions_on_a_device_are_refused_by_the_schema(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         for name in ("A", "B"):
             await commit(store, world, ev.SessionOpened(name, "ann", "ann", Mode.DEDICATED))
@@ -187,7 +245,7 @@ def test_two_active_sessions_on_a_device_are_refused_by_the_schema(run: Run) -> 
 
 
 def test_a_ledger_row_cannot_be_changed(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         await commit(store, world, accepted("a1", 1), ev.JobPrepared("a1"))
         world.now += 5
@@ -200,7 +258,7 @@ def test_a_ledger_row_cannot_be_changed(run: Run) -> None:
 
 
 def test_a_unit_that_fails_leaves_nothing_and_its_neighbours_in_the_batch_stand(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         good = Unit("device", [*world.do(accepted("a1", 1))], {}, {})
         bad = Unit("device", [*World().do(accepted("b1", 1))], {}, {"blob": b"of the bad one"})
@@ -209,20 +267,20 @@ def test_a_unit_that_fails_leaves_nothing_and_its_neighbours_in_the_batch_stand(
             store.commit(good), store.commit(bad), store.commit(last), return_exceptions=True
         )
         assert [type(r).__name__ for r in results] == ["NoneType", "IntegrityError", "NoneType"]
-        assert [s.job.id for s in (await store.live())[0]] == ["a1", "a2"]
-        assert await store.blob("blob") is None
+        assert [s.job.id for s in await store.read(jobs.live)] == ["a1", "a2"]
+        assert await store.read(read_blob, "blob") is None
 
     run(body)
 
 
 def test_acts_follow_commits_in_their_order_even_when_nobody_waits(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         done: list[int] = []
 
         def act(number: int) -> Callable[[object], None]:
             return lambda _: done.append(number)
 
-        futures = [store.write(lambda _: None, act(i)) for i in range(500)]
+        futures = [store.submit(lambda _: None, act(i)) for i in range(500)]
         futures[0].cancel()
         await futures[-1]
         assert done == list(range(500))
@@ -231,7 +289,7 @@ def test_acts_follow_commits_in_their_order_even_when_nobody_waits(run: Run) -> 
 
 
 def test_an_act_that_fails_is_told_to_its_caller_and_those_behind_it_are_served(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         acts: list[int] = []
 
         def act(number: int) -> None:
@@ -242,7 +300,7 @@ def test_an_act_that_fails_is_told_to_its_caller_and_those_behind_it_are_served(
         def work(number: int) -> Callable[[Connection], int]:
             return lambda _: number
 
-        done = [store.write(work(n), act) for n in range(3)]
+        done = [store.submit(work(n), act) for n in range(3)]
         answers = await asyncio.gather(*done, return_exceptions=True)
         assert (answers[0], type(answers[1]), answers[2], acts) == (0, ValueError, 2, [0, 2])
 
@@ -250,23 +308,25 @@ def test_an_act_that_fails_is_told_to_its_caller_and_those_behind_it_are_served(
 
 
 def test_the_list_counts_all_that_match_and_pages_through_them(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         for i in range(1, 8):
             meta = {f"a{i}": JobMeta(tags=("odd", "all") if i % 2 else ("all",))}
             await commit(store, world, accepted(f"a{i}", i), meta=meta)
-        page, count = await store.jobs(JobQuery(tags=("odd", "all")), limit=2, offset=1, ascending=False)
+        both = JobQuery(tags=("odd", "all"))
+        page, count = await store.read(jobs.page, both, limit=2, offset=1, ascending=False)
         assert ([s.job.id for s in page], count) == (["a5", "a3"], 4)
-        page, count = await store.jobs(JobQuery(user="bob"), limit=2, offset=0, ascending=True)
+        page, count = await store.read(jobs.page, JobQuery(user="bob"), limit=2, offset=0, ascending=True)
         assert (page, count) == ([], 0)
-        assert await store.set_tags("a2", ["odd"])
-        assert not await store.set_tags("deleted-meanwhile", ["odd"]), "a race, and not a fault of the store"
-        _, count = await store.jobs(JobQuery(tags=("odd",)), limit=1, offset=0, ascending=True)
+        assert await store.write(jobs.set_tags, "a2", ["odd"])
+        changed = await store.write(jobs.set_tags, "deleted-meanwhile", ["odd"])
+        assert not changed, "a race, and not a fault of the store"
+        _, count = await store.read(jobs.page, JobQuery(tags=("odd",)), limit=1, offset=0, ascending=True)
         assert count == 5
-        assert await store.set_tags("a2", []) is True
-        await store.delete_job("a2")
-        assert await store.set_tags("a2", ["odd"]) is False
-        _, count = await store.jobs(JobQuery(tags=("odd",)), limit=1, offset=0, ascending=True)
+        assert await store.write(jobs.set_tags, "a2", []) is True
+        await store.write(jobs.remove, "a2")
+        assert await store.write(jobs.set_tags, "a2", ["odd"]) is False
+        _, count = await store.read(jobs.page, JobQuery(tags=("odd",)), limit=1, offset=0, ascending=True)
         assert count == 4
 
     run(body)
@@ -282,7 +342,7 @@ def test_the_list_counts_all_that_match_and_pages_through_them(run: Run) -> None
     ],
 )
 def test_a_list_of_few_jobs_does_not_walk_through_all_jobs(run: Run, query: JobQuery, index: str) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         def plan(connection: Connection) -> str:
             listed = select(t.jobs).where(*_conditions(query)).order_by(t.jobs.c.seq.desc()).limit(10)
             text = str(listed.compile(connection, compile_kwargs={"literal_binds": True}))
@@ -296,32 +356,32 @@ def test_a_list_of_few_jobs_does_not_walk_through_all_jobs(run: Run, query: JobQ
 
 
 def test_deleting_a_job_keeps_bytes_that_another_job_names(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         for i in (1, 2):
             await commit(store, world, accepted(f"a{i}", i), meta={f"a{i}": JobMeta(params_hash="h")})
-        await store.delete_job("a1")
-        assert await store.blob("h") == b"body"
-        await store.delete_job("a2")
-        assert await store.blob("h") is None
+        await store.write(jobs.remove, "a1")
+        assert await store.read(read_blob, "h") == b"body"
+        await store.write(jobs.remove, "a2")
+        assert await store.read(read_blob, "h") is None
 
     run(body)
 
 
 def test_r56_a_private_result_is_given_once(run: Run) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         await commit(store, world, accepted("a1", 1), meta={"a1": JobMeta(private=True, result_hash="h")})
-        taken = await asyncio.gather(*(store.take_result("a1", f"note {n}") for n in range(5)))
+        taken = await asyncio.gather(*(store.write(jobs.take_result, "a1", f"note {n}") for n in range(5)))
         assert sorted(data or b"" for data, _ in taken) == [b"", b"", b"", b"", b"body"]
         ((_, note),) = [(data, warnings) for data, warnings in taken if data]
         assert len(note) == 1
         assert {warnings for _, warnings in taken} == {note}
-        stored = await store.job("a1")
+        stored = await store.read(jobs.get, "a1")
         assert stored is not None
         assert stored.meta.warnings == note
-        assert await store.blob("h") is None
-        assert await store.take_result("nothing", "note") == (None, ())
+        assert await store.read(read_blob, "h") is None
+        assert await store.write(jobs.take_result, "nothing", "note") == (None, ())
 
     run(body)
 
@@ -423,7 +483,7 @@ def test_a_database_of_a_later_version_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_a_batch_is_on_disk_when_it_is_acknowledged(run: Run, tmp_path: Path) -> None:
-    async def body(store: Store) -> None:
+    async def body(store: Database) -> None:
         world = World()
         await commit(store, world, accepted("a1", 1))
         other = sqlite_engine(tmp_path / "s.db", writer=False)

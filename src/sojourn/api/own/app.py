@@ -27,7 +27,7 @@ from sojourn.api.stream import write
 from sojourn.api.wire import Reply, encode, error_body, refusal_reply
 from sojourn.service.errors import Forbidden, Refusal, without_room
 from sojourn.service.views import JobFilter, Principal
-from sojourn.store.room import StoreFull
+from sojourn.store.database import StoreFull
 
 PREFIX = "/sojourn/v1"
 _SMALL_BODY = 100_000  # the objects that Python makes of JSON take up to fifty times as much

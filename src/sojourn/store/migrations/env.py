@@ -1,4 +1,4 @@
-"""alembic's entry: runs on the connection that `sojourn.store.migrate` hands over."""
+"""alembic's entry: runs on the connection that `sojourn.store.migrations.upgrade` hands over."""
 
 from alembic import context
 

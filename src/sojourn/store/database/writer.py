@@ -18,17 +18,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from sojourn.store.engine import BUSY_TIMEOUT_MS
-from sojourn.store.room import Room, StoreFull, no_room
+from sojourn.store.database.disk_space import DiskSpace, StoreFull, no_room
+from sojourn.store.database.sqlite import BUSY_TIMEOUT_MS
+from sojourn.store.database.work import Work
 
 BATCH = 256  # bounds the time for which a commit keeps its callers waiting
 RETRY = 0.5
 """Seconds between two attempts at a commit that must not fail."""
 _TRIM_TIMEOUT_MS = 500
-
-Work = Callable[[Connection], Any]
 
 
 class Need(Enum):
@@ -41,7 +40,7 @@ class Need(Enum):
 
 @dataclass(slots=True)
 class _Entry:
-    work: Work
+    work: Work[Any]
     then: Callable[[Any], None] | None
     future: asyncio.Future[Any]
     need: Need = Need.SPARE
@@ -52,7 +51,7 @@ class _Entry:
 class Writer:
     """Start it on the event loop whose callbacks it is to serve."""
 
-    room: Room | None = None
+    disk: DiskSpace | None = None
     """Whose reserve a commit may use."""
     on_full: Callable[[str], None] | None = None
     """Called on the event loop with what the database said, for every transaction that found no room."""
@@ -67,7 +66,7 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, work: Work, then: Callable[[Any], None] | None = None, *, need: Need = Need.SPARE
+        self, work: Work[Any], then: Callable[[Any], None] | None = None, *, need: Need = Need.SPARE
     ) -> asyncio.Future[Any]:
         """Queue `work`; the future has its result after the commit, or its error.
 
@@ -137,8 +136,8 @@ class Writer:
                 if entry.need is Need.SPARE or self._hurried:
                     break
                 self._wait(error)
-            elif self.room is not None:
-                self.room.release()
+            elif self.disk is not None:
+                self.disk.release()
             released = True
             try:
                 self._transact([entry])

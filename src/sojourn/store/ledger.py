@@ -1,13 +1,14 @@
-"""Sums over the ledger (R49). Reads only: the ledger is written by the units of the lanes."""
+"""Adds charges to the ledger (R49), whose rows are never changed, and sums them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Integer, case, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, case, cast, func, insert, select
 
+from sojourn.core.effects import Charge, Effect
 from sojourn.store import tables as t
 
 DAY = 86_400
@@ -44,6 +45,27 @@ class Mask:
         if key not in ("user", "session", "job"):
             return column
         return case((t.ledger.c.user_id == self.user, column), (column.is_(None), None), else_=self.others)
+
+
+def write(connection: Connection, device: str, effects: Iterable[Effect]) -> None:
+    """The charges among the effects of a lane's step."""
+    rows = [
+        {
+            "kind": e.kind.value,
+            "device": device,
+            "user_id": e.user,
+            "project_id": e.project,
+            "job_id": e.job_id,
+            "session_id": e.session_id,
+            "started_at": e.start,
+            "ended_at": e.end,
+            "seconds": e.seconds,
+        }
+        for e in effects
+        if isinstance(e, Charge)
+    ]
+    if rows:
+        connection.execute(insert(t.ledger), rows)
 
 
 def sums(

@@ -45,7 +45,7 @@ def no_room(error: BaseException) -> bool:
     return code & 0xFF == sqlite3.SQLITE_FULL or code in _NO_ROOM
 
 
-class Room:
+class DiskSpace:
     """The disk of the folder `data`, of which `reserve` bytes are kept for what is small; 0 keeps nothing."""
 
     def __init__(self, data: Path, reserve: int) -> None:

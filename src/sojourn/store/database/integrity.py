@@ -1,20 +1,21 @@
 """Checks a database file, copies it while a server uses it, and tells a lost one from a new one.
 
 Each call opens a connection of its own, so that it works beside a running server and on a file that no server
-can open. It blocks.
+can open. It blocks, but for `damage`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sojourn.store.engine import BUSY_TIMEOUT_MS
+from sojourn.store.database.sqlite import BUSY_TIMEOUT_MS
 
 MOST_FAULTS = 20
 MARKER = "database.created"
@@ -23,6 +24,8 @@ NO_TABLES = "has none of Sojourn's tables: it is empty, or belongs to another pr
 _PAGES_AT_ONCE = 2000
 _PAUSE = 0.005
 """Seconds between two steps of a copy, in which others can have the disk."""
+_AGAIN = 0.05
+"""Seconds between two attempts to interrupt a check."""
 
 
 class LostDatabase(Exception):
@@ -59,6 +62,23 @@ def faults(
             ]
     except (sqlite3.Error, UnicodeDecodeError) as error:
         return [str(error)]
+
+
+async def damage(path: Path) -> list[str]:
+    """As `faults`, beside everything else. A check of a large database takes minutes, and the thread that
+    does it keeps the process: cancelled, this ends the check before it ends itself."""
+    connections: list[sqlite3.Connection] = []
+    looking = asyncio.ensure_future(asyncio.to_thread(faults, path, opened=connections.append))
+    try:
+        return await asyncio.shield(looking)
+    except asyncio.CancelledError:
+        while not looking.done():
+            for connection in connections:
+                with suppress(sqlite3.ProgrammingError):  # it has just been closed
+                    connection.interrupt()
+            # Again and again: a statement that begins only now was not interrupted.
+            await asyncio.wait({looking}, timeout=_AGAIN)
+        raise
 
 
 def without_tables(path: Path) -> bool:

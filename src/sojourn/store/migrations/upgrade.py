@@ -12,7 +12,7 @@ from sqlalchemy import Engine, inspect, text
 HEAD = "0006"
 """The newest migration; a test compares it with the files."""
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent
 
 
 class SchemaTooNew(RuntimeError):

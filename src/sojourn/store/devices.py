@@ -1,0 +1,48 @@
+"""Maps the states of devices that operators have halted to rows and back; finds traces of a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from sojourn.core.effects import DeviceChanged, Effect
+from sojourn.core.model import Halt, HaltMode
+from sojourn.store import tables as t
+
+
+def halts(connection: Connection) -> dict[str, Halt]:
+    """The devices that are not online."""
+    return {row.device: halt_of(row) for row in connection.execute(select(t.device_states))}
+
+
+def has_traces(connection: Connection, device: str) -> bool:
+    """Whether something has ever run or been charged on a device of that name."""
+    columns = t.jobs.c.device, t.ledger.c.device
+    queries = (select(column).where(column == device).limit(1) for column in columns)
+    return any(connection.execute(query).first() is not None for query in queries)
+
+
+def write(connection: Connection, device: str, effects: Iterable[Effect]) -> None:
+    """What operators want of the device by the effects of its lane's step."""
+    for effect in effects:
+        if isinstance(effect, DeviceChanged):
+            connection.execute(delete(t.device_states).where(t.device_states.c.device == device))
+            if effect.halt is not None:
+                connection.execute(insert(t.device_states), halt_row(device, effect.halt))
+
+
+def halt_of(row: Any) -> Halt:
+    return Halt(HaltMode(row.mode), row.by, row.message, row.since, row.until)
+
+
+def halt_row(device: str, halt: Halt) -> dict[str, Any]:
+    return {
+        "device": device,
+        "mode": halt.mode.value,
+        "by": halt.by,
+        "message": halt.message,
+        "since": halt.since,
+        "until": halt.until,
+    }
