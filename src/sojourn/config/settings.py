@@ -6,17 +6,17 @@ import re
 
 from pydantic import Field, model_validator
 
-from sojourn.config import together
-from sojourn.config.access import AccessSettings
-from sojourn.config.devices import DEFAULT_DEVICES, DeviceSettings
-from sojourn.config.faults import meant
-from sojourn.config.limits import LimitsSettings
-from sojourn.config.policy import PolicySettings
-from sojourn.config.profiles import BUILT_IN_PROFILES, PROFILE_NUMBERS, ProfileSettings
-from sojourn.config.projects import AccountSettings, ProjectSettings
-from sojourn.config.reservations import ReservationSettings
-from sojourn.config.retention import RetentionSettings
-from sojourn.config.server import ServerSettings
+from sojourn.config import consistency
+from sojourn.config.errors import meant
+from sojourn.config.sections.access import AccessSettings
+from sojourn.config.sections.devices import DEFAULT_DEVICES, DeviceSettings
+from sojourn.config.sections.limits import LimitsSettings
+from sojourn.config.sections.policy import PolicySettings
+from sojourn.config.sections.profiles import BUILT_IN_PROFILES, PROFILE_NUMBERS, ProfileSettings
+from sojourn.config.sections.projects import AccountSettings, ProjectSettings
+from sojourn.config.sections.reservations import ReservationSettings
+from sojourn.config.sections.retention import RetentionSettings
+from sojourn.config.sections.server import ServerSettings
 from sojourn.config.values import DEVICE_NAME, PATTERNS, Section
 
 SECTIONS = ("server", "access", "policy", "profiles", "limits", "reservations", "retention")
@@ -77,7 +77,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _numbers_fit_together(self) -> Settings:
-        found = dict.fromkeys(together.faults(self))  # what `[policy]` gets wrong, each device would repeat
+        # what `[policy]` gets wrong, each device would repeat
+        found = dict.fromkeys(consistency.faults(self))
         if found:
             raise ValueError("\n".join(found))
         return self

@@ -20,7 +20,7 @@ from sojourn.config import (
     Settings,
     load,
 )
-from sojourn.config.profiles import BUILT_IN_NUMBERS
+from sojourn.config.sections.profiles import BUILT_IN_NUMBERS
 from sojourn.core import PROFILES, JobState, Mode, Profile
 from sojourn.core.profile import SESSION_PROGRAMS
 from sojourn.service.devices import profile_of

@@ -19,8 +19,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from sojourn.config.devices import DeviceSettings
-from sojourn.config.faults import PREFIX, ConfigError, fields_at, meant, sentence
+from sojourn.config.errors import PREFIX, ConfigError, fields_at, meant, sentence
+from sojourn.config.sections.devices import DeviceSettings
 from sojourn.config.settings import LISTS, SECTIONS, Settings
 
 _CLIENT_VARIABLES = frozenset({"SOJOURN_URL", "SOJOURN_TOKEN", "SOJOURN_CONFIG"})

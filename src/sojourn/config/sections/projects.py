@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sojourn.config.limits import check_limits
+from sojourn.config.sections.limits import check_limits
 from sojourn.config.values import SYSTEM, Number, Section, Tags, Title, UserNames, Weight
 
 

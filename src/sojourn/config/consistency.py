@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sojourn.config.profiles import BUILT_IN_NUMBERS
+from sojourn.config.sections.profiles import BUILT_IN_NUMBERS
 
 if TYPE_CHECKING:
-    from sojourn.config.server import ServerSettings
+    from sojourn.config.sections.server import ServerSettings
     from sojourn.config.settings import Settings
 
 _Layer = tuple[str, object]

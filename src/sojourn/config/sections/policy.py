@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sojourn.config.profiles import ALLOWANCE, FACTOR, FLOOR, MAX_TIME, SHORTEST, TTL, UNUSED
+from sojourn.config.sections.profiles import ALLOWANCE, FACTOR, FLOOR, MAX_TIME, SHORTEST, TTL, UNUSED
 from sojourn.config.values import Factor, Seconds, Section
 
 

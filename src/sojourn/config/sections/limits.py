@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, ValidationError
 
-from sojourn.config.faults import meant, sentence
+from sojourn.config.errors import meant, sentence
 from sojourn.config.values import Number, Seconds, Section, Whole
 
 
