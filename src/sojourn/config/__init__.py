@@ -1,6 +1,6 @@
-"""Owns the settings: their names, limits and defaults, and how a file, the environment and flags combine.
+"""The configuration: names, limits and defaults of the settings, and how file, environment and flags combine.
 
-A leaf: imports nothing else of Sojourn, never imports a driver, opens no socket and makes no folder.
+Of Sojourn it imports the core only. It never imports a driver, opens no socket and makes no folder.
 """
 
 from sojourn.config.errors import ConfigError
@@ -9,7 +9,7 @@ from sojourn.config.sections.access import AccessSettings
 from sojourn.config.sections.devices import DEFAULT_DEVICES, DeviceSettings
 from sojourn.config.sections.limits import PROJECT_LIMITS, LimitsSettings, check_limits
 from sojourn.config.sections.policy import PolicySettings
-from sojourn.config.sections.profiles import BUILT_IN_PROFILES, PROFILE_NUMBERS, ProfileSettings
+from sojourn.config.sections.profiles import PROFILE_NUMBERS, ProfileSettings
 from sojourn.config.sections.projects import AccountSettings, ProjectSettings
 from sojourn.config.sections.reservations import ReservationSettings
 from sojourn.config.sections.retention import RetentionSettings
@@ -18,7 +18,6 @@ from sojourn.config.settings import Settings, reference
 from sojourn.config.values import TEN_YEARS, as_tags
 
 __all__ = [
-    "BUILT_IN_PROFILES",
     "DEFAULT_DEVICES",
     "PROFILE_NUMBERS",
     "PROJECT_LIMITS",

@@ -1,10 +1,10 @@
-"""Owns who is entitled to how much: `[[accounts]]` and `[[projects]]`."""
+"""The sections `[[accounts]]` and `[[projects]]`: shares, allocations, limits and members."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from sojourn.config.sections.limits import check_limits
 from sojourn.config.values import SYSTEM, Number, Section, Tags, Title, UserNames, Weight
@@ -13,50 +13,55 @@ from sojourn.config.values import SYSTEM, Number, Section, Tags, Title, UserName
 class AccountSettings(Section):
     """`[[accounts]]`: the top of the share tree (R48)."""
 
-    name: Title = Field(description="What projects call it.")
+    name: Title = Field(description="Name of the account.")
     weight: Weight = Field(
         default=1.0,
-        description="Its part of the devices against other accounts'; 0 is only when nobody waits.",
+        description="Share of the devices relative to other accounts. With 0 its jobs start only when no "
+        "other job waits.",
     )
 
 
 class ProjectSettings(Section):
-    """`[[projects]]`: what is stated here holds, no command changes it; the rest is as commands set it."""
+    """`[[projects]]`: keys that are set here cannot be changed by commands; the others can."""
 
-    name: Title = Field(description="Name of the project; made when it does not exist.")
-    account: Title = Field(default="default", description="The account that it belongs to.")
-    weight: Weight = Field(default=1.0, description="Its part within the account; 0 as for an account.")
+    name: Title = Field(description="Name of the project. It is created if it does not exist.")
+    account: Title = Field(default="default", description="Account of the project.")
+    weight: Weight = Field(default=1.0, description="Share within the account; 0 as for an account.")
     allocation: Number | None = Field(
         default=None,
         ge=0,
-        description="Device seconds that it may use in the fair-share window; then its jobs wait. 0 lets "
-        "nothing leave the queue; None is no limit.",
+        description="Device seconds that it can use in the fair-share window; then its jobs wait. With 0 no "
+        "job of it starts.",
     )
     plan: Literal["open", "premium"] = Field(
-        default="premium", description="`open` may be refused sessions by the profile."
+        default="premium",
+        description="`open` or `premium`. A profile can refuse sessions to projects on the open plan.",
     )
     limits: dict[str, Number] = Field(
-        default_factory=dict, description="Its own values for keys of `[limits]`."
+        default_factory=dict, description="Values of this project for keys of `[limits]`."
     )
     tags: Tags = Field(
         default=(),
-        description="Tags of the instance, in lower case, by which a program may choose it.",
+        description="Tags of the instance, in lower case, by which a program can choose it.",
     )
     users: dict[str, Weight] = Field(
-        default_factory=dict, description="Weights of its users by name; 1 for who is not named."
+        default_factory=dict, description="Weights of its users by name; 1 for users that are not listed."
     )
-    admins: UserNames = Field(default=(), description="Users who may make reservations for it.")
+    admins: UserNames = Field(
+        default=(), description="Users who can make reservations for it and see the usage of its users."
+    )
 
     @field_validator("name")
     @classmethod
     def _is_free(cls, name: str) -> str:
         if name == SYSTEM:
             raise ValueError(
-                f"{name!r} is what the service's own jobs and their usage are shown under; choose another"
+                "this name is reserved for the service's own jobs and their usage; choose another name"
             )
         return name
 
-    @model_validator(mode="after")
-    def _limits_exist(self) -> ProjectSettings:
-        check_limits(self.limits)
-        return self
+    @field_validator("limits")
+    @classmethod
+    def _limits_exist(cls, limits: dict[str, float]) -> dict[str, float]:
+        check_limits(limits)
+        return limits

@@ -1,4 +1,4 @@
-"""Owns `[server]`."""
+"""The section `[server]`: address, data folder, and limits of connections, memory and preparation."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sojourn.config.values import Folder, Number, Section, Whole
 
 
 class ServerSettings(Section):
-    """`[server]`: where it listens and where it keeps what it knows."""
+    """`[server]`: address, data folder, and limits of connections, memory and preparation."""
 
     host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address to listen on; `0.0.0.0` is every one."
+        default="127.0.0.1", min_length=1, description="Address to listen on; `0.0.0.0` is all interfaces."
     )
     port: Whole = Field(
-        default=8420, ge=0, le=65535, description="TCP port; 0 takes a free one, see `server.json`."
+        default=8420, ge=0, le=65535, description="TCP port; 0 chooses a free one, see `server.json`."
     )
     data: Folder = Field(
         default=Path("./sojourn-data"),
@@ -26,9 +26,8 @@ class ServerSettings(Section):
         default=3600.0,
         ge=5,
         le=86400,
-        description="Life of the access tokens that API keys are exchanged for, in seconds. "
-        "QRMI fetches a new one at every call when it is 360 or less, the Qiskit client when it is 10 or "
-        "less.",
+        description="Lifetime of the access tokens that are issued for API keys, in seconds. QRMI requests "
+        "a new token for every call if it is 360 or less, the Qiskit client if it is 10 or less.",
     )
     max_body_mb: Number = Field(
         default=64.0,
@@ -40,61 +39,67 @@ class ServerSettings(Section):
         default=64.0,
         ge=8,
         le=1024,
-        description="Longest address and headers of a request, in kilobytes. A longer one is answered 431.",
+        description="Largest URL and headers of a request, in kilobytes. A larger one is answered 431.",
     )
     head_fields: Whole = Field(
-        default=200, ge=50, le=10_000, description="Most header fields of a request; 431 for more."
+        default=200,
+        ge=50,
+        le=10_000,
+        description="Maximum number of header fields of a request. More are answered 431.",
     )
     head_seconds: Number = Field(
         default=30.0,
         ge=1,
         le=3600,
-        description="Seconds from the first byte of a request to the end of its headers.",
+        description="Timeout from the first byte of a request to the end of its headers, in seconds.",
     )
     body_seconds: Number = Field(
         default=60.0,
         ge=1,
         le=3600,
-        description="Seconds for which a request body may pause. After 900 s it must be whole.",
+        description="Timeout between two parts of a request body, in seconds. After 900 s it must be "
+        "complete.",
     )
     reply_seconds: Number = Field(
         default=60.0,
         ge=1,
         le=3600,
-        description="Seconds after which a client that reads nothing of its answer is cut off.",
+        description="Seconds after which the connection of a client that does not read its response is "
+        "closed.",
     )
     connections: Whole = Field(
         default=0,
         ge=0,
-        description="Open connections; one more is answered 503. 0 is what the limit of open files allows, "
-        "which always holds.",
+        description="Maximum number of open connections; one more is answered 503. 0 is as many as the "
+        "limit of open files allows, which always applies.",
     )
     connections_per_address: Whole = Field(
         default=0,
         ge=0,
-        description="Open connections from one address; 0 is no limit. Behind a proxy all have its address.",
+        description="Maximum number of open connections from one address; 0 is no limit. Behind a proxy all "
+        "have its address.",
     )
     incoming_mb: Number = Field(
         default=32.0,
         ge=2,
         le=100_000,
-        description="Megabytes of requests that are not whole, or wait in their connections, in all. Beyond "
-        "it the oldest such connection is cut off.",
+        description="Total size of incomplete and waiting requests, in megabytes. Beyond it the oldest such "
+        "connection is closed.",
     )
     unread_mb: Number = Field(
         default=32.0,
         ge=2,
         le=100_000,
-        description="Megabytes of answers that clients have not read, in all. Beyond it the connection that "
-        "has not read for longest is cut off.",
+        description="Total size of responses that clients have not read, in megabytes. Beyond it the "
+        "connection that has not been read from for longest is closed.",
     )
     memory_mb: Number = Field(
         default=256.0,
         ge=16,
         le=1_000_000,
-        description="Megabytes of memory for large bodies and answers in work, in all; a body counts twice, "
-        "an answer as 4 MB. Who finds no room waits, and is answered 503. Bodies up to 1 MB have a quarter "
-        "of it beside.",
+        description="Total memory for large bodies and responses that are being processed, in megabytes; a "
+        "body counts twice, a response as 4 MB. Requests beyond it wait, and are answered 503 after "
+        "`room_seconds`. Bodies up to 1 MB have another quarter of it.",
     )
     memory_user_mb: Number = Field(
         default=128.0,
@@ -106,7 +111,8 @@ class ServerSettings(Section):
         default=2000.0,
         ge=1,
         le=10_000_000,
-        description="Megabytes of files in the data folder for large bodies that are coming in, in all.",
+        description="Total size of files in the data folder for large bodies that are being received, in "
+        "megabytes.",
     )
     spool_user_mb: Number = Field(
         default=500.0,
@@ -118,54 +124,58 @@ class ServerSettings(Section):
         default=20.0,
         ge=0.1,
         le=600,
-        description="Seconds for which a request waits for room before it is answered 503.",
+        description="Seconds for which a request waits for memory or disk space before it is answered 503.",
     )
     preparers: Whole = Field(
-        default=2, ge=1, le=64, description="Processes that decode and check jobs before they are queued."
+        default=2,
+        ge=1,
+        le=64,
+        description="Number of processes that decode and check jobs before they are queued.",
     )
     disk_reserve_mb: Number = Field(
         default=256.0,
         ge=0,
-        description="Room on the disk of `data` that is kept for what is small, in megabytes, and at most a "
-        "tenth of the disk. With less left no job is taken or started; 0 keeps nothing.",
+        description="Disk space of `data` that is reserved for small writes, in megabytes, at most a tenth "
+        "of the disk. With less free space no job is accepted or started; 0 reserves nothing.",
     )
     prepare_seconds: Number = Field(
         default=60.0,
         ge=1,
         le=3600,
-        description="Longest time that the preparation of a job may take, in seconds, however large it is.",
+        description="Time limit of the preparation of a job of any size, in seconds.",
     )
     prepare_small_seconds: Number = Field(
         default=10.0,
         ge=0.1,
         le=3600,
-        description="What of it a job with next to no inputs may take, in seconds.",
+        description="Time limit of the preparation of a job with hardly any inputs, in seconds.",
     )
     prepare_seconds_per_mb: Number = Field(
         default=10.0,
         ge=0,
         le=3600,
-        description="What a job may take more for each megabyte of its inputs, in seconds.",
+        description="Additional preparation time for each megabyte of inputs, in seconds.",
     )
     prepare_rate: Number = Field(
         default=0.2,
         ge=0,
         le=64,
-        description="Seconds of preparation a second that a user may use in the long run, without the first "
-        "0.25 s of each. Whoever uses more comes after all others.",
+        description="Sustained preparation time of one user, in seconds per second, without the first 0.25 "
+        "s of each job. Jobs of a user beyond it are prepared after those of all others.",
     )
     prepare_burst: Number = Field(
         default=10.0,
         ge=0,
         le=3600,
-        description="Seconds of preparation that a user may use at once before `prepare_rate` holds.",
+        description="Preparation time that a user can use at once before `prepare_rate` applies, in seconds.",
     )
     hung_seconds: Number = Field(
         default=10.0,
         ge=1,
         le=600,
-        description="Seconds after which a fork server, a worker or a preparer that owes an answer is "
-        "replaced. One that is stopped is replaced after 2 s. A run may take as long as its limit.",
+        description="Seconds after which a fork server, an idle worker or an idle preparer that does not "
+        "respond is replaced. A stopped one (SIGSTOP) is replaced after 2 s. A run can take as long as its "
+        "limit.",
     )
     journal: bool = Field(
         default=False,
