@@ -84,7 +84,7 @@ def _allowed(error: Any) -> str:
             return "must be a table"
         case "list_type":  # the lists at the top; other lists have a sentence of their own
             return "must be a list of tables"
-        case "string_type":
+        case "string_type" | "path_type":
             return "must be a string"
         case "string_too_short":
             return "must not be empty"

@@ -139,6 +139,27 @@ def test_d22_a_log_of_before_the_estimates_is_replayed_as_it_was() -> None:
     assert report.events == 15
 
 
+def test_a_log_with_the_former_name_of_a_profile_is_replayed_as_it_was() -> None:
+    lines = log()
+    lines[0] = lines[0].replace(b'"name":"ibm2023"', b'"name":"seed"')
+    assert format_of.decode(lines[0]).what.profile == dataclasses.replace(PROFILES["ibm2023"], name="seed")
+    report = replay(lines)
+    assert report.difference is None
+    assert report.events == 15
+
+
+def test_a_log_replays_across_an_upgrade_that_renames_the_profile() -> None:
+    lane = Lane("dev", PROFILES["ibm2023"])
+    accepted = ev.JobAccepted("a", 1, "u", "p", "sampler")
+    lines = [
+        restored().replace(b'"name":"ibm2023"', b'"name":"seed"'),
+        line(1.0, accepted, lane.handle(accepted, 1.0)),
+        restored(jobs=[lane.book.jobs["a"]]),
+    ]
+    report = replay(lines)
+    assert (report.difference, report.lives) == (None, 2)
+
+
 def test_d22_a_limit_that_follows_from_another_estimate_is_a_difference() -> None:
     lane = Lane("dev", dataclasses.replace(PROFILES["ibm2023"], estimate_factor=2.0))
     profile = format_of.encode_line(
