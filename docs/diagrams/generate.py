@@ -195,7 +195,7 @@ def profiles() -> str:
         f"| `[profiles]` key | what it says | {' | '.join(f'`{n}`' for n in names)} |",
         "|---" * (len(names) + 2) + "|",
     ]
-    for field in fields(PROFILES["seed"]):
+    for field in fields(PROFILES["ibm2023"]):
         if field.name == "name":
             continue
         values = [worded(field.name, getattr(profile, field.name)) for profile in PROFILES.values()]

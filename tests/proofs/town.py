@@ -28,7 +28,7 @@ SMALL = Profile(
     reservation_minimum=3.0,
     reservation_allowance=60.0,
 )
-"""The seed's policy with small numbers."""
+"""The default profile with small numbers."""
 
 LATER = Profile(
     name="small ibm2026",

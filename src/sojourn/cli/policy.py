@@ -19,10 +19,8 @@ _NONE = {
 
 def policy(config: Config = None, data: Data = None, json: Json = False) -> None:
     """Show the rules of each device as `sojourn serve` with the same configuration takes them."""
-    from sojourn.service.devices import profile_of
-
     settings = where(None, None, config, data).settings()
-    tables = {device.name: facts(profile_of(settings, device.name)) for device in settings.devices}
+    tables = {device.name: facts(settings.profile(device.name)) for device in settings.devices}
     if json:
         show.as_json({"devices": [{"name": name, "policy": table} for name, table in tables.items()]})
         return

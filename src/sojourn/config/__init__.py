@@ -1,24 +1,23 @@
-"""Owns the settings: their names, limits and defaults, and how a file, the environment and flags combine.
+"""The configuration: names, limits and defaults of the settings, and how file, environment and flags combine.
 
-A leaf: imports nothing else of Sojourn, never imports a driver, opens no socket and makes no folder.
+Of Sojourn it imports the core only. It never imports a driver, opens no socket and makes no folder.
 """
 
-from sojourn.config.access import AccessSettings
-from sojourn.config.devices import DEFAULT_DEVICES, DeviceSettings
-from sojourn.config.faults import ConfigError
-from sojourn.config.layers import load
-from sojourn.config.limits import PROJECT_LIMITS, LimitsSettings, check_limits
-from sojourn.config.policy import PolicySettings
-from sojourn.config.profiles import BUILT_IN_PROFILES, PROFILE_NUMBERS, ProfileSettings
-from sojourn.config.projects import AccountSettings, ProjectSettings
-from sojourn.config.reservations import ReservationSettings
-from sojourn.config.retention import RetentionSettings
-from sojourn.config.server import ServerSettings
+from sojourn.config.errors import ConfigError
+from sojourn.config.loader import load
+from sojourn.config.sections.access import AccessSettings
+from sojourn.config.sections.devices import DEFAULT_DEVICES, DeviceSettings
+from sojourn.config.sections.limits import PROJECT_LIMITS, LimitsSettings, check_limits
+from sojourn.config.sections.policy import PolicySettings
+from sojourn.config.sections.profiles import PROFILE_NUMBERS, ProfileSettings
+from sojourn.config.sections.projects import AccountSettings, ProjectSettings
+from sojourn.config.sections.reservations import ReservationSettings
+from sojourn.config.sections.retention import RetentionSettings
+from sojourn.config.sections.server import ServerSettings
 from sojourn.config.settings import Settings, reference
 from sojourn.config.values import TEN_YEARS, as_tags
 
 __all__ = [
-    "BUILT_IN_PROFILES",
     "DEFAULT_DEVICES",
     "PROFILE_NUMBERS",
     "PROJECT_LIMITS",

@@ -1,4 +1,4 @@
-"""Owns what a single setting may be: kinds of numbers, times, names and paths, and how each is refused."""
+"""The types of single settings: kinds of numbers, times, names and paths, with what each allows."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from sojourn.core import Mode
+from sojourn.core.profile import SESSION_PROGRAMS
+
 DAY = 86_400.0
 TEN_YEARS = 3660 * DAY
-"""No time that the service counts with is longer, in seconds: a date so far away is a slip of the pen, and
-one much further away could not be written."""
+"""The longest time that can be set, in seconds: a longer one is a mistake, and a much longer one could not be
+written as a date."""
 
 
 def _not_a_boolean(value: object) -> object:
     # pydantic would take `true` for 1.0, which is never what somebody meant by a time or a port.
     if isinstance(value, bool):
-        raise ValueError("a number is needed, not a boolean")
+        raise ValueError("must be a number, not a boolean")
     return value
 
 
 def _home(value: object) -> object:
     if value == "":
-        raise ValueError("the path is empty")
+        raise ValueError("must not be empty")
     return Path(value).expanduser() if isinstance(value, str) else value
 
 
@@ -39,29 +42,35 @@ def _time_or_root(value: object) -> float | Literal["root"]:
         number = 0.0
     if isinstance(value, bool) or not 0 < number <= TEN_YEARS:
         raise ValueError(
-            f"a positive number of seconds, at most {TEN_YEARS:.15g}, is needed, or 'root': the limit of the "
-            "first job"
+            f"must be a positive number of seconds, at most {TEN_YEARS:.15g}, or 'root' (the limit of the "
+            "first job)"
         )
     return number
 
 
 def _factor(value: float) -> float:
     if value and value < 1:
-        raise ValueError("it must be 0, which is off, or at least 1: no job ends before its estimate is over")
+        raise ValueError("must be 0 (off) or at least 1")
     return value
 
 
 def _memory(value: float) -> float:
-    if value and value < 1:  # a part of a byte would be 0, which is no bound
-        raise ValueError("it must be 0, which is no bound, or at least 1")
+    if value and value < 1:  # a part of a byte would be rounded to 0, which means no limit
+        raise ValueError("must be 0 (no limit) or at least 1")
     return value
+
+
+def _program(name: str) -> str:
+    if name not in SESSION_PROGRAMS:
+        raise ValueError(f"must be {' or '.join(map(repr, sorted(SESSION_PROGRAMS)))}")
+    return name
 
 
 def _list_of(what: str) -> Callable[[object], object]:
     def check(value: object) -> object:
-        # pydantic would say "a valid tuple", and nobody writes those
+        # pydantic would ask for "a valid tuple", which TOML does not have
         if not isinstance(value, list | tuple):
-            raise ValueError(f"a list of {what} is needed")
+            raise ValueError(f"must be a list of {what}")
         return value
 
     return check
@@ -77,8 +86,8 @@ def _cron(value: object) -> object:
             next(CronSim(value, datetime.now(UTC)))
         except (CronSimError, StopIteration) as error:
             raise ValueError(
-                "a cron expression is needed: minute, hour, day, month and weekday, such as '0 4 * * *' "
-                f"({error or 'it never comes true'})"
+                "must be a cron expression of minute, hour, day, month and weekday, such as '0 4 * * *' "
+                f"({error or 'this one never matches'})"
             ) from None
     return value
 
@@ -92,17 +101,17 @@ def as_tags(tags: Iterable[str]) -> tuple[str, ...]:
     for tag in found:
         if not re.fullmatch(_TAG, tag):
             raise ValueError(
-                f"{tag[:140]!r} is not a tag: 1 to 128 letters, digits, spaces and . : _ -, without a space "
-                "at its ends"
+                f"{tag[:140]!r} is not a tag: a tag has 1 to 128 letters, digits, spaces and . : _ -, and "
+                "does not begin or end with a space"
             )
     if len(found) > MOST_TAGS:
-        raise ValueError(f"an instance has at most {MOST_TAGS} tags; {len(found)} were given")
+        raise ValueError(f"an instance can have at most {MOST_TAGS} tags; {len(found)} were given")
     return found
 
 
 def _tags(value: object) -> object:
     if not isinstance(value, list | tuple) or not all(isinstance(tag, str) for tag in value):
-        raise ValueError("a list of tags is needed")
+        raise ValueError("must be a list of tags")
     return as_tags(value)
 
 
@@ -113,28 +122,28 @@ Number = Annotated[float, BeforeValidator(_not_a_boolean), Field(allow_inf_nan=F
 Whole = Annotated[int, BeforeValidator(_not_a_boolean)]
 Seconds = Annotated[Number, Field(le=TEN_YEARS)]
 Memory = Annotated[Number, Field(ge=0, le=1e9), AfterValidator(_memory)]
-"""Megabytes; the bytes fit into what a system counts with."""
+"""Megabytes. The limit keeps the number of bytes within 64 bits."""
 Factor = Annotated[Number, Field(ge=0, le=1e6), AfterValidator(_factor)]
 Days = Annotated[Number, Field(le=TEN_YEARS / DAY)]
 Weight = Annotated[float, BeforeValidator(_not_a_boolean), Field(ge=0, le=1e9, allow_inf_nan=False)]
 Schedule = Annotated[str, BeforeValidator(_cron)]
 TimeOrRoot = Annotated[float | Literal["root"], PlainValidator(_time_or_root)]
-Program = Literal["sampler", "estimator", "executor", "noise-learner", "noise-learner-v3", "calibrate"]
+Program = Annotated[str, AfterValidator(_program)]
 Folder = Annotated[Path, BeforeValidator(_home)]
 DEVICE_NAME = r"^[a-z0-9_-]{1,64}$"
 TITLE = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 PATTERNS = {
-    DEVICE_NAME: "1 to 64 of a-z, 0-9, '_' and '-'",
-    TITLE: "1 to 64 of a-z, A-Z, 0-9, '.', '_', '@' and '-', of which the first is a letter or a digit",
+    DEVICE_NAME: "1 to 64 characters of a-z, 0-9, '_' and '-'",
+    TITLE: "1 to 64 characters of a-z, A-Z, 0-9, '.', '_', '@' and '-', beginning with a letter or a digit",
 }
-"""What each pattern allows, in words."""
+"""What each pattern allows, after "must be"."""
 DeviceName = Annotated[str, Field(pattern=DEVICE_NAME)]
 Title = Annotated[str, Field(pattern=TITLE)]
 Tags = Annotated[tuple[str, ...], BeforeValidator(_tags)]
 UserNames = Annotated[tuple[str, ...], BeforeValidator(_list_of("user names"))]
-Modes = Annotated[list[Literal["dedicated", "batch"]], BeforeValidator(_list_of("'dedicated' and 'batch'"))]
+Modes = Annotated[list[Mode], BeforeValidator(_list_of("'dedicated' and 'batch'"))]
 SYSTEM = "system"
-"""No project or user may be called so: the service's own jobs and their usage are shown under it."""
+"""A name that no project or user may have: the service's own jobs and usage are shown under it."""
 
 
 class Section(BaseModel):

@@ -1,7 +1,7 @@
 """The numbers and switches of a policy, as data. Code never asks for a profile by name.
 
-`seed` is the contract's own table; further profiles differ from it only in these fields, and a site can
-define its own.
+`ibm2023` is the default: the rules as docs/policy.md states them. `ibm2026` differs from it only
+in these fields, and a site can define its own profiles.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ class Profile:
     often such a job is started at most. `system_in_dedicated`: whether a system job may run while an
     interactive session is active (R11).
 
-    Queue. `fair_share_window` and `half_life`: R48. `reservation_minimum`: the shortest booking;
-    `reservation_allowance`: seconds that a project may have booked ahead, None for no limit (R47).
+    Queue. `fair_share_window` and `half_life`: R48. `reservation_minimum`: the shortest
+    reservation; `reservation_allowance`: seconds that a project may have reserved ahead, None for no limit
+    (R47).
     """
 
-    name: str = "seed"
+    name: str = "ibm2023"
     interactive_ttl: float = 300.0
     batch_ttl: float = 300.0
     max_time: float = 8 * HOUR
@@ -100,7 +101,7 @@ class Profile:
         return min(self.max_time, own if own is not None else self.limit_of(program))
 
 
-SEED = Profile()
+IBM2023 = Profile()
 IBM2026 = Profile(
     name="ibm2026",
     interactive_ttl=60.0,
@@ -112,5 +113,5 @@ IBM2026 = Profile(
     charge_holds=frozenset({Mode.DEDICATED}),
     open_plan_sessions=False,
 )
-PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (SEED, IBM2026)})
+PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (IBM2023, IBM2026)})
 """The built-in profiles by name."""

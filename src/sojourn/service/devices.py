@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
-from sojourn.config import PROFILE_NUMBERS, DeviceSettings, PolicySettings, Settings
-from sojourn.core import PROFILES, JobState, Mode, Profile
+from sojourn.config import DeviceSettings
 from sojourn.worker.protocol.memory import MB, run_memory
 from sojourn.worker.protocol.types import Description, DeviceSpec
 
@@ -63,27 +61,3 @@ def renamed(description: Description, name: str) -> Description:
 def is_mock(name: str) -> bool:
     """A companion for dry runs; hidden unless it is asked for."""
     return name.startswith(f"{MOCK}_")
-
-
-def profile_of(settings: Settings, device: str) -> Profile:
-    """The device's policy: its profile, with the numbers that the configuration sets put in."""
-    configured = {d.name for d in settings.devices}
-    policy: PolicySettings = settings.policy_of(device) if device in configured else settings.policy
-    numbers = {key: getattr(policy, key) for key in PROFILE_NUMBERS}
-    set_ = {key: value for key, value in numbers.items() if value is not None}
-    return replace(named_profile(settings, policy.profile), **set_)
-
-
-def named_profile(settings: Settings, name: str) -> Profile:
-    """A built-in profile, or one of the site's own: its base with what it changes."""
-    own = settings.profiles.get(name)
-    if own is None:
-        return PROFILES[name]
-    base, changes = PROFILES[own.base], own.changes()
-    if "hard_close" in changes:
-        changes["hard_close"] = JobState(changes["hard_close"])
-    if "charge_holds" in changes:
-        changes["charge_holds"] = frozenset(Mode(mode) for mode in changes["charge_holds"])
-    if "program_limits" in changes:
-        changes["program_limits"] = MappingProxyType({**base.program_limits, **changes["program_limits"]})
-    return replace(base, name=name, **changes)

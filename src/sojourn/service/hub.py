@@ -18,7 +18,7 @@ from sojourn.service.audit import Audit
 from sojourn.service.calibrations import Calibrations
 from sojourn.service.clock import Clock
 from sojourn.service.crashes import Crashes
-from sojourn.service.devices import is_mock, profile_of
+from sojourn.service.devices import is_mock
 from sojourn.service.disk import Disk
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import NotFound
@@ -200,7 +200,7 @@ class Hub:
             now -= desk.leaping
         longest = session.max_time
         if longest is None:  # D2
-            longest = profile_of(self.settings, record.device).max_time  # the device may be gone by now
+            longest = self.settings.profile(record.device).max_time  # the device may be gone by now
         return SessionView(
             id=session.id,
             device=record.device,

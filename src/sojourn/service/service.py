@@ -27,7 +27,7 @@ from sojourn.service.audit import Audit
 from sojourn.service.calibrations import FIRST, Calibrations
 from sojourn.service.clock import Clock, SystemClock
 from sojourn.service.data_folder import check as check_rights
-from sojourn.service.devices import is_mock, models, profile_of, renamed, schedules, specs
+from sojourn.service.devices import is_mock, models, renamed, schedules, specs
 from sojourn.service.disk import Disk
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import Conflict
@@ -110,6 +110,8 @@ class Service:
             await self._start(data)
 
     async def _start(self, data: Path) -> None:
+        for what in self.settings.deprecations():
+            log.warning("configuration.deprecated", what=what)
         disk = DiskSpace(data, int(self.settings.server.disk_reserve_mb * MB))
         store = await open_store(functools.partial(self._open_store, disk=disk), data / DATABASE)
         self.clock.begin(await store.read(newest))  # before anything is told the time
@@ -133,7 +135,7 @@ class Service:
 
         calibrations = Calibrations(store, self.clock.now, companions, hold)
         await calibrations.load()
-        policy = profile_of(self.settings, "")
+        policy = self.settings.profile()
         hub = self._hub = Hub(
             settings=self.settings,
             store=store,
@@ -240,7 +242,7 @@ class Service:
         names = [*hub.specs, *sorted(left)]
         names = list(dict.fromkeys(names))
         shares = hub.projects.shares()
-        lanes = {name: Lane(name, profile_of(self.settings, name), shares) for name in names}
+        lanes = {name: Lane(name, self.settings.profile(name), shares) for name in names}
         queues = [hub.usage, *(lane.fair for lane in lanes.values())]
         since = hub.steps.before(now, max(fair.memory for fair in queues))
         charged = {

@@ -46,6 +46,9 @@ def test_a_user_makes_lists_rotates_and_revokes_keys_and_no_list_has_a_secret(li
             assert httpx.get(f"{live.url}/sojourn/v1/me", headers=bearer(key)).json()["user"] == user.name
         assert http.delete(f"/users/{user.name}/keys/ci-old").json()["name"] == "ci-old"
         complaint(httpx.get(f"{live.url}/sojourn/v1/me", headers=bearer(ci["api_key"])), 401)
+        for zero in ("0", "0s", "0h"):  # the old key ends now
+            ended = http.post(f"/users/{user.name}/keys/ci/rotate", json={"keep": zero}).json()
+            assert ended["old"] is None
         for path, body in (
             ("keys", {"name": "ci"}),
             ("keys", {"name": "a b"}),

@@ -15,7 +15,7 @@ from tests.integration.service.conftest import SLOW, House
 from tests.programs import job_body
 
 Houses = Callable[..., None]
-STRICT = {"profiles": {"strict": {"base": "seed", "rerun_lost": False}}}
+STRICT = {"profiles": {"strict": {"base": "ibm2023", "rerun_lost": False}}}
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -69,7 +69,7 @@ class World:
         self.dark = False  # the power is cut: what is still unwound does nothing to the world
         self.full = False  # the disk is
         self.trace: list[str] = []
-        self.profile = self.chance.choice(("seed", "seed", "seed", "ibm2026", "hardware"))
+        self.profile = self.chance.choice(("ibm2023", "ibm2023", "ibm2023", "ibm2026", "hardware"))
         self._share = self.chance.choice((0.002, 0.01, 0.04))
         self._most = self.chance.randint(1, 8)
         self._heap: list[tuple[float, int, Callable[[], None]]] = []

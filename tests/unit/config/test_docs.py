@@ -13,9 +13,15 @@ import pytest
 
 from sojourn.api.own import models
 from sojourn.cli.main import app
-from sojourn.config import reference
+from sojourn.config import ConfigError, load, reference
 
 DOCS = Path(__file__).parents[3] / "docs"
+REQUIRED: dict[str, dict[str, object]] = {
+    "accounts": {"name": "a"},
+    "projects": {"name": "a"},
+    "devices": {"name": "a", "driver": "mock"},
+}
+"""What a table of each list must state."""
 
 
 class Parameter(Protocol):
@@ -52,21 +58,59 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     yield from walk(typer.main.get_command(app), "sojourn")
 
 
+def section_of_the_page(section: str) -> str:
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    parts = re.split(r"^##+ ", page, flags=re.MULTILINE)
+    (found,) = [part for part in parts if part.startswith((f"`[{section}]`", f"`[[{section}]]`"))]
+    return found
+
+
+def row_of_the_page(section: str, name: str) -> str:
+    rows = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
+    assert len(rows) == 1, f"{name} needs one row in its table in docs/configuration.md"
+    return rows[0]
+
+
 @pytest.mark.parametrize(("key", "default", "text"), reference(), ids=lambda value: str(value)[:40])
 def test_every_setting_is_documented_with_its_default(key: str, default: str, text: str) -> None:
     section, name = key.rsplit(".", 1)
-    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    part = re.split(r"^##+ ", page, flags=re.MULTILINE)
-    (table,) = [p for p in part if p.startswith((f"`[{section}]`", f"`[[{section}]]`"))]
-    rows = [line for line in table.splitlines() if line.startswith(f"| `{name}` |")]
-    assert len(rows) == 1, f"{key} needs one row in the table of [{section}] in docs/configuration.md"
+    row = row_of_the_page(section_of_the_page(section), name)
     assert text, f"{key} needs a description"
     if default not in ("", "None", "{}"):
-        shown = rows[0].split("|")[2].strip().strip('`"').removeprefix("./")
+        shown = row.split("|")[2].strip().strip('`"').removeprefix("./")
         number = shown.replace(" ", "")
         assert shown in (default, default.lower()) or float(number) == float(default), (
             f"{key}: the page says {shown}, it is {default}"
         )
+
+
+@pytest.mark.parametrize("key", [key for key, _, _ in reference()])
+def test_zero_is_refused_with_what_is_allowed_or_its_meaning_is_documented(key: str) -> None:
+    section, name = key.rsplit(".", 1)
+
+    def load_with(value: object) -> None:
+        table = REQUIRED.get(section, {}) | {name: value}
+        outer, _, inner = section.partition(".")
+        load(overrides={outer: [table] if outer in REQUIRED else {inner.lower(): table} if inner else table})
+
+    def refusal(value: object) -> str | None:
+        try:
+            load_with(value)
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    refused = refusal(0)
+    if refused is not None:
+        assert re.search(rf"\.{name} = 0: must be ", refused), refused
+        return
+    if refusal(True) is None:
+        return  # a switch, for which 0 is false
+    table = section_of_the_page(section)
+    introduction, row = table.partition("\n|")[0], row_of_the_page(table, name)
+    assert re.search(r"(?<![\d,.])0(?![\d,.-])", introduction + row), (
+        f"the page does not say what {key} = 0 is"
+    )
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
@@ -80,8 +124,6 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 
 
 def test_the_examples_on_the_page_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sojourn.config import load
-
     page = (DOCS / "configuration.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
     assert blocks

@@ -1,29 +1,18 @@
-"""A site's own tables of rules: what is set wins over what is near, and faults are named."""
+"""A site's own tables of rules: what is set wins over what is near, and errors are named."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import typing
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from sojourn.config import (
-    BUILT_IN_PROFILES,
-    ConfigError,
-    DeviceSettings,
-    PolicySettings,
-    ProfileSettings,
-    Settings,
-    load,
-)
-from sojourn.config.profiles import BUILT_IN_NUMBERS
+from sojourn.config import ConfigError, DeviceSettings, PolicySettings, ProfileSettings, Settings, load
 from sojourn.core import PROFILES, JobState, Mode, Profile
 from sojourn.core.profile import SESSION_PROGRAMS
-from sojourn.service.devices import profile_of
 
 LAB = """
 [policy]
@@ -46,7 +35,7 @@ interactive_ttl = 3
 [[devices]]
 name = "b"
 driver = "mock"
-profile = "seed"
+profile = "ibm2023"
 max_time = 100
 """
 
@@ -57,95 +46,89 @@ def load_text(folder: Path, text: str) -> Settings:
     return load(path)
 
 
-def test_the_leaf_knows_the_cores_profiles_fields_and_programs() -> None:
-    assert tuple(PROFILES) == BUILT_IN_PROFILES
+def test_every_field_of_a_profile_can_be_set() -> None:
     assert set(ProfileSettings.model_fields) == {f.name for f in fields(Profile)} - {"name"} | {"base"}
-    programs = typing.get_args(typing.get_args(ProfileSettings.model_fields["program_limits"].annotation)[0])[
-        0
-    ]
-    assert set(typing.get_args(programs)) == SESSION_PROGRAMS
-
-
-def test_the_leaf_knows_the_cores_limits() -> None:
-    assert set(BUILT_IN_NUMBERS) == set(PROFILES)
-    for name, numbers in BUILT_IN_NUMBERS.items():
-        assert numbers == {key: getattr(PROFILES[name], key) for key in numbers}
-    assert all(profile.reservation_allowance is None for profile in PROFILES.values())
+    limits = dict.fromkeys(SESSION_PROGRAMS, 60.0)
+    own = ProfileSettings(program_limits=limits)
+    assert (
+        dict(Settings(profiles={"a": own}, policy=PolicySettings(profile="a")).profile().program_limits)
+        == limits
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "errors"),
     [
         (
             "[profiles.lab]\nreservation_allowance = 600",
             [
-                "profiles.lab.reservation_allowance = 600: it must be at least 900, which is "
-                "the reservation_minimum of 'seed'; else nothing could be reserved"
+                "profiles.lab.reservation_allowance = 600: must be at least 900 "
+                "(the reservation_minimum of 'ibm2023'); otherwise nothing can be reserved"
             ],
         ),
         (
             "[profiles.lab]\nreservation_allowance = 1000\nreservation_minimum = 3600",
             [
-                "profiles.lab.reservation_allowance = 1000: it must be at least 3600, which is "
-                "profiles.lab.reservation_minimum; else nothing could be reserved"
+                "profiles.lab.reservation_allowance = 1000: must be at least 3600 "
+                "(profiles.lab.reservation_minimum); otherwise nothing can be reserved"
             ],
         ),
         (
             "[policy]\nreservation_allowance = 600",
             [
-                "policy.reservation_allowance = 600: it must be at least 900, which is "
-                "the reservation_minimum of 'seed'; else nothing could be reserved"
+                "policy.reservation_allowance = 600: must be at least 900 "
+                "(the reservation_minimum of 'ibm2023'); otherwise nothing can be reserved"
             ],
         ),
         (
             "[policy]\nprofile = 'lab'\nreservation_minimum = 1000000.5\n"
             "[profiles.lab]\nreservation_allowance = 900",
             [
-                "profiles.lab.reservation_allowance = 900: it must be at least 1000000.5, which is "
-                "policy.reservation_minimum; else nothing could be reserved"
+                "profiles.lab.reservation_allowance = 900: must be at least 1000000.5 "
+                "(policy.reservation_minimum); otherwise nothing can be reserved"
             ],
         ),
         (
             "[policy]\nreservation_allowance = 1000\n"
             "[[devices]]\nname = 'a'\ndriver = 'mock'\nreservation_minimum = 2000",
             [
-                "policy.reservation_allowance = 1000: it must be at least 2000, which is "
-                "devices[0] (a).reservation_minimum; else nothing could be reserved"
+                "policy.reservation_allowance = 1000: must be at least 2000 "
+                "(devices[0] (a).reservation_minimum); otherwise nothing can be reserved"
             ],
         ),
         (
             "[profiles.lab]\ndefault_max_time = 30000",
             [
-                "profiles.lab.default_max_time = 30000: it must be at most 28800, which is "
-                "the max_time of 'seed'; no session lasts longer"
+                "profiles.lab.default_max_time = 30000: must be at most 28800 "
+                "(the max_time of 'ibm2023'), the longest session"
             ],
         ),
         (
             "[profiles.lab]\nbase = 'ibm2026'\nmax_time = 60\ndefault_max_time = 61\n"
             "[profiles.b]\nreservation_minimum = 2\nreservation_allowance = 1",
             [
-                "profiles.lab.default_max_time = 61: it must be at most 60, which is "
-                "profiles.lab.max_time; no session lasts longer",
-                "profiles.b.reservation_allowance = 1: it must be at least 2, which is "
-                "profiles.b.reservation_minimum; else nothing could be reserved",
+                "profiles.lab.default_max_time = 61: must be at most 60 "
+                "(profiles.lab.max_time), the longest session",
+                "profiles.b.reservation_allowance = 1: must be at least 2 "
+                "(profiles.b.reservation_minimum); otherwise nothing can be reserved",
             ],
         ),
         (
             "[policy]\nprofile = 'lab'\nmax_time = 600\n[profiles.lab]\ndefault_max_time = 3600",
             [
-                "profiles.lab.default_max_time = 3600: it must be at most 600, which is "
-                "policy.max_time; no session lasts longer"
+                "profiles.lab.default_max_time = 3600: must be at most 600 "
+                "(policy.max_time), the longest session"
             ],
         ),
     ],
 )
 def test_numbers_that_contradict_each_other_are_refused_with_both(
-    tmp_path: Path, text: str, faults: list[str]
+    tmp_path: Path, text: str, errors: list[str]
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         load_text(tmp_path, text)
     *lines, last = str(caught.value).splitlines()
-    assert [*lines, last.partition(" (configuration file")[0]] == faults
+    assert [*lines, last.partition(" (configuration file")[0]] == errors
 
 
 @pytest.mark.parametrize(
@@ -166,26 +149,26 @@ def test_numbers_that_fit_each_other_are_taken(tmp_path: Path, text: str) -> Non
 
 def test_a_configuration_that_says_nothing_is_the_profile_itself() -> None:
     for name, profile in PROFILES.items():
-        assert profile_of(Settings(policy=PolicySettings(profile=name)), "aer") == profile
+        assert Settings(policy=PolicySettings(profile=name)).profile("aer") == profile
 
 
 def test_a_profile_is_its_base_with_its_changes_and_the_nearest_number_wins(tmp_path: Path) -> None:
     settings = load_text(tmp_path, LAB)
-    a, b = profile_of(settings, "a"), profile_of(settings, "b")
+    a, b = settings.profile("a"), settings.profile("b")
     assert (a.name, a.interactive_ttl, a.batch_ttl) == ("lab", 3, 7)
     assert (a.default_max_time, a.charge_holds, a.hard_close) == (None, frozenset(), JobState.FAILED)
     assert dict(a.program_limits) == {"sampler": 60, "estimator": 18_000}
     assert a.open_plan_sessions is False  # the base's
     assert a.session_time("sampler", None) == 60
-    assert (b.name, b.interactive_ttl, b.batch_ttl, b.max_time) == ("seed", 300, 300, 100)
+    assert (b.name, b.interactive_ttl, b.batch_ttl, b.max_time) == ("ibm2023", 300, 300, 100)
     assert b.charge_holds == frozenset(Mode)
-    assert profile_of(settings, "mock_a").interactive_ttl == 2  # a companion has the policy's
+    assert settings.profile("mock_a").interactive_ttl == 2  # a companion has the policy's
 
 
 def test_profiles_come_from_variables_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOJOURN_PROFILES__LAB__INTERACTIVE_TTL", "5")
     monkeypatch.setenv("SOJOURN_POLICY__PROFILE", "lab")
-    assert profile_of(load(), "aer").interactive_ttl == 5
+    assert load().profile("aer").interactive_ttl == 5
     monkeypatch.setenv("SOJOURN_PROFILES__LAB__INTERACTIVE_TLL", "5")
     with pytest.raises(ConfigError, match="did you mean 'interactive_ttl'"):
         load()
@@ -201,30 +184,44 @@ def test_profiles_come_from_variables_too(monkeypatch: pytest.MonkeyPatch) -> No
         ("[profiles.lab]\nprogram_limits = { smpler = 1 }", ["program_limits.smpler", "'sampler'"]),
         ("[profiles.lab]\ndefault_max_time = 'rot'", ["default_max_time = 'rot'", "'root'"]),
         ("[profiles.lab]\ndefault_max_time = true", ["default_max_time = True", "a positive number"]),
-        ("[profiles.lab]\nbase = 'lab'", ["profiles.lab.base = 'lab'", "'seed' or 'ibm2026'"]),
+        ("[profiles.lab]\nbase = 'lab'", ["profiles.lab.base = 'lab': must be 'ibm2023' or 'ibm2026'"]),
         ("[profiles.lab]\nhard_close = 'x'", ["profiles.lab.hard_close = 'x'", "'failed' or 'cancelled'"]),
         (
             "[profiles.lab]\ncharge_holds = 'batch'",
-            ["profiles.lab.charge_holds = 'batch': a list of 'dedicated' and 'batch' is needed"],
+            ["profiles.lab.charge_holds = 'batch': must be a list of 'dedicated' and 'batch'"],
+        ),
+        (
+            "[profiles.lab]\ncharge_holds = ['bath']",
+            ["profiles.lab.charge_holds[0] = 'bath': must be 'dedicated' or 'batch'"],
         ),
         ("[profiles.lab]\njob_cap = 0", ["profiles.lab.job_cap = 0", "more than 0"]),
         (
             "[profiles.lab]\nestimate_factor = 0.5",
-            ["profiles.lab.estimate_factor = 0.5: it must be 0, which is off, or at least 1"],
+            ["profiles.lab.estimate_factor = 0.5: must be 0 (off) or at least 1"],
         ),
-        ("[profiles.lab]\nestimate_factor = -1", ["estimate_factor = -1: it must be at least 0"]),
-        ("[profiles.lab]\nestimate_factor = true", ["estimate_factor = True: a number is needed"]),
-        ("[policy]\nestimate_factor = nan", ["policy.estimate_factor = nan: a number is needed"]),
-        ("[policy]\nestimate_floor = 0", ["policy.estimate_floor = 0: it must be more than 0"]),
-        ("[profiles.seed]\nmax_time = 1", ["profiles.seed", "built in"]),
+        ("[profiles.lab]\nestimate_factor = -1", ["estimate_factor = -1: must be at least 0"]),
+        ("[profiles.lab]\nestimate_factor = true", ["estimate_factor = True: must be a number"]),
+        ("[policy]\nestimate_factor = nan", ["policy.estimate_factor = nan: must be a number"]),
+        ("[policy]\nestimate_floor = 0", ["policy.estimate_floor = 0: must be more than 0"]),
+        ("[profiles.ibm2023]\nmax_time = 1", ["profiles.ibm2023", "a built-in profile; choose another name"]),
+        (
+            "[profiles.seed]\nmax_time = 1",
+            ["profiles.seed: 'seed' is a former name of the built-in profile 'ibm2023'; choose another name"],
+        ),
         ("[profiles.Lab]\nmax_time = 1", ["profiles.Lab", "a-z"]),
-        ("[profiles]\nlab = 3", ["profiles.lab = 3", "a table is needed"]),
+        ("[profiles]\nlab = 3", ["profiles.lab = 3", "must be a table"]),
         ("profiles = 3", ["profiles = 3", "[profiles]"]),
-        ("[policy]\nprofile = 'lab'", ["policy.profile = 'lab'", "no such profile", "seed, ibm2026"]),
-        ("[[devices]]\nname = 'a'\ndriver = 'mock'\nprofile = 'sed'", ["devices[0] (a).profile", "'seed'?"]),
+        (
+            "[policy]\nprofile = 'lab'",
+            ["policy.profile = 'lab'", "unknown profile", "Allowed: ibm2023, ibm2026"],
+        ),
+        (
+            "[[devices]]\nname = 'a'\ndriver = 'mock'\nprofile = 'ibm202'",
+            ["devices[0] (a).profile", "did you mean 'ibm2026'?"],
+        ),
     ],
 )
-def test_a_fault_in_a_profile_names_the_key_and_what_is_allowed(
+def test_an_error_in_a_profile_names_the_key_and_what_is_allowed(
     tmp_path: Path, text: str, expected: list[str]
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -245,7 +242,7 @@ def test_the_policy_command_shows_what_holds_per_device(tmp_path: Path) -> None:
     assert "2h 46m 40s" in shown
     told = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True).stdout)
     by_name = {device["name"]: device["policy"] for device in told["devices"]}
-    assert (by_name["a"]["name"], by_name["b"]["name"]) == ("lab", "seed")
+    assert (by_name["a"]["name"], by_name["b"]["name"]) == ("lab", "ibm2023")
     assert by_name["a"]["program_limits"] == {"sampler": 60.0, "estimator": 18000.0}
     assert by_name["b"]["charge_holds"] == ["batch", "dedicated"]
 
@@ -291,7 +288,7 @@ driver = "mock"
 profile = "ibm2026"
 """
     settings = load_text(tmp_path, text)
-    profiles = [profile_of(settings, device.name) for device in settings.devices]
+    profiles = [settings.profile(device.name) for device in settings.devices]
     found = [(profile.estimate_factor, profile.estimate_floor) for profile in profiles]
     assert found == [(5, 20), (1, 30), (0, 20), (2, 300), (0, 300)]
     assert all(profile.estimate_factor == 0 for profile in PROFILES.values())
@@ -307,4 +304,46 @@ def test_a_devices_own_profile_takes_nothing_from_the_policys_numbers() -> None:
         policy=PolicySettings(interactive_ttl=20),
         devices=(DeviceSettings(name="a", driver="mock", profile="ibm2026"),),
     )
-    assert profile_of(settings, "a").interactive_ttl == 60
+    assert settings.profile("a").interactive_ttl == 60
+
+
+FORMER = """
+[policy]
+profile = "seed"
+
+[profiles.lab]
+base = "seed"
+max_time = 60
+
+[[devices]]
+name = "a"
+driver = "mock"
+
+[[devices]]
+name = "b"
+driver = "mock"
+profile = "seed"
+
+[[devices]]
+name = "c"
+driver = "mock"
+profile = "lab"
+"""
+
+
+def test_the_former_name_of_a_profile_is_the_profile_and_each_use_of_it_is_reported(tmp_path: Path) -> None:
+    settings = load_text(tmp_path, FORMER)
+    assert settings.profile("a") == settings.profile("b") == PROFILES["ibm2023"]
+    assert (settings.profile("c").name, settings.profile("c").max_time) == ("lab", 60)
+    deprecations = settings.deprecations()
+    assert [text.partition(" = ")[0] for text in deprecations] == [
+        "policy.profile",
+        "devices[1] (b).profile",
+        "profiles.lab.base",
+    ]
+    assert all("is now called 'ibm2023'" in text for text in deprecations)
+
+
+def test_a_configuration_with_the_present_names_has_nothing_to_report(tmp_path: Path) -> None:
+    assert load_text(tmp_path, FORMER.replace("seed", "ibm2023")).deprecations() == []
+    assert Settings().deprecations() == []

@@ -11,7 +11,7 @@ from sojourn.core.calendar import Room, WindowMode
 from sojourn.core.effects import Effect, SessionChanged
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.model import HaltMode, Job, JobState, Session, SessionState
-from sojourn.core.profile import IBM2026, SEED
+from sojourn.core.profile import IBM2023, IBM2026
 from sojourn.core.shares import ProjectShare, Shares
 from sojourn.core.sharetree import FEW
 from sojourn.core.transitions import IllegalTransition
@@ -382,7 +382,7 @@ def test_r48_who_is_not_named_has_weight_1() -> None:
 
 
 def test_a_lane_takes_the_time_of_its_first_event_whatever_it_is() -> None:
-    opened = Lane("mock", SEED).handle(ev.SessionOpened("A", "ann", "ann", Mode.DEDICATED, None), 0.5)
+    opened = Lane("mock", IBM2023).handle(ev.SessionOpened("A", "ann", "ann", Mode.DEDICATED, None), 0.5)
     assert [effect.at for effect in opened if isinstance(effect, SessionChanged)] == [0.5]
 
 

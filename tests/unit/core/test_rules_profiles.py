@@ -145,7 +145,7 @@ def test_d15_a_sessions_usage_includes_what_is_under_way() -> None:
 
 def test_profiles_switch_open_plan_sessions() -> None:
     assert not IBM.open_plan_sessions
-    assert PROFILES["seed"].open_plan_sessions
+    assert PROFILES["ibm2023"].open_plan_sessions
 
 
 def test_profiles_have_a_name_and_differ_from_the_seed_only_in_known_fields() -> None:

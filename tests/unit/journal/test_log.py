@@ -49,7 +49,7 @@ def test_no_event_of_the_core_is_missing() -> None:
 
 
 def test_every_effect_has_a_line_for_people() -> None:
-    lane = Lane("dev", PROFILES["seed"])
+    lane = Lane("dev", PROFILES["ibm2023"])
     told = [line for _, _, effects in story(lane) for line in format_of.decisions(effects)]
     assert len({line.split()[0] for line in told}) >= 5
     assert len(typing.get_args(Effect)) == 8, "a new effect needs a line in sojourn.journal.encoding"
@@ -80,7 +80,7 @@ def story(lane: Lane) -> Iterator[tuple[float, ev.Event, list[Effect]]]:
 
 def restored(**more: Any) -> bytes:
     empty: dict[str, Any] = {"jobs": [], "sessions": [], "windows": [], "halt": None, "charges": []}
-    state = Restored(PROFILES["seed"], format_of.SharesText.of(EVEN), **(empty | more))
+    state = Restored(PROFILES["ibm2023"], format_of.SharesText.of(EVEN), **(empty | more))
     body = msgspec.Raw(format_of.encode_restored(state))
     return format_of.encode_line(format_of.Line("dev", 0.0, "Restored", body))
 
@@ -103,7 +103,7 @@ def line(at: float, event: ev.Event, effects: list[Effect]) -> bytes:
 
 
 def log() -> list[bytes]:
-    return [restored(), *(line(*step) for step in story(Lane("dev", PROFILES["seed"])))]
+    return [restored(), *(line(*step) for step in story(Lane("dev", PROFILES["ibm2023"])))]
 
 
 def test_the_core_takes_the_decisions_that_it_took() -> None:
@@ -139,8 +139,29 @@ def test_d22_a_log_of_before_the_estimates_is_replayed_as_it_was() -> None:
     assert report.events == 15
 
 
+def test_a_log_with_the_former_name_of_a_profile_is_replayed_as_it_was() -> None:
+    lines = log()
+    lines[0] = lines[0].replace(b'"name":"ibm2023"', b'"name":"seed"')
+    assert format_of.decode(lines[0]).what.profile == dataclasses.replace(PROFILES["ibm2023"], name="seed")
+    report = replay(lines)
+    assert report.difference is None
+    assert report.events == 15
+
+
+def test_a_log_replays_across_an_upgrade_that_renames_the_profile() -> None:
+    lane = Lane("dev", PROFILES["ibm2023"])
+    accepted = ev.JobAccepted("a", 1, "u", "p", "sampler")
+    lines = [
+        restored().replace(b'"name":"ibm2023"', b'"name":"seed"'),
+        line(1.0, accepted, lane.handle(accepted, 1.0)),
+        restored(jobs=[lane.book.jobs["a"]]),
+    ]
+    report = replay(lines)
+    assert (report.difference, report.lives) == (None, 2)
+
+
 def test_d22_a_limit_that_follows_from_another_estimate_is_a_difference() -> None:
-    lane = Lane("dev", dataclasses.replace(PROFILES["seed"], estimate_factor=2.0))
+    lane = Lane("dev", dataclasses.replace(PROFILES["ibm2023"], estimate_factor=2.0))
     profile = format_of.encode_line(
         format_of.Line("dev", 0.0, "Restored", msgspec.Raw(format_of.encode_restored(_began(lane))))
     )
@@ -158,7 +179,7 @@ def test_d22_a_limit_that_follows_from_another_estimate_is_a_difference() -> Non
 
 def test_a_log_replays_across_an_upgrade_from_a_version_that_did_not_tell_estimates() -> None:
     """Its events have none, and the rows that the new version reads back have one."""
-    lane = Lane("dev", PROFILES["seed"])
+    lane = Lane("dev", PROFILES["ibm2023"])
     steps: list[tuple[float, ev.Event]] = [
         (1.0, ev.JobAccepted("a", 1, "u", "p", "sampler")),
         (2.0, ev.JobPrepared("a")),

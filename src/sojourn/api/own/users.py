@@ -153,6 +153,6 @@ def add_routes(
         how = wanted or Rotation()
         keep = None
         if how.keep is not None:
-            keep = 0.0 if how.keep.strip() in ("0", "0s") else times.duration(how.keep, "keep")
+            keep = 0.0 if times.seconds(how.keep) == 0 else times.duration(how.keep, "keep")
         made = await people.rotate_key(who, name, key, keep=keep, expires=until(how.expires))
         return MadeKeyAnswer.of(made)

@@ -1,4 +1,4 @@
-"""Owns how a fault is worded: the key, the value, what is allowed, and where the value came from."""
+"""Formats configuration errors: the key, the value, what is allowed, and where the value came from."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PREFIX = "SOJOURN_"
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. One line per fault: the key, the value, what is allowed."""
+    """The configuration cannot be used. One line per error: the key, the value, what is allowed."""
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about `word`: what was probably meant, and what is allowed."""
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown `word`: the nearest known one, and all that are allowed."""
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} Allowed: {', '.join(names)}" if hint else f". Allowed: {', '.join(names)}"
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return f"{hint} Allowed: {', '.join(names)}"
 
 
-def fields_at(root: type[BaseModel], location: tuple[str | int, ...]) -> tuple[str, ...]:
-    """The keys that are allowed in the table at `location` in `root`, () for one that we do not know."""
+def keys_at(root: type[BaseModel], location: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys that are allowed in the table at `location` in `root`; () where any are."""
     model = root
     named = location[:1] == ("profiles",)
     for index, part in enumerate(location):
@@ -52,13 +52,13 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 
 
 def sentence(error: Any, root: type[BaseModel]) -> str:
-    """One fault that pydantic found in a `root`, as `key = value: what is wrong; what is allowed`."""
+    """One error that pydantic found in a `root`, as `key = value: what is allowed`."""
     location: tuple[str | int, ...] = tuple(part for part in error["loc"] if part != "[key]")
     key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key{meant(str(location[-1]), fields_at(root, location[:-1]))}"
+        return f"{key}: unknown key{did_you_mean(str(location[-1]), keys_at(root, location[:-1]))}"
     if error["type"] == "missing":
-        return f"{key}: this key must be set"
+        return f"{key}: must be set"
     if not location:
         return str(error["msg"]).removeprefix("Value error, ")
     source = _variable_of(location)
@@ -68,28 +68,30 @@ def sentence(error: Any, root: type[BaseModel]) -> str:
 def _allowed(error: Any) -> str:
     context = error.get("ctx", {})
     match error["type"]:
-        case "literal_error":
-            return f"allowed is {context['expected']}"
+        case "literal_error" | "enum":
+            return f"must be {context['expected']}"
         case "string_pattern_mismatch":
-            return f"allowed are {PATTERNS[context['pattern']]}"
+            return f"must be {PATTERNS[context['pattern']]}"
         case "greater_than_equal":
-            return f"it must be at least {context['ge']:.15g}"
+            return f"must be at least {context['ge']:.15g}"
         case "greater_than":
-            return f"it must be more than {context['gt']:.15g}"
+            return f"must be more than {context['gt']:.15g}"
         case "less_than_equal":
-            return f"it must be at most {context['le']:.15g}"
+            return f"must be at most {context['le']:.15g}"
         case "float_parsing" | "float_type" | "finite_number":
-            return "a number is needed"
+            return "must be a number"
         case "model_type" | "dict_type":
-            return "a table is needed"
-        case "list_type":  # the lists of the top; others say of what they are
-            return "a list of tables is needed"
-        case "string_type" | "string_too_short":
-            return "a text is needed"
+            return "must be a table"
+        case "list_type":  # the lists at the top; other lists have a sentence of their own
+            return "must be a list of tables"
+        case "string_type" | "path_type":
+            return "must be a string"
+        case "string_too_short":
+            return "must not be empty"
         case "bool_type" | "bool_parsing":
-            return "true or false is needed"
+            return "must be true or false"
         case "int_parsing" | "int_type" | "int_from_float":
-            return "a whole number is needed"
+            return "must be a whole number"
         case _:
             return str(error["msg"]).removeprefix("Value error, ")
 

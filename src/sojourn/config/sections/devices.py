@@ -1,4 +1,4 @@
-"""Owns `[[devices]]`, and which there are when none is named."""
+"""The section `[[devices]]`, and the devices of a server that configures none."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from sojourn.config.values import DeviceName, Factor, Memory, Schedule, Seconds,
 
 
 class DeviceSettings(Section):
-    """`[[devices]]`: one device. A time that is not set is the policy's."""
+    """`[[devices]]`: one device. A number that is not set is the one of `[policy]`."""
 
-    name: DeviceName = Field(description="What programs call it: `a-z`, `0-9`, `_` and `-`.")
+    name: DeviceName = Field(description="Name of the device: 1 to 64 of `a-z`, `0-9`, `_` and `-`.")
     driver: str = Field(
         min_length=1,
         description="`fake`, `aer`, `mock`, or another entry point of the group `sojourn.drivers`.",
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Given to the driver as they are, see the driver's own documentation.",
+        description="Options that are passed to the driver; see its documentation.",
     )
     python: str | None = Field(
-        default=None, description="Interpreter of its workers, when the driver lives in another environment."
+        default=None,
+        description="Python interpreter of its workers, if the driver is installed in another environment.",
     )
     memory_mb: Memory | None = Field(
         default=None,
-        description="What one run on it may take, in MB of 2^20 bytes; 0 is no bound. A job that is known to "
-        "need more is refused, one that turns out to need more fails with error 9703.",
+        description="Memory limit of one run, in MB of 2^20 bytes; 0 is no limit. A job that is known to "
+        "need more is refused; one that turns out to need more fails with error 9703.",
     )
     profile: str | None = Field(
         default=None,
-        description="The table of rules of this device; then the times of `[policy]` do not count for it.",
+        description="Profile of this device. If set, the numbers of `[policy]` do not apply to it.",
     )
     interactive_ttl: Seconds | None = Field(
         default=None, ge=0, description="As in `[policy]`, for this device."
@@ -53,7 +54,7 @@ class DeviceSettings(Section):
     )
     calibrate: Schedule | None = Field(
         default=None,
-        description="When it is calibrated: a cron expression in UTC, such as `0 4 * * *` (R9, R11).",
+        description="When the device is calibrated: a cron expression in UTC, such as `0 4 * * *` (R9, R11).",
     )
 
 

@@ -1,22 +1,23 @@
-"""Owns `[policy]`: which table of rules holds, the numbers set over it, and how long a request is held."""
+"""The section `[policy]`: the profile, the numbers that override it, and how long requests are held."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from sojourn.config.profiles import ALLOWANCE, FACTOR, FLOOR, MAX_TIME, SHORTEST, TTL, UNUSED
+from sojourn.config.sections.profiles import ALLOWANCE, FACTOR, FLOOR, MAX_TIME, SHORTEST, TTL, UNUSED
 from sojourn.config.values import Factor, Seconds, Section
+from sojourn.core.profile import IBM2023
 
 
 class PolicySettings(Section):
-    """`[policy]`: the rules of the queue. Those in `DeviceSettings` again may differ per device.
+    """`[policy]`: the rules of the queue. A number of the profile that is None is the profile's own.
 
-    A number of the profile that is None is the profile's own.
+    The ones that are in `DeviceSettings` as well can differ per device.
     """
 
     profile: str = Field(
-        default="seed",
-        description="The table of rules that holds: `seed`, `ibm2026`, or one of `[profiles]`.",
+        default=IBM2023.name,
+        description="The rules: `ibm2023`, `ibm2026`, or one of `[profiles]`.",
     )
     interactive_ttl: Seconds | None = Field(default=None, ge=0, description=TTL.format(mode="dedicated"))
     batch_ttl: Seconds | None = Field(default=None, ge=0, description=TTL.format(mode="batch"))
@@ -30,18 +31,19 @@ class PolicySettings(Section):
         default=2.0,
         ge=0,
         le=60,
-        description="Longest time that a waiting status poll is held, in seconds; 0 is never.",
+        description="Longest time for which a status poll is held until the state changes, in seconds; 0 is "
+        "never.",
     )
     submit_retry_window: Seconds = Field(
         default=300.0,
         ge=0,
-        description="A submit that is sent again byte for byte within this many seconds after its reply was "
-        "lost makes no second job (R54).",
+        description="Time after a lost reply, in seconds, within which an identical submit does not create "
+        "a second job (R54).",
     )
     admission_hold: Seconds = Field(
         default=2.0,
         ge=0,
         le=60,
-        description="How long a submit waits for the check of its job, in seconds, so that the answer can be "
-        "a refusal.",
+        description="How long a submit waits for the check of its job, in seconds, so that an invalid job "
+        "is refused at once.",
     )

@@ -1,4 +1,4 @@
-"""Owns how a file, the environment and flags combine into `Settings`, and what is refused on the way."""
+"""Combines a file, the environment and flags into `Settings`, and reports what is wrong with them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from sojourn.config.devices import DeviceSettings
-from sojourn.config.faults import PREFIX, ConfigError, fields_at, meant, sentence
+from sojourn.config.errors import PREFIX, ConfigError, did_you_mean, keys_at, sentence
+from sojourn.config.sections.devices import DeviceSettings
 from sojourn.config.settings import LISTS, SECTIONS, Settings
 
 _CLIENT_VARIABLES = frozenset({"SOJOURN_URL", "SOJOURN_TOKEN", "SOJOURN_CONFIG"})
 """Variables of the command line; they say which server to talk to and are never settings of one."""
 
 
-class _Layers(BaseSettings):
-    """The three layers laid over each other, not yet checked; `Settings` does that, with better messages."""
+class _Merged(BaseSettings):
+    """The three sources merged and not yet checked: `Settings` does that, with better messages."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="allow")
     server: dict[str, Any] = {}
@@ -54,7 +54,7 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     if stray:
         raise ConfigError("\n".join(stray))
 
-    class Layered(_Layers):
+    class Layered(_Merged):
         @classmethod
         def settings_customise_sources(
             cls,
@@ -68,14 +68,13 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
 
     where = f" (configuration file {path})" if path is not None else ""
     try:
-        layers = Layered(**flags)
-        merged = layers.model_dump(exclude_none=True)
+        merged = Layered(**flags).model_dump(exclude_none=True)
         settings = Settings.model_validate({key: value for key, value in merged.items() if value != {}})
     except ValidationError as error:
         raise ConfigError("\n".join(sentence(e, Settings) for e in error.errors()) + where) from None
     except SettingsError as error:
         raise ConfigError(
-            f"{error}: SOJOURN_SERVER, SOJOURN_POLICY, SOJOURN_DEVICES and their like take JSON"
+            f"{error}: SOJOURN_SERVER, SOJOURN_DEVICES and the variables of other whole sections must be JSON"
         ) from None
     _check_drivers(settings.devices)
     data = settings.server.data.absolute()
@@ -86,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"there is no configuration file {path}") from None
+        raise ConfigError(f"the configuration file {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration file {path} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
@@ -98,12 +97,12 @@ def _read(path: Path) -> dict[str, Any]:
         table["server"]["data"] = str(path.absolute().parent / Path(data).expanduser())
     for section in SECTIONS:
         if not isinstance(table.get(section, {}), dict):
-            raise ConfigError(f"{section} = {table[section]!r}: a table is needed, [{section}] (in {path})")
+            raise ConfigError(f"{section} = {table[section]!r}: must be a table, [{section}] (in {path})")
     for section in LISTS:
         if not isinstance(table.get(section, []), list):
             each = section.removesuffix("s")
             raise ConfigError(
-                f"{section}: a list of tables is needed, one [[{section}]] for each {each} (in {path})"
+                f"{section}: must be a list of tables, one [[{section}]] for each {each} (in {path})"
             )
     return table
 
@@ -119,7 +118,7 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stray_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Names that look like settings and are none.
+    """One sentence for each variable that looks like a setting and is not one.
 
     Only names with `__` count: a container platform sets SOJOURN_PORT and the like on its own.
     """
@@ -130,13 +129,13 @@ def _stray_variables(environment: Mapping[str, str]) -> Iterator[str]:
         section, key = upper.removeprefix(PREFIX).lower().split("__", 1)
         if section in LISTS:
             whole = f"{PREFIX}{section.upper()}"
-            yield f"{name}: single {section} cannot be set; {whole} takes a JSON list of tables"
+            yield f"{name}: {section} cannot be set one by one; {whole} takes a JSON list of tables"
         elif section not in SECTIONS:
-            yield f"{name}: there is no section {section!r}{meant(section, SECTIONS)}"
+            yield f"{name}: unknown section {section!r}{did_you_mean(section, SECTIONS)}"
         elif section == "profiles":
             continue  # SOJOURN_PROFILES__NAME__KEY: the keys are checked with the file's
-        elif key not in fields_at(Settings, (section,)):
-            yield f"{name}: unknown key {section}.{key}{meant(key, fields_at(Settings, (section,)))}"
+        elif key not in keys_at(Settings, (section,)):
+            yield f"{name}: unknown key {section}.{key}{did_you_mean(key, keys_at(Settings, (section,)))}"
 
 
 def _check_drivers(devices: Iterable[DeviceSettings]) -> None:
@@ -146,10 +145,10 @@ def _check_drivers(devices: Iterable[DeviceSettings]) -> None:
     for index, device in enumerate(devices):
         label = f"devices[{index}] ({device.name})"
         if device.python is not None:
-            # The driver is installed over there, so only the worker can tell; the interpreter we can check.
+            # The driver is installed in that environment, so only its worker can check it.
             if shutil.which(Path(device.python).expanduser()) is None:
-                raise ConfigError(f"{label}.python = {device.python!r}: there is no such program")
+                raise ConfigError(f"{label}.python = {device.python!r}: program not found")
         elif device.driver not in known:
             raise ConfigError(
-                f"{label}.driver = {device.driver!r}: there is no such driver{meant(device.driver, known)}"
+                f"{label}.driver = {device.driver!r}: unknown driver{did_you_mean(device.driver, known)}"
             )
