@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sojourn.cli.errors import CliError, Unreachable
-from sojourn.cli.show import visible
+from sojourn.cli.output import visible
 
 if TYPE_CHECKING:
     from sojourn.cli.connection import Where

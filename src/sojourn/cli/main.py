@@ -9,24 +9,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sojourn.cli import (
-    audit,
-    database,
-    demo,
-    env,
-    jobs,
-    look,
-    operate,
-    policy,
-    projects,
-    replay,
-    reserve,
-    serve,
-    show,
-    usage,
-    users,
-    why,
-)
+from sojourn.cli import output
+from sojourn.cli.commands import audit, devices, jobs, projects, reservations, sessions, usage, users, why
+from sojourn.cli.commands.local import database, demo, env, journal, policy, serve
 from sojourn.cli.errors import CliError
 
 app = typer.Typer(
@@ -42,22 +27,22 @@ app.add_typer(users.app, name="users")
 app.add_typer(projects.app, name="projects")
 app.command("usage")(usage.usage)
 app.command("audit")(audit.audit)
-app.add_typer(look.devices_app, name="devices")
+app.add_typer(sessions.devices_app, name="devices")
 app.add_typer(jobs.app, name="jobs")
-app.add_typer(look.sessions_app, name="sessions")
+app.add_typer(sessions.sessions_app, name="sessions")
 app.command("why")(why.why)
-app.command("pause")(operate.pause)
-app.command("drain")(operate.drain)
-app.command("maintain")(operate.maintain)
-app.command("resume")(operate.resume)
-app.command("calibrate")(operate.calibrate)
-app.command("calibrations")(operate.calibrations)
-app.command("reserve")(reserve.reserve)
-app.command("calendar")(reserve.calendar)
-app.add_typer(reserve.app, name="reservations")
+app.command("pause")(devices.pause)
+app.command("drain")(devices.drain)
+app.command("maintain")(devices.maintain)
+app.command("resume")(devices.resume)
+app.command("calibrate")(devices.calibrate)
+app.command("calibrations")(devices.calibrations)
+app.command("reserve")(reservations.reserve)
+app.command("calendar")(reservations.calendar)
+app.add_typer(reservations.app, name="reservations")
 app.command("policy")(policy.policy)
-app.add_typer(replay.app, name="journal")
-app.command("replay")(replay.replay)
+app.add_typer(journal.app, name="journal")
+app.command("replay")(journal.replay)
 app.command("backup")(database.backup)
 app.command("check")(database.check)
 app.command("demo")(demo.demo)
@@ -90,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         app(args=None if arguments is None else list(arguments))
     except CliError as error:
         for number, text in enumerate(str(error).split("\n")):
-            show.note(text if number else f"sojourn: {text}")
+            output.note(text if number else f"sojourn: {text}")
         sys.exit(error.code)
     except BrokenPipeError:
         # `sojourn jobs | head` is no fault; a closed stream keeps the interpreter quiet at exit.

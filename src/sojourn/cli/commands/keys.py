@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.context import Ask, asks
 
 app = typer.Typer(
     no_args_is_help=True, help="List, add, rotate and revoke API keys: one's own, operators everybody's."
@@ -40,21 +40,21 @@ def list_(
     api = ask.api
     answer = api.get(_path(user or api.get("/me")["user"]))
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
     now = datetime.now(UTC)
     rows = [
         [
             key["name"],
             key["project"] or "(the first)",
-            show.age(key["created"], now),
+            output.age(key["created"], now),
             "expired" if key["expired"] else _day(key["expires"]) or "never",
             _day(key["used"]) or "never",
             "*" if key["present"] else "",
         ]
         for key in answer["keys"]
     ]
-    show.table(
+    output.table(
         ("key", "project", "age>", "expires (UTC)", "last used (UTC)", "in use"), rows, empty="no keys"
     )
 
@@ -107,17 +107,17 @@ def revoke(ask: Ask, user: _User, key: _Key) -> None:
     """End one key now, and every access token made from it."""
     ended = ask.api.post(f"{_path(user, key)}/revoke")
     if ask.json:
-        show.as_json(ended)
+        output.as_json(ended)
     else:
-        show.line(f"key {key} of {user} is revoked")
+        output.line(f"key {key} of {user} is revoked")
 
 
 def _print(ask: Ask, made: Mapping[str, Any]) -> None:
     if ask.json:
-        show.as_json(made)
+        output.as_json(made)
         return
     key, old = made["key"], made["old"]
-    show.facts(
+    output.facts(
         [
             ("user", key["user"]),
             ("key", key["name"]),
@@ -126,16 +126,16 @@ def _print(ask: Ask, made: Mapping[str, Any]) -> None:
             ("api_key", made["api_key"]),
         ]
     )
-    show.note("The key is shown only now.")
+    output.note("The key is shown only now.")
     if old is not None:
-        show.note(
+        output.note(
             f"The old key is {old['name']} now and ends at {_day(old['expires'])} UTC. To end it at once: "
             f"sojourn users key revoke {key['user']} {old['name']}"
         )
 
 
 def _day(at: str | None) -> str:
-    return show.day(at) or ""
+    return output.day(at) or ""
 
 
 def _path(user: str, key: str | None = None) -> str:

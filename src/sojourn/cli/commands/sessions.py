@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.context import Ask, asks
 
 devices_app = typer.Typer(help="Look at devices.")
 _Device = Annotated[str, typer.Argument(metavar="DEVICE", help="Name of the device.")]
@@ -28,15 +28,15 @@ def devices(
         return
     answer = ask.api.get("/devices")
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
-    rows = [show.device_row(device) for device in answer["devices"]]
-    show.table(show.DEVICE_COLUMNS, rows, empty="no devices")
+    rows = [output.device_row(device) for device in answer["devices"]]
+    output.table(output.DEVICE_COLUMNS, rows, empty="no devices")
     for device in answer["devices"]:
         if device["state"] != "online":
-            show.line(show.device_state(device))
+            output.line(output.device_state(device))
         if device["phase"] == "failed":
-            show.line(f"{device['name']}: {device['reason'] or device['message']}")
+            output.line(f"{device['name']}: {device['reason'] or device['message']}")
 
 
 @devices_app.command("show")
@@ -48,9 +48,9 @@ def show_device(
     """Show one device."""
     found = ask.api.get(f"/devices/{quote(device, safe='')}")
     if ask.json:
-        show.as_json(found)
+        output.as_json(found)
         return
-    show.facts([(name.replace("_", " "), value) for name, value in found.items()])
+    output.facts([(name.replace("_", " "), value) for name, value in found.items()])
 
 
 @sessions_app.callback(invoke_without_command=True)
@@ -65,11 +65,11 @@ def sessions(
         return
     answer = ask.api.get("/sessions", limit=limit)
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
     now = datetime.now(UTC)
-    rows = [show.session_row(session, now) for session in answer["sessions"]]
-    show.table(show.SESSION_COLUMNS, rows, empty="no sessions yet")
+    rows = [output.session_row(session, now) for session in answer["sessions"]]
+    output.table(output.SESSION_COLUMNS, rows, empty="no sessions yet")
 
 
 @sessions_app.command("show")
@@ -81,9 +81,9 @@ def show_(
     """Show one session."""
     session = ask.api.get(f"/sessions/{quote(session_id, safe='')}")
     if ask.json:
-        show.as_json(session)
+        output.as_json(session)
         return
-    show.facts(
+    output.facts(
         [
             ("session", session["id"]),
             ("state", session["state"]),
@@ -92,17 +92,17 @@ def show_(
             ("device", session["device"]),
             ("user", f"{session['user']} ({session['project']})"),
             ("accepts jobs", session["accepting_jobs"]),
-            ("used", show.duration(session["elapsed"])),
-            ("max time", show.duration(session["max_time"])),
-            ("left", show.duration(session["active_ttl"])),
-            ("held between jobs", show.duration(session["interactive_ttl"])),
+            ("used", output.duration(session["elapsed"])),
+            ("max time", output.duration(session["max_time"])),
+            ("left", output.duration(session["active_ttl"])),
+            ("held between jobs", output.duration(session["interactive_ttl"])),
             ("created", session["created"]),
             ("last job started", session["last_job_started"]),
             ("last job completed", session["last_job_completed"]),
         ]
     )
     for stamp in session["timestamps"]:
-        show.line(f"  {stamp['timestamp']}  {stamp['status']}")
+        output.line(f"  {stamp['timestamp']}  {stamp['status']}")
 
 
 @sessions_app.command("close")
@@ -116,8 +116,8 @@ def close(
     verb = "drain" if drain else "close"
     session = ask.api.post(f"/sessions/{quote(session_id, safe='')}/{verb}")
     if ask.json:
-        show.as_json(session)
+        output.as_json(session)
     elif drain and session["state"] != "closed":
-        show.line(f"{session_id} takes no more jobs; it is {session['state']}")
+        output.line(f"{session_id} takes no more jobs; it is {session['state']}")
     else:
-        show.line(f"{session_id} is {session['state']}")
+        output.line(f"{session_id} is {session['state']}")

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import keys, show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.commands import keys
+from sojourn.cli.context import Ask, asks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,11 +50,11 @@ def restore(
 
 def _print_key(ask: Ask, made: Mapping[str, Any]) -> None:
     if ask.json:
-        show.as_json({key: made[key] for key in ("name", "project", "instance", "api_key")})
+        output.as_json({key: made[key] for key in ("name", "project", "instance", "api_key")})
         return
-    show.facts([(key, made[key]) for key in ("name", "project", "instance", "api_key")])
-    show.note("The key is shown only now. It is used with:")
-    show.note(f'  eval "$(sojourn env --url {ask.api.url} --token {made["api_key"]})"')
+    output.facts([(key, made[key]) for key in ("name", "project", "instance", "api_key")])
+    output.note("The key is shown only now. It is used with:")
+    output.note(f'  eval "$(sojourn env --url {ask.api.url} --token {made["api_key"]})"')
 
 
 @app.command("list")
@@ -64,7 +65,7 @@ def list_(
     """List the users, their projects, and how often in the last hour their jobs have ended a worker."""
     answer = ask.api.get("/users")
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
     now = datetime.now(UTC)
     rows = [
@@ -74,11 +75,11 @@ def list_(
             u["operator"],
             u["revoked"],
             u["crashes"] or None,
-            show.age(u["created"], now),
+            output.age(u["created"], now),
         ]
         for u in answer["users"]
     ]
-    show.table(("user", "projects", "operator", "revoked", "crashes>", "age>"), rows, empty="no users")
+    output.table(("user", "projects", "operator", "revoked", "crashes>", "age>"), rows, empty="no users")
 
 
 @app.command("revoke")
@@ -97,9 +98,9 @@ def revoke(
     body = {"close_sessions": close_sessions, "cancel_jobs": cancel_jobs}
     answer = ask.api.post(f"/users/{quote(name, safe='')}/revoke", body)
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
-    show.line(f"{name} is revoked")
+    output.line(f"{name} is revoked")
     again = f"sojourn users revoke {name}"
     show_remains(answer, name, again, close_sessions=close_sessions, cancel_jobs=cancel_jobs)
 
@@ -114,7 +115,7 @@ def show_remains(
         (answer["cancelled_jobs"], "job", "cancelled"),
     ):
         if count:
-            show.line(f"{_counted(count, what)} {done}")
+            output.line(f"{_counted(count, what)} {done}")
     flags = []
     for key, flag, said in (
         ("sessions", "--close-sessions", close_sessions),
@@ -124,17 +125,17 @@ def show_remains(
         left = answer[key]
         if not left["count"]:
             continue
-        show.line(f"{_counted(left['count'], key.removesuffix('s'))} of {name} left:")
+        output.line(f"{_counted(left['count'], key.removesuffix('s'))} of {name} left:")
         for each in left["oldest"]:
-            show.line(f"  {each['id']} on {each['device']}: {each['state']}")
+            output.line(f"  {each['id']} on {each['device']}: {each['state']}")
         if more := left["count"] - len(left["oldest"]):
-            show.line(f"  and {more} more")
+            output.line(f"  and {more} more")
         if not said:
             flags.append(flag)
     if flags:
-        show.note(f"They go on. To end them as well: {again} {' '.join(flags)}")
+        output.note(f"They go on. To end them as well: {again} {' '.join(flags)}")
     if answer["reservations"]["count"]:
-        show.note("A reservation is cancelled with: sojourn reservations cancel ID")
+        output.note("A reservation is cancelled with: sojourn reservations cancel ID")
 
 
 def _counted(count: int, what: str) -> str:

@@ -14,8 +14,8 @@ from typing import IO, Annotated
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.database import database_of
+from sojourn.cli import output
+from sojourn.cli.commands.local.database import database_of
 from sojourn.cli.errors import CliError
 from sojourn.cli.options import Config, Data, Json
 
@@ -47,7 +47,7 @@ def export(
         for line in lines(database):
             out.write(line)
             count += 1
-    show.note(f"{count} lines written to {file}")
+    output.note(f"{count} lines written to {file}")
 
 
 def replay(
@@ -70,21 +70,21 @@ def replay(
         )
     if json:
         table = asdict(report) | {"devices": sorted(report.devices), "events_per_second": report.rate}
-        show.as_json(table)
+        output.as_json(table)
     else:
-        show.line(
+        output.line(
             f"{report.events} events of {len(report.devices)} devices in {report.lives} lives, "
             f"{report.decisions} decisions, {report.seconds:.2f} s ({report.rate:,.0f} events/s)"
         )
     if found is None:
-        show.note("The core takes the same decisions.")
+        output.note("The core takes the same decisions.")
         return
     if not json:
-        show.line(f"First difference: line {found.number}, device {found.device}, at {found.at:.6f}")
-        show.line(f"  event: {found.event}")
+        output.line(f"First difference: line {found.number}, device {found.device}, at {found.at:.6f}")
+        output.line(f"  event: {found.event}")
         for title, told in (("then", found.then), ("now", found.now)):
             for sentence in told or ("nothing",):
-                show.line(f"  {title:>5}: {sentence}")
+                output.line(f"  {title:>5}: {sentence}")
     raise CliError(f"line {found.number} of {file} is decided differently now")
 
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.context import Ask, asks
 from sojourn.cli.errors import WrongCall
 
 app = typer.Typer(no_args_is_help=True, help="Show and cancel a reservation.")
@@ -55,12 +55,12 @@ def reserve(
     }
     made = ask.api.post("/reservations", body)
     if ask.json:
-        show.as_json(made)
+        output.as_json(made)
     else:
-        show.line(made["id"])
-        show.note(
+        output.line(made["id"])
+        output.note(
             f"{device} is reserved for {made['project']} ({made['mode']}), "
-            f"{show.utc(made['start'])} to {show.utc(made['end'])} UTC"
+            f"{output.utc(made['start'])} to {output.utc(made['end'])} UTC"
         )
 
 
@@ -75,21 +75,21 @@ def calendar(
     """Show who has which device when. Other projects' reservations show as busy."""
     answer = ask.api.get("/reservations", device=device, ended="true" if ended else None)
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
     rows = [
         [
             r["id"] or "busy",
             r["device"],
-            show.day(r["start"]),
-            show.day(r["end"]),
+            output.day(r["start"]),
+            output.day(r["end"]),
             r["project"],
             {"booked": r["mode"], "open": f"{r['mode']} now"}.get(r["state"], r["state"]),
         ]
         for r in answer["reservations"]
     ]
     columns = ("reservation", "device", "start (UTC)", "end (UTC)", "project", "mode")
-    show.table(columns, rows, empty="no reservations")
+    output.table(columns, rows, empty="no reservations")
 
 
 @app.command("show")
@@ -101,9 +101,9 @@ def show_(
     """Show one reservation."""
     found = ask.api.get(_path(reservation_id))
     if ask.json:
-        show.as_json(found)
+        output.as_json(found)
         return
-    show.facts(
+    output.facts(
         [
             ("reservation", found["id"]),
             ("state", found["state"]),
@@ -127,9 +127,9 @@ def cancel(
     """Cancel a reservation; one that is open ends now."""
     found = ask.api.post(_path(reservation_id) + "/cancel")
     if ask.json:
-        show.as_json(found)
+        output.as_json(found)
     else:
-        show.line(f"{reservation_id} is {found['state']}")
+        output.line(f"{reservation_id} is {found['state']}")
 
 
 def _path(reservation_id: str) -> str:

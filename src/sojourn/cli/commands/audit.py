@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.context import Ask, asks
 
 
 @asks
@@ -28,11 +28,11 @@ def audit(
     """Show who did what when to whom, the newest last (operators)."""
     answer = ask.api.get("/audit", limit=limit, by=by, action=action, subject=subject, after=after)
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
     rows = [
         [
-            show.utc(entry["at"]),
+            output.utc(entry["at"]),
             entry["by"],
             entry["action"],
             entry["subject"],
@@ -40,7 +40,7 @@ def audit(
         ]
         for entry in reversed(answer["entries"])
     ]
-    show.table(("at (UTC)", "by", "action", "subject", "detail"), rows, empty="nothing on record")
+    output.table(("at (UTC)", "by", "action", "subject", "detail"), rows, empty="nothing on record")
 
 
 def _worded(value: object) -> str:

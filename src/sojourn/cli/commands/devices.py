@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.context import Ask, asks
 
 _Device = Annotated[str, typer.Argument(metavar="DEVICE", help="Name of the device.")]
 _Message = Annotated[str, typer.Option("--message", "-m", help="Why; users see it.")]
@@ -69,9 +69,9 @@ def calibrate(
     """Queue a calibration of a device; it goes before all other jobs."""
     job = ask.api.post(_path(device, "calibrate"), {"message": message})
     if ask.json:
-        show.as_json(job)
+        output.as_json(job)
     else:
-        show.line(f"{device} is calibrated by job {job['id']}, which is {job['state']}")
+        output.line(f"{device} is calibrated by job {job['id']}, which is {job['state']}")
 
 
 @asks
@@ -82,10 +82,10 @@ def calibrations(
     """List a device's calibrations, the newest first."""
     answer = ask.api.get(_path(device, "calibrations"))
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
-    rows = [[c["id"], show.utc(c["at"]), c["job"], c["present"]] for c in answer["calibrations"]]
-    show.table(
+    rows = [[c["id"], output.utc(c["at"]), c["job"], c["present"]] for c in answer["calibrations"]]
+    output.table(
         ("calibration", "from (UTC)", "job", "in force"), rows, empty=f"nothing is known of {device} yet"
     )
 
@@ -100,6 +100,6 @@ def _path(device: str, verb: str) -> str:
 
 def _show(device: dict[str, object], json: bool) -> None:
     if json:
-        show.as_json(device)
+        output.as_json(device)
     else:
-        show.line(show.device_state(device))
+        output.line(output.device_state(device))

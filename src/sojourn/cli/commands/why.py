@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.context import Ask, asks
 
 
 @asks
@@ -19,16 +19,16 @@ def why(
     """Say why a job waits, and how many go before it."""
     found = ask.api.get(f"/jobs/{quote(job_id, safe='')}/why")
     if ask.json:
-        show.as_json(found)
+        output.as_json(found)
         return
-    show.facts([("job", found["id"]), ("state", found["state"]), ("jobs before it", found["position"])])
+    output.facts([("job", found["id"]), ("state", found["state"]), ("jobs before it", found["position"])])
     if found["reasons"]:
-        show.line("it waits because")
+        output.line("it waits because")
     elif found["state"] in ("accepted", "queued"):
-        show.line("nothing keeps it; it starts now")
+        output.line("nothing keeps it; it starts now")
     else:
-        show.line(f"it does not wait: it is {found['state']}")
+        output.line(f"it does not wait: it is {found['state']}")
     for reason in found["reasons"]:
-        show.line(f"- {reason['sentence']}")
+        output.line(f"- {reason['sentence']}")
     if found["reasons"] and found["estimated_start"] is not None:
-        show.line(f"if nothing else happens it starts at {found['estimated_start']}")
+        output.line(f"if nothing else happens it starts at {found['estimated_start']}")

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.context import Ask, asks
 from sojourn.cli.errors import WrongCall
 
 app = typer.Typer(help="Look at jobs, and cancel them.")
@@ -35,12 +35,12 @@ def jobs(
     wanted = str(pending).lower() if pending or final else None
     answer = ask.api.get("/jobs", limit=limit, device=device, session=session, pending=wanted)
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
     now = datetime.now(UTC)
-    show.table(show.JOB_COLUMNS, [show.job_row(job, now) for job in answer["jobs"]], empty="no jobs")
+    output.table(output.JOB_COLUMNS, [output.job_row(job, now) for job in answer["jobs"]], empty="no jobs")
     if answer["count"] > len(answer["jobs"]):
-        show.note(f"{len(answer['jobs'])} of {answer['count']}; --limit shows more")
+        output.note(f"{len(answer['jobs'])} of {answer['count']}; --limit shows more")
 
 
 @app.command("show")
@@ -55,10 +55,10 @@ def show_(
     job = api.get(path)
     story = api.get(f"{path}/story")["story"]
     if ask.json:
-        show.as_json({**job, "story": story})
+        output.as_json({**job, "story": story})
         return
     now = datetime.now(UTC)
-    show.facts(
+    output.facts(
         [
             ("job", job["id"]),
             ("state", job["state"]),
@@ -70,10 +70,10 @@ def show_(
             ("session", job["session"]),
             ("user", f"{job['user']} ({job['project']})"),
             ("tags", ", ".join(job["tags"])),
-            ("waited", show.between(job["created"], job["started"] or job["finished"], now)),
-            ("ran", show.between(job["started"], job["finished"], now)),
-            ("charged", show.duration(job["quantum_seconds"]) if job["quantum_seconds"] else None),
-            ("limit", show.duration(job["limit_seconds"])),
+            ("waited", output.between(job["created"], job["started"] or job["finished"], now)),
+            ("ran", output.between(job["started"], job["finished"], now)),
+            ("charged", output.duration(job["quantum_seconds"]) if job["quantum_seconds"] else None),
+            ("limit", output.duration(job["limit_seconds"])),
             ("circuits", job["num_circuits"]),
             ("qubits", job["num_qubits"]),
             ("executions", job["executions"]),
@@ -83,7 +83,7 @@ def show_(
     )
     for step in story:
         because = f"  {step['reason']}" if step["reason"] else ""
-        show.line(
+        output.line(
             f"  {step['at']}  {step['event']}: {step['before'] or 'nothing'} → {step['after']}{because}"
         )
 
@@ -97,6 +97,6 @@ def cancel(
     """Cancel a job in any state before its end."""
     job = ask.api.post(f"/jobs/{quote(job_id, safe='')}/cancel")
     if ask.json:
-        show.as_json(job)
+        output.as_json(job)
     else:
-        show.line(f"{job_id} is {job['state']}")
+        output.line(f"{job_id} is {job['state']}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sojourn.cli import show
+from sojourn.cli import output
 from sojourn.cli.errors import CliError
 from sojourn.cli.options import Config, Data, Json, where
 
@@ -34,7 +34,7 @@ def backup(
             copy(database, file, progress=lambda done, pages: bar.update(task, completed=done, total=pages))
     except CopyFailed as error:
         raise CliError(str(error)) from None
-    show.note(f"{database} copied to {file} ({file.stat().st_size / 1e6:.3g} MB)")
+    output.note(f"{database} copied to {file} ({file.stat().st_size / 1e6:.3g} MB)")
 
 
 def check(
@@ -53,14 +53,14 @@ def check(
     if not found and without_tables(database):
         found = [f"it {NO_TABLES}"]
     if json:
-        show.as_json({"database": str(database), "sound": not found, "faults": found})
+        output.as_json({"database": str(database), "sound": not found, "faults": found})
     if found:
         advice = (
             "Stop the server, keep the file, and put a backup in its place (`sojourn backup` makes them)."
         )
         raise CliError("\n".join([f"{database} is damaged:", *found, advice]))
     if not json:
-        show.line(f"{database} is sound")
+        output.line(f"{database} is sound")
 
 
 def database_of(config: Path | None, data: Path | None) -> Path:

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.commands.users import show_remains
+from sojourn.cli.context import Ask, asks
 from sojourn.cli.errors import CliError, WrongCall
-from sojourn.cli.users import show_remains
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,15 +56,15 @@ def list_(
     """List the projects: their weights, what they have used, who waits."""
     answer = ask.api.get("/projects")
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
     rows = [
         [
             p["name"],
             p["account"],
             f"{p['weight']:g}",
-            show.duration(p["used_seconds"]),
-            show.duration(p["allocation"]),
+            output.duration(p["used_seconds"]),
+            output.duration(p["allocation"]),
             f"{p['stored_mb']:.1f}",
             p["plan"],
             p["pending"],
@@ -72,10 +72,10 @@ def list_(
         for p in answer["projects"]
     ]
     columns = ("project", "account", "weight>", "used>", "allocation>", "stored MB>", "plan", "pending>")
-    show.table(columns, rows, empty="no projects")
+    output.table(columns, rows, empty="no projects")
     for p in answer["projects"]:
         if p["exhausted"]:
-            show.line(f"{p['name']}: its allocation is used up; its jobs wait")
+            output.line(f"{p['name']}: its allocation is used up; its jobs wait")
 
 
 @app.command("show")
@@ -161,9 +161,9 @@ def remove_user(
     path = f"/projects/{quote(name, safe='')}/members/{quote(user, safe='')}/remove"
     answer = ask.api.post(path, body)
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
         return
-    show.line(f"{user} is not in {name} any more")
+    output.line(f"{user} is not in {name} any more")
     again = f"sojourn projects remove-user {name} {user}"
     show_remains(answer, user, again, close_sessions=close_sessions, cancel_jobs=cancel_jobs)
 
@@ -190,9 +190,9 @@ def account_(
     if name is not None and not found:
         raise CliError(f"there is no account {name!r}; --weight makes it")
     if ask.json:
-        show.as_json({"accounts": found})
+        output.as_json({"accounts": found})
     else:
-        show.table(("account", "weight>"), [[a["name"], f"{a['weight']:g}"] for a in found], empty="none")
+        output.table(("account", "weight>"), [[a["name"], f"{a['weight']:g}"] for a in found], empty="none")
 
 
 def _change(
@@ -244,7 +244,7 @@ def _number(flag: str, text: str) -> float:
 
 def _print(project: Mapping[str, Any], json: bool) -> None:
     if json:
-        show.as_json(project)
+        output.as_json(project)
         return
     limits = [
         f"{name} {value:.15g}{' (its own)' if name in project['own_limits'] else ''}"
@@ -252,14 +252,14 @@ def _print(project: Mapping[str, Any], json: bool) -> None:
         else f"{name} none"
         for name, value in project["limits"].items()
     ]
-    show.facts(
+    output.facts(
         [
             ("project", project["name"]),
             ("instance", project["instance"]),
             ("account", f"{project['account']} (weight {project['account_weight']:g})"),
             ("weight", f"{project['weight']:g}"),
-            ("used", show.duration(project["used_seconds"])),
-            ("allocation", show.duration(project["allocation"]) or "no limit"),
+            ("used", output.duration(project["used_seconds"])),
+            ("allocation", output.duration(project["allocation"]) or "no limit"),
             ("stored", f"{project['stored_mb']:.6g} MB"),
             ("plan", project["plan"]),
             ("tags", ", ".join(project["tags"])),
@@ -270,9 +270,9 @@ def _print(project: Mapping[str, Any], json: bool) -> None:
         ]
     )
     if project["exhausted"]:
-        show.line("its allocation is used up; its jobs wait")
+        output.line("its allocation is used up; its jobs wait")
     rows = [
-        [m["name"], f"{m['weight']:g}", m["admin"], show.duration(m["used_seconds"]), m["pending"]]
+        [m["name"], f"{m['weight']:g}", m["admin"], output.duration(m["used_seconds"]), m["pending"]]
         for m in project["members"]
     ]
-    show.table(("user", "weight>", "admin", "used>", "pending>"), rows, empty="no users")
+    output.table(("user", "weight>", "admin", "used>", "pending>"), rows, empty="no users")

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import output
+from sojourn.cli.context import Ask, asks
 from sojourn.cli.errors import WrongCall
 
 
@@ -76,7 +76,7 @@ def usage(
         **period,
     )
     if ask.json:
-        show.as_json(answer)
+        output.as_json(answer)
     elif csv:
         _csv(answer)
     else:
@@ -90,14 +90,14 @@ def _table(answer: dict[str, Any]) -> None:
         [
             *(row["keys"][key] for key in by),
             f"{row['seconds']:.3f}",
-            show.duration(row["seconds"]),
+            output.duration(row["seconds"]),
             f"{100 * row['seconds'] / total:.1f}" if total else None,
         ]
         for row in answer["rows"]
     ]
-    show.table((*by, "seconds>", "time>", "%>"), rows, empty="no usage in this period")
+    output.table((*by, "seconds>", "time>", "%>"), rows, empty="no usage in this period")
     if rows:
-        show.line(f"{total:.3f} s in all, {answer['from']} to {answer['to']}")
+        output.line(f"{total:.3f} s in all, {answer['from']} to {answer['to']}")
 
 
 def _csv(answer: dict[str, Any]) -> None:
