@@ -169,5 +169,5 @@ class ServerSettings(Section):
     )
     journal: bool = Field(
         default=False,
-        description="Record every event and decision of the queue in the database, for `sojourn replay`.",
+        description="Record every event and decision of the queue, for `sojourn journal replay`.",
     )

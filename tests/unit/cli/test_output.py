@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sojourn.cli import output
+from sojourn.cli.commands import jobs
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
@@ -69,7 +70,7 @@ def test_an_age_is_as_exact_as_an_age_can_be() -> None:
         ("2026-11-19T08:00:00Z", "3d 04h"),
     ):
         assert output.age(created, NOW) == text
-    assert output.job_row(JOB | {"created": "2026-11-22T09:13:20Z"}, NOW)[-3:] == [
+    assert jobs.job_row(JOB | {"created": "2026-11-22T09:13:20Z"}, NOW)[-3:] == [
         "2h 46m",
         "2h 46m 10s",
         "30s",
@@ -82,19 +83,19 @@ def test_the_calendar_shows_seconds_when_there_are_any() -> None:
 
 
 def test_a_running_job_waited_until_its_start_and_runs_until_now() -> None:
-    assert output.job_row(JOB, NOW)[-3:] == ["2m 00s", "1m 30s", "30s"]
+    assert jobs.job_row(JOB, NOW)[-3:] == ["2m 00s", "1m 30s", "30s"]
 
 
 def test_a_job_that_never_started_waited_until_its_end() -> None:
     job = JOB | {"state": "cancelled", "started": None, "finished": "2026-11-22T11:58:10.000Z"}
-    assert output.job_row(job, NOW)[-2:] == ["10s", None]
+    assert jobs.job_row(job, NOW)[-2:] == ["10s", None]
 
 
 def test_the_table_of_jobs_fits_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal(monkeypatch)
-    output.table(output.JOB_COLUMNS, [output.job_row(JOB, NOW)], empty="none")
+    output.table(jobs.COLUMNS, [jobs.job_row(JOB, NOW)], empty="none")
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert JOB["id"] in lines[1]
@@ -107,7 +108,7 @@ def test_what_is_too_wide_loses_text_and_never_numbers(
 ) -> None:
     terminal(monkeypatch)
     job = JOB | {"user": "a-very-long-name-of-a-user", "created": "2026-11-22T11:49:50.000Z"}
-    output.table(output.JOB_COLUMNS, [output.job_row(job, NOW)], empty="none")
+    output.table(jobs.COLUMNS, [jobs.job_row(job, NOW)], empty="none")
     _, line = capsys.readouterr().out.splitlines()
     assert len(line) <= 80
     assert line.endswith("10m 10s  9m 40s  30s")
@@ -130,7 +131,7 @@ def test_a_table_in_a_pipe_is_whole(
     else:
         monkeypatch.setenv("COLUMNS", columns)
     job = JOB | {"user": "a-very-long-name-of-a-user-" * 5, "device": "d" * 64}
-    output.table(output.JOB_COLUMNS, [output.job_row(job, NOW)], empty="none")
+    output.table(jobs.COLUMNS, [jobs.job_row(job, NOW)], empty="none")
     _, line = capsys.readouterr().out.splitlines()
     assert job["user"] in line
     assert job["device"] in line

@@ -1,4 +1,4 @@
-"""`sojourn users key …`: the API keys of a user, by the user or an operator."""
+"""`sojourn keys …`: the API keys of a user, by the user or an operator."""
 
 from __future__ import annotations
 
@@ -9,16 +9,27 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import output
-from sojourn.cli.context import Ask, asks
+from sojourn.cli import completion, output
+from sojourn.cli.context import Context, asks_server
+from sojourn.cli.grammar import Noun
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, add, rotate and revoke API keys: one's own, operators everybody's."
+    cls=Noun,
+    help="List, add, rotate and revoke API keys: your own; operators everybody's.",
+    epilog="""Examples:
+  sojourn keys list
+  sojourn keys add ada --name ci --expires +90d
+  sojourn keys rotate ada ci --keep 2d""",
 )
 
-_User = Annotated[str, typer.Argument(metavar="USER", help="Name of the user.")]
+_User = Annotated[
+    str, typer.Argument(metavar="USER", help="Name of the user.", autocompletion=completion.users)
+]
 _Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="Name of the key, as `sojourn users key list` has it.")
+    str,
+    typer.Argument(
+        metavar="KEY", help="Name of the key, as `sojourn keys list` has it.", autocompletion=completion.keys
+    ),
 ]
 _Expires = Annotated[
     str | None,
@@ -29,17 +40,22 @@ _Expires = Annotated[
 
 
 @app.command("list")
-@asks
+@asks_server
 def list_(
-    ask: Ask,
+    context: Context,
     user: Annotated[
-        str | None, typer.Argument(metavar="[USER]", help="Name of the user; default: who asks.")
+        str | None,
+        typer.Argument(
+            metavar="[USER]",
+            help="Name of the user; default: the caller.",
+            autocompletion=completion.users,
+        ),
     ] = None,
 ) -> None:
     """List the keys of a user, without their secrets."""
-    api = ask.api
+    api = context.api
     answer = api.get(_path(user or api.get("/me")["user"]))
-    if ask.json:
+    if context.json:
         output.as_json(answer)
         return
     now = datetime.now(UTC)
@@ -60,9 +76,9 @@ def list_(
 
 
 @app.command("add")
-@asks
+@asks_server
 def add(
-    ask: Ask,
+    context: Context,
     user: _User,
     name: Annotated[
         str | None, typer.Option("--name", help="Its name, unique among the user's; default: key-N.")
@@ -70,20 +86,23 @@ def add(
     project: Annotated[
         str | None,
         typer.Option(
-            "--project", "-P", help="Where it acts when a program does not say; default: the first."
+            "--project",
+            "-P",
+            help="Where it acts when a program does not name one; default: the first.",
+            autocompletion=completion.projects,
         ),
     ] = None,
     expires: _Expires = None,
 ) -> None:
     """Make a further key and print it; it is never shown again."""
     body = {"name": name, "project": project, "expires": expires}
-    _print(ask, ask.api.post(_path(user), body))
+    _print(context, context.api.post(_path(user), body))
 
 
 @app.command("rotate")
-@asks
+@asks_server
 def rotate(
-    ask: Ask,
+    context: Context,
     user: _User,
     key: _Key,
     keep: Annotated[
@@ -98,22 +117,22 @@ def rotate(
     ] = None,
 ) -> None:
     """Put a new key in the place of one, print it, and let the old one go on working for a while."""
-    _print(ask, ask.api.post(f"{_path(user, key)}/rotate", {"keep": keep, "expires": expires}))
+    _print(context, context.api.post(f"{_path(user, key)}/rotate", {"keep": keep, "expires": expires}))
 
 
 @app.command("revoke")
-@asks
-def revoke(ask: Ask, user: _User, key: _Key) -> None:
+@asks_server
+def revoke(context: Context, user: _User, key: _Key) -> None:
     """End one key now, and every access token made from it."""
-    ended = ask.api.post(f"{_path(user, key)}/revoke")
-    if ask.json:
+    ended = context.api.post(f"{_path(user, key)}/revoke")
+    if context.json:
         output.as_json(ended)
     else:
         output.line(f"key {key} of {user} is revoked")
 
 
-def _print(ask: Ask, made: Mapping[str, Any]) -> None:
-    if ask.json:
+def _print(context: Context, made: Mapping[str, Any]) -> None:
+    if context.json:
         output.as_json(made)
         return
     key, old = made["key"], made["old"]
@@ -130,7 +149,7 @@ def _print(ask: Ask, made: Mapping[str, Any]) -> None:
     if old is not None:
         output.note(
             f"The old key is {old['name']} now and ends at {_day(old['expires'])} UTC. To end it at once: "
-            f"sojourn users key revoke {key['user']} {old['name']}"
+            f"sojourn keys revoke {key['user']} {old['name']}"
         )
 
 

@@ -1,26 +1,86 @@
-"""Owns `sojourn reserve`, `sojourn calendar` and `sojourn reservations …`: who has a device when."""
+"""`sojourn reservations …`: who has which device when."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import output
-from sojourn.cli.context import Ask, asks
+from sojourn.cli import completion, listing, output
+from sojourn.cli.context import Context, asks_server
 from sojourn.cli.errors import WrongCall
+from sojourn.cli.grammar import Noun, Watchable
+from sojourn.cli.options import Watch
 
-app = typer.Typer(no_args_is_help=True, help="Show and cancel a reservation.")
-_Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the reservation.")]
+COLUMNS = ("reservation", "device", "start (UTC)", "end (UTC)", "project", "mode")
+
+app = typer.Typer(
+    cls=Noun,
+    help="List, make, show and cancel reservations of devices.",
+    epilog="""Examples:
+  sojourn reservations add ibm_fez --project chem --start 2026-11-23T09:00 --for 2h
+  sojourn reservations list ibm_fez --ended
+  sojourn reservations cancel ID""",
+)
+_DEVICE = "Name of the device."
+_Device = Annotated[str, typer.Argument(metavar="DEVICE", help=_DEVICE, autocompletion=completion.devices)]
+_Id = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the reservation.", autocompletion=completion.reservations)
+]
 
 
-@asks
-def reserve(
-    ask: Ask,
-    device: Annotated[str, typer.Argument(metavar="DEVICE", help="Name of the device.")],
+@app.command("list", cls=Watchable)
+@asks_server
+def list_(
+    context: Context,
+    device: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DEVICE]", help="Only of this device; default: all.", autocompletion=completion.devices
+        ),
+    ] = None,
+    ended: Annotated[bool, typer.Option("--ended", help="Also those that are over.")] = False,
+    watch: Watch = None,
+) -> None:
+    """List who has which device when. Other projects' reservations show as busy."""
+    listing.show(
+        lambda: context.api.get("/reservations", device=device, ended="true" if ended else None),
+        _page,
+        json=context.json,
+        watch=watch,
+    )
+
+
+def _page(answer: Mapping[str, Any]) -> listing.Page:
+    rows = [
+        [
+            r["id"] or "busy",
+            r["device"],
+            output.day(r["start"]),
+            output.day(r["end"]),
+            r["project"],
+            {"booked": r["mode"], "open": f"{r['mode']} now"}.get(r["state"], r["state"]),
+        ]
+        for r in answer["reservations"]
+    ]
+    return listing.Page(COLUMNS, rows, empty="no reservations")
+
+
+@app.command("add")
+@asks_server
+def add(
+    context: Context,
+    device: _Device,
     project: Annotated[
-        str | None, typer.Option("--project", "-P", help="For whose users; default: the caller's project.")
+        str | None,
+        typer.Option(
+            "--project",
+            "-P",
+            help="For whose users; default: the caller's project.",
+            autocompletion=completion.projects,
+        ),
     ] = None,
     start: Annotated[
         str,
@@ -37,7 +97,7 @@ def reserve(
     after_window: Annotated[
         str,
         typer.Option(
-            "--after-window", help="What becomes of its sessions' queued jobs at the end: fail or requeue."
+            "--after-window", help="What happens to its sessions' queued jobs at the end: fail or requeue."
         ),
     ] = "fail",
 ) -> None:
@@ -53,8 +113,8 @@ def reserve(
         "mode": mode,
         "after_window": after_window,
     }
-    made = ask.api.post("/reservations", body)
-    if ask.json:
+    made = context.api.post("/reservations", body)
+    if context.json:
         output.as_json(made)
     else:
         output.line(made["id"])
@@ -64,43 +124,15 @@ def reserve(
         )
 
 
-@asks
-def calendar(
-    ask: Ask,
-    device: Annotated[
-        str | None, typer.Argument(metavar="[DEVICE]", help="Only of this device; default: all.")
-    ] = None,
-    ended: Annotated[bool, typer.Option("--ended", help="Also those that are over.")] = False,
-) -> None:
-    """Show who has which device when. Other projects' reservations show as busy."""
-    answer = ask.api.get("/reservations", device=device, ended="true" if ended else None)
-    if ask.json:
-        output.as_json(answer)
-        return
-    rows = [
-        [
-            r["id"] or "busy",
-            r["device"],
-            output.day(r["start"]),
-            output.day(r["end"]),
-            r["project"],
-            {"booked": r["mode"], "open": f"{r['mode']} now"}.get(r["state"], r["state"]),
-        ]
-        for r in answer["reservations"]
-    ]
-    columns = ("reservation", "device", "start (UTC)", "end (UTC)", "project", "mode")
-    output.table(columns, rows, empty="no reservations")
-
-
 @app.command("show")
-@asks
+@asks_server
 def show_(
-    ask: Ask,
+    context: Context,
     reservation_id: _Id,
 ) -> None:
     """Show one reservation."""
-    found = ask.api.get(_path(reservation_id))
-    if ask.json:
+    found = context.api.get(_path(reservation_id))
+    if context.json:
         output.as_json(found)
         return
     output.facts(
@@ -119,14 +151,14 @@ def show_(
 
 
 @app.command("cancel")
-@asks
+@asks_server
 def cancel(
-    ask: Ask,
+    context: Context,
     reservation_id: _Id,
 ) -> None:
     """Cancel a reservation; one that is open ends now."""
-    found = ask.api.post(_path(reservation_id) + "/cancel")
-    if ask.json:
+    found = context.api.post(_path(reservation_id) + "/cancel")
+    if context.json:
         output.as_json(found)
     else:
         output.line(f"{reservation_id} is {found['state']}")

@@ -1,86 +1,72 @@
-"""Owns `sojourn devices` and `sojourn sessions …`."""
+"""`sojourn sessions …`: looks at sessions and batches, and ends them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import output
-from sojourn.cli.context import Ask, asks
+from sojourn.cli import completion, listing, output
+from sojourn.cli.context import Context, asks_server
+from sojourn.cli.grammar import Noun, Watchable
+from sojourn.cli.options import Watch
 
-devices_app = typer.Typer(help="Look at devices.")
-_Device = Annotated[str, typer.Argument(metavar="DEVICE", help="Name of the device.")]
-sessions_app = typer.Typer(help="Look at sessions and batches, and end them.")
-_Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the session.")]
+COLUMNS = ("session", "state", "mode", "device", "user", "age>", "used>", "left>")
 
-
-@devices_app.callback(invoke_without_command=True)
-@asks
-def devices(
-    ask: Ask,
-    context: typer.Context,
-) -> None:
-    """List the devices: what they are, who has them, who waits."""
-    if context.invoked_subcommand is not None:
-        return
-    answer = ask.api.get("/devices")
-    if ask.json:
-        output.as_json(answer)
-        return
-    rows = [output.device_row(device) for device in answer["devices"]]
-    output.table(output.DEVICE_COLUMNS, rows, empty="no devices")
-    for device in answer["devices"]:
-        if device["state"] != "online":
-            output.line(output.device_state(device))
-        if device["phase"] == "failed":
-            output.line(f"{device['name']}: {device['reason'] or device['message']}")
+app = typer.Typer(
+    cls=Noun,
+    help="List and show sessions and batches; close them.",
+    epilog="""Examples:
+  sojourn sessions --watch
+  sojourn sessions close ID --drain""",
+)
+_Id = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the session.", autocompletion=completion.sessions)
+]
 
 
-@devices_app.command("show")
-@asks
-def show_device(
-    ask: Ask,
-    device: _Device,
-) -> None:
-    """Show one device."""
-    found = ask.api.get(f"/devices/{quote(device, safe='')}")
-    if ask.json:
-        output.as_json(found)
-        return
-    output.facts([(name.replace("_", " "), value) for name, value in found.items()])
-
-
-@sessions_app.callback(invoke_without_command=True)
-@asks
-def sessions(
-    ask: Ask,
-    context: typer.Context,
+@app.command("list", cls=Watchable)
+@asks_server
+def list_(
+    context: Context,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="How many, newest first.")] = 20,
+    watch: Watch = None,
 ) -> None:
     """List the sessions, newest first."""
-    if context.invoked_subcommand is not None:
-        return
-    answer = ask.api.get("/sessions", limit=limit)
-    if ask.json:
-        output.as_json(answer)
-        return
+    listing.show(lambda: context.api.get("/sessions", limit=limit), _page, json=context.json, watch=watch)
+
+
+def _page(answer: Mapping[str, Any]) -> listing.Page:
     now = datetime.now(UTC)
-    rows = [output.session_row(session, now) for session in answer["sessions"]]
-    output.table(output.SESSION_COLUMNS, rows, empty="no sessions yet")
+    rows = [session_row(session, now) for session in answer["sessions"]]
+    return listing.Page(COLUMNS, rows, empty="no sessions yet")
 
 
-@sessions_app.command("show")
-@asks
+def session_row(session: Mapping[str, Any], now: datetime) -> list[object]:
+    return [
+        session["id"],
+        session["state"],
+        session["mode"],
+        session["device"],
+        session["user"],
+        output.age(session["created"], now),
+        output.duration(session["elapsed"]),
+        output.duration(session["active_ttl"]) if session["state"] != "closed" else None,
+    ]
+
+
+@app.command("show")
+@asks_server
 def show_(
-    ask: Ask,
+    context: Context,
     session_id: _Id,
 ) -> None:
     """Show one session."""
-    session = ask.api.get(f"/sessions/{quote(session_id, safe='')}")
-    if ask.json:
+    session = context.api.get(f"/sessions/{quote(session_id, safe='')}")
+    if context.json:
         output.as_json(session)
         return
     output.facts(
@@ -105,17 +91,17 @@ def show_(
         output.line(f"  {stamp['timestamp']}  {stamp['status']}")
 
 
-@sessions_app.command("close")
-@asks
+@app.command("close")
+@asks_server
 def close(
-    ask: Ask,
+    context: Context,
     session_id: _Id,
     drain: Annotated[bool, typer.Option("--drain", help="Let the jobs that it has finish first.")] = False,
 ) -> None:
     """End a session now, and with it its queued jobs; the running one finishes."""
     verb = "drain" if drain else "close"
-    session = ask.api.post(f"/sessions/{quote(session_id, safe='')}/{verb}")
-    if ask.json:
+    session = context.api.post(f"/sessions/{quote(session_id, safe='')}/{verb}")
+    if context.json:
         output.as_json(session)
     elif drain and session["state"] != "closed":
         output.line(f"{session_id} takes no more jobs; it is {session['state']}")

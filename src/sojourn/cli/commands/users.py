@@ -1,4 +1,4 @@
-"""Owns `sojourn users …`: accounts and their keys, by the operator."""
+"""`sojourn users …`: who may use the server, by the operator."""
 
 from __future__ import annotations
 
@@ -9,23 +9,36 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import output
-from sojourn.cli.commands import keys
-from sojourn.cli.context import Ask, asks
+from sojourn.cli import completion, output
+from sojourn.cli.context import Context, asks_server
+from sojourn.cli.grammar import Noun
 
 app = typer.Typer(
-    no_args_is_help=True,
-    help="Add, list, revoke and restore users (needs the operator's key), and their keys.",
+    cls=Noun,
+    help="List, add, revoke and restore users (needs the operator's key).",
+    epilog="""Examples:
+  sojourn users add ada --project chem
+  sojourn users revoke ada --cancel-jobs""",
 )
-app.add_typer(keys.app, name="key")
+_Known = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the user.", autocompletion=completion.users)
+]
 
 
 @app.command("add")
-@asks
+@asks_server
 def add(
-    ask: Ask,
+    context: Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
-    project: Annotated[str, typer.Option("--project", "-P", help="Project (instance); made if it is new.")],
+    project: Annotated[
+        str,
+        typer.Option(
+            "--project",
+            "-P",
+            help="Project (instance); made if it is new.",
+            autocompletion=completion.projects,
+        ),
+    ],
     operator: Annotated[bool, typer.Option("--operator", help="May administrate the server.")] = False,
     anew: Annotated[
         bool,
@@ -36,35 +49,36 @@ def add(
 ) -> None:
     """Add a user, or put one into a further project, and print the API key, which is never shown again."""
     body = {"name": name, "project": project, "operator": operator}
-    _print_key(ask, ask.api.post("/users", body | {"anew": True} if anew else body))
+    _print_key(context, context.api.post("/users", body | {"anew": True} if anew else body))
 
 
 @app.command("restore")
-@asks
+@asks_server
 def restore(
-    ask: Ask, name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the revoked user.")]
+    context: Context,
+    name: _Known,
 ) -> None:
     """Bring a revoked user back, with the projects and jobs of then and a new API key, which is printed."""
-    _print_key(ask, ask.api.post(f"/users/{quote(name, safe='')}/restore"))
+    _print_key(context, context.api.post(f"/users/{quote(name, safe='')}/restore"))
 
 
-def _print_key(ask: Ask, made: Mapping[str, Any]) -> None:
-    if ask.json:
+def _print_key(context: Context, made: Mapping[str, Any]) -> None:
+    if context.json:
         output.as_json({key: made[key] for key in ("name", "project", "instance", "api_key")})
         return
     output.facts([(key, made[key]) for key in ("name", "project", "instance", "api_key")])
     output.note("The key is shown only now. It is used with:")
-    output.note(f'  eval "$(sojourn env --url {ask.api.url} --token {made["api_key"]})"')
+    output.note(f'  eval "$(sojourn env --url {context.api.url} --token {made["api_key"]})"')
 
 
 @app.command("list")
-@asks
+@asks_server
 def list_(
-    ask: Ask,
+    context: Context,
 ) -> None:
     """List the users, their projects, and how often in the last hour their jobs have ended a worker."""
-    answer = ask.api.get("/users")
-    if ask.json:
+    answer = context.api.get("/users")
+    if context.json:
         output.as_json(answer)
         return
     now = datetime.now(UTC)
@@ -83,10 +97,10 @@ def list_(
 
 
 @app.command("revoke")
-@asks
+@asks_server
 def revoke(
-    ask: Ask,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
+    context: Context,
+    name: _Known,
     close_sessions: Annotated[
         bool, typer.Option("--close-sessions", help="Close the user's sessions too; their queued jobs fail.")
     ] = False,
@@ -96,8 +110,8 @@ def revoke(
 ) -> None:
     """Take a user's keys away; holds from the next request on. Says what of the user's goes on."""
     body = {"close_sessions": close_sessions, "cancel_jobs": cancel_jobs}
-    answer = ask.api.post(f"/users/{quote(name, safe='')}/revoke", body)
-    if ask.json:
+    answer = context.api.post(f"/users/{quote(name, safe='')}/revoke", body)
+    if context.json:
         output.as_json(answer)
         return
     output.line(f"{name} is revoked")

@@ -1,4 +1,4 @@
-"""`sojourn backup` and `sojourn check`: the database file, whether the server runs or not."""
+"""`sojourn database …`: copies and checks the database file, whether the server runs or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from sojourn.cli import output
 from sojourn.cli.errors import CliError
 from sojourn.cli.options import Config, Data, Json, where
 
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Back up and check the database of a server.",
+    epilog="""Examples:
+  sojourn database backup /backups/monday.db --data /srv/sojourn
+  sojourn database check --full""",
+)
 
+
+@app.command("backup")
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to make; it must not exist yet.")],
     config: Config = None,
@@ -37,6 +46,7 @@ def backup(
     output.note(f"{database} copied to {file} ({file.stat().st_size / 1e6:.3g} MB)")
 
 
+@app.command("check")
 def check(
     config: Config = None,
     data: Data = None,
@@ -56,7 +66,8 @@ def check(
         output.as_json({"database": str(database), "sound": not found, "faults": found})
     if found:
         advice = (
-            "Stop the server, keep the file, and put a backup in its place (`sojourn backup` makes them)."
+            "Stop the server, keep the file, and put a backup in its place "
+            "(`sojourn database backup` makes them)."
         )
         raise CliError("\n".join([f"{database} is damaged:", *found, advice]))
     if not json:

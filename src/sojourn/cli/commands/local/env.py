@@ -1,4 +1,4 @@
-"""Owns `sojourn env`: prints the variables with which an unmodified Qiskit program finds the server."""
+"""`sojourn env`: prints the variables with which an unmodified Qiskit program finds the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `sojourn journal export` and `sojourn replay`: the record of a server's queue, and the check of it.
+"""`sojourn journal …`: exports the record of a server's queues, and checks one.
 
 Reads the database file itself, so that a record can be taken of a server that does not start any more.
 """
@@ -19,12 +19,13 @@ from sojourn.cli.commands.local.database import database_of
 from sojourn.cli.errors import CliError
 from sojourn.cli.options import Config, Data, Json
 
-app = typer.Typer(help="The record of what the queue was fed and what it decided.", no_args_is_help=True)
-
-
-@app.callback()
-def journal() -> None:
-    pass
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Export the record of what the queues were fed and decided, and check one.",
+    epilog="""Examples:
+  sojourn journal export queue.jsonl --data /srv/sojourn
+  sojourn journal replay queue.jsonl""",
+)
 
 
 @app.command("export")
@@ -50,11 +51,12 @@ def export(
     output.note(f"{count} lines written to {file}")
 
 
+@app.command("replay")
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An exported journal; - is standard input.")],
     json: Json = False,
 ) -> None:
-    """Feed a recorded log to the core and check that it takes the same decisions."""
+    """Feed a record to the policy core and check that it takes the same decisions. Needs no server."""
     from sojourn.journal import replay as run
 
     with _opened(file, "rb") as lines:

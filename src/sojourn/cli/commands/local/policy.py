@@ -1,4 +1,4 @@
-"""Owns `sojourn policy`: the table of rules that a configuration gives to each device. Asks no server."""
+"""`sojourn policy`: the table of rules that a configuration gives to each device. Asks no server."""
 
 from __future__ import annotations
 
