@@ -1,9 +1,8 @@
 """Completes names that a server knows: devices, jobs, sessions, reservations, users, projects, keys.
 
-Silent, and fast whatever the server does: a shell waits for it at each press of the key.
+Silent, and fast whatever the server does: a shell waits for it at each press of the key. The annotations are
+evaluated once here; as strings Typer would evaluate them for each parameter that is completed.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,31 +14,33 @@ import typer
 from sojourn.cli.api import Api
 from sojourn.cli.options import where
 
-_PATIENCE = 0.5
-"""Seconds for finding the server and its answer; nothing is completed when it takes longer."""
+_PATIENCE = 0.4
+"""Seconds for the server's answer; nothing is completed when it takes longer."""
 _MOST = 50
 
 
 def _names(path: str, table: str, field: str, **query: object) -> Callable[[typer.Context], list[str]]:
     def complete(ctx: typer.Context) -> list[str]:
-        return _within_patience(lambda: _asked(ctx, path, table, field, query))
+        # A name that cannot be completed is not an error: no server, no key, not allowed to know.
+        with suppress(Exception):
+            said = {flag: ctx.params.get(flag) for flag in ("url", "token", "config", "data")}
+            api = Api.of(where(**said), timeout=_PATIENCE)
+            import httpx  # noqa: F401  not in the time that the server has
+
+            return _within_patience(
+                lambda: [row[field] for row in api.get(path, **query)[table] if row[field]]
+            )
+        return []
 
     return complete
 
 
-def _asked(ctx: typer.Context, path: str, table: str, field: str, query: dict[str, object]) -> list[str]:
-    said = {flag: ctx.params.get(flag) for flag in ("url", "token", "config", "data")}
-    answer = Api.of(where(**said), timeout=_PATIENCE).get(path, **query)
-    return [str(row[field]) for row in answer[table] if row[field] is not None]
-
-
-def _within_patience(look_up: Callable[[], list[str]]) -> list[str]:
+def _within_patience(ask: Callable[[], list[str]]) -> list[str]:
     found: list[str] = []
 
     def run() -> None:
-        # A name that cannot be completed is not an error: no server, no key, not allowed to know.
         with suppress(Exception):
-            found.extend(look_up())
+            found.extend(ask())
 
     # Looking up a host's name has no time-out of its own; what is late ends with the process.
     thread = Thread(target=run, daemon=True)

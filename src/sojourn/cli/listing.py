@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +41,9 @@ def show(
     except KeyboardInterrupt:
         # This is how it ends; a command that was interrupted in its work would end otherwise.
         return
+    except BrokenPipeError:
+        # So does a reader that has seen enough. What is left to be written at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print(answer: Any, page: Callable[[Any], Page], json: bool) -> None:

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app(args=None if arguments is None else list(arguments))
+        app(args=None if arguments is None else list(arguments), prog_name="sojourn")
     except CliError as error:
         for number, text in enumerate(str(error).split("\n")):
             output.note(text if number else f"sojourn: {text}")
