@@ -1,4 +1,4 @@
-"""`sojourn backup` and `sojourn check` beside a running server; what a start says of a damaged database."""
+"""`sojourn database …` beside a running server; what a start says of a damaged database."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_backup_of_a_running_server_is_a_server_again(server: Embedded, tmp_pa
         job = client.post("/api/v1/jobs", content=job_body()).json()["id"]
     folder = tmp_path / "restored"
     folder.mkdir()
-    made = sojourn("backup", folder / "sojourn.db", "--data", server.data)
+    made = sojourn("database", "backup", folder / "sojourn.db", "--data", server.data)
     assert made.returncode == 0, made.stderr
     for name in ("local", "operator"):
         shutil.copy(server.data / f"{name}.key", folder)
@@ -46,25 +46,25 @@ def test_a_backup_of_a_running_server_is_a_server_again(server: Embedded, tmp_pa
         httpx.Client(base_url=restored.url, headers=key, trust_env=False) as client,
     ):
         assert client.get(f"/api/v1/jobs/{job}").status_code == 200
-    again = sojourn("backup", folder / "sojourn.db", "--data", server.data)
+    again = sojourn("database", "backup", folder / "sojourn.db", "--data", server.data)
     assert again.returncode == 1
     assert "exists already" in again.stderr
 
 
 def test_check_says_that_a_running_servers_database_is_sound(server: Embedded) -> None:
-    done = sojourn("check", "--data", server.data, "--full")
+    done = sojourn("database", "check", "--data", server.data, "--full")
     assert (done.returncode, done.stderr) == (0, "")
     assert "is sound" in done.stdout
-    found = json.loads(sojourn("check", "--data", server.data, "--json").stdout)
+    found = json.loads(sojourn("database", "check", "--data", server.data, "--json").stdout)
     assert found == {"database": str(server.data / "sojourn.db"), "sound": True, "faults": []}
 
 
 def test_an_empty_database_is_neither_sound_nor_backed_up(tmp_path: Path) -> None:
     (tmp_path / "sojourn.db").touch()
-    checked = sojourn("check", "--data", tmp_path)
+    checked = sojourn("database", "check", "--data", tmp_path)
     assert (checked.returncode, checked.stdout) == (1, "")
     assert "it is empty" in checked.stderr
-    copied = sojourn("backup", tmp_path / "copy.db", "--data", tmp_path)
+    copied = sojourn("database", "backup", tmp_path / "copy.db", "--data", tmp_path)
     assert copied.returncode == 1
     assert not (tmp_path / "copy.db").exists()
 
@@ -81,7 +81,7 @@ def test_damage_ends_a_check_and_a_start_with_a_sentence(tmp_path: Path) -> None
     data = tmp_path / "data"
     with Embedded(devices=[MOCK], data=data):
         pass
-    assert sojourn("backup", tmp_path / "good.db", "--data", data).returncode == 0
+    assert sojourn("database", "backup", tmp_path / "good.db", "--data", data).returncode == 0
     good = (tmp_path / "good.db").read_bytes()
     configuration = tmp_path / "sojourn.toml"
     configuration.write_text(
@@ -92,7 +92,7 @@ def test_damage_ends_a_check_and_a_start_with_a_sentence(tmp_path: Path) -> None
         for left in data.glob("sojourn.db*"):
             left.unlink()
         (data / "sojourn.db").write_bytes(good[: page * 4096] + os.urandom(4096) + good[(page + 1) * 4096 :])
-        checked = sojourn("check", "--data", data)
+        checked = sojourn("database", "check", "--data", data)
         assert checked.returncode == 1
         assert "is damaged" in checked.stderr
         with subprocess.Popen(

@@ -21,80 +21,87 @@ def server() -> Iterator[Embedded]:
 
 def test_pause_drain_maintain_and_resume_say_what_they_did_and_devices_shows_it(server: Embedded) -> None:
     for verb, words in (("pause", "paused"), ("drain", "being drained"), ("maintain", "in maintenance")):
-        done = sojourn(server, verb, "bench", "--message", "new pump", "--until", "+2h")
+        done = sojourn(server, "devices", verb, "bench", "--message", "new pump", "--until", "+2h")
         assert done.returncode == 0, done.stderr
         assert f"bench is {words} (by operator, since " in done.stdout
         assert done.stdout.endswith("): new pump\n")
         listed = sojourn(server, "devices").stdout
         assert done.stdout in listed
-    assert sojourn(server, "resume", "bench").stdout == "bench is online\n"
-    assert data(server, "pause", "bench")["state"] == "paused"
-    assert data(server, "resume", "bench")["state"] == "online"
-    refused = sojourn(server, "pause", "nope")
+    assert sojourn(server, "devices", "resume", "bench").stdout == "bench is online\n"
+    assert data(server, "devices", "pause", "bench")["state"] == "paused"
+    assert data(server, "devices", "resume", "bench")["state"] == "online"
+    refused = sojourn(server, "devices", "pause", "nope")
     assert refused.returncode == 1
     assert "bench" in refused.stderr
 
 
 def test_a_calibration_is_queued_and_listed(server: Embedded) -> None:
-    done = sojourn(server, "calibrate", "bench", "-m", "weekly")
+    done = sojourn(server, "devices", "calibrate", "bench", "-m", "weekly")
     assert done.returncode == 0, done.stderr
     job = done.stdout.split()[5].rstrip(",")
     story = data(server, "jobs", "show", job)
     assert (story["program"], story["user"], story["caller"]) == ("calibrate", "system", "operator: weekly")
-    sojourn(server, "pause", "bench")
-    sojourn(server, "calibrate", "bench")
-    twice = sojourn(server, "calibrate", "bench")
-    sojourn(server, "resume", "bench")
+    sojourn(server, "devices", "pause", "bench")
+    sojourn(server, "devices", "calibrate", "bench")
+    twice = sojourn(server, "devices", "calibrate", "bench")
+    sojourn(server, "devices", "resume", "bench")
     assert twice.returncode == 1
     assert "under way already" in twice.stderr
-    listed = sojourn(server, "calibrations", "bench").stdout
+    listed = sojourn(server, "devices", "calibrations", "bench").stdout
     assert "cal-1" in listed
-    assert data(server, "calibrations", "bench")["device"] == "bench"
+    assert data(server, "devices", "calibrations", "bench")["device"] == "bench"
 
 
 def test_a_reservation_from_the_booking_to_its_end(server: Embedded) -> None:
-    booked = sojourn(server, "reserve", "bench", "-P", "local", "--start", "in 2h", "--for", "1h 30m")
+    booked = sojourn(
+        server, "reservations", "add", "bench", "-P", "local", "--start", "in 2h", "--for", "1h 30m"
+    )
     assert booked.returncode == 0, booked.stderr
     (reservation,) = booked.stdout.split()
     assert "bench is reserved for local (dedicated)" in booked.stderr
-    listed = sojourn(server, "calendar", "bench").stdout
+    listed = sojourn(server, "reservations", "list", "bench").stdout
     assert reservation in listed
     assert "local" in listed
-    (found,) = json.loads(sojourn(server, "calendar", "--json").stdout)["reservations"]
+    (found,) = json.loads(sojourn(server, "reservations", "list", "--json").stdout)["reservations"]
     assert found["id"] == reservation
     assert (found["mode"], found["after_window"], found["state"]) == ("dedicated", "fail", "booked")
     assert "dedicated" in sojourn(server, "reservations", "show", reservation).stdout
     key = (server.data / "local.key").read_text().strip()
-    theirs = sojourn(server, "calendar", "--url", server.url, "--token", key).stdout
+    theirs = sojourn(server, "reservations", "list", "--url", server.url, "--token", key).stdout
     assert reservation in theirs, "members see their own project's"
     carl = server.user("carl", "elsewhere").api_key
-    others = sojourn(server, "calendar", "--url", server.url, "--token", carl).stdout
+    others = sojourn(server, "reservations", "list", "--url", server.url, "--token", carl).stdout
     assert "busy" in others
     assert reservation not in others
-    overlap = sojourn(server, "reserve", "bench", "--start", "+3h", "--end", "+4h")
+    overlap = sojourn(server, "reservations", "add", "bench", "--start", "+3h", "--end", "+4h")
     assert overlap.returncode == 1
     assert "cannot overlap" in overlap.stderr
-    forbidden = sojourn(server, "reserve", "bench", "--for", "1h", "--url", server.url, "--token", key)
+    forbidden = sojourn(
+        server, "reservations", "add", "bench", "--for", "1h", "--url", server.url, "--token", key
+    )
     assert forbidden.returncode == 1
     assert "admins" in forbidden.stderr
-    assert "one of the two" in sojourn(server, "reserve", "bench").stderr
+    assert "one of the two" in sojourn(server, "reservations", "add", "bench").stderr
     gone = sojourn(server, "reservations", "cancel", reservation)
     assert gone.stdout == f"{reservation} is cancelled\n"
-    assert json.loads(sojourn(server, "calendar", "--json").stdout)["reservations"] == []
-    assert "cancelled" in sojourn(server, "calendar", "--ended").stdout
+    assert json.loads(sojourn(server, "reservations", "list", "--json").stdout)["reservations"] == []
+    assert "cancelled" in sojourn(server, "reservations", "list", "--ended").stdout
 
 
 def test_a_403_says_whose_key_helps(server: Embedded) -> None:
     key = server.user("dora", "doras").api_key
     me = ("--url", server.url, "--token", key)
-    for command in (("reserve", "bench", "--for", "1h"), ("reserve", "bench", "-P", "local", "--for", "1h")):
+    for command in (
+        ("reservations", "add", "bench", "--for", "1h"),
+        ("reservations", "add", "bench", "-P", "local", "--for", "1h"),
+    ):
         refused = sojourn(server, *command, *me)
         assert refused.returncode == 1
         assert "The key of an admin of the project or of an operator is needed" in refused.stderr
     assert "operator's key is needed" not in refused.stderr
     refused = sojourn(server, "usage", "--user", "operator", *me)
     assert "With an operator's key there is everybody's usage" in refused.stderr
-    refused = sojourn(server, "pause", "bench", *me)
+    refused = sojourn(server, "devices", "pause", "bench", *me)
     assert "An operator's key is needed; it lies in" in refused.stderr
 
 

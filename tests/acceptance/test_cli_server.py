@@ -126,7 +126,7 @@ def test_a_drained_session_is_said_to_take_no_more_jobs(server: Embedded) -> Non
     assert sojourn(server, "sessions", "close", session).stdout == f"{session} is closed\n"
     assert sojourn(server, "sessions", "close", session, "--drain").stdout == f"{session} is closed\n"
     assert data(server, "jobs", "show", job)["state"] == "failed"
-    sojourn(server, "resume", "bench")
+    sojourn(server, "devices", "resume", "bench")
 
 
 def test_jobs_that_have_ended_and_those_that_have_not_are_listed_apart(server: Embedded) -> None:
@@ -136,7 +136,7 @@ def test_jobs_that_have_ended_and_those_that_have_not_are_listed_apart(server: E
     sojourn(server, "sessions", "close", session)
     for flags, there in (((), True), (("--pending",), False), (("--final",), True)):
         assert (job in sojourn(server, "jobs", *flags).stdout) is there
-    sojourn(server, "resume", "bench")
+    sojourn(server, "devices", "resume", "bench")
 
 
 def waiting_in_a_session(server: Embedded) -> tuple[str, str]:
@@ -144,7 +144,7 @@ def waiting_in_a_session(server: Embedded) -> tuple[str, str]:
     from qiskit import QuantumCircuit
     from qiskit_ibm_runtime import SamplerV2, Session
 
-    sojourn(server, "pause", "bench")
+    sojourn(server, "devices", "pause", "bench")
     circuit = QuantumCircuit(2)
     circuit.measure_all()
     session = Session(backend=server.service().backend("bench"))
@@ -267,7 +267,7 @@ def test_revoking_a_user_says_what_is_left_and_how_to_end_it(server: Embedded) -
     from qiskit_ibm_runtime import SamplerV2, Session
 
     key = server.user("kim", "kims")
-    sojourn(server, "pause", "bench")
+    sojourn(server, "devices", "pause", "bench")
     circuit = QuantumCircuit(2)
     circuit.measure_all()
     backend = server.service(key).backend("bench")
@@ -289,7 +289,7 @@ def test_revoking_a_user_says_what_is_left_and_how_to_end_it(server: Embedded) -
     assert ended.stderr == ""
     assert data(server, "users", "revoke", "kim")["jobs"] == {"count": 0, "oldest": []}
     assert data(server, "jobs", "show", job.job_id())["state"] == "cancelled"
-    sojourn(server, "resume", "bench")
+    sojourn(server, "devices", "resume", "bench")
 
 
 def test_an_instance_that_the_key_does_not_have_is_named_with_those_that_it_has(server: Embedded) -> None:

@@ -241,6 +241,8 @@ def replayed(data: Path) -> None:
     sojourn = [sys.executable, "-m", "sojourn"]
     log = data / "journal.jsonl"
     subprocess.run([*sojourn, "journal", "export", str(log), "--data", str(data)], check=True)
-    done = subprocess.run([*sojourn, "replay", str(log)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*sojourn, "journal", "replay", str(log)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"in {(KILLS + 1) * len(DEVICES)} lives" in done.stdout

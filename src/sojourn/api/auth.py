@@ -39,7 +39,7 @@ _HOW = (
     "or `Authorization: apikey <API key>`."
 )
 _KEY_HELP = (
-    "Check the API key (QISKIT_IBM_TOKEN); `sojourn users key add` makes a new one, "
+    "Check the API key (QISKIT_IBM_TOKEN); `sojourn keys add` makes a new one, "
     "`sojourn env` prints the settings."
 )
 

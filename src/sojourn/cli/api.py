@@ -1,4 +1,4 @@
-"""Owns the conversation with a server's own API (docs/api.md): one call, one answer or a CliError."""
+"""Calls a server's own API (docs/api.md): one request, one answer or a CliError."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sojourn.cli.errors import CliError, Unreachable
-from sojourn.cli.show import visible
+from sojourn.cli.output import visible
 
 if TYPE_CHECKING:
     from sojourn.cli.connection import Where
@@ -24,14 +24,15 @@ _ANY_OTHER = "An operator's key is needed; it lies"
 class Api:
     """The own API of one server, as one caller."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, *, timeout: float = _TIMEOUT) -> None:
         self.url = url
         self._key = key
+        self._timeout = timeout
 
     @classmethod
-    def of(cls, where: Where) -> Api:
-        """As the operator, unless a key was given."""
-        return cls(where.find_url(), where.find_key("operator"))
+    def of(cls, where: Where, *, timeout: float = _TIMEOUT) -> Api:
+        """As the operator, unless a key was given. Each step of a request may take `timeout` seconds."""
+        return cls(where.find_url(), where.find_key("operator"), timeout=timeout)
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON of GET `path`; a query value that is None is left out."""
@@ -58,7 +59,7 @@ class Api:
 
         try:
             # No proxies: the own API is asked directly, whatever the environment says about the outside.
-            with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+            with httpx.Client(timeout=self._timeout, trust_env=False) as client:
                 reply = client.request(
                     method,
                     f"{self.url}{BASE}{path}",
@@ -67,7 +68,7 @@ class Api:
                     headers={"Authorization": f"Bearer {self._key}"},
                 )
         except httpx.TimeoutException:
-            raise Unreachable(f"the server at {self.url} did not answer within {_TIMEOUT:g} s") from None
+            raise Unreachable(f"the server at {self.url} did not answer within {self._timeout:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(
                 f"no server answers at {self.url} ({error}). Start it with `sojourn serve`, "

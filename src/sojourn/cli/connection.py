@@ -1,4 +1,4 @@
-"""Owns finding a server and a key: flags and variables first, else the configuration and its data folder.
+"""Finds a server and a key: flags and variables first, else the configuration and its data folder.
 
 Reads files, opens no connection.
 """

@@ -1,4 +1,4 @@
-"""Owns how the command line ends: a user's mistake is a sentence on stderr and a number, no traceback."""
+"""The errors that end a command: a sentence on standard error and an exit code, no traceback."""
 
 from __future__ import annotations
 

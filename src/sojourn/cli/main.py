@@ -1,4 +1,4 @@
-"""Owns the shape of `sojourn …`: which commands there are and how they end; not what they do."""
+"""Puts the commands of `sojourn …` together, and says how they end; not what they do."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sojourn.cli import (
+from sojourn.cli import output
+from sojourn.cli.commands import (
+    accounts,
     audit,
-    database,
-    demo,
-    env,
+    devices,
     jobs,
-    look,
-    operate,
-    policy,
+    keys,
     projects,
-    replay,
-    reserve,
-    serve,
-    show,
+    reservations,
+    sessions,
     usage,
     users,
-    why,
 )
+from sojourn.cli.commands.local import database, demo, env, journal, policy, serve
 from sojourn.cli.errors import CliError
+from sojourn.cli.grammar import Program, Watchable
 
 app = typer.Typer(
     name="sojourn",
+    cls=Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="A self-hosted quantum compute service: sessions, batches and a fair queue for Qiskit programs.",
+    help="""A self-hosted quantum compute service: sessions, batches and a fair queue for Qiskit programs.
+
+    A noun alone lists: `sojourn jobs` is `sojourn jobs list`.""",
+    epilog="""Examples:
+  sojourn serve --config sojourn.toml
+  sojourn devices --watch
+  sojourn jobs why JOB""",
 )
-app.command("serve")(serve.serve)
-app.command("env")(env.env)
-app.add_typer(users.app, name="users")
-app.add_typer(projects.app, name="projects")
-app.command("usage")(usage.usage)
-app.command("audit")(audit.audit)
-app.add_typer(look.devices_app, name="devices")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(look.sessions_app, name="sessions")
-app.command("why")(why.why)
-app.command("pause")(operate.pause)
-app.command("drain")(operate.drain)
-app.command("maintain")(operate.maintain)
-app.command("resume")(operate.resume)
-app.command("calibrate")(operate.calibrate)
-app.command("calibrations")(operate.calibrations)
-app.command("reserve")(reserve.reserve)
-app.command("calendar")(reserve.calendar)
-app.add_typer(reserve.app, name="reservations")
-app.command("policy")(policy.policy)
-app.add_typer(replay.app, name="journal")
-app.command("replay")(replay.replay)
-app.command("backup")(database.backup)
-app.command("check")(database.check)
-app.command("demo")(demo.demo)
+
+_WORK = "Devices and jobs"
+_PEOPLE = "Users and usage"
+_SERVER = "The server"
+
+app.add_typer(devices.app, name="devices", rich_help_panel=_WORK)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=_WORK)
+app.add_typer(sessions.app, name="sessions", rich_help_panel=_WORK)
+app.add_typer(reservations.app, name="reservations", rich_help_panel=_WORK)
+app.add_typer(users.app, name="users", rich_help_panel=_PEOPLE)
+app.add_typer(keys.app, name="keys", rich_help_panel=_PEOPLE)
+app.add_typer(projects.app, name="projects", rich_help_panel=_PEOPLE)
+app.add_typer(accounts.app, name="accounts", rich_help_panel=_PEOPLE)
+app.command("usage", cls=Watchable, rich_help_panel=_PEOPLE)(usage.usage)
+app.command("audit", rich_help_panel=_PEOPLE)(audit.audit)
+app.command("serve", rich_help_panel=_SERVER)(serve.serve)
+app.command("env", rich_help_panel=_SERVER)(env.env)
+app.command("policy", rich_help_panel=_SERVER)(policy.policy)
+app.command("demo", rich_help_panel=_SERVER)(demo.demo)
+app.add_typer(journal.app, name="journal", rich_help_panel=_SERVER)
+app.add_typer(database.app, name="database", rich_help_panel=_SERVER)
 
 
 def _version(wanted: bool) -> None:
@@ -87,10 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app(args=None if arguments is None else list(arguments))
+        app(args=None if arguments is None else list(arguments), prog_name="sojourn")
     except CliError as error:
         for number, text in enumerate(str(error).split("\n")):
-            show.note(text if number else f"sojourn: {text}")
+            output.note(text if number else f"sojourn: {text}")
         sys.exit(error.code)
     except BrokenPipeError:
         # `sojourn jobs | head` is no fault; a closed stream keeps the interpreter quiet at exit.

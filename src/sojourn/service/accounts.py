@@ -115,8 +115,7 @@ class Accounts(Directory):
             )
         elif project.id in user.projects:
             raise Conflict(
-                f"User {name} is in project {project_name} already. `sojourn users key add` makes "
-                "another key."
+                f"User {name} is in project {project_name} already. `sojourn keys add` makes another key."
             )
         if key_name is None:
             made = self.keys.prepare(user.id, name, name=None, project=project.id, expires=None)

@@ -52,7 +52,7 @@ def check(data: Path, trust: Trust) -> None:
         if found.st_mode & too_much:
             _close(path, found, too_much)
             secret = path.name in _KEYS
-            hint = "others may have read it; `sojourn users key rotate` makes another key" if secret else None
+            hint = "others may have read it; `sojourn keys rotate` makes another key" if secret else None
             log.warning(
                 "data.closed",
                 path=str(path),

@@ -71,7 +71,7 @@ def test_r46_a_job_that_waits_for_a_reservation_shows_its_owner_why_and_what_wou
     assert (told["kind"], facts["limit"], facts["source"]) == ("DoesNotFit", 10_000, "program")
     assert (facts["would_fit"], facts["estimate"]) == (int(facts["room"]), None)
     assert found["estimated_start"] == window["end"]
-    command = [sys.executable, "-m", "sojourn", "why", waiting.job_id(), "--data", str(live.data)]
+    command = [sys.executable, "-m", "sojourn", "jobs", "why", waiting.job_id(), "--data", str(live.data)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "- with its limit of 10000 s (the default of its program, as it states no" in shown
     assert f"if nothing else happens it starts at {window['end']}" in shown
@@ -86,7 +86,7 @@ def test_r46_a_job_that_waits_for_a_reservation_shows_its_owner_why_and_what_wou
 
 
 def test_every_reason_to_wait_is_in_the_metrics(service: QiskitRuntimeService, live: Live) -> None:
-    """As in `sojourn why`, whatever the reason; when it starts is not known then."""
+    """As in `sojourn jobs why`, whatever the reason; when it starts is not known then."""
     with live.operator() as http:
         http.post("/devices/bench/pause", json={"message": "new helium"})
         try:

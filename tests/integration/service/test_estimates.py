@@ -54,7 +54,7 @@ async def queued(h: House, who: Principal, job_id: str) -> JobView:
 
 
 async def said(h: House, who: Principal, job_id: str) -> str:
-    """Why the job waits, the same for its owner's `job.metrics()` as for `sojourn why`."""
+    """Why the job waits, the same for its owner's `job.metrics()` as for `sojourn jobs why`."""
     waiting = await h.service.waiting(who, job_id)
     why = await h.service.why(who, job_id)
     assert waiting.waiting_reasons == tuple(reason.sentence for reason in why.reasons)

@@ -1,4 +1,4 @@
-"""`sojourn journal export` and `sojourn replay` at the command line."""
+"""`sojourn journal export` and `sojourn journal replay` at the command line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_a_server_recorded_is_exported_and_replayed(
     file = tmp_path / "queue.jsonl"
     assert run("journal", "export", file, "--data", tmp_path) == 0
     assert [json.loads(a) for a in file.read_bytes().splitlines()] == [json.loads(b) for b in log()]
-    assert run("replay", file) == 0
+    assert run("journal", "replay", file) == 0
     assert "15 events of 1 devices in 1 lives" in capsys.readouterr().out
 
 
@@ -58,12 +58,12 @@ def test_a_difference_is_shown_and_is_no_success(tmp_path: Path, capsys: pytest.
     del lines[11]
     file = tmp_path / "queue.jsonl"
     file.write_bytes(b"\n".join(lines))
-    assert run("replay", file) == 1
+    assert run("journal", "replay", file) == 1
     shown = capsys.readouterr()
     assert "First difference: line 14, device dev, at 306" in shown.out
     assert "then: start c attempt 1" in shown.out
     assert "decided differently" in shown.err
-    assert run("replay", file, "--json") == 1
+    assert run("journal", "replay", file, "--json") == 1
     assert json.loads(capsys.readouterr().out)["difference"]["number"] == 14
 
 
@@ -78,10 +78,10 @@ def test_without_a_record_the_command_says_what_to_do(
 
 
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("replay", tmp_path / "nothing.jsonl") == 1
+    assert run("journal", "replay", tmp_path / "nothing.jsonl") == 1
     assert "No such file" in capsys.readouterr().err
     (tmp_path / "text").write_text("hello\n")
-    assert run("replay", tmp_path / "text") == 1
+    assert run("journal", "replay", tmp_path / "text") == 1
     assert "line 1" in capsys.readouterr().err
 
 
@@ -91,7 +91,7 @@ def test_a_log_without_an_event_proves_nothing(
 ) -> None:
     (tmp_path / "queue.jsonl").write_bytes(b"".join(lines))
     for flags in ((), ("--json",)):
-        assert run("replay", tmp_path / "queue.jsonl", *flags) == 1
+        assert run("journal", "replay", tmp_path / "queue.jsonl", *flags) == 1
         shown = capsys.readouterr()
         assert shown.out == ""
         assert "nothing to replay" in shown.err

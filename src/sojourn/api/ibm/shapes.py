@@ -88,7 +88,7 @@ def qiskit_version(caller: str | None) -> str | None:
 def job_metrics(job: JobView) -> dict[str, Any]:
     """What `job.metrics()` shows. Times are null until they come; usage is pending until the job is final.
 
-    Of a job that waits, `waiting_reasons` says why, as `sojourn why` does.
+    Of a job that waits, `waiting_reasons` says why, as `sojourn jobs why` does.
     """
     seconds = tidy(job.quantum_seconds)
     usage = {

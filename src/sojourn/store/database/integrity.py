@@ -114,7 +114,7 @@ def copy(
             made.execute("PRAGMA journal_mode = DELETE")  # one file, complete without a write-ahead log
         if found := faults(partial):
             raise CopyFailed(
-                f"{path} is damaged, so its copy is as well ({found[0]}). `sojourn check` lists all"
+                f"{path} is damaged, so its copy is as well ({found[0]}). `sojourn database check` lists all"
             )
         if without_tables(partial):
             raise CopyFailed(f"{path} {NO_TABLES}")

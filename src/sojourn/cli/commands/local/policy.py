@@ -1,4 +1,4 @@
-"""Owns `sojourn policy`: the table of rules that a configuration gives to each device. Asks no server."""
+"""`sojourn policy`: the table of rules that a configuration gives to each device. Asks no server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from sojourn.cli import show
+from sojourn.cli import output
 from sojourn.cli.options import Config, Data, Json, where
 
 _NONE = {
@@ -22,7 +22,7 @@ def policy(config: Config = None, data: Data = None, json: Json = False) -> None
     settings = where(None, None, config, data).settings()
     tables = {device.name: facts(settings.profile(device.name)) for device in settings.devices}
     if json:
-        show.as_json({"devices": [{"name": name, "policy": table} for name, table in tables.items()]})
+        output.as_json({"devices": [{"name": name, "policy": table} for name, table in tables.items()]})
         return
     # Devices with the same rules share a column, so that a site with many devices can read it.
     columns: list[tuple[dict[str, Any], list[str]]] = []
@@ -36,7 +36,7 @@ def policy(config: Config = None, data: Data = None, json: Json = False) -> None
         [field.replace("_", " "), *(worded(field, table[field]) for table, _ in columns)]
         for field in columns[0][0]
     ]
-    show.table(["rule", *(", ".join(names) for _, names in columns)], rows, empty="no devices")
+    output.table(["rule", *(", ".join(names) for _, names in columns)], rows, empty="no devices")
 
 
 def facts(profile: Any) -> dict[str, Any]:
@@ -61,9 +61,9 @@ def worded(field: str, value: object) -> str:
     if field == "estimate_factor":
         return f"{value:g} times the estimate" if value else "off"
     if isinstance(value, float):
-        return show.duration(value) or "-"
+        return output.duration(value) or "-"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {show.duration(limit)}" for name, limit in value.items())
+        return ", ".join(f"{name} {output.duration(limit)}" for name, limit in value.items())
     return str(value)

@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import completion, output
+from sojourn.cli.context import Context, asks_server
 
 
-@asks
+@asks_server
 def audit(
-    ask: Ask,
+    context: Context,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, the newest.")] = 50,
-    by: Annotated[str | None, typer.Option("--by", help="Only what this user did.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Only what this user did.", autocompletion=completion.users)
+    ] = None,
     action: Annotated[
         str | None, typer.Option("--action", help="Only this action, or the kind before its dot: key, user.")
     ] = None,
@@ -26,13 +28,13 @@ def audit(
     ] = None,
 ) -> None:
     """Show who did what when to whom, the newest last (operators)."""
-    answer = ask.api.get("/audit", limit=limit, by=by, action=action, subject=subject, after=after)
-    if ask.json:
-        show.as_json(answer)
+    answer = context.api.get("/audit", limit=limit, by=by, action=action, subject=subject, after=after)
+    if context.json:
+        output.as_json(answer)
         return
     rows = [
         [
-            show.utc(entry["at"]),
+            output.utc(entry["at"]),
             entry["by"],
             entry["action"],
             entry["subject"],
@@ -40,7 +42,7 @@ def audit(
         ]
         for entry in reversed(answer["entries"])
     ]
-    show.table(("at (UTC)", "by", "action", "subject", "detail"), rows, empty="nothing on record")
+    output.table(("at (UTC)", "by", "action", "subject", "detail"), rows, empty="nothing on record")
 
 
 def _worded(value: object) -> str:

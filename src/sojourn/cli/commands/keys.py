@@ -1,4 +1,4 @@
-"""`sojourn users key …`: the API keys of a user, by the user or an operator."""
+"""`sojourn keys …`: the API keys of a user, by the user or an operator."""
 
 from __future__ import annotations
 
@@ -9,16 +9,27 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import completion, output
+from sojourn.cli.context import Context, asks_server
+from sojourn.cli.grammar import Noun
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, add, rotate and revoke API keys: one's own, operators everybody's."
+    cls=Noun,
+    help="List, add, rotate and revoke API keys: your own; operators everybody's.",
+    epilog="""Examples:
+  sojourn keys list
+  sojourn keys add ada --name ci --expires +90d
+  sojourn keys rotate ada ci --keep 2d""",
 )
 
-_User = Annotated[str, typer.Argument(metavar="USER", help="Name of the user.")]
+_User = Annotated[
+    str, typer.Argument(metavar="USER", help="Name of the user.", autocompletion=completion.users)
+]
 _Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="Name of the key, as `sojourn users key list` has it.")
+    str,
+    typer.Argument(
+        metavar="KEY", help="Name of the key, as `sojourn keys list` has it.", autocompletion=completion.keys
+    ),
 ]
 _Expires = Annotated[
     str | None,
@@ -29,40 +40,45 @@ _Expires = Annotated[
 
 
 @app.command("list")
-@asks
+@asks_server
 def list_(
-    ask: Ask,
+    context: Context,
     user: Annotated[
-        str | None, typer.Argument(metavar="[USER]", help="Name of the user; default: who asks.")
+        str | None,
+        typer.Argument(
+            metavar="[USER]",
+            help="Name of the user; default: the caller.",
+            autocompletion=completion.users,
+        ),
     ] = None,
 ) -> None:
     """List the keys of a user, without their secrets."""
-    api = ask.api
+    api = context.api
     answer = api.get(_path(user or api.get("/me")["user"]))
-    if ask.json:
-        show.as_json(answer)
+    if context.json:
+        output.as_json(answer)
         return
     now = datetime.now(UTC)
     rows = [
         [
             key["name"],
             key["project"] or "(the first)",
-            show.age(key["created"], now),
+            output.age(key["created"], now),
             "expired" if key["expired"] else _day(key["expires"]) or "never",
             _day(key["used"]) or "never",
             "*" if key["present"] else "",
         ]
         for key in answer["keys"]
     ]
-    show.table(
+    output.table(
         ("key", "project", "age>", "expires (UTC)", "last used (UTC)", "in use"), rows, empty="no keys"
     )
 
 
 @app.command("add")
-@asks
+@asks_server
 def add(
-    ask: Ask,
+    context: Context,
     user: _User,
     name: Annotated[
         str | None, typer.Option("--name", help="Its name, unique among the user's; default: key-N.")
@@ -70,20 +86,23 @@ def add(
     project: Annotated[
         str | None,
         typer.Option(
-            "--project", "-P", help="Where it acts when a program does not say; default: the first."
+            "--project",
+            "-P",
+            help="Where it acts when a program does not name one; default: the first.",
+            autocompletion=completion.projects,
         ),
     ] = None,
     expires: _Expires = None,
 ) -> None:
     """Make a further key and print it; it is never shown again."""
     body = {"name": name, "project": project, "expires": expires}
-    _print(ask, ask.api.post(_path(user), body))
+    _print(context, context.api.post(_path(user), body))
 
 
 @app.command("rotate")
-@asks
+@asks_server
 def rotate(
-    ask: Ask,
+    context: Context,
     user: _User,
     key: _Key,
     keep: Annotated[
@@ -98,26 +117,26 @@ def rotate(
     ] = None,
 ) -> None:
     """Put a new key in the place of one, print it, and let the old one go on working for a while."""
-    _print(ask, ask.api.post(f"{_path(user, key)}/rotate", {"keep": keep, "expires": expires}))
+    _print(context, context.api.post(f"{_path(user, key)}/rotate", {"keep": keep, "expires": expires}))
 
 
 @app.command("revoke")
-@asks
-def revoke(ask: Ask, user: _User, key: _Key) -> None:
+@asks_server
+def revoke(context: Context, user: _User, key: _Key) -> None:
     """End one key now, and every access token made from it."""
-    ended = ask.api.post(f"{_path(user, key)}/revoke")
-    if ask.json:
-        show.as_json(ended)
+    ended = context.api.post(f"{_path(user, key)}/revoke")
+    if context.json:
+        output.as_json(ended)
     else:
-        show.line(f"key {key} of {user} is revoked")
+        output.line(f"key {key} of {user} is revoked")
 
 
-def _print(ask: Ask, made: Mapping[str, Any]) -> None:
-    if ask.json:
-        show.as_json(made)
+def _print(context: Context, made: Mapping[str, Any]) -> None:
+    if context.json:
+        output.as_json(made)
         return
     key, old = made["key"], made["old"]
-    show.facts(
+    output.facts(
         [
             ("user", key["user"]),
             ("key", key["name"]),
@@ -126,16 +145,16 @@ def _print(ask: Ask, made: Mapping[str, Any]) -> None:
             ("api_key", made["api_key"]),
         ]
     )
-    show.note("The key is shown only now.")
+    output.note("The key is shown only now.")
     if old is not None:
-        show.note(
+        output.note(
             f"The old key is {old['name']} now and ends at {_day(old['expires'])} UTC. To end it at once: "
-            f"sojourn users key revoke {key['user']} {old['name']}"
+            f"sojourn keys revoke {key['user']} {old['name']}"
         )
 
 
 def _day(at: str | None) -> str:
-    return show.day(at) or ""
+    return output.day(at) or ""
 
 
 def _path(user: str, key: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Owns `sojourn journal export` and `sojourn replay`: the record of a server's queue, and the check of it.
+"""`sojourn journal …`: exports the record of a server's queues, and checks one.
 
 Reads the database file itself, so that a record can be taken of a server that does not start any more.
 """
@@ -14,17 +14,18 @@ from typing import IO, Annotated
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.database import database_of
+from sojourn.cli import output
+from sojourn.cli.commands.local.database import database_of
 from sojourn.cli.errors import CliError
 from sojourn.cli.options import Config, Data, Json
 
-app = typer.Typer(help="The record of what the queue was fed and what it decided.", no_args_is_help=True)
-
-
-@app.callback()
-def journal() -> None:
-    pass
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Export the record of what the queues were fed and decided, and check one.",
+    epilog="""Examples:
+  sojourn journal export queue.jsonl --data /srv/sojourn
+  sojourn journal replay queue.jsonl""",
+)
 
 
 @app.command("export")
@@ -47,14 +48,15 @@ def export(
         for line in lines(database):
             out.write(line)
             count += 1
-    show.note(f"{count} lines written to {file}")
+    output.note(f"{count} lines written to {file}")
 
 
+@app.command("replay")
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An exported journal; - is standard input.")],
     json: Json = False,
 ) -> None:
-    """Feed a recorded log to the core and check that it takes the same decisions."""
+    """Feed a record to the policy core and check that it takes the same decisions. Needs no server."""
     from sojourn.journal import replay as run
 
     with _opened(file, "rb") as lines:
@@ -70,21 +72,21 @@ def replay(
         )
     if json:
         table = asdict(report) | {"devices": sorted(report.devices), "events_per_second": report.rate}
-        show.as_json(table)
+        output.as_json(table)
     else:
-        show.line(
+        output.line(
             f"{report.events} events of {len(report.devices)} devices in {report.lives} lives, "
             f"{report.decisions} decisions, {report.seconds:.2f} s ({report.rate:,.0f} events/s)"
         )
     if found is None:
-        show.note("The core takes the same decisions.")
+        output.note("The core takes the same decisions.")
         return
     if not json:
-        show.line(f"First difference: line {found.number}, device {found.device}, at {found.at:.6f}")
-        show.line(f"  event: {found.event}")
+        output.line(f"First difference: line {found.number}, device {found.device}, at {found.at:.6f}")
+        output.line(f"  event: {found.event}")
         for title, told in (("then", found.then), ("now", found.now)):
             for sentence in told or ("nothing",):
-                show.line(f"  {title:>5}: {sentence}")
+                output.line(f"  {title:>5}: {sentence}")
     raise CliError(f"line {found.number} of {file} is decided differently now")
 
 

@@ -1,4 +1,4 @@
-"""Owns `sojourn demo`: its flags. What happens is in sojourn.demo."""
+"""`sojourn demo`: its flags. What happens is in sojourn.demo."""
 
 from __future__ import annotations
 

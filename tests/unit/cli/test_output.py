@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from sojourn.cli import show
+from sojourn.cli import output
+from sojourn.cli.commands import jobs
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
@@ -58,7 +59,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_duration_is_exact_to_the_second_without_a_wrong_carry(
     seconds: float | None, text: str | None
 ) -> None:
-    assert show.duration(seconds) == text
+    assert output.duration(seconds) == text
 
 
 def test_an_age_is_as_exact_as_an_age_can_be() -> None:
@@ -68,8 +69,8 @@ def test_an_age_is_as_exact_as_an_age_can_be() -> None:
         ("2026-11-22T09:13:20Z", "2h 46m"),
         ("2026-11-19T08:00:00Z", "3d 04h"),
     ):
-        assert show.age(created, NOW) == text
-    assert show.job_row(JOB | {"created": "2026-11-22T09:13:20Z"}, NOW)[-3:] == [
+        assert output.age(created, NOW) == text
+    assert jobs.job_row(JOB | {"created": "2026-11-22T09:13:20Z"}, NOW)[-3:] == [
         "2h 46m",
         "2h 46m 10s",
         "30s",
@@ -77,24 +78,24 @@ def test_an_age_is_as_exact_as_an_age_can_be() -> None:
 
 
 def test_the_calendar_shows_seconds_when_there_are_any() -> None:
-    shown = [show.day(f"2026-11-22T14:00:{second}Z") for second in ("00", "30", "30.250000")]
+    shown = [output.day(f"2026-11-22T14:00:{second}Z") for second in ("00", "30", "30.250000")]
     assert shown == ["11-22 14:00", "11-22 14:00:30", "11-22 14:00:30"]
 
 
 def test_a_running_job_waited_until_its_start_and_runs_until_now() -> None:
-    assert show.job_row(JOB, NOW)[-3:] == ["2m 00s", "1m 30s", "30s"]
+    assert jobs.job_row(JOB, NOW)[-3:] == ["2m 00s", "1m 30s", "30s"]
 
 
 def test_a_job_that_never_started_waited_until_its_end() -> None:
     job = JOB | {"state": "cancelled", "started": None, "finished": "2026-11-22T11:58:10.000Z"}
-    assert show.job_row(job, NOW)[-2:] == ["10s", None]
+    assert jobs.job_row(job, NOW)[-2:] == ["10s", None]
 
 
 def test_the_table_of_jobs_fits_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal(monkeypatch)
-    show.table(show.JOB_COLUMNS, [show.job_row(JOB, NOW)], empty="none")
+    output.table(jobs.COLUMNS, [jobs.job_row(JOB, NOW)], empty="none")
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert JOB["id"] in lines[1]
@@ -107,7 +108,7 @@ def test_what_is_too_wide_loses_text_and_never_numbers(
 ) -> None:
     terminal(monkeypatch)
     job = JOB | {"user": "a-very-long-name-of-a-user", "created": "2026-11-22T11:49:50.000Z"}
-    show.table(show.JOB_COLUMNS, [show.job_row(job, NOW)], empty="none")
+    output.table(jobs.COLUMNS, [jobs.job_row(job, NOW)], empty="none")
     _, line = capsys.readouterr().out.splitlines()
     assert len(line) <= 80
     assert line.endswith("10m 10s  9m 40s  30s")
@@ -116,7 +117,7 @@ def test_what_is_too_wide_loses_text_and_never_numbers(
 
 
 def test_an_empty_list_says_so_beside_the_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    show.table(("a",), [], empty="no jobs")
+    output.table(("a",), [], empty="no jobs")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "no jobs\n")
 
@@ -130,7 +131,7 @@ def test_a_table_in_a_pipe_is_whole(
     else:
         monkeypatch.setenv("COLUMNS", columns)
     job = JOB | {"user": "a-very-long-name-of-a-user-" * 5, "device": "d" * 64}
-    show.table(show.JOB_COLUMNS, [show.job_row(job, NOW)], empty="none")
+    output.table(jobs.COLUMNS, [jobs.job_row(job, NOW)], empty="none")
     _, line = capsys.readouterr().out.splitlines()
     assert job["user"] in line
     assert job["device"] in line
@@ -143,10 +144,10 @@ SHOWN = r"a\x1b[31mb\x1b]0;title\x07\x9b2J\r\nc\u202ed\u2028\ud800\x7f\t"
 
 
 def test_no_text_of_a_users_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    show.line(EVIL)
-    show.note(EVIL)
-    show.facts([("tags", EVIL)])
-    show.table(("job", "message", "n>"), [[EVIL, EVIL, 1]], empty="none")
+    output.line(EVIL)
+    output.note(EVIL)
+    output.facts([("tags", EVIL)])
+    output.table(("job", "message", "n>"), [[EVIL, EVIL, 1]], empty="none")
     out, err = capsys.readouterr()
     line, fact, _, row = out.splitlines()
     assert (line, fact, row.split()) == (SHOWN, f"tags  {SHOWN}", [SHOWN, SHOWN, "1"])
@@ -155,7 +156,7 @@ def test_no_text_of_a_users_steers_the_terminal(capsys: pytest.CaptureFixture[st
 
 def test_json_in_a_terminal_steers_it_as_little_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     value = {"tags": [EVIL, "grün 量子 \xa0"], EVIL: 1}
-    show.as_json(value)
+    output.as_json(value)
     out = capsys.readouterr().out
     assert all(text.isprintable() or "\xa0" in text for text in out.splitlines())
     assert "grün 量子 \xa0" in out
@@ -164,12 +165,12 @@ def test_json_in_a_terminal_steers_it_as_little_and_says_the_same(capsys: pytest
 
 def test_letters_of_all_languages_are_shown_as_they_are() -> None:
     for text in ("grün", "量子", "a\xa0b", "→ …", "🙂"):
-        assert show.visible(text) == text
+        assert output.visible(text) == text
 
 
-def test_nobody_but_show_prints_what_users_wrote() -> None:
+def test_only_output_prints_what_users_wrote() -> None:
     """The others write for programs: a shell's lines, a journal, CSV; or the version."""
-    folder = Path(show.__file__).parent
+    folder = Path(output.__file__).parent
     printing = re.compile(r"\bprint\(|typer\.s?echo\(|sys\.std(out|err)\b.*\b(write|buffer)|csv\.writer")
-    found = {p.name for p in folder.glob("*.py") if printing.search(p.read_text(encoding="utf-8"))}
-    assert found == {"show.py", "env.py", "main.py", "replay.py", "usage.py"}
+    found = {p.name for p in folder.rglob("*.py") if printing.search(p.read_text(encoding="utf-8"))}
+    assert found == {"output.py", "env.py", "main.py", "journal.py", "usage.py"}

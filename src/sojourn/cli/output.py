@@ -1,17 +1,24 @@
-"""Owns how answers look: tables that fit a terminal and are whole in a pipe, ages, durations, and that no
-text of a user's steers the terminal. Asks nobody anything."""
+"""Formats answers: tables that fit a terminal and are whole in a pipe, JSON, times and durations.
+
+No text of a user's steers the terminal.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _GAP = 2
 _SHORTEST = 4
+_WIDEST = 1_000_000
 
 STATE_STYLES = {
     "accepted": "cyan",
@@ -54,10 +61,18 @@ def _visible(character: str) -> str:
 
 def as_json(value: object) -> None:
     """The server's own answer, indented; with JSON's own escapes for what would steer a terminal."""
-    lines = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
-    for each in lines:  # only strings can have such a character, and json has escaped those below 32
-        written = each if each.isprintable() else "".join(map(_json_visible, each))
-        sys.stdout.write(written + "\n")
+    for each in json.dumps(value, indent=2, ensure_ascii=False).split("\n"):
+        sys.stdout.write(_json_line(each))
+
+
+def as_json_line(value: object) -> None:
+    """The same on one line, for a program that reads one answer after another."""
+    sys.stdout.write(_json_line(json.dumps(value, ensure_ascii=False)))
+
+
+def _json_line(text: str) -> str:
+    """Only strings can have such a character, and json has escaped those below 32."""
+    return (text if text.isprintable() else "".join(map(_json_visible, text))) + "\n"
 
 
 def _json_visible(character: str) -> str:
@@ -74,25 +89,36 @@ def note(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Columns whose name ends with `>` are right-aligned; states get a colour.
-
-    In a narrow terminal the widest texts are cut; numbers and the first column, which names the row, never.
-    In a pipe or a file nothing is: somebody may look for a name in there.
-    """
+    """Print a table. In a pipe or a file nothing is cut: somebody may look for a name in there."""
     from rich.console import Console
+
+    console = Console(highlight=False)
+    if made := table_of(columns, rows, room=console.width if sys.stdout.isatty() else None):
+        if not sys.stdout.isatty():
+            # Rich takes a reader that has gone for an error; written by ourselves it is not one.
+            console = Console(highlight=False, file=io.StringIO(), width=_WIDEST)
+        with console.capture() as text:
+            console.print(made)
+        sys.stdout.write(text.get())
+    else:
+        note(empty)
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], *, room: int | None) -> Table | None:
+    """Columns whose name ends with `>` are right-aligned; states get a colour. None without a row.
+
+    Where there is not `room` (characters) for all, the widest texts are cut; numbers and the first column,
+    which names the row, never.
+    """
     from rich.table import Table
     from rich.text import Text
 
     lines = [[_plain(cell) for cell in row] for row in rows]
     if not lines:
-        note(empty)
-        return
+        return None
     widths = _needed(columns, lines)
-    if sys.stdout.isatty():
-        console = Console(highlight=False)
-        widths = _cut(columns, widths, console.width)
-    else:
-        console = Console(highlight=False, width=_whole(widths))
+    if room is not None:
+        widths = _cut(columns, widths, room)
     made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for name, width in zip(columns, widths, strict=True):
         made.add_column(
@@ -100,7 +126,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
         )
     for row in lines:
         made.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in row))
-    console.print(made)
+    return made
 
 
 def _needed(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:
@@ -194,39 +220,6 @@ def short(identity: str | None) -> str | None:
     return identity if identity is None or len(identity) <= 8 else f"…{identity[-7:]}"
 
 
-def job_row(job: Mapping[str, Any], now: datetime) -> list[object]:
-    return [
-        job["id"],
-        job["state"],
-        job["device"],
-        job["user"],
-        short(job["session"]),
-        age(job["created"], now),
-        # A job that ended without a start has waited until its end.
-        between(job["created"], job["started"] or job["finished"], now),
-        between(job["started"], job["finished"], now),
-    ]
-
-
-JOB_COLUMNS = ("job", "state", "device", "user", "session", "age>", "waited>", "run>")
-
-
-def session_row(session: Mapping[str, Any], now: datetime) -> list[object]:
-    return [
-        session["id"],
-        session["state"],
-        session["mode"],
-        session["device"],
-        session["user"],
-        age(session["created"], now),
-        duration(session["elapsed"]),
-        duration(session["active_ttl"]) if session["state"] != "closed" else None,
-    ]
-
-
-SESSION_COLUMNS = ("session", "state", "mode", "device", "user", "age>", "used>", "left>")
-
-
 def utc(text: str | None) -> str | None:
     """`2026-11-22 14:00`, with seconds only when there are any."""
     at = moment(text)
@@ -239,33 +232,3 @@ def day(text: str | None) -> str | None:
     """As `utc`, without the year: `11-22 14:00` is short enough for a calendar."""
     whole = utc(text)
     return None if whole is None else whole.partition("-")[2]
-
-
-def device_state(device: Mapping[str, Any]) -> str:
-    """`ibm_fez is paused by ada since 2026-11-22 14:00, until about 2026-11-22 16:00: warm-up`."""
-    if device["state"] == "online":
-        return f"{device['name']} is online"
-    until = f", until about {utc(device['state_until'])}" if device["state_until"] else ""
-    why = f": {device['state_message']}" if device["state_message"] else ""
-    doing = {"paused": "paused", "draining": "being drained", "maintenance": "in maintenance"}
-    by, since = device["state_by"], utc(device["state_since"])
-    return f"{device['name']} is {doing[device['state']]} (by {by}, since {since} UTC{until}){why}"
-
-
-def device_row(device: Mapping[str, Any]) -> list[object]:
-    return [
-        device["name"],
-        device["phase"] if device["state"] == "online" or device["phase"] == "failed" else device["state"],
-        device["num_qubits"],
-        device["driver"],
-        device["queue_length"],
-        short(device["running"]) if device["running"] else ANOTHERS * device["busy"],
-        short(device["active_session"]) if device["active_session"] else ANOTHERS * device["held"],
-    ]
-
-
-ANOTHERS = "another's"
-"""A job or session whose id is not the caller's to know."""
-
-
-DEVICE_COLUMNS = ("device", "state", "qubits>", "driver", "queue>", "running", "session")

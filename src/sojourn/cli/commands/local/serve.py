@@ -1,4 +1,4 @@
-"""Owns `sojourn serve`: settings from three layers, then the server, imported only then."""
+"""`sojourn serve`: settings from three layers, then the server, imported only then."""
 
 from __future__ import annotations
 

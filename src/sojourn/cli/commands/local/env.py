@@ -1,4 +1,4 @@
-"""Owns `sojourn env`: prints the variables with which an unmodified Qiskit program finds the server."""
+"""`sojourn env`: prints the variables with which an unmodified Qiskit program finds the server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sojourn.cli import show
+from sojourn.cli import output
 from sojourn.cli.api import Api
 from sojourn.cli.errors import CliError, Unreachable
 from sojourn.cli.options import Config, Data, Json, Url, where
@@ -67,13 +67,13 @@ def env(
     except Unreachable as error:
         if way is _Way.A and not (instance or "").startswith("crn:"):
             raise
-        show.note(f"warning: {error}. The instance ({instance or 'auto'}) was not looked up")
+        output.note(f"warning: {error}. The instance ({instance or 'auto'}) was not looked up")
         remarks = []
     found = variables(address, key, instance=instance, way=way.value) | around_proxies(address)
     chosen: Shell = "json" if json else shell.value
     sys.stdout.write(render(found, chosen, remarks) + "\n")  # for a shell, and of several lines
     if sys.stdout.isatty() and chosen in _EVALUATE:
-        show.note(f"# to use them: {_EVALUATE[chosen]}")
+        output.note(f"# to use them: {_EVALUATE[chosen]}")
 
 
 def _bind(api: Api, wanted: str | None, way: _Way) -> tuple[str | None, list[str]]:

@@ -1,4 +1,4 @@
-"""`sojourn backup` and `sojourn check`: the database file, whether the server runs or not."""
+"""`sojourn database …`: copies and checks the database file, whether the server runs or not."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from typing import Annotated
 
 import typer
 
-from sojourn.cli import show
+from sojourn.cli import output
 from sojourn.cli.errors import CliError
 from sojourn.cli.options import Config, Data, Json, where
 
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Back up and check the database of a server.",
+    epilog="""Examples:
+  sojourn database backup /backups/monday.db --data /srv/sojourn
+  sojourn database check --full""",
+)
 
+
+@app.command("backup")
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to make; it must not exist yet.")],
     config: Config = None,
@@ -34,9 +43,10 @@ def backup(
             copy(database, file, progress=lambda done, pages: bar.update(task, completed=done, total=pages))
     except CopyFailed as error:
         raise CliError(str(error)) from None
-    show.note(f"{database} copied to {file} ({file.stat().st_size / 1e6:.3g} MB)")
+    output.note(f"{database} copied to {file} ({file.stat().st_size / 1e6:.3g} MB)")
 
 
+@app.command("check")
 def check(
     config: Config = None,
     data: Data = None,
@@ -53,14 +63,15 @@ def check(
     if not found and without_tables(database):
         found = [f"it {NO_TABLES}"]
     if json:
-        show.as_json({"database": str(database), "sound": not found, "faults": found})
+        output.as_json({"database": str(database), "sound": not found, "faults": found})
     if found:
         advice = (
-            "Stop the server, keep the file, and put a backup in its place (`sojourn backup` makes them)."
+            "Stop the server, keep the file, and put a backup in its place "
+            "(`sojourn database backup` makes them)."
         )
         raise CliError("\n".join([f"{database} is damaged:", *found, advice]))
     if not json:
-        show.line(f"{database} is sound")
+        output.line(f"{database} is sound")
 
 
 def database_of(config: Path | None, data: Path | None) -> Path:

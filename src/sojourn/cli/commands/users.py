@@ -1,4 +1,4 @@
-"""Owns `sojourn users …`: accounts and their keys, by the operator."""
+"""`sojourn users …`: who may use the server, by the operator."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import keys, show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import completion, output
+from sojourn.cli.context import Context, asks_server
+from sojourn.cli.grammar import Noun
 
 app = typer.Typer(
-    no_args_is_help=True,
-    help="Add, list, revoke and restore users (needs the operator's key), and their keys.",
+    cls=Noun,
+    help="List, add, revoke and restore users (needs the operator's key).",
+    epilog="""Examples:
+  sojourn users add ada --project chem
+  sojourn users revoke ada --cancel-jobs""",
 )
-app.add_typer(keys.app, name="key")
+_Known = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the user.", autocompletion=completion.users)
+]
 
 
 @app.command("add")
-@asks
+@asks_server
 def add(
-    ask: Ask,
+    context: Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
-    project: Annotated[str, typer.Option("--project", "-P", help="Project (instance); made if it is new.")],
+    project: Annotated[
+        str,
+        typer.Option(
+            "--project",
+            "-P",
+            help="Project (instance); made if it is new.",
+            autocompletion=completion.projects,
+        ),
+    ],
     operator: Annotated[bool, typer.Option("--operator", help="May administrate the server.")] = False,
     anew: Annotated[
         bool,
@@ -35,36 +49,37 @@ def add(
 ) -> None:
     """Add a user, or put one into a further project, and print the API key, which is never shown again."""
     body = {"name": name, "project": project, "operator": operator}
-    _print_key(ask, ask.api.post("/users", body | {"anew": True} if anew else body))
+    _print_key(context, context.api.post("/users", body | {"anew": True} if anew else body))
 
 
 @app.command("restore")
-@asks
+@asks_server
 def restore(
-    ask: Ask, name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the revoked user.")]
+    context: Context,
+    name: _Known,
 ) -> None:
     """Bring a revoked user back, with the projects and jobs of then and a new API key, which is printed."""
-    _print_key(ask, ask.api.post(f"/users/{quote(name, safe='')}/restore"))
+    _print_key(context, context.api.post(f"/users/{quote(name, safe='')}/restore"))
 
 
-def _print_key(ask: Ask, made: Mapping[str, Any]) -> None:
-    if ask.json:
-        show.as_json({key: made[key] for key in ("name", "project", "instance", "api_key")})
+def _print_key(context: Context, made: Mapping[str, Any]) -> None:
+    if context.json:
+        output.as_json({key: made[key] for key in ("name", "project", "instance", "api_key")})
         return
-    show.facts([(key, made[key]) for key in ("name", "project", "instance", "api_key")])
-    show.note("The key is shown only now. It is used with:")
-    show.note(f'  eval "$(sojourn env --url {ask.api.url} --token {made["api_key"]})"')
+    output.facts([(key, made[key]) for key in ("name", "project", "instance", "api_key")])
+    output.note("The key is shown only now. It is used with:")
+    output.note(f'  eval "$(sojourn env --url {context.api.url} --token {made["api_key"]})"')
 
 
 @app.command("list")
-@asks
+@asks_server
 def list_(
-    ask: Ask,
+    context: Context,
 ) -> None:
     """List the users, their projects, and how often in the last hour their jobs have ended a worker."""
-    answer = ask.api.get("/users")
-    if ask.json:
-        show.as_json(answer)
+    answer = context.api.get("/users")
+    if context.json:
+        output.as_json(answer)
         return
     now = datetime.now(UTC)
     rows = [
@@ -74,18 +89,18 @@ def list_(
             u["operator"],
             u["revoked"],
             u["crashes"] or None,
-            show.age(u["created"], now),
+            output.age(u["created"], now),
         ]
         for u in answer["users"]
     ]
-    show.table(("user", "projects", "operator", "revoked", "crashes>", "age>"), rows, empty="no users")
+    output.table(("user", "projects", "operator", "revoked", "crashes>", "age>"), rows, empty="no users")
 
 
 @app.command("revoke")
-@asks
+@asks_server
 def revoke(
-    ask: Ask,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")],
+    context: Context,
+    name: _Known,
     close_sessions: Annotated[
         bool, typer.Option("--close-sessions", help="Close the user's sessions too; their queued jobs fail.")
     ] = False,
@@ -95,11 +110,11 @@ def revoke(
 ) -> None:
     """Take a user's keys away; holds from the next request on. Says what of the user's goes on."""
     body = {"close_sessions": close_sessions, "cancel_jobs": cancel_jobs}
-    answer = ask.api.post(f"/users/{quote(name, safe='')}/revoke", body)
-    if ask.json:
-        show.as_json(answer)
+    answer = context.api.post(f"/users/{quote(name, safe='')}/revoke", body)
+    if context.json:
+        output.as_json(answer)
         return
-    show.line(f"{name} is revoked")
+    output.line(f"{name} is revoked")
     again = f"sojourn users revoke {name}"
     show_remains(answer, name, again, close_sessions=close_sessions, cancel_jobs=cancel_jobs)
 
@@ -114,7 +129,7 @@ def show_remains(
         (answer["cancelled_jobs"], "job", "cancelled"),
     ):
         if count:
-            show.line(f"{_counted(count, what)} {done}")
+            output.line(f"{_counted(count, what)} {done}")
     flags = []
     for key, flag, said in (
         ("sessions", "--close-sessions", close_sessions),
@@ -124,17 +139,17 @@ def show_remains(
         left = answer[key]
         if not left["count"]:
             continue
-        show.line(f"{_counted(left['count'], key.removesuffix('s'))} of {name} left:")
+        output.line(f"{_counted(left['count'], key.removesuffix('s'))} of {name} left:")
         for each in left["oldest"]:
-            show.line(f"  {each['id']} on {each['device']}: {each['state']}")
+            output.line(f"  {each['id']} on {each['device']}: {each['state']}")
         if more := left["count"] - len(left["oldest"]):
-            show.line(f"  and {more} more")
+            output.line(f"  and {more} more")
         if not said:
             flags.append(flag)
     if flags:
-        show.note(f"They go on. To end them as well: {again} {' '.join(flags)}")
+        output.note(f"They go on. To end them as well: {again} {' '.join(flags)}")
     if answer["reservations"]["count"]:
-        show.note("A reservation is cancelled with: sojourn reservations cancel ID")
+        output.note("A reservation is cancelled with: sojourn reservations cancel ID")
 
 
 def _counted(count: int, what: str) -> str:

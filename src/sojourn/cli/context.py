@@ -1,4 +1,4 @@
-"""Owns what every command that asks a server has: the five shared flags, and what they come to."""
+"""Gives every command that asks a server the shared flags, and what they come to."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sojourn.cli.options import Config, Data, Json, Token, Url, where
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Whom to ask, and whether the answer is printed as JSON."""
+class Context:
+    """The server to ask, and whether the answer is printed as JSON."""
 
     where: Where
     json: bool
@@ -27,10 +27,10 @@ class Ask:
         return Api.of(self.where)
 
 
-def _ask(
+def _context(
     url: Url = None, token: Token = None, config: Config = None, data: Data = None, json: Json = False
-) -> Ask:
-    return Ask(where(url, token, config, data), json)
+) -> Context:
+    return Context(where(url, token, config, data), json)
 
 
 def _check(said: object) -> None:
@@ -39,19 +39,19 @@ def _check(said: object) -> None:
         raise WrongCall(f"{said!r} is not text in UTF-8; write it in UTF-8")
 
 
-_FLAGS = inspect.signature(_ask, eval_str=True).parameters
+_FLAGS = inspect.signature(_context, eval_str=True).parameters
 
 
-def asks(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that gets an `Ask` as its first parameter, made of the flags that are added after its own."""
+def asks_server(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter is a `Context`, made of the flags that are added after its own."""
 
     @wraps(command)
     def run(**said: Any) -> None:
-        ask = _ask(**{flag: said.pop(flag) for flag in _FLAGS})
+        context = _context(**{flag: said.pop(flag) for flag in _FLAGS})
         for each in said.values():
             for text in each if isinstance(each, list) else [each]:
                 _check(text)
-        command(ask, **said)
+        command(context, **said)
 
     signature = inspect.signature(command, eval_str=True)
     _, *own = signature.parameters.values()

@@ -1,4 +1,4 @@
-"""Owns `sojourn usage`: sums of the ledger as a table, JSON or CSV."""
+"""`sojourn usage`: sums of the ledger as a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
+from sojourn.cli import completion, listing, output
+from sojourn.cli.context import Context, asks_server
 from sojourn.cli.errors import WrongCall
+from sojourn.cli.options import Watch
 
 
 class _By(StrEnum):
@@ -35,9 +36,9 @@ class _Kind(StrEnum):
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
-@asks
+@asks_server
 def usage(
-    ask: Ask,
+    context: Context,
     since: Annotated[
         str | None,
         typer.Option(
@@ -53,51 +54,66 @@ def usage(
             "--by", help="user (default), project, device, kind, session, job, day; may be repeated."
         ),
     ] = None,
-    user: Annotated[str | None, typer.Option("--user", help="Only of this user.")] = None,
-    project: Annotated[str | None, typer.Option("--project", "-P", help="Only of this project.")] = None,
-    device: Annotated[str | None, typer.Option("--device", "-d", help="Only of this device.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="Only of this user.", autocompletion=completion.users)
+    ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option("--project", "-P", help="Only of this project.", autocompletion=completion.projects),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", "-d", help="Only of this device.", autocompletion=completion.devices),
+    ] = None,
     kind: Annotated[
         _Kind | None, typer.Option("--kind", help="Only job, held, system or reservation.")
     ] = None,
-    session: Annotated[str | None, typer.Option("--session", help="Only of this session.")] = None,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", help="Only of this session.", autocompletion=completion.sessions),
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    watch: Watch = None,
 ) -> None:
-    """Say who has used the devices for how long, from the ledger."""
-    now = datetime.now(UTC)
-    period = {"from": _moment("--from", since, now), "to": _moment("--to", until, now)}
-    answer = ask.api.get(
-        "/usage",
-        by=[each.value for each in by or (_By.USER,)],
-        user=user,
-        project=project,
-        device=device,
-        kind=kind.value if kind else None,
-        session=session,
-        **period,
-    )
-    if ask.json:
-        show.as_json(answer)
-    elif csv:
-        _csv(answer)
+    """Sum up who has used the devices for how long, from the ledger."""
+    if csv and watch is not None:
+        raise WrongCall("--csv is printed once; give --csv or --watch, one of the two")
+
+    def fetch() -> dict[str, Any]:
+        now = datetime.now(UTC)
+        period = {"from": _moment("--from", since, now), "to": _moment("--to", until, now)}
+        answer: dict[str, Any] = context.api.get(
+            "/usage",
+            by=[each.value for each in by or (_By.USER,)],
+            user=user,
+            project=project,
+            device=device,
+            kind=kind.value if kind else None,
+            session=session,
+            **period,
+        )
+        return answer
+
+    if csv and not context.json:
+        _csv(fetch())
     else:
-        _table(answer)
+        listing.show(fetch, _page, json=context.json, watch=watch)
 
 
-def _table(answer: dict[str, Any]) -> None:
+def _page(answer: dict[str, Any]) -> listing.Page:
     by = answer["by"]
     total = answer["total_seconds"]
     rows = [
         [
             *(row["keys"][key] for key in by),
             f"{row['seconds']:.3f}",
-            show.duration(row["seconds"]),
+            output.duration(row["seconds"]),
             f"{100 * row['seconds'] / total:.1f}" if total else None,
         ]
         for row in answer["rows"]
     ]
-    show.table((*by, "seconds>", "time>", "%>"), rows, empty="no usage in this period")
-    if rows:
-        show.line(f"{total:.3f} s in all, {answer['from']} to {answer['to']}")
+    sums = [f"{total:.3f} s in all, {answer['from']} to {answer['to']}"] if rows else []
+    return listing.Page((*by, "seconds>", "time>", "%>"), rows, empty="no usage in this period", lines=sums)
 
 
 def _csv(answer: dict[str, Any]) -> None:

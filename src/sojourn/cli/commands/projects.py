@@ -1,8 +1,7 @@
-"""Owns `sojourn projects …`: who is entitled to how much, by the operator."""
+"""`sojourn projects …`: who is entitled to how much, by the operator."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,14 +9,20 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli import show
-from sojourn.cli.asking import Ask, asks
-from sojourn.cli.errors import CliError, WrongCall
-from sojourn.cli.users import show_remains
+from sojourn.cli import completion, output
+from sojourn.cli.commands.users import show_remains
+from sojourn.cli.context import Context, asks_server
+from sojourn.cli.errors import WrongCall
+from sojourn.cli.grammar import Noun
+from sojourn.cli.options import number
 
 app = typer.Typer(
-    no_args_is_help=True,
-    help="Weights, allocations and limits of projects (changes need the operator's key).",
+    cls=Noun,
+    help="List, show, add and change projects: weights, allocations, limits, members.",
+    epilog="""Examples:
+  sojourn projects show chem
+  sojourn projects set chem --weight 3 --allocation 36000 --limit pending_per_user=50
+  sojourn projects set chem --user ada=2 --admin ada""",
 )
 
 
@@ -26,8 +31,14 @@ class _Plan(StrEnum):
     PREMIUM = "premium"
 
 
-_Name = Annotated[str, typer.Argument(help="Name of the project.")]
-_Account = Annotated[str | None, typer.Option("--account", help="Account that it belongs to.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the project.")]
+_Known = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the project.", autocompletion=completion.projects)
+]
+_Account = Annotated[
+    str | None,
+    typer.Option("--account", help="Account that it belongs to.", autocompletion=completion.accounts),
+]
 _Weight = Annotated[
     str | None, typer.Option("--weight", metavar="NUMBER", help="Its part within the account, 0 or more.")
 ]
@@ -40,31 +51,31 @@ _Allocation = Annotated[
 _PlanOption = Annotated[_Plan | None, typer.Option("--plan", help="open or premium.")]
 _Limit = Annotated[
     list[str] | None,
-    typer.Option("--limit", metavar="NAME=VALUE", help="Its own limit; VALUE `default` takes it away."),
+    typer.Option("--limit", metavar="NAME=VALUE", help="Its own limit; VALUE `default` removes it."),
 ]
 _Tags = Annotated[
     str | None,
-    typer.Option("--tags", metavar="TAG,TAG", help="Tags of the instance, all of them; '' takes them away."),
+    typer.Option("--tags", metavar="TAG,TAG", help="Tags of the instance, all of them; '' removes them."),
 ]
 
 
 @app.command("list")
-@asks
+@asks_server
 def list_(
-    ask: Ask,
+    context: Context,
 ) -> None:
     """List the projects: their weights, what they have used, who waits."""
-    answer = ask.api.get("/projects")
-    if ask.json:
-        show.as_json(answer)
+    answer = context.api.get("/projects")
+    if context.json:
+        output.as_json(answer)
         return
     rows = [
         [
             p["name"],
             p["account"],
             f"{p['weight']:g}",
-            show.duration(p["used_seconds"]),
-            show.duration(p["allocation"]),
+            output.duration(p["used_seconds"]),
+            output.duration(p["allocation"]),
             f"{p['stored_mb']:.1f}",
             p["plan"],
             p["pending"],
@@ -72,26 +83,26 @@ def list_(
         for p in answer["projects"]
     ]
     columns = ("project", "account", "weight>", "used>", "allocation>", "stored MB>", "plan", "pending>")
-    show.table(columns, rows, empty="no projects")
+    output.table(columns, rows, empty="no projects")
     for p in answer["projects"]:
         if p["exhausted"]:
-            show.line(f"{p['name']}: its allocation is used up; its jobs wait")
+            output.line(f"{p['name']}: its allocation is used up; its jobs wait")
 
 
 @app.command("show")
-@asks
+@asks_server
 def show_(
-    ask: Ask,
-    name: _Name,
+    context: Context,
+    name: _Known,
 ) -> None:
     """Show one project with its users and the limits that hold."""
-    _print(ask.api.get(f"/projects/{quote(name, safe='')}"), ask.json)
+    _print(context.api.get(f"/projects/{quote(name, safe='')}"), context.json)
 
 
 @app.command("add")
-@asks
+@asks_server
 def add(
-    ask: Ask,
+    context: Context,
     name: _Name,
     account: _Account = None,
     weight: _Weight = None,
@@ -102,14 +113,14 @@ def add(
 ) -> None:
     """Make a project ahead of its first user."""
     body = {"name": name, **_change(account, weight, allocation, plan, limit, tags)}
-    _print(ask.api.post("/projects", body), ask.json)
+    _print(context.api.post("/projects", body), context.json)
 
 
 @app.command("set")
-@asks
+@asks_server
 def set_(
-    ask: Ask,
-    name: _Name,
+    context: Context,
+    name: _Known,
     account: _Account = None,
     weight: _Weight = None,
     allocation: _Allocation = None,
@@ -124,13 +135,13 @@ def set_(
         list[str] | None, typer.Option("--admin", metavar="USER", help="May make reservations for it.")
     ] = None,
     no_admin: Annotated[
-        list[str] | None, typer.Option("--no-admin", metavar="USER", help="May do so no more.")
+        list[str] | None, typer.Option("--no-admin", metavar="USER", help="May not do so any more.")
     ] = None,
 ) -> None:
     """Change a project; holds at once, for waiting jobs too."""
     members: dict[str, dict[str, Any]] = {}
     for who, value in _pairs("--user", user):
-        members.setdefault(who, {})["weight"] = _number(f"--user {who}", value)
+        members.setdefault(who, {})["weight"] = number(f"--user {who}", value)
     for names, may in ((admin, True), (no_admin, False)):
         for who in names or ():
             members.setdefault(who, {})["admin"] = may
@@ -139,15 +150,17 @@ def set_(
         body["members"] = members
     if not body:
         raise WrongCall("nothing to change; `sojourn projects set --help` lists what can be")
-    _print(ask.api.patch(f"/projects/{quote(name, safe='')}", body), ask.json)
+    _print(context.api.patch(f"/projects/{quote(name, safe='')}", body), context.json)
 
 
 @app.command("remove-user")
-@asks
+@asks_server
 def remove_user(
-    ask: Ask,
-    name: _Name,
-    user: Annotated[str, typer.Argument(metavar="USER", help="Name of the user.")],
+    context: Context,
+    name: _Known,
+    user: Annotated[
+        str, typer.Argument(metavar="USER", help="Name of the user.", autocompletion=completion.users)
+    ],
     close_sessions: Annotated[
         bool,
         typer.Option("--close-sessions", help="Close the user's sessions there; their queued jobs fail."),
@@ -159,40 +172,13 @@ def remove_user(
     """Take a user out of a project; holds from the next request on. Says what of the user's goes on there."""
     body = {"close_sessions": close_sessions, "cancel_jobs": cancel_jobs}
     path = f"/projects/{quote(name, safe='')}/members/{quote(user, safe='')}/remove"
-    answer = ask.api.post(path, body)
-    if ask.json:
-        show.as_json(answer)
+    answer = context.api.post(path, body)
+    if context.json:
+        output.as_json(answer)
         return
-    show.line(f"{user} is not in {name} any more")
+    output.line(f"{user} is not in {name} any more")
     again = f"sojourn projects remove-user {name} {user}"
     show_remains(answer, user, again, close_sessions=close_sessions, cancel_jobs=cancel_jobs)
-
-
-@app.command("account")
-@asks
-def account_(
-    ask: Ask,
-    name: Annotated[
-        str | None, typer.Argument(help="Name of the account; without it all are listed.")
-    ] = None,
-    weight: Annotated[
-        str | None, typer.Option("--weight", metavar="NUMBER", help="Its part of the devices, 0 or more.")
-    ] = None,
-) -> None:
-    """List the accounts above the projects, or set the weight of one."""
-    number = None if weight is None else _number("--weight", weight)
-    if number is not None and name is None:
-        raise WrongCall("--weight needs the name of an account")
-    api = ask.api
-    if number is not None and name is not None:
-        api.put(f"/accounts/{quote(name, safe='')}", {"weight": number})
-    found = [a for a in api.get("/accounts")["accounts"] if name in (None, a["name"])]
-    if name is not None and not found:
-        raise CliError(f"there is no account {name!r}; --weight makes it")
-    if ask.json:
-        show.as_json({"accounts": found})
-    else:
-        show.table(("account", "weight>"), [[a["name"], f"{a['weight']:g}"] for a in found], empty="none")
 
 
 def _change(
@@ -207,15 +193,15 @@ def _change(
     if account is not None:
         body["account"] = account
     if weight is not None:
-        body["weight"] = _number("--weight", weight)
+        body["weight"] = number("--weight", weight)
     if allocation is not None:
         none = allocation.lower() == "none"
-        body["allocation"] = None if none else _number("--allocation", allocation)
+        body["allocation"] = None if none else number("--allocation", allocation)
     if plan is not None:
         body["plan"] = plan.value
     if limits:
         body["limits"] = {
-            name: None if value == "default" else _number(f"--limit {name}", value)
+            name: None if value == "default" else number(f"--limit {name}", value)
             for name, value in _pairs("--limit", limits)
         }
     if tags is not None:
@@ -231,20 +217,9 @@ def _pairs(flag: str, texts: list[str] | None) -> Iterable[tuple[str, str]]:
         yield name, value
 
 
-def _number(flag: str, text: str) -> float:
-    """One that JSON can carry."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise WrongCall(f"{flag}: {text!r} is not a number such as 2 or 0.5; give one")
-    return number
-
-
 def _print(project: Mapping[str, Any], json: bool) -> None:
     if json:
-        show.as_json(project)
+        output.as_json(project)
         return
     limits = [
         f"{name} {value:.15g}{' (its own)' if name in project['own_limits'] else ''}"
@@ -252,14 +227,14 @@ def _print(project: Mapping[str, Any], json: bool) -> None:
         else f"{name} none"
         for name, value in project["limits"].items()
     ]
-    show.facts(
+    output.facts(
         [
             ("project", project["name"]),
             ("instance", project["instance"]),
             ("account", f"{project['account']} (weight {project['account_weight']:g})"),
             ("weight", f"{project['weight']:g}"),
-            ("used", show.duration(project["used_seconds"])),
-            ("allocation", show.duration(project["allocation"]) or "no limit"),
+            ("used", output.duration(project["used_seconds"])),
+            ("allocation", output.duration(project["allocation"]) or "no limit"),
             ("stored", f"{project['stored_mb']:.6g} MB"),
             ("plan", project["plan"]),
             ("tags", ", ".join(project["tags"])),
@@ -270,9 +245,9 @@ def _print(project: Mapping[str, Any], json: bool) -> None:
         ]
     )
     if project["exhausted"]:
-        show.line("its allocation is used up; its jobs wait")
+        output.line("its allocation is used up; its jobs wait")
     rows = [
-        [m["name"], f"{m['weight']:g}", m["admin"], show.duration(m["used_seconds"]), m["pending"]]
+        [m["name"], f"{m['weight']:g}", m["admin"], output.duration(m["used_seconds"]), m["pending"]]
         for m in project["members"]
     ]
-    show.table(("user", "weight>", "admin", "used>", "pending>"), rows, empty="no users")
+    output.table(("user", "weight>", "admin", "used>", "pending>"), rows, empty="no users")
