@@ -137,7 +137,7 @@ class Driver(ABC):
         return 0
 
     def calibrate(self, at: str, number: int) -> Facts:
-        """Measure the device and say what was found; nothing may hold before `adopt`.
+        """Measure the device and say what was found; nothing may hold before `apply_calibration`.
 
         `at` is the time as ISO 8601 in UTC, `number` counts the device's calibrations. The default measures
         nothing and finds the device as it is.
@@ -145,10 +145,10 @@ class Driver(ABC):
         del at, number
         return self.facts()
 
-    def adopt(self, properties: Mapping[str, Any]) -> None:  # noqa: B027 - optional
+    def apply_calibration(self, properties: Mapping[str, Any]) -> None:  # noqa: B027 - optional
         """A calibration with these properties holds: `facts` shows them and jobs run under them.
 
-        Told after every calibration and to every new worker. A driver ignores properties that cannot be its
+        Called after every calibration and in every new worker. A driver ignores properties that cannot be its
         device's, as after a change of its options.
         """
 

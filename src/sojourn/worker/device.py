@@ -80,9 +80,9 @@ class Device:
         self._observables = Cache(OBSERVABLE_BYTES)
         self._fields = Cache(FIELD_BYTES)
 
-    def adopt(self, properties: Mapping[str, Any]) -> None:
+    def apply_calibration(self, properties: Mapping[str, Any]) -> None:
         """A calibration holds from now on: what was compiled under the earlier one is forgotten."""
-        self.driver.adopt(properties)
+        self.driver.apply_calibration(properties)
         self.facts = settled(self.driver.facts(), self.target)
         self._programs = Cache(PROGRAM_BYTES)
 

@@ -79,9 +79,9 @@ class Machine:
         facts = self._device.facts
         return Description(facts.num_qubits, facts.configuration, facts.properties, facts.backend_version)
 
-    def adopt(self, properties: bytes) -> None:
+    def apply_calibration(self, properties: bytes) -> None:
         """Take over the calibration whose properties these are (JSON text), for all jobs from now on."""
-        self._device.adopt(msgspec.json.decode(properties, type=dict[str, Any]))
+        self._device.apply_calibration(msgspec.json.decode(properties, type=dict[str, Any]))
 
     def prepare(self, program_id: str, params: bytes) -> Prepared:
         """Check a job without running it. Raises `JobRefused` with what is wrong, and anything else only when
@@ -111,7 +111,7 @@ class Machine:
             return Failed(reason, codes.RUN_FAILED, traceback.format_exc())
 
     def _calibrate(self, params: bytes) -> Completed | Failed:
-        """Measure the device anew. The result is its new description, which holds once it is adopted."""
+        """Measure the device anew. The result is its new description, which holds once it is applied."""
         try:
             wanted = msgspec.json.decode(params, type=Calibration)
             begun = time.monotonic()

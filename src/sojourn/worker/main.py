@@ -52,7 +52,7 @@ class AnyMachine(Protocol):
 
     def describe(self) -> Description: ...
 
-    def adopt(self, properties: bytes) -> None: ...
+    def apply_calibration(self, properties: bytes) -> None: ...
 
     def prepare(self, program_id: str, params: bytes) -> Prepared:
         """Raises `JobRefused` for whatever the job causes, anything else when the device is at fault."""
@@ -153,7 +153,7 @@ class Worker:
             machine = self._machine(message.device)
             try:
                 if properties:
-                    machine.adopt(properties)
+                    machine.apply_calibration(properties)
                 payload = messages.encode_description(machine.describe()) if message.describe else b""
             except Exception as error:
                 raise _LoadError(one_line(error), traceback.format_exc()) from error

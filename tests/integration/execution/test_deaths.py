@@ -145,8 +145,8 @@ async def test_a_worker_that_is_lost_before_it_has_the_job_costs_the_job_nothing
     bounded: LocalEngine,
 ) -> None:
     """It cannot take a calibration over: then the next worker is asked, which says why it cannot either."""
-    bounded.calibrate("a", b"{}")  # the machine of these tests cannot adopt anything
-    with pytest.raises(DeviceUnavailable, match="adopt"):
+    bounded.calibrate("a", b"{}")  # the machine of these tests cannot apply a calibration
+    with pytest.raises(DeviceUnavailable, match="apply_calibration"):
         await run(bounded, "pid")
     bounded.calibrate("a", b"")
     await CHANGES.until(lambda: bounded.state("a").phase is WorkerPhase.READY)

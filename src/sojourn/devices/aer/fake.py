@@ -118,7 +118,7 @@ class FakeDriver(Driver):
         found = drifted(self._snapshot, at=at, sigma=self._drift, seed=(seed, number))
         return replace(self._facts, properties=found)
 
-    def adopt(self, properties: Mapping[str, Any]) -> None:
+    def apply_calibration(self, properties: Mapping[str, Any]) -> None:
         """The noise is made of the properties as they stand; those of another backend are left alone.
 
         Gates that the device does not offer are left out, as an earlier version of this driver told of them.
