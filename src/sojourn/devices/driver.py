@@ -2,7 +2,7 @@
 
 A driver is a class behind an entry point of the group ``sojourn.drivers``. It is constructed as
 ``Driver(name, options)`` and must then be able to say what it is (`facts`, `target`), to compile a circuit
-once (`compile`) and to execute compiled programs many times (`execute`). Compiled programs are cached by
+once (`compile`) and to execute compiled circuits many times (`execute`). Compiled circuits are cached by
 the caller; everything that can be done once per circuit belongs in `compile`.
 """
 
@@ -43,7 +43,7 @@ class Facts:
     backend_version: str
 
 
-class Program:
+class CompiledCircuit:
     """A circuit that a driver has compiled: opaque to everybody else.
 
     `num_clbits` counts all classical bits of the circuit; `num_parameters` is the length of a row of
@@ -60,9 +60,9 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One program at some points: `values` is (points, num_parameters) float64, each run for `shots`."""
+    """A compiled circuit at some points: `values` is (points, num_parameters) float64; `shots` for each."""
 
-    program: Program
+    circuit: CompiledCircuit
     values: NDArray[np.float64]
     shots: int
 
@@ -111,7 +111,7 @@ class Driver(ABC):
         """The device's description in the client's shapes."""
 
     @abstractmethod
-    def compile(self, circuit: QuantumCircuit) -> Program:
+    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         """Everything that can be done once per circuit. The circuit fits the target and may have parameters.
 
         Raises `DriverError` when the device cannot run it although it fits the target.

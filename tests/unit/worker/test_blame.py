@@ -13,7 +13,7 @@ from qiskit.circuit.classical import expr
 from qiskit.circuit.exceptions import CircuitError
 
 from sojourn.devices.aer.ideal import AerDriver
-from sojourn.devices.driver import Program
+from sojourn.devices.driver import CompiledCircuit
 from sojourn.worker.host import Machine
 from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed, JobBroke, JobRefused
 from tests.unit.worker.conftest import body
@@ -24,7 +24,7 @@ class BuggyDriver(AerDriver):
 
     always: Exception | None = None
 
-    def compile(self, circuit: QuantumCircuit) -> Program:
+    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         if self.always is not None:
             raise self.always
         error = {"python": KeyError("depth"), "qiskit": CircuitError("no room\nleft")}.get(

@@ -34,7 +34,7 @@ from sojourn.devices.aer.drift import drifted
 from sojourn.devices.aer.ideal import SEED_LIMIT
 from sojourn.devices.aer.noise import NoiseTable
 from sojourn.devices.aer.simulator import METHODS, AerEngine
-from sojourn.devices.driver import Driver, DriverError, Facts, OptionReader, Outcome, Program, Task
+from sojourn.devices.driver import CompiledCircuit, Driver, DriverError, Facts, OptionReader, Outcome, Task
 
 # One of these is needed beside rz: with its default settings the client drops every other gate with angles
 _ROTATIONS = frozenset({"sx", "h", "rx", "ry", "r", "u"})
@@ -136,7 +136,7 @@ class FakeDriver(Driver):
     def memory_of(self, circuit: QuantumCircuit) -> int:
         return self._engine.memory_of(circuit)
 
-    def compile(self, circuit: QuantumCircuit) -> Program:
+    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         return self._engine.compile(circuit)
 
     def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:

@@ -61,7 +61,7 @@ class Work:
 
     def task(self, device: Device) -> Task:
         """Compiled, or recalled. Raises `JobRefused`."""
-        return Task(device.program(self.key, self.make, self.where), self.values, self.shots)
+        return Task(device.compiled(self.key, self.make, self.where), self.values, self.shots)
 
 
 class Plan(ABC):
