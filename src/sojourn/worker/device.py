@@ -1,4 +1,4 @@
-"""Owns a device inside a worker as the programs see it: its caches, its checks, its limits.
+"""A device as the programs see it inside a worker: its caches, its checks, its limits.
 
 Circuits are known by the hash of their text as it came, so the iterations of a session neither decode nor
 check nor assemble the same ansatz again (R39). The caches are bounded by bytes.
@@ -55,8 +55,8 @@ class Circuit:
         return int(self.circuit.num_parameters)
 
 
-class Device:
-    """One device in one worker process."""
+class DeviceContext:
+    """What a program may use of one device, in one worker process."""
 
     def __init__(self, name: str, driver: Driver, memory: int = 0) -> None:
         """`memory`: bytes that one run may take; 0 for any amount."""

@@ -1,6 +1,6 @@
 """The zygote: a process that has imported what workers need, and forks them on request.
 
-Owns the imports before the fork and the reaping after it; may never load a machine or run Aer, because a
+Owns the imports before the fork and the reaping after it; may never load a device or run Aer, because a
 process whose native thread pools have started must not be forked. It has one thread. Started as
 ``python -m sojourn.worker.forkserver --fd N --parent PID``; ends when the server closes the socket or dies.
 """

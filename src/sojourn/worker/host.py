@@ -1,6 +1,6 @@
 """Owns one device inside one process: describe it, prepare jobs for it, run them. No I/O, no service.
 
-A preparer and a worker each hold a `Machine` of the same device. Importing this module imports Qiskit but
+A preparer and a worker each hold a `DeviceHost` of the same device. Importing this module imports Qiskit but
 runs nothing: a process that has run Aer must not be forked.
 """
 
@@ -24,7 +24,7 @@ from sojourn import codes
 from sojourn.devices import conformance
 from sojourn.devices.driver import Driver, DriverError, load_driver
 from sojourn.devices.offered import settled
-from sojourn.worker.device import Device
+from sojourn.worker.device import DeviceContext
 from sojourn.worker.programs import estimator, sampler
 from sojourn.worker.programs.base import Plan, open_payload
 from sojourn.worker.protocol import messages
@@ -50,16 +50,16 @@ _MODULES: dict[str, ModuleType] = {"sampler": sampler, "estimator": estimator}
 assert tuple(_MODULES) == PROGRAMS
 
 
-class Machine:
+class DeviceHost:
     """One device in this process, with its caches."""
 
     def __init__(self, spec: DeviceSpec, driver: Driver) -> None:
         self.spec = spec
-        self._device = Device(spec.name, driver, spec.memory)
+        self._device = DeviceContext(spec.name, driver, spec.memory)
         self._probes = 0
 
     @classmethod
-    def load(cls, spec: DeviceSpec) -> Machine:
+    def load(cls, spec: DeviceSpec) -> DeviceHost:
         """Find the driver by its entry point and make the device.
 
         A driver that is not built in must pass the conformance check. Raises `DriverError` with what is

@@ -25,7 +25,7 @@ from sojourn.execution.local.engine import LocalEngine
 from sojourn.worker.protocol.memory import KEPT, MB
 from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed
 
-ECHO = "machines:EchoMachine"
+ECHO = "hosts:EchoHost"
 
 pytestmark = [
     pytest.mark.anyio,
@@ -58,7 +58,7 @@ CHANGES = Changes()
 async def bounded() -> AsyncIterator[LocalEngine]:
     """`a` may take 64 MB for a run, `b` what it likes."""
     specs = [DeviceSpec("a", "echo", memory=64 * MB), DeviceSpec("b", "echo")]
-    engine = LocalEngine(specs, machine=ECHO, on_state=CHANGES)
+    engine = LocalEngine(specs, host_class=ECHO, on_state=CHANGES)
     await engine.start()
     await asyncio.gather(engine.description("a"), engine.description("b"))
     yield engine
@@ -127,7 +127,7 @@ async def test_a_run_can_be_stopped_while_its_dead_worker_is_replaced(bounded: L
 
 async def test_a_run_that_ended_with_the_fork_server_is_not_held_against_its_job() -> None:
     changes = Changes()
-    engine = LocalEngine([DeviceSpec("a", "echo")], machine=ECHO, on_state=changes)
+    engine = LocalEngine([DeviceSpec("a", "echo")], host_class=ECHO, on_state=changes)
     await engine.start()
     await engine.description("a")
     try:
@@ -145,7 +145,7 @@ async def test_a_worker_that_is_lost_before_it_has_the_job_costs_the_job_nothing
     bounded: LocalEngine,
 ) -> None:
     """It cannot take a calibration over: then the next worker is asked, which says why it cannot either."""
-    bounded.calibrate("a", b"{}")  # the machine of these tests cannot apply a calibration
+    bounded.calibrate("a", b"{}")  # the host of these tests cannot apply a calibration
     with pytest.raises(DeviceUnavailable, match="apply_calibration"):
         await run(bounded, "pid")
     bounded.calibrate("a", b"")

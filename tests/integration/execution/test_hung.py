@@ -93,7 +93,7 @@ async def test_a_run_may_be_silent_for_longer_than_any_helper_may(tmp_path: Path
 
 async def test_a_worker_that_lives_and_does_not_answer_is_replaced() -> None:
     """A thread that a driver left behind holds the interpreter."""
-    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:SilentMachine", **SOON) as (engine, watch):
+    async with fleet_of(DeviceSpec("a", "echo"), host_class="hosts:SilentHost", **SOON) as (engine, watch):
         await engine.run("a", RunRequest("1", "fall silent", b""))
         pid = engine.state("a").pid
         await watch.for_phases(WorkerPhase.BUSY, WorkerPhase.STARTING)

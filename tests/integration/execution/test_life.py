@@ -23,7 +23,7 @@ from sojourn.execution.local.spawn import Interpreter, LaunchFailed
 from sojourn.worker.protocol.types import Completed, DeviceSpec
 
 pytestmark = pytest.mark.anyio
-ECHO = "machines:EchoMachine"
+ECHO = "hosts:EchoHost"
 HERE = Path(__file__).parent
 
 
@@ -61,7 +61,7 @@ class Watch:
 @asynccontextmanager
 async def fleet_of(*specs: DeviceSpec, **options: Any) -> AsyncIterator[tuple[LocalEngine, Watch]]:
     watch = Watch()
-    engine = LocalEngine(specs, on_state=watch, **{"machine": ECHO, **options})
+    engine = LocalEngine(specs, on_state=watch, **{"host_class": ECHO, **options})
     await engine.start()
     try:
         yield engine, watch
@@ -154,7 +154,7 @@ async def test_a_load_that_hangs_is_given_up() -> None:
 
 
 async def test_a_machine_class_that_does_not_exist_is_named() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:Nothing") as (engine, _):
+    async with fleet_of(DeviceSpec("a", "echo"), host_class="hosts:Nothing") as (engine, _):
         with pytest.raises(DeviceUnavailable, match="Nothing"):
             await engine.description("a")
 
@@ -218,7 +218,7 @@ async def test_a_launch_that_fails_leaves_nothing_open() -> None:
 
 
 async def test_a_worker_that_writes_garbage_is_replaced() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:GarbageMachine") as (engine, _):
+    async with fleet_of(DeviceSpec("a", "echo"), host_class="hosts:GarbageHost") as (engine, _):
         outcome = await engine.run("a", RunRequest("1", "garbage", b""))
         assert isinstance(outcome, Crashed)
         assert "broke the protocol" in outcome.how
@@ -322,7 +322,7 @@ from sojourn.worker.protocol.types import DeviceSpec
 
 async def main(fork):
     specs = [DeviceSpec("a", "echo"), DeviceSpec("b", "echo")]
-    engine = LocalEngine(specs, machine="machines:EchoMachine", fork=fork)
+    engine = LocalEngine(specs, host_class="hosts:EchoHost", fork=fork)
     await engine.start()
     await engine.description("a"), await engine.description("b")
     await engine.prepare("a", "sampler", b"")

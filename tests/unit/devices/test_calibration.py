@@ -15,7 +15,7 @@ from qiskit_ibm_runtime.models import BackendProperties
 
 from sojourn.devices.aer.drift import WORST, drifted
 from sojourn.devices.driver import Driver, load_driver
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.types import CALIBRATE, Completed, DeviceSpec
 from tests.unit.devices.test_cut_noise import full, random_circuit, run
@@ -129,7 +129,7 @@ def test_a_device_without_properties_finds_itself_as_it_is(kind: str) -> None:
 
 def test_a_machine_runs_jobs_under_the_calibration_that_it_was_told() -> None:
     spec = DeviceSpec("ibm_manila", "fake", {"backend": "FakeManilaV2", "drift": 1.0, "seed": 5})
-    told, fresh = Machine.load(spec), Machine.load(spec)
+    told, fresh = DeviceHost.load(spec), DeviceHost.load(spec)
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
     circuit.measure(0, 0)
@@ -140,17 +140,17 @@ def test_a_machine_runs_jobs_under_the_calibration_that_it_was_told() -> None:
     description = messages.decode_description(found.result)
     assert isinstance(one, Completed)
     assert described(told) == described(fresh), "a calibration holds only once it is applied"
-    for machine in (told, fresh):
-        machine.apply_calibration(json.dumps(description.properties).encode())
-        assert machine.describe().properties == description.properties
+    for host in (told, fresh):
+        host.apply_calibration(json.dumps(description.properties).encode())
+        assert host.describe().properties == description.properties
     two, three = told.run("sampler", job), fresh.run("sampler", job)
     assert isinstance(two, Completed)
     assert isinstance(three, Completed)
     assert data_of(two) == data_of(three) != data_of(one)
 
 
-def described(machine: Machine) -> Any:
-    return machine.describe().properties
+def described(host: DeviceHost) -> Any:
+    return host.describe().properties
 
 
 def data_of(outcome: Completed) -> Any:
@@ -161,9 +161,9 @@ def data_of(outcome: Completed) -> Any:
 def test_a_users_job_cannot_be_a_calibration() -> None:
     from sojourn.worker.protocol.types import JobRefused
 
-    machine = Machine.load(DeviceSpec("m", "mock", {"qubits": 2}))
+    host = DeviceHost.load(DeviceSpec("m", "mock", {"qubits": 2}))
     with pytest.raises(JobRefused, match="calibrate"):
-        machine.prepare(CALIBRATE, ORDER)
+        host.prepare(CALIBRATE, ORDER)
 
 
 def test_a_drift_out_of_range_is_refused_with_the_range() -> None:

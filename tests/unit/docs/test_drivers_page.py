@@ -11,7 +11,7 @@ import pytest
 
 from sojourn.devices.conformance import check
 from sojourn.devices.driver import Driver, DriverError
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import Completed, DeviceSpec
 from tests.programs import sampler_params
 
@@ -48,8 +48,8 @@ def test_the_example_runs_a_job(example: type[Driver]) -> None:
     circuit = QuantumCircuit(2, 2)
     circuit.x(0)
     circuit.measure([0, 1], [0, 1])
-    machine = Machine(DeviceSpec("lab", "tiny"), example("lab", {}))
-    outcome = machine.run("sampler", json.dumps(sampler_params((circuit, None, 10))).encode())
+    host = DeviceHost(DeviceSpec("lab", "tiny"), example("lab", {}))
+    outcome = host.run("sampler", json.dumps(sampler_params((circuit, None, 10))).encode())
     assert isinstance(outcome, Completed)
 
 

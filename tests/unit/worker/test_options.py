@@ -13,7 +13,7 @@ import pytest
 from qiskit.circuit import QuantumCircuit
 from qiskit_ibm_runtime.options import EstimatorOptions, SamplerOptions
 
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.programs.options import OPTIONS, STATUS_TEXT, Limits, names, read
 from sojourn.worker.protocol.types import JobRefused
 from tests.unit.worker.conftest import body
@@ -83,7 +83,7 @@ def test_what_the_client_sends_without_any_setting_is_accepted(program: str) -> 
     ],
 )
 def test_what_is_not_honoured_is_refused_by_its_full_name(
-    torino: Machine, program: str, set_to: dict[str, Any]
+    torino: DeviceHost, program: str, set_to: dict[str, Any]
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -116,7 +116,7 @@ def test_what_is_not_honoured_is_refused_by_its_full_name(
         ("estimator", {"resilience": {"layer_noise_model": None}}),
     ],
 )
-def test_what_is_honoured_is_accepted(torino: Machine, program: str, set_to: dict[str, Any]) -> None:
+def test_what_is_honoured_is_accepted(torino: DeviceHost, program: str, set_to: dict[str, Any]) -> None:
     sent = CLASSES[program]._get_program_inputs(dataclasses.asdict(CLASSES[program](**set_to)))
     pub: list[Any] = (
         [QuantumCircuit(1), {"Z": 1.0}, None, None] if program == "estimator" else [QuantumCircuit(1, 1)]
@@ -133,7 +133,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
         read("sampler", {"seed_estimator": 1}, Limits())
 
 
-def test_everything_that_is_refused_is_said_at_once(torino: Machine) -> None:
+def test_everything_that_is_refused_is_said_at_once(torino: DeviceHost) -> None:
     """The kind: a job with more than one input that is not honoured, whichever: options of every status,
     options that nobody knows, members beside the options. Sorted, each with its value and what is allowed."""
     options = {

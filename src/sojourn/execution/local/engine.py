@@ -27,7 +27,7 @@ from sojourn.execution.local.pulse import HUNG_LIMIT, beat_of
 from sojourn.execution.local.spawn import CAN_FORK, Interpreter
 from sojourn.execution.local.supervisor import Supervisor
 from sojourn.worker.protocol.memory import machine_memory
-from sojourn.worker.protocol.messages import DEFAULT_MACHINE
+from sojourn.worker.protocol.messages import DEFAULT_HOST
 from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
 
 PREPARE_LIMIT = 60.0
@@ -51,9 +51,9 @@ class LocalEngine:
     """The workers of `specs`.
 
     `on_state` is called on the loop at every change, before anybody who waits for it continues.
-    `preparers` is their number per interpreter. `machine` is the dotted path of the class that workers load
-    (``module:Class``). `prepare_limit` and `load_limit` are seconds; `pace` says what of the first a small
-    job may take, and how much of it a user. `prepare_memory` is the bytes
+    `preparers` is their number per interpreter. `host_class` is the dotted path of the class that workers
+    load (``module:Class``). `prepare_limit` and `load_limit` are seconds; `pace` says what of the first a
+    small job may take, and how much of it a user. `prepare_memory` is the bytes
     that one preparation may take: None for 2 GiB, or a preparer's part of half of the machine's memory if
     that is less. A process that owes an answer for `hung_limit` seconds, or is stopped for 2 s, is replaced;
     `import_limit` is the seconds that a driver's import may take in a fork server. `hidden` is a folder that
@@ -67,7 +67,7 @@ class LocalEngine:
         *,
         on_state: Callable[[str, WorkerState], None] = _ignore,
         preparers: int = 1,
-        machine: str = DEFAULT_MACHINE,
+        host_class: str = DEFAULT_HOST,
         prepare_limit: float = PREPARE_LIMIT,
         pace: Pace | None = None,
         prepare_memory: int | None = None,
@@ -96,7 +96,7 @@ class LocalEngine:
                 spec,
                 self._interpreters[spec.python],
                 on_state=self._hear,
-                machine=machine,
+                host_class=host_class,
                 load_limit=load_limit,
             )
             for spec in specs
@@ -106,7 +106,7 @@ class LocalEngine:
                 [spec for spec in specs if spec.python == python],
                 interpreter,
                 size=preparers,
-                machine=machine,
+                host_class=host_class,
                 limit=prepare_limit,
                 pace=pace,
                 memory=_affordable(preparers) if prepare_memory is None else prepare_memory,

@@ -53,14 +53,14 @@ class PreparerPool:
         interpreter: Interpreter,
         *,
         size: int,
-        machine: str,
+        host_class: str,
         limit: float,
         memory: int = 0,
         pace: Pace | None = None,
     ) -> None:
         self.specs = tuple(specs)
         self.interpreter = interpreter
-        self.machine = machine
+        self.host_class = host_class
         self.limit = limit
         self.memory = memory
         self.waiting = Waiting()
@@ -320,7 +320,7 @@ class _Preparer:
                 )
                 async with asyncio.timeout(self._pool.limit):
                     pool = self._pool
-                    await greet(process, pool.specs, pool.machine, pool.memory, pool.interpreter.hidden)
+                    await greet(process, pool.specs, pool.host_class, pool.memory, pool.interpreter.hidden)
             except Exception as error:  # whatever it is, see `Supervisor._live`
                 if not isinstance(error, LaunchFailed | LoadRefused | WorkerGone | TimeoutError):
                     log.exception("preparer not started", worker=self._name)

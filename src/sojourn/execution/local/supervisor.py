@@ -38,7 +38,7 @@ log = structlog.get_logger("sojourn.execution")
 
 
 class LoadRefused(Exception):
-    """The worker is there and its machine is not; the message is for the operator."""
+    """The worker has started and its device is not loaded; the message is for the operator."""
 
 
 def delay(failures: int) -> float:
@@ -47,7 +47,7 @@ def delay(failures: int) -> float:
 
 
 async def greet(
-    process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: str, memory: int = 0, hidden: str = ""
+    process: WorkerProcess, specs: tuple[DeviceSpec, ...], host_class: str, memory: int = 0, hidden: str = ""
 ) -> None:
     """Check the worker's `Hello` and send its devices. Raises `LoadRefused` or `WorkerGone`."""
     hello, _ = await process.receive()
@@ -58,7 +58,7 @@ async def greet(
             f"the worker (sojourn {hello.sojourn}) speaks protocol {hello.protocol}, this server "
             f"{messages.PROTOCOL}: install the server's release of sojourn for its interpreter"
         )
-    process.send(messages.Start(specs, machine, memory, hidden))
+    process.send(messages.Start(specs, host_class, memory, hidden))
 
 
 class _Ticket:
@@ -80,7 +80,7 @@ class Supervisor:
         interpreter: Interpreter,
         *,
         on_state: Callable[[str, WorkerState], None],
-        machine: str,
+        host_class: str,
         load_limit: float,
     ) -> None:
         self.spec = spec
@@ -91,7 +91,7 @@ class Supervisor:
         self._told = b""  # the one that the present worker has
         self._interpreter = interpreter
         self._on_state = on_state
-        self._machine = machine
+        self._host_class = host_class
         self._load_limit = load_limit
         self._process: WorkerProcess | None = None
         self._changed: asyncio.Future[None] | None = None
@@ -286,7 +286,7 @@ class Supervisor:
         process = self._process = await self._interpreter.launch(self.spec.name, (self.spec.driver,))
         try:
             async with asyncio.timeout(self._load_limit):
-                await greet(process, (self.spec,), self._machine, hidden=self._interpreter.hidden)
+                await greet(process, (self.spec,), self._host_class, hidden=self._interpreter.hidden)
                 await self._tell(process)
         except WorkerGone as gone:
             words = process.output.last_words
@@ -303,7 +303,7 @@ class Supervisor:
         return process
 
     async def _tell(self, process: WorkerProcess) -> None:
-        """Load the machine, or have the loaded one take the present calibration over."""
+        """Load the device, or apply the present calibration to the loaded one."""
         calibration = self.calibration
         process.send(messages.Load(self.spec.name, describe=True), calibration)
         self.described = await self._loaded(process)
@@ -319,7 +319,7 @@ class Supervisor:
                     return messages.decode_description(payload)
                 case messages.LoadFailed():
                     if message.reason != self.state.reason:
-                        log.error("machine not loaded", device=self.spec.name, detail=message.detail)
+                        log.error("device not loaded", device=self.spec.name, detail=message.detail)
                     raise LoadRefused(message.reason)
                 case _:
                     raise LoadRefused(f"broke the protocol: {type(message).__name__} in answer to Load")

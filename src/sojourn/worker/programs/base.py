@@ -17,7 +17,7 @@ from qiskit.circuit import QuantumCircuit
 from sojourn.devices.driver import Outcome, Task
 from sojourn.worker.codec import decode
 from sojourn.worker.codec.decode import Budget
-from sojourn.worker.device import MAX_EXECUTIONS, MAX_RESULT_BYTES, Circuit, Device
+from sojourn.worker.device import MAX_EXECUTIONS, MAX_RESULT_BYTES, Circuit, DeviceContext
 from sojourn.worker.programs import options
 from sojourn.worker.programs.options import Settings
 from sojourn.worker.protocol.memory import MB
@@ -59,7 +59,7 @@ class Work:
     shots: int
     where: str
 
-    def task(self, device: Device) -> Task:
+    def task(self, device: DeviceContext) -> Task:
         """Compiled, or recalled. Raises `JobRefused`."""
         return Task(device.compiled(self.key, self.make, self.where), self.values, self.shots)
 
@@ -73,11 +73,11 @@ class Plan(ABC):
         self._seed = seed
         self._memory = memory
 
-    def tasks(self, device: Device) -> list[Task]:
+    def tasks(self, device: DeviceContext) -> list[Task]:
         """Everything that the device is to run, compiled. Raises `JobRefused`."""
         return [work.task(device) for work in self._work]
 
-    def execute(self, device: Device, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
+    def execute(self, device: DeviceContext, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
         """Run every task on the device."""
         start, begun = datetime.now(UTC), time.monotonic()
         device.driver.begin_job()
@@ -90,7 +90,7 @@ class Plan(ABC):
         """The text that the client decodes."""
 
 
-def open_payload(program: str, params: bytes, device: Device) -> Payload:
+def open_payload(program: str, params: bytes, device: DeviceContext) -> Payload:
     """Read the members of `params` and check the options. Raises `JobRefused`."""
     if program not in PROGRAMS:
         raise no_such_program(program)
@@ -164,7 +164,7 @@ def real_precision(value: Any, where: str) -> float:
 class Tally:
     """What a job asks of the device, added up while its pubs are checked."""
 
-    def __init__(self, device: Device, settings: Settings) -> None:
+    def __init__(self, device: DeviceContext, settings: Settings) -> None:
         self._device = device
         self._rep_delay = settings.rep_delay
         self._circuits = self._executions = self._result = 0

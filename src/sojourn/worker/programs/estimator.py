@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sojourn.devices.driver import Outcome
 from sojourn.worker.codec import decode, encode
 from sojourn.worker.codec.decode import Observables
-from sojourn.worker.device import Circuit, Device
+from sojourn.worker.device import Circuit, DeviceContext
 from sojourn.worker.programs import basis
 from sojourn.worker.programs.base import (
     Payload,
@@ -111,7 +111,7 @@ class EstimatorPlan(Plan):
         return encode.primitive_result(results, metadata)
 
 
-def plan(device: Device, payload: Payload) -> EstimatorPlan:
+def plan(device: DeviceContext, payload: Payload) -> EstimatorPlan:
     """Check an estimator job. Raises `JobRefused`."""
     pubs: list[EstimatorPub] = []
     work: list[Work] = []
@@ -150,7 +150,7 @@ def plan(device: Device, payload: Payload) -> EstimatorPlan:
     return EstimatorPlan(pubs, prepared, work, payload.settings.seed)
 
 
-def _fitting(device: Device, circuit: Circuit, observables: Observables, where: str) -> Circuit:
+def _fitting(device: DeviceContext, circuit: Circuit, observables: Observables, where: str) -> Circuit:
     """The circuit, as wide as the observables. Text circuits name physical qubits only up to the last that
     they use, so they are widened; any other mismatch is refused."""
     width = circuit.circuit.num_qubits
@@ -239,7 +239,7 @@ def _parts(
 
 
 def _work(
-    device: Device, circuit: Circuit, group: Group, points: NDArray[np.float64], shots: int, where: str
+    device: DeviceContext, circuit: Circuit, group: Group, points: NDArray[np.float64], shots: int, where: str
 ) -> Work:
     return Work(
         (circuit.key, circuit.circuit.num_qubits, group.basis),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sojourn.devices.bits import num_bytes, take_bits
 from sojourn.devices.driver import Outcome
 from sojourn.worker.codec import decode, encode
-from sojourn.worker.device import Circuit, Device
+from sojourn.worker.device import Circuit, DeviceContext
 from sojourn.worker.programs.base import (
     Payload,
     Plan,
@@ -65,7 +65,7 @@ class SamplerPlan(Plan):
         return encode.primitive_result(results, metadata)
 
 
-def plan(device: Device, payload: Payload) -> SamplerPlan:
+def plan(device: DeviceContext, payload: Payload) -> SamplerPlan:
     """Check a sampler job. Raises `JobRefused`."""
     pubs: list[SamplerPub] = []
     work: list[Work] = []

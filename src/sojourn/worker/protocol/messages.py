@@ -12,7 +12,7 @@ import msgspec
 
 from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
 release of sojourn)."""
 
@@ -20,7 +20,7 @@ MAX_TEXT = 96 << 10
 """Longest text (characters) in a header field, such as logs; longer ones lose their middle. Two of them at
 four bytes a character fit into a header."""
 
-DEFAULT_MACHINE = "sojourn.worker.host:Machine"
+DEFAULT_HOST = "sojourn.worker.host:DeviceHost"
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
@@ -40,16 +40,16 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     """
 
     devices: tuple[DeviceSpec, ...]
-    machine: str
+    host_class: str
     memory: int = 0
     hidden: str = ""
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
-    """Server: load this device's machine and, if asked, describe it. Answered by `Loaded` or `LoadFailed`.
+    """Server: load this device and, if asked, describe it. Answered by `Loaded` or `LoadFailed`.
 
     The payload is the properties (JSON text) of the calibration in force, or empty: then what the driver
-    finds by itself holds. Said again to a loaded machine, it takes the new calibration over.
+    finds by itself holds. Sent again for a loaded device, it applies the new calibration.
     """
 
     device: str
@@ -86,19 +86,19 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
 
 
 class Loading(msgspec.Struct, frozen=True, tag="loading"):
-    """Worker: a machine is being loaded; if the process dies now, no job is to blame."""
+    """Worker: a device is being loaded; if the process dies now, no job is to blame."""
 
     device: str
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
-    """Worker: the machine is there. The payload is its `Description` if `Load` asked for it, else empty."""
+    """Worker: the device is loaded. The payload is its `Description` if `Load` asked for it, else empty."""
 
     device: str
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load-failed"):
-    """Worker: the machine cannot be loaded. `reason` is one line, `detail` a traceback."""
+    """Worker: the device cannot be loaded. `reason` is one line, `detail` a traceback."""
 
     device: str
     reason: str
