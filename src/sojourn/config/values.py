@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from sojourn import programs
+
 DAY = 86_400.0
 TEN_YEARS = 3660 * DAY
 """No time that the service counts with is longer, in seconds: a date so far away is a slip of the pen, and
@@ -67,6 +69,13 @@ def _list_of(what: str) -> Callable[[object], object]:
     return check
 
 
+def _program(value: str) -> str:
+    known = [primitive.name for primitive in programs.PRIMITIVES]
+    if value not in known and value not in programs.installed():
+        raise ValueError(f"allowed is {', '.join(map(repr, [*known, *programs.installed()]))}")
+    return value
+
+
 def _cron(value: object) -> object:
     if isinstance(value, str):
         from cronsim import CronSim, CronSimError
@@ -119,7 +128,7 @@ Days = Annotated[Number, Field(le=TEN_YEARS / DAY)]
 Weight = Annotated[float, BeforeValidator(_not_a_boolean), Field(ge=0, le=1e9, allow_inf_nan=False)]
 Schedule = Annotated[str, BeforeValidator(_cron)]
 TimeOrRoot = Annotated[float | Literal["root"], PlainValidator(_time_or_root)]
-Program = Literal["sampler", "estimator", "executor", "noise-learner", "noise-learner-v3", "calibrate"]
+Program = Annotated[str, AfterValidator(_program)]
 Folder = Annotated[Path, BeforeValidator(_home)]
 DEVICE_NAME = r"^[a-z0-9_-]{1,64}$"
 TITLE = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"

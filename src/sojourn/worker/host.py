@@ -12,7 +12,6 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,13 +24,13 @@ from sojourn.devices import conformance
 from sojourn.devices.driver import Driver, DriverError, load_driver
 from sojourn.devices.offered import settled
 from sojourn.worker.device import DeviceContext
-from sojourn.worker.programs import estimator, sampler
-from sojourn.worker.programs.base import Plan, open_payload
+from sojourn.worker.programs import registry
+from sojourn.worker.programs.base import Plan
+from sojourn.worker.programs.sampler import SAMPLER
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.memory import exceeded
 from sojourn.worker.protocol.types import (
     CALIBRATE,
-    PROGRAMS,
     Calibration,
     Completed,
     Description,
@@ -45,9 +44,6 @@ from sojourn.worker.protocol.types import (
 MAX_REASON = 300  # characters of what Qiskit says of an error that no check foresaw
 
 T = TypeVar("T")
-
-_MODULES: dict[str, ModuleType] = {"sampler": sampler, "estimator": estimator}
-assert tuple(_MODULES) == PROGRAMS
 
 
 class DeviceHost:
@@ -127,13 +123,8 @@ class DeviceHost:
 
     def _plan(self, program_id: str, params: bytes) -> Plan:
         self._device.at = "the job"
-
-        def plan() -> Plan:
-            payload = open_payload(program_id, params, self._device)
-            made: Plan = _MODULES[program_id].plan(self._device, payload)
-            return made
-
-        return self._at_fault(plan)
+        program = registry.find(program_id)
+        return self._at_fault(lambda: program.plan(self._device, params))
 
     def _at_fault(self, look: Callable[[], T]) -> T:
         """What `look` finds in a job. An error that no check foresaw is the job's fault, unless a plain job
@@ -171,8 +162,7 @@ class DeviceHost:
         qpy.dump(circuit, file)
         value = base64.b64encode(zlib.compress(file.getvalue())).decode()
         pub = [{"__type__": "QuantumCircuit", "__value__": value}, None, 1]
-        payload = open_payload("sampler", msgspec.json.encode({"pubs": [pub]}), device)
-        sampler.plan(device, payload).tasks(device)
+        SAMPLER.plan(device, msgspec.json.encode({"pubs": [pub]})).tasks(device)
 
 
 def _is_panic(error: BaseException) -> bool:

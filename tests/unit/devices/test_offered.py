@@ -32,7 +32,7 @@ from sojourn.devices.conformance import check
 from sojourn.devices.driver import Driver, Facts, load_driver
 from sojourn.devices.offered import CONTROL_FLOW, MAX_CIRCUITS, settled
 from sojourn.worker.host import DeviceHost
-from sojourn.worker.programs.base import MAX_PUBS
+from sojourn.worker.programs.pubs import MAX_PUBS
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.types import CALIBRATE, Completed, DeviceSpec, JobRefused
 from tests.unit.worker.conftest import result, sampler_body

@@ -22,8 +22,8 @@ from qiskit.primitives.containers import DataBin
 
 from sojourn.worker.codec import decode, encode
 from sojourn.worker.host import DeviceHost
-from sojourn.worker.programs.base import MAX_WARNINGS
 from sojourn.worker.programs.fields import MAX_METADATA, MAX_REGISTERS, encoded_size, fields_of, metadata_of
+from sojourn.worker.programs.tally import MAX_WARNINGS
 from sojourn.worker.protocol.types import JobRefused
 from tests.unit.worker.conftest import body, result
 
