@@ -16,7 +16,7 @@ import pytest
 
 from sojourn.execution.engine import DeviceUnavailable, Lost, RunRequest, Stopped, WorkerPhase
 from sojourn.execution.local.engine import LocalEngine
-from sojourn.execution.local.spawn_direct import start
+from sojourn.execution.local.spawn import start
 from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused, Prepared
 from tests.integration.execution.test_life import fleet_of
 

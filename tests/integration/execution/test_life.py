@@ -19,7 +19,7 @@ import pytest
 
 from sojourn.execution.engine import Crashed, DeviceUnavailable, Lost, RunRequest, WorkerPhase, WorkerState
 from sojourn.execution.local.engine import LocalEngine
-from sojourn.execution.local.spawn import Interpreter, LaunchFailed
+from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
 from sojourn.worker.protocol.types import Completed, DeviceSpec
 
 pytestmark = pytest.mark.anyio

@@ -21,10 +21,10 @@ from sojourn.execution.engine import (
     WorkerPhase,
     WorkerState,
 )
-from sojourn.execution.local.interpreter import IMPORT_LIMIT
+from sojourn.execution.local.forkserver_client import IMPORT_LIMIT
+from sojourn.execution.local.interpreter import CAN_FORK, Interpreter
+from sojourn.execution.local.liveness import HUNG_LIMIT, beat_of
 from sojourn.execution.local.preparers import PreparerPool
-from sojourn.execution.local.pulse import HUNG_LIMIT, beat_of
-from sojourn.execution.local.spawn import CAN_FORK, Interpreter
 from sojourn.execution.local.supervisor import Supervisor
 from sojourn.worker.protocol.memory import machine_memory
 from sojourn.worker.protocol.messages import DEFAULT_HOST

@@ -14,10 +14,10 @@ import structlog
 
 from sojourn import codes
 from sojourn.execution.engine import DeviceUnavailable, Pace, UserPreparations
-from sojourn.execution.local.guilt import Loss, verdict
+from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
+from sojourn.execution.local.liveness import cpu_seconds
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
-from sojourn.execution.local.pulse import cpu_seconds
-from sojourn.execution.local.spawn import Interpreter, LaunchFailed
+from sojourn.execution.local.retries import Loss, verdict
 from sojourn.execution.local.supervisor import LoadRefused, delay, greet
 from sojourn.execution.local.turns import APART, FREE, QUIET, Budgets, Request, Waiting
 from sojourn.worker.protocol import messages

@@ -14,8 +14,8 @@ from typing import cast
 
 import structlog
 
+from sojourn.execution.local.liveness import HUNG_LIMIT, Pulse
 from sojourn.execution.local.output import Output
-from sojourn.execution.local.pulse import HUNG_LIMIT, Pulse
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import Assembler, FrameError, pieces
 

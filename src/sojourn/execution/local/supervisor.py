@@ -23,8 +23,8 @@ from sojourn.execution.engine import (
     WorkerPhase,
     WorkerState,
 )
+from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
-from sojourn.execution.local.spawn import Interpreter, LaunchFailed
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import FrameError
 from sojourn.worker.protocol.memory import exceeded
