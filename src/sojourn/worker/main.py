@@ -1,7 +1,7 @@
 """The worker process: loads devices on request and answers prepare and run frames, one at a time.
 
 Owns the worker's loop; may not know about queues, jobs' states or other workers. Started as a fork of the
-zygote, or as ``python -m sojourn.worker.main --fd N --parent PID``. A preparer is the same program
+fork server, or as ``python -m sojourn.worker.main --fd N --parent PID``. A preparer is the same program
 that was told of several devices.
 """
 
@@ -101,16 +101,16 @@ class Worker:
 
     def serve(self) -> None:
         """Answer until the server closes the connection."""
-        self._say(
+        self._send(
             messages.Hello(messages.PROTOCOL, os.getpid(), sojourn.__version__, platform.python_version())
         )
         while (frame := self._channel.receive()) is not None:
             message = messages.from_server(frame.header)
             if isinstance(message, messages.Load | messages.Prepare | messages.Run):
-                self._say(messages.Taken())
+                self._send(messages.Taken())
             match message:
                 case messages.Ping():
-                    self._say(messages.Pong())
+                    self._send(messages.Pong())
                 case messages.Start():
                     if message.hidden:  # before anything of a driver or of a user runs
                         put_out_of_reach(Path(message.hidden))
@@ -126,7 +126,7 @@ class Worker:
                 case _:
                     assert_never(message)
 
-    def _say(self, message: messages.FromWorker, payload: bytes = b"") -> None:
+    def _send(self, message: messages.FromWorker, payload: bytes = b"") -> None:
         flush_output()
         self._channel.send(messages.encode(message), payload)
 
@@ -138,7 +138,7 @@ class Worker:
         spec = self._specs.get(device)
         if spec is None:
             raise _LoadError(f"this worker was not told of a device {device!r}")
-        self._say(messages.Loading(device))
+        self._send(messages.Loading(device))
         try:
             host = find(self._host_class).load(spec)
         except Exception as error:
@@ -158,31 +158,31 @@ class Worker:
             except Exception as error:
                 raise _LoadError(one_line(error), traceback.format_exc()) from error
         except _LoadError as error:
-            self._say(messages.LoadFailed(message.device, error.reason, shorten(error.detail)))
+            self._send(messages.LoadFailed(message.device, error.reason, shorten(error.detail)))
         else:
-            self._say(messages.Loaded(message.device), payload)
+            self._send(messages.Loaded(message.device), payload)
 
     def _prepare(self, message: messages.Prepare, params: bytes) -> None:
         try:
             known = message.device in self._hosts
             host = self._host(message.device)
             if not known:  # the preparation's time counts from here
-                self._say(messages.Loaded(message.device))
+                self._send(messages.Loaded(message.device))
             with bounded_memory(self._memory):
                 prepared = host.prepare(message.program_id, params)
         except JobRefused as refused:
             if isinstance(refused, JobBroke):
                 sys.stderr.write(refused.detail)  # to the server's log: the user gets the message only
-            self._say(messages.RefusedReply(message.id, shorten(refused.message), refused.code))
+            self._send(messages.RefusedReply(message.id, shorten(refused.message), refused.code))
         except MemoryError:
-            self._say(messages.RefusedReply(message.id, self._too_large(), codes.JOB_UNFIT))
+            self._send(messages.RefusedReply(message.id, self._too_large(), codes.JOB_UNFIT))
         except Exception as error:  # a host answers for the job's errors itself: this one is not the job's
             # To the server's log: nobody else sees it.
             sys.stderr.write(error.detail if isinstance(error, _LoadError) else traceback.format_exc())
             reason = error.reason if isinstance(error, _LoadError) else one_line(error)
-            self._say(messages.UnavailableReply(message.id, reason))
+            self._send(messages.UnavailableReply(message.id, reason))
         else:
-            self._say(messages.PreparedReply(message.id, prepared))
+            self._send(messages.PreparedReply(message.id, prepared))
 
     def _too_large(self) -> str:
         limit = f"the {self._memory / 2**20:.0f} MB" if self._memory else "the memory"
@@ -216,12 +216,12 @@ class Worker:
                 logs=outcome.logs,
             )
         if isinstance(outcome, Completed):
-            self._say(
+            self._send(
                 messages.CompletedReply(message.id, outcome.quantum_seconds, shorten(outcome.logs)),
                 outcome.result,
             )
         else:
-            self._say(
+            self._send(
                 messages.FailedReply(
                     message.id,
                     shorten(outcome.reason, 8000),

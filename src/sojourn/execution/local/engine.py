@@ -1,7 +1,7 @@
-"""All workers of a server, by device: the one face of execution towards the service.
+"""Runs jobs in worker processes of this machine: the local engine.
 
-Owns the supervisors, the preparers and their interpreters; may not know about queues, users or sessions,
-and may not import Qiskit. Everything runs on the caller's event loop, without threads.
+Holds the supervisors, the preparers and their interpreters; knows nothing of queues or sessions and does not
+import Qiskit. Everything runs on the caller's event loop, without threads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sojourn.execution.engine import (
 )
 from sojourn.execution.local.forkserver_client import IMPORT_LIMIT
 from sojourn.execution.local.interpreter import CAN_FORK, Interpreter
-from sojourn.execution.local.liveness import HUNG_LIMIT, beat_of
+from sojourn.execution.local.liveness import HUNG_LIMIT, check_interval
 from sojourn.execution.local.preparers import PreparerPool
 from sojourn.execution.local.supervisor import Supervisor
 from sojourn.worker.protocol.memory import machine_memory
@@ -83,8 +83,8 @@ class LocalEngine:
             raise ValueError(f"device names must differ; more than once: {', '.join(sorted(twice))}")
         if preparers < 1:
             raise ValueError(f"preparers must be at least 1, not {preparers}")
-        self._beat = beat_of(hung_limit)
-        self._looking: asyncio.Task[None] | None = None
+        self._interval = check_interval(hung_limit)
+        self._checking: asyncio.Task[None] | None = None
         self._interpreters = {
             spec.python: Interpreter(
                 spec.python, fork=fork, hung_limit=hung_limit, import_limit=import_limit, hidden=hidden
@@ -95,7 +95,7 @@ class LocalEngine:
             spec.name: Supervisor(
                 spec,
                 self._interpreters[spec.python],
-                on_state=self._hear,
+                on_state=self._on_worker_state,
                 host_class=host_class,
                 load_limit=load_limit,
             )
@@ -117,18 +117,18 @@ class LocalEngine:
 
     async def start(self) -> None:
         """Start the workers of all devices that are not lazy, in the background."""
-        self._looking = asyncio.create_task(self._look(), name="look after helpers")
+        self._checking = asyncio.create_task(self._check_processes(), name="check worker processes")
         eager = [it for it in self._supervisors.values() if not it.spec.lazy]
         for supervisor in sorted(eager, key=lambda it: it.spec.driver in _SLOW_TO_IMPORT):
             supervisor.wake()
-            await asyncio.sleep(0)  # requests reach the zygote in this order
+            await asyncio.sleep(0)  # requests reach the fork server in this order
         for python in {it.spec.python for it in eager}:
             self._pools[python].start()
 
     async def stop(self) -> None:
         """Kill and reap every process. Runs and preparations in flight raise `DeviceUnavailable`."""
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
         await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors.values()))
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         await asyncio.gather(*(interpreter.stop() for interpreter in self._interpreters.values()))
@@ -197,17 +197,17 @@ class LocalEngine:
         """Stop a run: its `run` returns `Stopped` once the worker is gone. Unknown `run_id`: no effect."""
         self._supervisors[device].kill(run_id)
 
-    async def _look(self) -> None:
-        """See whether all processes live, for as long as the engine does."""
+    async def _check_processes(self) -> None:
+        """Check all processes, for as long as the engine runs."""
         while True:
-            await asyncio.sleep(self._beat)
+            await asyncio.sleep(self._interval)
             for interpreter in self._interpreters.values():
                 try:
-                    interpreter.look()
+                    interpreter.check()
                 except Exception:  # one that cannot be looked at must not leave the others unwatched
-                    log.exception("helpers not looked after", python=interpreter.python)
+                    log.exception("worker processes not checked", python=interpreter.python)
 
-    def _hear(self, device: str, state: WorkerState) -> None:
+    def _on_worker_state(self, device: str, state: WorkerState) -> None:
         self._on_state(device, state)
         if state.phase is WorkerPhase.READY:
             self._pools[self._supervisors[device].spec.python].warm(device)

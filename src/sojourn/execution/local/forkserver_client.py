@@ -1,8 +1,8 @@
-"""The server's side of one zygote: asks for forks and kills, takes note of deaths, sees whether it has hung.
+"""The server's side of one fork server: requests forks and kills, notes the ends, checks whether it has hung.
 
-Owns the control socket and the zygote's process; may not know what the workers do. A worker is killed by its
-descriptor (pidfd), which cannot mean another process, so that it needs no zygote for that; and by the zygote,
-which reaches the worker's whole group, and as its parent knows that a pid still means the same process.
+Does not know what the workers do. A worker is killed by its descriptor (pidfd), which cannot mean another
+process, so that this needs no fork server; and by the fork server, which reaches the worker's whole group,
+and as its parent knows that a pid still means the same process.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from contextlib import ExitStack, suppress
 
 import structlog
 
-from sojourn.execution.local.liveness import HUNG_LIMIT, Patience, beat_of
+from sojourn.execution.local.liveness import HUNG_LIMIT, Silence, check_interval
 from sojourn.execution.local.output import Output
 from sojourn.execution.local.process import WorkerProcess, ending
 from sojourn.execution.local.spawn import kill_group, module, on_end, start
 from sojourn.worker.protocol import messages
 
 START_LIMIT = 60.0
-"""Seconds that a zygote's first imports may take."""
+"""Seconds that a fork server's first imports may take."""
 
 IMPORT_LIMIT = 30.0
-"""Seconds that the import of a driver may take in a zygote. One that takes longer is left to its workers."""
+"""Seconds that the import of a driver may take in a fork server. A longer one is left to the workers."""
 
 _MAX_DATAGRAM = 1 << 16
 _STOP_WITHIN = 5.0  # seconds for an orderly end
-_REPORT_WITHIN = 1.0  # seconds that a zygote may take to report a death that the kernel has told already
+_REPORT_WITHIN = 1.0  # seconds that a fork server may take to report an end that the kernel has reported
 
 log = structlog.get_logger("sojourn.execution")
 
 
-class ZygoteClient:
-    """A running zygote. Raises OSError when its interpreter cannot be started."""
+class ForkserverClient:
+    """A running fork server. Raises OSError when its interpreter cannot be started."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ZygoteClient:
         self._died_at: float | None = None
         self._hung_limit = hung_limit
         self._import_limit = import_limit
-        self._patience = Patience(beat_of(hung_limit))
+        self._silence = Silence(check_interval(hung_limit))
         self._pinged = False
         self.importing: tuple[str, ...] = ()
         """The drivers whose modules it imports now."""
@@ -77,8 +77,8 @@ class ZygoteClient:
             self._popen = start(command, keep=(fd,), output=write)
             ours.pop_all()
         self.pid = self._popen.pid
-        self._output = Output(loop, "zygote", read)
-        loop.add_reader(self._control.fileno(), self._listen)
+        self._output = Output(loop, "fork server", read)
+        loop.add_reader(self._control.fileno(), self._on_readable)
         on_end(loop, self._popen, self._ended)
 
     @property
@@ -93,13 +93,13 @@ class ZygoteClient:
     def fork(self, process: WorkerProcess, sock: int, output: int, drivers: tuple[str, ...]) -> None:
         """Ask for a worker on the descriptors `sock` and `output`. Raises OSError.
 
-        The request waits in the socket while the zygote is importing.
+        The request waits in the socket while the fork server is importing.
         """
         token = next(self._tokens)
         order = messages.encode(messages.Fork(token, process.name, drivers))
         socket.send_fds(self._control, [order], [sock, output])
-        if not self._owes:
-            self._patience.word()  # it was idle
+        if not self._must_answer:
+            self._silence.reset()  # it was idle
         self._children[token] = process
 
     async def stop(self) -> None:
@@ -115,11 +115,11 @@ class ZygoteClient:
     # whether it lives
 
     @property
-    def _owes(self) -> bool:
+    def _must_answer(self) -> bool:
         return self._pinged or not self.up or any(child.pid is None for child in self._children.values())
 
-    def look(self) -> str | None:
-        """See whether it lives; why it is taken for hung, once it is."""
+    def check(self) -> str | None:
+        """Check whether it responds; why it is taken for hung, once it is."""
         if self.retired is not None or not self.alive:
             return None
         limit = self._hung_limit
@@ -127,19 +127,21 @@ class ZygoteClient:
             limit = max(limit, START_LIMIT)
         elif self.importing:
             limit = max(limit, self._import_limit)
-        hung = self._patience.look(self.pid, owes=self._owes, limit=limit)
-        if hung is None and self.up and not self._owes and self._patience.silence >= limit / 2:
+        hung = self._silence.check(self.pid, owes=self._must_answer, limit=limit)
+        if hung is None and self.up and not self._must_answer and self._silence.seconds >= limit / 2:
             with suppress(OSError):  # a full socket: it owes an answer already
                 self._control.send(messages.encode(messages.Ping()))
             self._pinged = True
-            self._patience.word()
+            self._silence.reset()
         return hung
 
     def retire(self, why: str) -> None:
         """It has hung: give it no more orders. Workers that it has made go on, the others never come to be.
         It is killed with the last of them, or at once if there is one that can only be reached through it."""
         self.retired = why
-        log.error("zygote hung", python=self._python, pid=self.pid, why=why, importing=list(self.importing))
+        log.error(
+            "fork server hung", python=self._python, pid=self.pid, why=why, importing=list(self.importing)
+        )
         for token, process in list(self._children.items()):
             if process.pid is None:
                 del self._children[token]
@@ -221,7 +223,7 @@ class ZygoteClient:
         os.set_inheritable(descriptors[0], False)
         return data, descriptors[0]
 
-    def _listen(self) -> None:
+    def _on_readable(self) -> None:
         for _ in range(64):
             try:
                 data, descriptor = self._receive()
@@ -234,20 +236,22 @@ class ZygoteClient:
                 self._loop.call_later(_STOP_WITHIN, kill_group, self._popen)
                 return
             try:
-                self._take(messages.from_zygote(data), descriptor)
+                self._on_message(messages.from_forkserver(data), descriptor)
             except messages.ProtocolError as error:
                 if descriptor is not None:
                     os.close(descriptor)
-                log.error("zygote broke the protocol", python=self._python, error=str(error))
+                log.error("fork server broke the protocol", python=self._python, error=str(error))
                 kill_group(self._popen)
                 return
 
-    def _take(self, message: messages.FromZygote, descriptor: int | None) -> None:
-        self._patience.word()
+    def _on_message(self, message: messages.FromForkserver, descriptor: int | None) -> None:
+        self._silence.reset()
         match message:
             case messages.Up():
                 self.up = True
-                log.info("zygote up", python=self._python, pid=self.pid, seconds=round(message.seconds, 3))
+                log.info(
+                    "fork server up", python=self._python, pid=self.pid, seconds=round(message.seconds, 3)
+                )
             case messages.Pong():
                 self._pinged = False
             case messages.Importing():
@@ -267,7 +271,7 @@ class ZygoteClient:
                 data, descriptor = self._receive()
                 if not data:
                     break
-                self._take(messages.from_zygote(data), descriptor)
+                self._on_message(messages.from_forkserver(data), descriptor)
             except (OSError, messages.ProtocolError):
                 break
         self._hang_up()
@@ -280,7 +284,7 @@ class ZygoteClient:
         children, self._children = self._children, {}
         for process in children.values():
             # The kernel has killed those that ran; the others never came to be.
-            gone = "SIGKILL" if process.pid is not None else f"the zygote ended ({self.how})"
+            gone = "SIGKILL" if process.pid is not None else f"the fork server ended ({self.how})"
             process.ended(gone, f"ended with its fork server ({how})" if process.pid is not None else None)
         if not self.ended.done():
             self.ended.set_result(how)

@@ -1,7 +1,4 @@
-"""Starting worker processes with one Python interpreter: by its zygote, or one by one where that fails.
-
-Owns the choice between the two; may not know what the workers do.
-"""
+"""Starts worker processes with one Python interpreter: by its fork server, or one by one where that fails."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from contextlib import ExitStack, suppress
 import structlog
 
 from sojourn.execution.local.descriptors import Spare
-from sojourn.execution.local.forkserver_client import IMPORT_LIMIT, ZygoteClient
+from sojourn.execution.local.forkserver_client import IMPORT_LIMIT, ForkserverClient
 from sojourn.execution.local.liveness import HUNG_LIMIT
 from sojourn.execution.local.output import Output
 from sojourn.execution.local.process import WorkerProcess
@@ -23,7 +20,7 @@ from sojourn.execution.local.spawn import start_worker
 CAN_FORK = sys.platform == "linux"
 """Elsewhere system libraries do not survive a fork without exec."""
 
-_SHORT_LIFE = 60.0  # seconds; a zygote that dies sooner counts against zygotes
+_SHORT_LIFE = 60.0  # seconds; a fork server that dies sooner counts against fork servers
 
 log = structlog.get_logger("sojourn.execution")
 
@@ -35,9 +32,9 @@ class LaunchFailed(Exception):
 class Interpreter:
     """Starts workers with the interpreter `python` (None: the server's own).
 
-    `fork` False: never through a zygote. `hung_limit`: seconds in which a process that owes an answer must
-    give it, see `pulse`; `import_limit`: those that the import of a driver may take in the zygote.
-    `hidden`: a folder that its workers put out of their reach, see `confinement`.
+    `fork` False: never through a fork server. `hung_limit`: seconds in which a process that owes an
+    answer must give it, see `liveness`; `import_limit`: those that the import of a driver may take in the
+    fork server. `hidden`: a folder that its workers put out of their reach, see `confinement`.
     """
 
     def __init__(
@@ -54,44 +51,40 @@ class Interpreter:
         self._fork = fork
         self._hung_limit = hung_limit
         self._import_limit = import_limit
-        self._zygote: ZygoteClient | None = None
-        self._retired: list[ZygoteClient] = []
+        self._forkserver: ForkserverClient | None = None
+        self._retired: list[ForkserverClient] = []
         self._unfit: set[str] = set()
         self._spare = Spare()
         self._early_deaths = 0
         self._processes: set[WorkerProcess] = set()
         self._stopped = False
 
-    def look(self) -> None:
-        """See whether its processes live; replace those that have hung. Called every `beat_of` the limit."""
+    def check(self) -> None:
+        """Check its processes, replace those that have hung. Called every `check_interval` of the limit."""
         self._spare.fill()
         for process in list(self._processes):
-            process.look()
-        self._retired = [zygote for zygote in self._retired if zygote.how is None]
-        zygote = self._zygote
-        hung = zygote.look() if zygote is not None else None
-        if zygote is not None and hung is not None:
-            zygote.retire(hung)
-            if zygote.importing:  # that is what hangs: the next one leaves it to the workers
-                self._unfit.update(zygote.importing)
+            process.check()
+        self._retired = [forkserver for forkserver in self._retired if forkserver.how is None]
+        forkserver = self._forkserver
+        hung = forkserver.check() if forkserver is not None else None
+        if forkserver is not None and hung is not None:
+            forkserver.retire(hung)
+            if forkserver.importing:  # that is what hangs: the next one leaves it to the workers
+                self._unfit.update(forkserver.importing)
             else:
-                self._count_death(zygote)
+                self._count_death(forkserver)
             with suppress(OSError):  # else the next launch tries, and says why not
-                self._usable_zygote()
-
-    @property
-    def zygote_pid(self) -> int | None:
-        return self._zygote.pid if self._zygote is not None and self._zygote.alive else None
+                self._usable_forkserver()
 
     def _forked(self, process: WorkerProcess, sock: int, output: int, drivers: tuple[str, ...]) -> bool:
-        """Have the zygote make the worker; False when there is none that could."""
-        zygote = self._usable_zygote()
-        if zygote is None:
+        """Have the fork server make the worker; False when there is none that could."""
+        forkserver = self._usable_forkserver()
+        if forkserver is None:
             return False
         try:
             # Its second try goes without the drivers: one of them may be what kills it.
             fit = () if self._early_deaths else tuple(name for name in drivers if name not in self._unfit)
-            zygote.fork(process, sock, output, fit)
+            forkserver.fork(process, sock, output, fit)
         except ConnectionError:  # it has just died, and its death is not reported yet
             return False
         return True
@@ -136,32 +129,32 @@ class Interpreter:
         self._stopped = True
         for process in self._processes:
             process.kill()
-        zygotes = [*self._retired, *([self._zygote] if self._zygote is not None else [])]
-        await asyncio.gather(*(zygote.stop() for zygote in zygotes if zygote.how is None))
+        forkservers = [*self._retired, *([self._forkserver] if self._forkserver is not None else [])]
+        await asyncio.gather(*(forkserver.stop() for forkserver in forkservers if forkserver.how is None))
         self._spare.close()
         if self._processes:
             await asyncio.wait([process.gone for process in self._processes])
 
-    def _count_death(self, zygote: ZygoteClient) -> None:
-        early = not zygote.up or zygote.age < _SHORT_LIFE
+    def _count_death(self, forkserver: ForkserverClient) -> None:
+        early = not forkserver.up or forkserver.age < _SHORT_LIFE
         self._early_deaths = self._early_deaths + 1 if early else 0
 
-    def _usable_zygote(self) -> ZygoteClient | None:
+    def _usable_forkserver(self) -> ForkserverClient | None:
         if not self._fork:
             return None
-        if self._zygote is not None and self._zygote.retired is not None:
-            self._retired.append(self._zygote)
-            self._zygote = None
-        if self._zygote is not None and self._zygote.alive:
-            return self._zygote
-        if self._zygote is not None:
-            self._count_death(self._zygote)
-            log.warning("zygote ended", python=self.python, how=self._zygote.how)
+        if self._forkserver is not None and self._forkserver.retired is not None:
+            self._retired.append(self._forkserver)
+            self._forkserver = None
+        if self._forkserver is not None and self._forkserver.alive:
+            return self._forkserver
+        if self._forkserver is not None:
+            self._count_death(self._forkserver)
+            log.warning("fork server ended", python=self.python, how=self._forkserver.how)
         if self._early_deaths > 1:
-            log.warning("zygote given up; workers are started one by one", python=self.python)
+            log.warning("fork server given up; workers are started one by one", python=self.python)
             self._fork = False
             return None
-        self._zygote = ZygoteClient(
+        self._forkserver = ForkserverClient(
             asyncio.get_running_loop(), self.python, self._hung_limit, self._import_limit
         )
-        return self._zygote
+        return self._forkserver

@@ -72,7 +72,7 @@ def kill_group(popen: subprocess.Popen[bytes]) -> None:
 
 
 def start_worker(python: str, process: WorkerProcess, sock: int, output: int) -> None:
-    """Start one worker for `process` without a zygote. Raises OSError."""
+    """Start one worker for `process` without a fork server. Raises OSError."""
     command = module(python, "sojourn.worker.main", "--fd", str(sock), "--name", process.name)
     popen = start(command, keep=(sock,), output=output)
     on_end(asyncio.get_running_loop(), popen, process.ended)

@@ -88,7 +88,7 @@ class Supervisor:
         self.described: Description | None = None
         self.calibration = b""
         """The properties (JSON text) of the calibration in force; empty: what the driver finds by itself."""
-        self._told = b""  # the one that the present worker has
+        self._applied = b""  # the one that the present worker has
         self._interpreter = interpreter
         self._on_state = on_state
         self._host_class = host_class
@@ -181,8 +181,8 @@ class Supervisor:
         given = False
         try:
             ticket.process = process
-            if self._told is not self.calibration:
-                await self._tell(process)
+            if self._applied is not self.calibration:
+                await self._load(process)
             process.output.begin()
             process.send(messages.Run(number, self.spec.name, request.program_id), request.params)
             given = True
@@ -190,7 +190,7 @@ class Supervisor:
             reply, payload = await process.receive()
             output = process.output.collect()
         except LoadRefused as refused:
-            log.error("calibration not taken over", device=self.spec.name, reason=str(refused))
+            log.error("calibration not applied", device=self.spec.name, reason=str(refused))
             process.kill()  # the next worker loads with it, or says why not
             return None
         except FrameError as error:
@@ -287,7 +287,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(self._load_limit):
                 await greet(process, (self.spec,), self._host_class, hidden=self._interpreter.hidden)
-                await self._tell(process)
+                await self._load(process)
         except WorkerGone as gone:
             words = process.output.last_words
             where = f" with {self.spec.python}" if self.spec.python else ""
@@ -302,12 +302,12 @@ class Supervisor:
             raise LoadRefused(str(error)) from None
         return process
 
-    async def _tell(self, process: WorkerProcess) -> None:
+    async def _load(self, process: WorkerProcess) -> None:
         """Load the device, or apply the present calibration to the loaded one."""
         calibration = self.calibration
         process.send(messages.Load(self.spec.name, describe=True), calibration)
         self.described = await self._loaded(process)
-        self._told = calibration
+        self._applied = calibration
 
     async def _loaded(self, process: WorkerProcess) -> Description:
         while True:
