@@ -10,7 +10,7 @@ STAMP   := $(VENV)/.stamp
 CLIENT  := $(VENV)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs coverage mutants lint types layers ci docs examples clean
+.PHONY: help demo test proofs coverage mutants lint types layers ci options docs examples clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ layers: $(STAMP)-dev ## Check who imports whom
 
 ci: ## What the CI runs
 	.ci/run
+
+options: $(STAMP)-base ## Write the tables of docs/options.md, which follow from the programs
+	$(BIN)/python -m sojourn.worker.programs.page docs/options.md
 
 docs: $(STAMP)-docs ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

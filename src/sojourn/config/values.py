@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from sojourn import programs
 from sojourn.core import Mode
-from sojourn.core.profile import SESSION_PROGRAMS
 
 DAY = 86_400.0
 TEN_YEARS = 3660 * DAY
@@ -61,8 +61,9 @@ def _memory(value: float) -> float:
 
 
 def _program(name: str) -> str:
-    if name not in SESSION_PROGRAMS:
-        raise ValueError(f"must be {' or '.join(map(repr, sorted(SESSION_PROGRAMS)))}")
+    known = (*(primitive.name for primitive in programs.PRIMITIVES), *programs.installed())
+    if name not in known:
+        raise ValueError(f"must be {' or '.join(map(repr, sorted(known)))}")
     return name
 
 

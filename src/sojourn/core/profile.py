@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from sojourn.core.model import Job, JobState, Mode
+from sojourn.programs import PRIMITIVES
 
 HOUR = 3600.0
 DAY = 24 * HOUR
 
-SESSION_PROGRAMS = frozenset(
-    {"sampler", "estimator", "executor", "noise-learner", "noise-learner-v3", "calibrate"}
-)
+SESSION_PROGRAMS = frozenset(primitive.name for primitive in PRIMITIVES)
 """R6: the programs that may run in a session."""
 
 
@@ -57,7 +56,7 @@ class Profile:
     charge_holds: frozenset[Mode] = frozenset(Mode)
     open_plan_sessions: bool = True
     program_limits: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({"sampler": 10_000.0, "estimator": 18_000.0})
+        default_factory=lambda: MappingProxyType({p.name: p.limit for p in PRIMITIVES if p.limit is not None})
     )
     job_limit: float = 10_000.0
     job_cap: float = 3 * HOUR

@@ -95,6 +95,8 @@ def _cases(
 def _description(driver: Driver) -> list[str]:
     """Where the driver says other things of its gates and qubits than its target. The rest of a description
     is settled by the service."""
+    if hasattr(driver, "adopt"):  # its earlier name: nothing would call it
+        return ["its method `adopt` must be called `apply_calibration`"]
     target, facts = driver.target, driver.facts()
     stated = facts.configuration
     if facts.num_qubits != target.num_qubits:

@@ -2,7 +2,7 @@
 
 A driver is a class behind an entry point of the group ``sojourn.drivers``. It is constructed as
 ``Driver(name, options)`` and must then be able to say what it is (`facts`, `target`), to compile a circuit
-once (`compile`) and to execute compiled programs many times (`execute`). Compiled programs are cached by
+once (`compile`) and to execute compiled circuits many times (`execute`). Compiled circuits are cached by
 the caller; everything that can be done once per circuit belongs in `compile`.
 """
 
@@ -43,7 +43,7 @@ class Facts:
     backend_version: str
 
 
-class Program:
+class CompiledCircuit:
     """A circuit that a driver has compiled: opaque to everybody else.
 
     `num_clbits` counts all classical bits of the circuit; `num_parameters` is the length of a row of
@@ -60,9 +60,9 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One program at some points: `values` is (points, num_parameters) float64, each run for `shots`."""
+    """A compiled circuit at some points: `values` is (points, num_parameters) float64; `shots` for each."""
 
-    program: Program
+    circuit: CompiledCircuit
     values: NDArray[np.float64]
     shots: int
 
@@ -111,7 +111,7 @@ class Driver(ABC):
         """The device's description in the client's shapes."""
 
     @abstractmethod
-    def compile(self, circuit: QuantumCircuit) -> Program:
+    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         """Everything that can be done once per circuit. The circuit fits the target and may have parameters.
 
         Raises `DriverError` when the device cannot run it although it fits the target.
@@ -137,7 +137,7 @@ class Driver(ABC):
         return 0
 
     def calibrate(self, at: str, number: int) -> Facts:
-        """Measure the device and say what was found; nothing may hold before `adopt`.
+        """Measure the device and say what was found; nothing may hold before `apply_calibration`.
 
         `at` is the time as ISO 8601 in UTC, `number` counts the device's calibrations. The default measures
         nothing and finds the device as it is.
@@ -145,10 +145,10 @@ class Driver(ABC):
         del at, number
         return self.facts()
 
-    def adopt(self, properties: Mapping[str, Any]) -> None:  # noqa: B027 - optional
+    def apply_calibration(self, properties: Mapping[str, Any]) -> None:  # noqa: B027 - optional
         """A calibration with these properties holds: `facts` shows them and jobs run under them.
 
-        Told after every calibration and to every new worker. A driver ignores properties that cannot be its
+        Called after every calibration and in every new worker. A driver ignores properties that cannot be its
         device's, as after a change of its options.
         """
 

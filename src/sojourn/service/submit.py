@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from sojourn import codes
+from sojourn import codes, programs
 from sojourn.config import TEN_YEARS
 from sojourn.service.errors import BadRequest
-from sojourn.worker.protocol.types import PROGRAMS, no_such_program
+from sojourn.worker.protocol.types import no_such_program
 
 MAX_TAGS = 8
 MAX_TAG_LENGTH = 86
@@ -87,7 +87,7 @@ def parse(data: bytes) -> Body:
         ) from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply to be a job.", code=codes.NOT_JSON) from None
-    if body.program_id not in PROGRAMS:
+    if not programs.runs(body.program_id):
         refused = no_such_program(body.program_id)
         raise BadRequest(refused.message, code=refused.code)
     if not bytes(memoryview(body.params)[:1]) == b"{":

@@ -1,4 +1,4 @@
-"""Owns a device inside a worker as the programs see it: its caches, its checks, its limits.
+"""A device as the programs see it inside a worker: its caches, its checks, its limits.
 
 Circuits are known by the hash of their text as it came, so the iterations of a session neither decode nor
 check nor assemble the same ansatz again (R39). The caches are bounded by bytes.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 
-from sojourn.devices.driver import Driver, DriverError, Program
+from sojourn.devices.driver import CompiledCircuit, Driver, DriverError
 from sojourn.devices.offered import settled
 from sojourn.worker.cache import Cache
 from sojourn.worker.circuits import angles
@@ -31,7 +31,7 @@ from sojourn.worker.protocol.types import JobRefused
 from sojourn.worker.target import Checked, TargetCheck
 
 CIRCUIT_BYTES = 48 * 2**20
-PROGRAM_BYTES = 128 * 2**20
+COMPILED_BYTES = 128 * 2**20
 OBSERVABLE_BYTES = 32 * 2**20
 FIELD_BYTES = 8 * 2**20
 MAX_POINTS = 1_000_000
@@ -55,8 +55,8 @@ class Circuit:
         return int(self.circuit.num_parameters)
 
 
-class Device:
-    """One device in one worker process."""
+class DeviceContext:
+    """What a program may use of one device, in one worker process."""
 
     def __init__(self, name: str, driver: Driver, memory: int = 0) -> None:
         """`memory`: bytes that one run may take; 0 for any amount."""
@@ -76,15 +76,15 @@ class Device:
         self.limits = Limits((span[0] * 1e-6, span[1] * 1e-6) if moves and span else None)
         self._check = TargetCheck(name, self.target)
         self._circuits = Cache(CIRCUIT_BYTES)
-        self._programs = Cache(PROGRAM_BYTES)
+        self._compiled = Cache(COMPILED_BYTES)
         self._observables = Cache(OBSERVABLE_BYTES)
         self._fields = Cache(FIELD_BYTES)
 
-    def adopt(self, properties: Mapping[str, Any]) -> None:
+    def apply_calibration(self, properties: Mapping[str, Any]) -> None:
         """A calibration holds from now on: what was compiled under the earlier one is forgotten."""
-        self.driver.adopt(properties)
+        self.driver.apply_calibration(properties)
         self.facts = settled(self.driver.facts(), self.target)
-        self._programs = Cache(PROGRAM_BYTES)
+        self._compiled = Cache(COMPILED_BYTES)
 
     def circuit(self, text: msgspec.Raw, where: str, budget: Budget) -> Circuit:
         """Decode and check, or recall. Raises `JobRefused`."""
@@ -136,25 +136,27 @@ class Device:
         """Anything else that belongs to observables: `make` gives (value, cost)."""
         return self._observables.get(key, make)
 
-    def program(self, key: tuple[Any, ...], make: Callable[[], QuantumCircuit], where: str) -> Program:
+    def compiled(
+        self, key: tuple[Any, ...], make: Callable[[], QuantumCircuit], where: str
+    ) -> CompiledCircuit:
         """The compiled form of the circuit that `make` gives. Raises `JobRefused` when it cannot be."""
         self.at = where
 
-        def build() -> tuple[Program, int]:
+        def build() -> tuple[CompiledCircuit, int]:
             try:
-                compiled = self.driver.compile(make())
+                made = self.driver.compile(make())
             except DriverError as error:
                 raise JobRefused(f"{where}: {error}") from error
-            return compiled, compiled.cost
+            return made, made.cost
 
-        found: Program = self._programs.get(key, build)
+        found: CompiledCircuit = self._compiled.get(key, build)
         return found
 
     def state(
         self, key: tuple[Any, ...], num_qubits: int, make: Callable[[], QuantumCircuit], room: int
     ) -> int:
         """Bytes that the state of the circuit that `make` gives takes while it runs; 0 if that is not known,
-        or certainly at most `room`. `key` names it as in `program`."""
+        or certainly at most `room`. `key` names it as in `compiled`."""
         if self.driver.most_memory(num_qubits) <= room:
             return 0
         found: int = self._observables.get(("state", key), lambda: (self.driver.memory_of(make()), 200))

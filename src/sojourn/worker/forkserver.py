@@ -1,6 +1,6 @@
-"""The zygote: a process that has imported what workers need, and forks them on request.
+"""The fork server: a process that has imported what workers need, and forks them on request.
 
-Owns the imports before the fork and the reaping after it; may never load a machine or run Aer, because a
+Imports before the fork and reaps after it; may never load a device or run Aer, because a
 process whose native thread pools have started must not be forked. It has one thread. Started as
 ``python -m sojourn.worker.forkserver --fd N --parent PID``; ends when the server closes the socket or dies.
 """
@@ -56,7 +56,7 @@ def preload(modules: tuple[str, ...]) -> None:
             sys.stderr.write(f"not preloaded: {module}\n{traceback.format_exc()}")
 
 
-class Zygote:
+class Forkserver:
     """Serves one control socket (datagrams in order, with descriptors)."""
 
     def __init__(self, control: socket.socket) -> None:
@@ -78,7 +78,7 @@ class Zygote:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
-        self._tell(messages.Up(time.monotonic() - self._started))
+        self._send(messages.Up(time.monotonic() - self._started))
         try:
             while True:
                 ready = {key.fileobj for key, _ in self._selector.select()}
@@ -86,7 +86,7 @@ class Zygote:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._wake_read, 4096)
                     self._reap()
-                if self._control in ready and not self._obey():
+                if self._control in ready and not self._on_message():
                     return
         except (BrokenPipeError, ConnectionResetError):
             return
@@ -102,17 +102,17 @@ class Zygote:
             names = ", ".join(thread.name for thread in threading.enumerate()[1:])
             sys.stderr.write(f"warning: imports have started threads ({names}); forks may be unsafe\n")
 
-    def _tell(self, message: messages.FromZygote) -> None:
+    def _send(self, message: messages.FromForkserver) -> None:
         self._control.send(messages.encode(message))
 
-    def _obey(self) -> bool:
+    def _on_message(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_DATAGRAM, 2)
         try:
             if not data:
                 return False
-            message = messages.to_zygote(data)
+            message = messages.to_forkserver(data)
             if isinstance(message, messages.Ping):
-                self._tell(messages.Pong())
+                self._send(messages.Pong())
             elif isinstance(message, messages.Kill):
                 for pid, token in self._children.items():
                     if token == message.token:
@@ -120,7 +120,7 @@ class Zygote:
             elif len(descriptors) == 2:
                 self._fork(message, descriptors)
             else:
-                self._tell(messages.ForkFailed(message.token, f"{len(descriptors)} descriptors instead of 2"))
+                self._send(messages.ForkFailed(message.token, f"{len(descriptors)} descriptors instead of 2"))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -131,7 +131,7 @@ class Zygote:
         if not new:
             return
         self._drivers |= new
-        self._tell(messages.Importing(tuple(sorted(new))))
+        self._send(messages.Importing(tuple(sorted(new))))
         for point in importlib.metadata.entry_points(group="sojourn.drivers"):
             if point.name in new:
                 preload((point.module,))
@@ -143,16 +143,16 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            self._tell(messages.ForkFailed(order.token, f"fork failed: {error}"))
+            self._send(messages.ForkFailed(order.token, f"fork failed: {error}"))
             return
         if pid == 0:
             self._become_worker(order.name, *descriptors)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         self._children[pid] = order.token
-        self._tell_forked(order.token, pid)
+        self._send_forked(order.token, pid)
 
-    def _tell_forked(self, token: int, pid: int) -> None:
+    def _send_forked(self, token: int, pid: int) -> None:
         """Only its parent can get a descriptor that is surely the child's: before it reaps it."""
         message = messages.encode(messages.Forked(token, pid))
         try:
@@ -202,7 +202,7 @@ class Zygote:
             _, status = os.waitpid(pid, 0)
             token = self._children.pop(pid, None)
             if token is not None:
-                self._tell(messages.Died(token, os.waitstatus_to_exitcode(status)))
+                self._send(messages.Died(token, os.waitstatus_to_exitcode(status)))
 
     def _kill_all(self) -> None:
         signal.set_wakeup_fd(-1)
@@ -232,12 +232,12 @@ def main() -> int:
     arguments = parser.parse_args()
     die_with(arguments.parent)
     orderly_signals()
-    call_itself("sojourn:zygote")
+    call_itself("sojourn:forksrv")
     # NumPy's and SciPy's OpenBLAS start threads on import, one set in each copy; a fork takes none along.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     control = socket.socket(fileno=arguments.fd)
     control.set_inheritable(False)
-    Zygote(control).serve()
+    Forkserver(control).serve()
     return 0
 
 

@@ -1,6 +1,6 @@
 """Owns one device inside one process: describe it, prepare jobs for it, run them. No I/O, no service.
 
-A preparer and a worker each hold a `Machine` of the same device. Importing this module imports Qiskit but
+A preparer and a worker each hold a `DeviceHost` of the same device. Importing this module imports Qiskit but
 runs nothing: a process that has run Aer must not be forked.
 """
 
@@ -12,7 +12,6 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,14 +23,14 @@ from sojourn import codes
 from sojourn.devices import conformance
 from sojourn.devices.driver import Driver, DriverError, load_driver
 from sojourn.devices.offered import settled
-from sojourn.worker.device import Device
-from sojourn.worker.programs import estimator, sampler
-from sojourn.worker.programs.base import Plan, open_payload
+from sojourn.worker.device import DeviceContext
+from sojourn.worker.programs import registry
+from sojourn.worker.programs.base import Plan
+from sojourn.worker.programs.sampler import SAMPLER
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.memory import exceeded
 from sojourn.worker.protocol.types import (
     CALIBRATE,
-    PROGRAMS,
     Calibration,
     Completed,
     Description,
@@ -46,20 +45,17 @@ MAX_REASON = 300  # characters of what Qiskit says of an error that no check for
 
 T = TypeVar("T")
 
-_MODULES: dict[str, ModuleType] = {"sampler": sampler, "estimator": estimator}
-assert tuple(_MODULES) == PROGRAMS
 
-
-class Machine:
+class DeviceHost:
     """One device in this process, with its caches."""
 
     def __init__(self, spec: DeviceSpec, driver: Driver) -> None:
         self.spec = spec
-        self._device = Device(spec.name, driver, spec.memory)
+        self._device = DeviceContext(spec.name, driver, spec.memory)
         self._probes = 0
 
     @classmethod
-    def load(cls, spec: DeviceSpec) -> Machine:
+    def load(cls, spec: DeviceSpec) -> DeviceHost:
         """Find the driver by its entry point and make the device.
 
         A driver that is not built in must pass the conformance check. Raises `DriverError` with what is
@@ -79,9 +75,9 @@ class Machine:
         facts = self._device.facts
         return Description(facts.num_qubits, facts.configuration, facts.properties, facts.backend_version)
 
-    def adopt(self, properties: bytes) -> None:
+    def apply_calibration(self, properties: bytes) -> None:
         """Take over the calibration whose properties these are (JSON text), for all jobs from now on."""
-        self._device.adopt(msgspec.json.decode(properties, type=dict[str, Any]))
+        self._device.apply_calibration(msgspec.json.decode(properties, type=dict[str, Any]))
 
     def prepare(self, program_id: str, params: bytes) -> Prepared:
         """Check a job without running it. Raises `JobRefused` with what is wrong, and anything else only when
@@ -111,7 +107,7 @@ class Machine:
             return Failed(reason, codes.RUN_FAILED, traceback.format_exc())
 
     def _calibrate(self, params: bytes) -> Completed | Failed:
-        """Measure the device anew. The result is its new description, which holds once it is adopted."""
+        """Measure the device anew. The result is its new description, which holds once it is applied."""
         try:
             wanted = msgspec.json.decode(params, type=Calibration)
             begun = time.monotonic()
@@ -127,13 +123,8 @@ class Machine:
 
     def _plan(self, program_id: str, params: bytes) -> Plan:
         self._device.at = "the job"
-
-        def plan() -> Plan:
-            payload = open_payload(program_id, params, self._device)
-            made: Plan = _MODULES[program_id].plan(self._device, payload)
-            return made
-
-        return self._at_fault(plan)
+        program = registry.find(program_id)
+        return self._at_fault(lambda: program.plan(self._device, params))
 
     def _at_fault(self, look: Callable[[], T]) -> T:
         """What `look` finds in a job. An error that no check foresaw is the job's fault, unless a plain job
@@ -171,8 +162,7 @@ class Machine:
         qpy.dump(circuit, file)
         value = base64.b64encode(zlib.compress(file.getvalue())).decode()
         pub = [{"__type__": "QuantumCircuit", "__value__": value}, None, 1]
-        payload = open_payload("sampler", msgspec.json.encode({"pubs": [pub]}), device)
-        sampler.plan(device, payload).tasks(device)
+        SAMPLER.plan(device, msgspec.json.encode({"pubs": [pub]})).tasks(device)
 
 
 def _is_panic(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
-"""The worker process: loads machines when told to and answers prepare and run frames, one at a time.
+"""The worker process: loads devices on request and answers prepare and run frames, one at a time.
 
 Owns the worker's loop; may not know about queues, jobs' states or other workers. Started as a fork of the
-zygote, or as ``python -m sojourn.worker.main --fd N --parent PID``. A preparer is the same program
+fork server, or as ``python -m sojourn.worker.main --fd N --parent PID``. A preparer is the same program
 that was told of several devices.
 """
 
@@ -47,12 +47,12 @@ from sojourn.worker.setup import (
 )
 
 
-class AnyMachine(Protocol):
-    """What the worker needs of a machine; see `sojourn.worker.host`."""
+class Host(Protocol):
+    """What the worker needs of a device host; see `sojourn.worker.host`."""
 
     def describe(self) -> Description: ...
 
-    def adopt(self, properties: bytes) -> None: ...
+    def apply_calibration(self, properties: bytes) -> None: ...
 
     def prepare(self, program_id: str, params: bytes) -> Prepared:
         """Raises `JobRefused` for whatever the job causes, anything else when the device is at fault."""
@@ -61,12 +61,12 @@ class AnyMachine(Protocol):
     def run(self, program_id: str, params: bytes) -> Completed | Failed: ...
 
 
-class MachineClass(Protocol):
-    def load(self, spec: DeviceSpec) -> AnyMachine: ...
+class HostClass(Protocol):
+    def load(self, spec: DeviceSpec) -> Host: ...
 
 
 class _LoadError(Exception):
-    """The machine could not be loaded; the arguments are one line and a traceback."""
+    """The device could not be loaded; the arguments are one line and a traceback."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)
@@ -79,12 +79,12 @@ def one_line(error: BaseException) -> str:
     return shorten(" ".join(f"{type(error).__name__}: {error}".split()), 2000)
 
 
-def find(path: str) -> MachineClass:
+def find(path: str) -> HostClass:
     """The object at ``module:name``. Raises ImportError, AttributeError or ValueError."""
     module, _, name = path.partition(":")
     if not name:
         raise ValueError(f"{path!r} is not of the form module:Class")
-    found: MachineClass = getattr(importlib.import_module(module), name)
+    found: HostClass = getattr(importlib.import_module(module), name)
     return found
 
 
@@ -94,28 +94,28 @@ class Worker:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._specs: dict[str, DeviceSpec] = {}
-        self._machine_path = messages.DEFAULT_MACHINE
+        self._host_class = messages.DEFAULT_HOST
         self._memory = 0
         self._base = 0
-        self._machines: dict[str, AnyMachine] = {}
+        self._hosts: dict[str, Host] = {}
 
     def serve(self) -> None:
         """Answer until the server closes the connection."""
-        self._say(
+        self._send(
             messages.Hello(messages.PROTOCOL, os.getpid(), sojourn.__version__, platform.python_version())
         )
         while (frame := self._channel.receive()) is not None:
             message = messages.from_server(frame.header)
             if isinstance(message, messages.Load | messages.Prepare | messages.Run):
-                self._say(messages.Taken())
+                self._send(messages.Taken())
             match message:
                 case messages.Ping():
-                    self._say(messages.Pong())
+                    self._send(messages.Pong())
                 case messages.Start():
                     if message.hidden:  # before anything of a driver or of a user runs
                         put_out_of_reach(Path(message.hidden))
                     self._specs = {spec.name: spec for spec in message.devices}
-                    self._machine_path = message.machine
+                    self._host_class = message.host_class
                     self._memory = message.memory
                 case messages.Load():
                     self._load(message, frame.payload)
@@ -126,63 +126,63 @@ class Worker:
                 case _:
                     assert_never(message)
 
-    def _say(self, message: messages.FromWorker, payload: bytes = b"") -> None:
+    def _send(self, message: messages.FromWorker, payload: bytes = b"") -> None:
         flush_output()
         self._channel.send(messages.encode(message), payload)
 
-    def _machine(self, device: str) -> AnyMachine:
-        """The device's machine, loaded on first need. Raises `_LoadError`."""
-        machine = self._machines.get(device)
-        if machine is not None:
-            return machine
+    def _host(self, device: str) -> Host:
+        """The device's host, loaded on first need. Raises `_LoadError`."""
+        host = self._hosts.get(device)
+        if host is not None:
+            return host
         spec = self._specs.get(device)
         if spec is None:
             raise _LoadError(f"this worker was not told of a device {device!r}")
-        self._say(messages.Loading(device))
+        self._send(messages.Loading(device))
         try:
-            machine = find(self._machine_path).load(spec)
+            host = find(self._host_class).load(spec)
         except Exception as error:
             ours = type(error).__module__.startswith("sojourn.")  # written for the reader: needs no label
             reason = " ".join(str(error).split()) if ours else one_line(error)
             raise _LoadError(reason, traceback.format_exc()) from error
-        self._machines[device] = machine
-        return machine
+        self._hosts[device] = host
+        return host
 
     def _load(self, message: messages.Load, properties: bytes) -> None:
         try:
-            machine = self._machine(message.device)
+            host = self._host(message.device)
             try:
                 if properties:
-                    machine.adopt(properties)
-                payload = messages.encode_description(machine.describe()) if message.describe else b""
+                    host.apply_calibration(properties)
+                payload = messages.encode_description(host.describe()) if message.describe else b""
             except Exception as error:
                 raise _LoadError(one_line(error), traceback.format_exc()) from error
         except _LoadError as error:
-            self._say(messages.LoadFailed(message.device, error.reason, shorten(error.detail)))
+            self._send(messages.LoadFailed(message.device, error.reason, shorten(error.detail)))
         else:
-            self._say(messages.Loaded(message.device), payload)
+            self._send(messages.Loaded(message.device), payload)
 
     def _prepare(self, message: messages.Prepare, params: bytes) -> None:
         try:
-            known = message.device in self._machines
-            machine = self._machine(message.device)
+            known = message.device in self._hosts
+            host = self._host(message.device)
             if not known:  # the preparation's time counts from here
-                self._say(messages.Loaded(message.device))
+                self._send(messages.Loaded(message.device))
             with bounded_memory(self._memory):
-                prepared = machine.prepare(message.program_id, params)
+                prepared = host.prepare(message.program_id, params)
         except JobRefused as refused:
             if isinstance(refused, JobBroke):
                 sys.stderr.write(refused.detail)  # to the server's log: the user gets the message only
-            self._say(messages.RefusedReply(message.id, shorten(refused.message), refused.code))
+            self._send(messages.RefusedReply(message.id, shorten(refused.message), refused.code))
         except MemoryError:
-            self._say(messages.RefusedReply(message.id, self._too_large(), codes.JOB_UNFIT))
-        except Exception as error:  # a machine answers for the job's errors itself: this one is not the job's
+            self._send(messages.RefusedReply(message.id, self._too_large(), codes.JOB_UNFIT))
+        except Exception as error:  # a host answers for the job's errors itself: this one is not the job's
             # To the server's log: nobody else sees it.
             sys.stderr.write(error.detail if isinstance(error, _LoadError) else traceback.format_exc())
             reason = error.reason if isinstance(error, _LoadError) else one_line(error)
-            self._say(messages.UnavailableReply(message.id, reason))
+            self._send(messages.UnavailableReply(message.id, reason))
         else:
-            self._say(messages.PreparedReply(message.id, prepared))
+            self._send(messages.PreparedReply(message.id, prepared))
 
     def _too_large(self) -> str:
         limit = f"the {self._memory / 2**20:.0f} MB" if self._memory else "the memory"
@@ -194,11 +194,11 @@ class Worker:
     def _run(self, message: messages.Run, params: bytes) -> None:
         outcome: Completed | Failed
         try:
-            machine = self._machine(message.device)
+            host = self._host(message.device)
             memory = self._specs[message.device].memory
             self._base = self._base or memory_taken()  # of the first run: later ones find what others left
             with bounded_memory(memory and memory + KEPT + stacks(), self._base):
-                outcome = machine.run(message.program_id, params)
+                outcome = host.run(message.program_id, params)
         except MemoryError:
             memory = self._specs[message.device].memory
             outcome = Failed(exceeded(message.device, memory), codes.OUT_OF_MEMORY, traceback.format_exc())
@@ -216,12 +216,12 @@ class Worker:
                 logs=outcome.logs,
             )
         if isinstance(outcome, Completed):
-            self._say(
+            self._send(
                 messages.CompletedReply(message.id, outcome.quantum_seconds, shorten(outcome.logs)),
                 outcome.result,
             )
         else:
-            self._say(
+            self._send(
                 messages.FailedReply(
                     message.id,
                     shorten(outcome.reason, 8000),

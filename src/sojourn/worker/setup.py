@@ -1,6 +1,6 @@
-"""What a worker or zygote does to its own process before it serves: dies with its parent, resets signals.
+"""What a worker or fork server sets for its own process before it serves: its end, signals, memory.
 
-Owns calls to the operating system inside the child; may not know the protocol and may not import Qiskit.
+The calls to the operating system inside the child. Does not know the protocol and does not import Qiskit.
 """
 
 from __future__ import annotations

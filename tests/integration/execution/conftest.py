@@ -1,4 +1,4 @@
-"""An engine of real worker processes with the test machines, on the event loop that the server uses."""
+"""An engine of real worker processes with the test hosts, on the event loop that the server uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sojourn.execution.local.engine import LocalEngine
 from sojourn.worker.protocol.types import DeviceSpec
 
 HERE = Path(__file__).parent
-ECHO = "machines:EchoMachine"
+ECHO = "hosts:EchoHost"
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def _machines_are_importable_in_workers() -> Iterator[None]:
 @pytest.fixture(scope="module")
 async def engine() -> AsyncIterator[LocalEngine]:
     """Two devices, `a` and `b`, and one preparer."""
-    engine = LocalEngine([DeviceSpec("a", "echo"), DeviceSpec("b", "echo")], machine=ECHO)
+    engine = LocalEngine([DeviceSpec("a", "echo"), DeviceSpec("b", "echo")], host_class=ECHO)
     await engine.start()
     await engine.description("a")
     await engine.description("b")

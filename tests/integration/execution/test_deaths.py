@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 
+import psutil
 import pytest
 
 from sojourn import codes
@@ -25,7 +26,7 @@ from sojourn.execution.local.engine import LocalEngine
 from sojourn.worker.protocol.memory import KEPT, MB
 from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed
 
-ECHO = "machines:EchoMachine"
+ECHO = "hosts:EchoHost"
 
 pytestmark = [
     pytest.mark.anyio,
@@ -58,7 +59,7 @@ CHANGES = Changes()
 async def bounded() -> AsyncIterator[LocalEngine]:
     """`a` may take 64 MB for a run, `b` what it likes."""
     specs = [DeviceSpec("a", "echo", memory=64 * MB), DeviceSpec("b", "echo")]
-    engine = LocalEngine(specs, machine=ECHO, on_state=CHANGES)
+    engine = LocalEngine(specs, host_class=ECHO, on_state=CHANGES)
     await engine.start()
     await asyncio.gather(engine.description("a"), engine.description("b"))
     yield engine
@@ -127,15 +128,15 @@ async def test_a_run_can_be_stopped_while_its_dead_worker_is_replaced(bounded: L
 
 async def test_a_run_that_ended_with_the_fork_server_is_not_held_against_its_job() -> None:
     changes = Changes()
-    engine = LocalEngine([DeviceSpec("a", "echo")], machine=ECHO, on_state=changes)
+    engine = LocalEngine([DeviceSpec("a", "echo")], host_class=ECHO, on_state=changes)
     await engine.start()
     await engine.description("a")
     try:
         job = asyncio.ensure_future(run(engine, "hang"))
         await changes.until(lambda: engine.state("a").phase is WorkerPhase.BUSY)
-        zygote = engine._interpreters[None].zygote_pid
-        assert zygote is not None, "nothing is forked here"
-        os.kill(zygote, signal.SIGKILL)
+        forkserver = psutil.Process(engine.state("a").pid).ppid()
+        assert forkserver != os.getpid(), "nothing is forked here"
+        os.kill(forkserver, signal.SIGKILL)
         assert await job == Lost("ended with its fork server (SIGKILL)")
     finally:
         await engine.stop()
@@ -145,8 +146,8 @@ async def test_a_worker_that_is_lost_before_it_has_the_job_costs_the_job_nothing
     bounded: LocalEngine,
 ) -> None:
     """It cannot take a calibration over: then the next worker is asked, which says why it cannot either."""
-    bounded.calibrate("a", b"{}")  # the machine of these tests cannot adopt anything
-    with pytest.raises(DeviceUnavailable, match="adopt"):
+    bounded.calibrate("a", b"{}")  # the host of these tests cannot apply a calibration
+    with pytest.raises(DeviceUnavailable, match="apply_calibration"):
         await run(bounded, "pid")
     bounded.calibrate("a", b"")
     await CHANGES.until(lambda: bounded.state("a").phase is WorkerPhase.READY)

@@ -16,9 +16,9 @@ import pytest
 
 from sojourn.execution.engine import DeviceUnavailable, Lost, RunRequest, Stopped, WorkerPhase
 from sojourn.execution.local.engine import LocalEngine
-from sojourn.execution.local.spawn_direct import start
+from sojourn.execution.local.spawn import start
 from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused, Prepared
-from tests.integration.execution.test_life import fleet_of
+from tests.integration.execution.test_life import engine_of
 
 pytestmark = pytest.mark.anyio
 SOON = {"hung_limit": 1.0}
@@ -33,7 +33,7 @@ async def gone(pid: int | None) -> None:
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def zygote_of(engine: LocalEngine, device: str = "a") -> psutil.Process:
+def forkserver_of(engine: LocalEngine, device: str = "a") -> psutil.Process:
     found = psutil.Process(engine.state(device).pid).parent()
     assert found is not None
     assert found.pid != os.getpid()
@@ -42,7 +42,7 @@ def zygote_of(engine: LocalEngine, device: str = "a") -> psutil.Process:
 
 @pytest.mark.parametrize("fork", [True, False])
 async def test_an_idle_worker_that_is_stopped_is_replaced_before_its_next_job(fork: bool) -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), fork=fork, **SOON) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo"), fork=fork, **SOON) as (engine, watch):
         await engine.description("a")
         os.kill(engine.state("a").pid or 0, signal.SIGSTOP)
         await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.READY)
@@ -52,7 +52,7 @@ async def test_an_idle_worker_that_is_stopped_is_replaced_before_its_next_job(fo
 
 
 async def test_a_run_that_a_stopped_worker_never_read_is_lost_and_nobodys_fault() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo"), **SOON) as (engine, _):
         await engine.description("a")
         os.kill(engine.state("a").pid or 0, signal.SIGSTOP)
         assert await engine.run("a", RunRequest("1", "noop", b"")) in [Lost(how) for how in HUNG]
@@ -61,7 +61,7 @@ async def test_a_run_that_a_stopped_worker_never_read_is_lost_and_nobodys_fault(
 
 
 async def test_a_run_whose_worker_is_stopped_at_work_is_lost_and_nobodys_fault() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo"), **SOON) as (engine, watch):
         run = asyncio.create_task(engine.run("a", RunRequest("1", "hang", b"")))
         await watch.for_phases(WorkerPhase.BUSY)
         os.kill(engine.state("a").pid or 0, signal.SIGSTOP)
@@ -74,7 +74,7 @@ async def test_a_run_may_be_silent_for_longer_than_any_helper_may(tmp_path: Path
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     specs = [DeviceSpec(name, "echo") for name in ("a", "b", "c")]
-    async with fleet_of(*specs, **SOON) as (engine, watch):
+    async with engine_of(*specs, **SOON) as (engine, watch):
         await asyncio.gather(engine.description("b"), engine.description("c"))
         order = f'["{tmp_path / "zz"}", "{gate}"]'.encode()
         os.mkfifo(tmp_path / "zz")
@@ -93,7 +93,7 @@ async def test_a_run_may_be_silent_for_longer_than_any_helper_may(tmp_path: Path
 
 async def test_a_worker_that_lives_and_does_not_answer_is_replaced() -> None:
     """A thread that a driver left behind holds the interpreter."""
-    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:SilentMachine", **SOON) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo"), host_class="hosts:SilentHost", **SOON) as (engine, watch):
         await engine.run("a", RunRequest("1", "fall silent", b""))
         pid = engine.state("a").pid
         await watch.for_phases(WorkerPhase.BUSY, WorkerPhase.STARTING)
@@ -105,7 +105,7 @@ async def test_a_worker_that_lives_and_does_not_answer_is_replaced() -> None:
 async def test_a_preparation_that_a_stopped_preparer_has_is_done_by_another_one(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    async with fleet_of(DeviceSpec("a", "echo"), **SOON) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo"), **SOON) as (engine, _):
         for _ in range(3):  # before it has read them: as often as it happens
             stopped = int((await engine.prepare("a", "sampler", b"")).warnings[1])
             os.kill(stopped, signal.SIGSTOP)
@@ -123,7 +123,7 @@ async def test_a_preparation_that_a_stopped_preparer_has_is_done_by_another_one(
 
 
 async def test_a_preparer_that_waits_instead_of_computing_costs_a_job_its_first_try_only() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), prepare_limit=1.5) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo"), prepare_limit=1.5) as (engine, _):
         first = int((await engine.prepare("a", "sampler", b"")).warnings[1])
         with pytest.raises(JobRefused, match=r"more than 1\.5 s"):
             await engine.prepare("a", "hang", b"")
@@ -132,7 +132,7 @@ async def test_a_preparer_that_waits_instead_of_computing_costs_a_job_its_first_
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
 async def test_a_preparer_that_is_lost_again_and_again_is_never_the_jobs_fault(how: signal.Signals) -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), fork=False, **SOON) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo"), fork=False, **SOON) as (engine, _):
         await engine.prepare("a", "sampler", b"")
         pool = engine._pools[None]
 
@@ -156,33 +156,33 @@ async def test_a_preparer_that_is_lost_again_and_again_is_never_the_jobs_fault(h
 
 
 async def test_a_stopped_fork_server_is_replaced_and_its_workers_go_on() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo"), **SOON) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo"), **SOON) as (engine, watch):
         await asyncio.gather(engine.description("a"), engine.description("b"))
         await engine.prepare("a", "sampler", b"")
-        zygote, kept = zygote_of(engine), engine.state("b").pid
+        forkserver, kept = forkserver_of(engine), engine.state("b").pid
         run = asyncio.create_task(engine.run("b", RunRequest("1", "hang", b"")))
         await engine.run("a", RunRequest("2", "noop", b""))
-        zygote.suspend()
+        forkserver.suspend()
         os.kill(engine.state("a").pid or 0, signal.SIGKILL)  # nobody is there to report it
         await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.READY)
         assert isinstance(await engine.run("a", RunRequest("3", "noop", b"")), Completed)
-        assert zygote_of(engine) != zygote
+        assert forkserver_of(engine) != forkserver
         assert engine.state("b").pid == kept, "a worker needs no fork server"
         engine.kill("b", "1")  # and a limit is enforced without one
         assert await run == Stopped()
         assert isinstance(await engine.run("b", RunRequest("4", "noop", b"")), Completed)
         for pid in engine._pools[None].pids:  # its last child
             os.kill(pid, signal.SIGKILL)
-        await gone(zygote.pid)
+        await gone(forkserver.pid)
 
 
 async def test_a_run_is_stopped_while_the_fork_server_is_not_missed_yet() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), hung_limit=600.0) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo"), hung_limit=600.0) as (engine, watch):
         run = asyncio.create_task(engine.run("a", RunRequest("1", "child", b"")))
         assert isinstance(await run, Completed)
         run = asyncio.create_task(engine.run("a", RunRequest("2", "hang", b"")))
         await watch.for_phases(WorkerPhase.BUSY, WorkerPhase.READY, WorkerPhase.BUSY)
-        zygote_of(engine).suspend()
+        forkserver_of(engine).suspend()
         engine.kill("a", "2")
         assert await run == Stopped()
 
@@ -198,7 +198,7 @@ async def test_a_driver_whose_import_hangs_takes_no_other_device_with_it(
     (tmp_path / "hanging.py").write_text("import threading\nthreading.Event().wait()\n")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
     specs = [DeviceSpec("a", "hanging", {"import": "hanging"}), DeviceSpec("b", "echo")]
-    async with fleet_of(*specs, import_limit=1.0, load_limit=60.0, **SOON) as (engine, _):
+    async with engine_of(*specs, import_limit=1.0, load_limit=60.0, **SOON) as (engine, _):
         assert (await engine.description("b")).num_qubits == 2
         assert isinstance(await engine.run("b", RunRequest("1", "noop", b"")), Completed)
         assert isinstance(await engine.prepare("b", "sampler", b""), Prepared)
@@ -208,7 +208,7 @@ async def test_a_driver_whose_import_hangs_takes_no_other_device_with_it(
 async def test_a_device_that_hangs_while_loading_is_kept_from_the_preparers() -> None:
     """A companion for dry runs has no worker that could try it first."""
     specs = [DeviceSpec("a", "echo", {"load": "hang"}, lazy=True), DeviceSpec("b", "echo", lazy=True)]
-    async with fleet_of(*specs, prepare_limit=1.5) as (engine, _):
+    async with engine_of(*specs, prepare_limit=1.5) as (engine, _):
         for why in ("took more than 1.5 s", "took more than 1.5 s lately"):
             with pytest.raises(DeviceUnavailable, match=f"loading device a {why}"):
                 await engine.prepare("a", "sampler", b"")

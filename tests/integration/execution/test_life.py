@@ -19,11 +19,11 @@ import pytest
 
 from sojourn.execution.engine import Crashed, DeviceUnavailable, Lost, RunRequest, WorkerPhase, WorkerState
 from sojourn.execution.local.engine import LocalEngine
-from sojourn.execution.local.spawn import Interpreter, LaunchFailed
+from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
 from sojourn.worker.protocol.types import Completed, DeviceSpec
 
 pytestmark = pytest.mark.anyio
-ECHO = "machines:EchoMachine"
+ECHO = "hosts:EchoHost"
 HERE = Path(__file__).parent
 
 
@@ -59,9 +59,9 @@ class Watch:
 
 
 @asynccontextmanager
-async def fleet_of(*specs: DeviceSpec, **options: Any) -> AsyncIterator[tuple[LocalEngine, Watch]]:
+async def engine_of(*specs: DeviceSpec, **options: Any) -> AsyncIterator[tuple[LocalEngine, Watch]]:
     watch = Watch()
-    engine = LocalEngine(specs, on_state=watch, **{"machine": ECHO, **options})
+    engine = LocalEngine(specs, on_state=watch, **{"host_class": ECHO, **options})
     await engine.start()
     try:
         yield engine, watch
@@ -84,7 +84,7 @@ def descendants() -> list[psutil.Process]:
 
 
 async def test_start_answers_before_any_worker_is_up() -> None:
-    async with fleet_of(DeviceSpec("a", "echo")) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo")) as (engine, watch):
         assert engine.state("a") == WorkerState(WorkerPhase.STARTING)
         description = await engine.description("a")
         assert description.num_qubits == 2
@@ -96,12 +96,12 @@ async def test_start_answers_before_any_worker_is_up() -> None:
 
 async def test_options_of_the_device_reach_the_driver() -> None:
     options = {"backend": "FakeTorino", "nested": {"list": [1, 2.5, None, True]}}
-    async with fleet_of(DeviceSpec("a", "echo", options)) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo", options)) as (engine, _):
         assert (await engine.description("a")).configuration["options"] == options
 
 
 async def test_every_change_is_reported_in_order() -> None:
-    async with fleet_of(DeviceSpec("a", "echo")) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo")) as (engine, watch):
         await engine.run("a", RunRequest("1", "noop", b""))
         await engine.run("a", RunRequest("2", "segfault", b""))
         await engine.run("a", RunRequest("3", "noop", b""))
@@ -112,7 +112,7 @@ async def test_every_change_is_reported_in_order() -> None:
 async def test_a_machine_that_cannot_load_says_why_and_is_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "there"
     spec = DeviceSpec("a", "echo", {"load": "until", "path": str(path)})
-    async with fleet_of(spec, DeviceSpec("b", "echo")) as (engine, watch):
+    async with engine_of(spec, DeviceSpec("b", "echo")) as (engine, watch):
         with pytest.raises(DeviceUnavailable, match="device a has no worker: RuntimeError: not yet"):
             await engine.description("a")
         assert engine.state("a") == WorkerState(WorkerPhase.FAILED, "RuntimeError: not yet")
@@ -128,7 +128,7 @@ async def test_a_machine_that_cannot_load_says_why_and_is_tried_again(tmp_path: 
 
 async def test_a_first_crash_while_loading_is_forgiven(tmp_path: Path) -> None:
     spec = DeviceSpec("a", "echo", {"load": "crash-once", "path": str(tmp_path / "there")})
-    async with fleet_of(spec) as (engine, watch):
+    async with engine_of(spec) as (engine, watch):
         await engine.description("a")
         assert watch.phases() == [WorkerPhase.READY]
 
@@ -142,25 +142,25 @@ async def test_a_first_crash_while_loading_is_forgiven(tmp_path: Path) -> None:
     ],
 )
 async def test_a_load_that_always_fails_is_reported_with_its_reason(load: str, reason: str) -> None:
-    async with fleet_of(DeviceSpec("a", "echo", {"load": load})) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo", {"load": load})) as (engine, _):
         with pytest.raises(DeviceUnavailable, match=reason):
             await engine.description("a")
 
 
 async def test_a_load_that_hangs_is_given_up() -> None:
-    async with fleet_of(DeviceSpec("a", "echo", {"load": "hang"}), load_limit=2.0) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo", {"load": "hang"}), load_limit=2.0) as (engine, _):
         with pytest.raises(DeviceUnavailable, match=r"did not load within 2 s"):
             await engine.description("a")
 
 
 async def test_a_machine_class_that_does_not_exist_is_named() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:Nothing") as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo"), host_class="hosts:Nothing") as (engine, _):
         with pytest.raises(DeviceUnavailable, match="Nothing"):
             await engine.description("a")
 
 
 async def test_a_lazy_device_sleeps_until_its_first_job() -> None:
-    async with fleet_of(DeviceSpec("a", "echo", lazy=True)) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo", lazy=True)) as (engine, watch):
         assert engine.state("a").phase is WorkerPhase.ASLEEP
         assert descendants() == []
         assert isinstance(await engine.run("a", RunRequest("1", "noop", b"")), Completed)
@@ -168,13 +168,13 @@ async def test_a_lazy_device_sleeps_until_its_first_job() -> None:
 
 
 async def test_a_lazy_device_can_prepare_without_a_worker_of_its_own() -> None:
-    async with fleet_of(DeviceSpec("a", "echo", lazy=True)) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo", lazy=True)) as (engine, _):
         assert (await engine.prepare("a", "sampler", b"")).executions == 4096
         assert engine.state("a").phase is WorkerPhase.ASLEEP
 
 
 async def test_an_idle_worker_that_dies_is_replaced() -> None:
-    async with fleet_of(DeviceSpec("a", "echo")) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo")) as (engine, watch):
         await engine.description("a")
         os.kill(engine.state("a").pid or 0, signal.SIGKILL)
         await watch.for_phases(WorkerPhase.READY, WorkerPhase.STARTING, WorkerPhase.READY)
@@ -196,7 +196,7 @@ def no_files_left() -> Iterator[None]:
 async def test_a_device_outlives_a_time_without_file_descriptors(fork: bool) -> None:
     """The kind: any resource of the system that a new process needs and that is gone for a while. Every fault
     of starting a worker is told, and tried again."""
-    async with fleet_of(DeviceSpec("a", "echo"), fork=fork) as (engine, watch):
+    async with engine_of(DeviceSpec("a", "echo"), fork=fork) as (engine, watch):
         pid = (await engine.description("a")).configuration["pid"]
         preparer = int((await engine.prepare("a", "sampler", b"")).warnings[1])
         with no_files_left():
@@ -218,32 +218,32 @@ async def test_a_launch_that_fails_leaves_nothing_open() -> None:
 
 
 async def test_a_worker_that_writes_garbage_is_replaced() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), machine="machines:GarbageMachine") as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo"), host_class="hosts:GarbageHost") as (engine, _):
         outcome = await engine.run("a", RunRequest("1", "garbage", b""))
         assert isinstance(outcome, Crashed)
         assert "broke the protocol" in outcome.how
         assert isinstance(await engine.run("a", RunRequest("2", "noop", b"")), Completed)
 
 
-async def test_a_dead_zygote_is_replaced_and_its_workers_with_it() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (engine, _):
+async def test_a_dead_fork_server_is_replaced_and_its_workers_with_it() -> None:
+    async with engine_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (engine, _):
         for _ in range(3):  # the third time workers are started without one
             for device in ("a", "b"):
                 assert isinstance(await engine.run(device, RunRequest("1", "noop", b"")), Completed)
             worker = psutil.Process(engine.state("a").pid)
-            zygote = worker.parent()
-            assert zygote is not None
-            if zygote.pid == os.getpid():
+            forkserver = worker.parent()
+            assert forkserver is not None
+            if forkserver.pid == os.getpid():
                 break
             job = asyncio.create_task(engine.run("a", RunRequest("2", "hang", b"")))
             await engine.run("b", RunRequest("3", "noop", b""))
-            zygote.kill()
+            forkserver.kill()
             assert await job == Lost("ended with its fork server (SIGKILL)")
-        assert zygote.pid == os.getpid()
+        assert forkserver.pid == os.getpid()
 
 
 async def test_without_fork_workers_are_started_one_by_one() -> None:
-    async with fleet_of(DeviceSpec("a", "echo"), fork=False) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo"), fork=False) as (engine, _):
         await engine.description("a")
         parent = psutil.Process(engine.state("a").pid).parent()
         assert parent is not None
@@ -255,7 +255,7 @@ async def test_without_fork_workers_are_started_one_by_one() -> None:
 
 @pytest.mark.parametrize("fork", [True, False])
 async def test_an_interpreter_that_does_not_exist_is_named(fork: bool) -> None:
-    async with fleet_of(DeviceSpec("a", "echo", python="/nonexistent/python"), fork=fork) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo", python="/nonexistent/python"), fork=fork) as (engine, _):
         with pytest.raises(DeviceUnavailable, match=r"cannot start a worker with /nonexistent/python"):
             await engine.description("a")
 
@@ -264,13 +264,13 @@ async def test_an_interpreter_without_sojourn_says_so(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     python.chmod(0o755)
-    async with fleet_of(DeviceSpec("a", "echo", python=str(python))) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo", python=str(python))) as (engine, _):
         with pytest.raises(DeviceUnavailable, match="No module named"):
             await engine.description("a")
 
 
 async def test_an_interpreter_that_ends_at_once_is_named() -> None:
-    async with fleet_of(DeviceSpec("a", "echo", python="/bin/false")) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo", python="/bin/false")) as (engine, _):
         with pytest.raises(DeviceUnavailable, match=r"while loading with /bin/false"):
             await engine.description("a")
 
@@ -279,7 +279,7 @@ async def test_devices_of_two_interpreters_live_side_by_side(tmp_path: Path) -> 
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo", python=str(python))) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo", python=str(python))) as (engine, _):
         await asyncio.gather(engine.description("a"), engine.description("b"))
         parents = {psutil.Process(engine.state(name).pid).ppid() for name in ("a", "b")}
         assert len(parents) == 2
@@ -287,16 +287,16 @@ async def test_devices_of_two_interpreters_live_side_by_side(tmp_path: Path) -> 
 
 
 async def test_nothing_is_left_after_stop() -> None:
-    async with fleet_of(DeviceSpec("a", "echo")) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo")) as (engine, _):
         await engine.description("a")  # the event loop itself keeps a descriptor from its first stream on
     before = open_files()
     assert descendants() == []
-    async with fleet_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (engine, _):
+    async with engine_of(DeviceSpec("a", "echo"), DeviceSpec("b", "echo")) as (engine, _):
         await engine.prepare("a", "sampler", b"")
         await engine.run("a", RunRequest("1", "segfault", b""))
         busy = asyncio.create_task(engine.run("b", RunRequest("2", "hang", b"")))
         await engine.run("a", RunRequest("3", "noop", b""))
-        assert len(descendants()) == 4  # zygote, two workers, a preparer
+        assert len(descendants()) == 4  # fork server, two workers, a preparer
         await engine.stop()
         with pytest.raises(DeviceUnavailable, match="stopping"):
             await busy
@@ -309,7 +309,7 @@ async def test_nothing_is_left_after_stop() -> None:
 
 
 async def test_stopping_right_after_starting_leaves_nothing() -> None:
-    async with fleet_of(DeviceSpec("a", "echo")):
+    async with engine_of(DeviceSpec("a", "echo")):
         pass
     assert descendants() == []
 
@@ -322,7 +322,7 @@ from sojourn.worker.protocol.types import DeviceSpec
 
 async def main(fork):
     specs = [DeviceSpec("a", "echo"), DeviceSpec("b", "echo")]
-    engine = LocalEngine(specs, machine="machines:EchoMachine", fork=fork)
+    engine = LocalEngine(specs, host_class="hosts:EchoHost", fork=fork)
     await engine.start()
     await engine.description("a"), await engine.description("b")
     await engine.prepare("a", "sampler", b"")

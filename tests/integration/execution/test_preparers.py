@@ -16,13 +16,13 @@ from sojourn.execution.local.engine import LocalEngine
 from sojourn.worker.protocol.types import DeviceSpec, JobRefused, Prepared
 
 pytestmark = pytest.mark.anyio
-ECHO = "machines:EchoMachine"
+ECHO = "hosts:EchoHost"
 
 
 @pytest.fixture(scope="module")
 async def impatient() -> AsyncIterator[LocalEngine]:
     """One device, one preparer, 1.5 s for a preparation."""
-    engine = LocalEngine([DeviceSpec("a", "echo")], machine=ECHO, prepare_limit=1.5)
+    engine = LocalEngine([DeviceSpec("a", "echo")], host_class=ECHO, prepare_limit=1.5)
     await engine.start()
     await engine.prepare("a", "sampler", b"")
     yield engine
@@ -57,7 +57,7 @@ async def test_what_a_machine_raises_is_the_devices_fault_as_it_has_asked_itself
 
 
 async def test_a_preparation_that_takes_too_much_memory_is_refused_with_the_limit() -> None:
-    engine = LocalEngine([DeviceSpec("a", "echo")], machine=ECHO, prepare_memory=64 << 20)
+    engine = LocalEngine([DeviceSpec("a", "echo")], host_class=ECHO, prepare_memory=64 << 20)
     await engine.start()
     try:
         before = pid(await engine.prepare("a", "greedy", b"%d" % (32 << 20)))
@@ -117,7 +117,7 @@ async def test_a_preparation_that_hangs_is_refused_with_the_limit(impatient: Loc
 
 async def test_a_device_that_crashes_the_preparer_while_loading_is_not_the_jobs_fault(tmp_path: Path) -> None:
     specs = [DeviceSpec("a", "echo", {"load": "segfault"}, lazy=True), DeviceSpec("b", "echo", lazy=True)]
-    engine = LocalEngine(specs, machine=ECHO)
+    engine = LocalEngine(specs, host_class=ECHO)
     await engine.start()
     try:
         bad, good = await asyncio.gather(
@@ -162,7 +162,7 @@ async def test_one_devices_jobs_do_not_hold_up_another_devices(engine: LocalEngi
 async def test_two_preparers_work_at_the_same_time(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    engine = LocalEngine([DeviceSpec("a", "echo")], machine=ECHO, preparers=2)
+    engine = LocalEngine([DeviceSpec("a", "echo")], host_class=ECHO, preparers=2)
     await engine.start()
     try:
         stuck = asyncio.create_task(engine.prepare("a", "gate", os.fsencode(gate)))
@@ -177,7 +177,7 @@ async def test_two_preparers_work_at_the_same_time(tmp_path: Path) -> None:
 
 
 async def test_a_device_that_cannot_load_is_unavailable_for_preparation() -> None:
-    engine = LocalEngine([DeviceSpec("a", "echo", {"load": "raise"}, lazy=True)], machine=ECHO)
+    engine = LocalEngine([DeviceSpec("a", "echo", {"load": "raise"}, lazy=True)], host_class=ECHO)
     await engine.start()
     try:
         with pytest.raises(DeviceUnavailable, match="the dilution fridge is warm"):

@@ -53,7 +53,7 @@ async def test_a_machine_that_raises_fails_the_run_and_not_the_worker(engine: Lo
     outcome = await run(engine, "raise")
     assert isinstance(outcome, Failed)
     assert outcome.reason == "Internal error: RuntimeError: no way"
-    assert "machines.py" in outcome.detail
+    assert "hosts.py" in outcome.detail
     assert await result(engine, "pid") == before
 
 

@@ -19,7 +19,7 @@ from sojourn.execution.local.turns import APART, FREE, QUIET, Budgets, Request, 
 from sojourn.worker.protocol.types import DeviceSpec, JobRefused, Prepared
 
 pytestmark = pytest.mark.anyio
-ECHO = "machines:EchoMachine"
+ECHO = "hosts:EchoHost"
 SMALL = 0.8
 """Seconds that a job without inputs may take here."""
 
@@ -30,7 +30,7 @@ MACHINE = 20.0
 @asynccontextmanager
 async def running(preparers: int, *, pace: Pace, devices: Iterable[str] = "ab") -> AsyncIterator[LocalEngine]:
     specs = [DeviceSpec(device, "echo") for device in devices]
-    engine = LocalEngine(specs, machine=ECHO, preparers=preparers, pace=pace)
+    engine = LocalEngine(specs, host_class=ECHO, preparers=preparers, pace=pace)
     await engine.start()
     try:
         for spec in specs:  # every preparer has loaded every device

@@ -15,7 +15,7 @@ from qiskit_ibm_runtime.models import BackendProperties
 
 from sojourn.devices.aer.drift import WORST, drifted
 from sojourn.devices.driver import Driver, load_driver
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.types import CALIBRATE, Completed, DeviceSpec
 from tests.unit.devices.test_cut_noise import full, random_circuit, run
@@ -54,7 +54,7 @@ def test_without_drift_a_calibration_changes_the_dates_and_nothing_else() -> Non
     assert found["last_update_date"] == AT
     assert {e["date"] for entries in found["qubits"] for e in entries} == {AT}
     assert without_dates(found) == without_dates(before)
-    assert driver.facts().properties == before, "nothing holds before it is adopted"
+    assert driver.facts().properties == before, "nothing holds before it is applied"
 
 
 def test_with_drift_times_and_errors_change_and_lengths_and_frequencies_do_not() -> None:
@@ -86,12 +86,12 @@ def test_t2_stays_physical_and_one_gate_has_one_error_in_both_directions() -> No
         assert found["gate_error", "cx", "0,1"] == found["gate_error", "cx", "1,0"]
 
 
-def test_the_noise_of_later_jobs_is_that_of_the_adopted_properties() -> None:
+def test_the_noise_of_later_jobs_is_that_of_the_applied_properties() -> None:
     driver, circuit = manila(drift=1.0, seed=5), random_circuit(3)
     under_the_snapshot = run(driver, circuit, 7)
     properties = driver.calibrate(AT, 2).properties
     assert properties is not None
-    driver.adopt(json.loads(json.dumps(properties)))
+    driver.apply_calibration(json.loads(json.dumps(properties)))
     assert driver.facts().properties == properties
     measured = BackendProperties.from_dict(copy.deepcopy(dict(properties)))
     with warnings.catch_warnings():
@@ -100,7 +100,7 @@ def test_the_noise_of_later_jobs_is_that_of_the_adopted_properties() -> None:
     assert run(driver, circuit, 7) == full(circuit, model, 7) != under_the_snapshot
 
 
-def test_what_an_earlier_version_measured_is_adopted_with_gates_that_the_device_does_not_offer() -> None:
+def test_what_an_earlier_version_measured_is_applied_with_gates_that_the_device_does_not_offer() -> None:
     """Else an upgrade takes a drifted device back to its snapshot. Early versions told of all gates of it."""
     driver = manila(drift=1.0, seed=5)
     found = driver.calibrate(AT, 2).properties
@@ -108,16 +108,16 @@ def test_what_an_earlier_version_measured_is_adopted_with_gates_that_the_device_
     earlier = copy.deepcopy(dict(found))
     other = {**earlier["gates"][0], "gate": "ccx", "qubits": [0, 1, 2], "name": "ccx0_1_2"}
     earlier["gates"] = [other, *earlier["gates"]]
-    driver.adopt(earlier)
+    driver.apply_calibration(earlier)
     assert driver.facts().properties == found
 
 
-def test_properties_of_another_backend_are_not_adopted() -> None:
+def test_properties_of_another_backend_are_not_applied() -> None:
     driver = manila()
     before = driver.facts()
     other = load_driver("ibm_manila", "fake", {"backend": "FakeQuitoV2"}).facts().properties
     assert other is not None
-    driver.adopt(other)
+    driver.apply_calibration(other)
     assert driver.facts() == before
 
 
@@ -129,7 +129,7 @@ def test_a_device_without_properties_finds_itself_as_it_is(kind: str) -> None:
 
 def test_a_machine_runs_jobs_under_the_calibration_that_it_was_told() -> None:
     spec = DeviceSpec("ibm_manila", "fake", {"backend": "FakeManilaV2", "drift": 1.0, "seed": 5})
-    told, fresh = Machine.load(spec), Machine.load(spec)
+    told, fresh = DeviceHost.load(spec), DeviceHost.load(spec)
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
     circuit.measure(0, 0)
@@ -139,18 +139,18 @@ def test_a_machine_runs_jobs_under_the_calibration_that_it_was_told() -> None:
     assert isinstance(found, Completed)
     description = messages.decode_description(found.result)
     assert isinstance(one, Completed)
-    assert described(told) == described(fresh), "a calibration holds only once it is adopted"
-    for machine in (told, fresh):
-        machine.adopt(json.dumps(description.properties).encode())
-        assert machine.describe().properties == description.properties
+    assert described(told) == described(fresh), "a calibration holds only once it is applied"
+    for host in (told, fresh):
+        host.apply_calibration(json.dumps(description.properties).encode())
+        assert host.describe().properties == description.properties
     two, three = told.run("sampler", job), fresh.run("sampler", job)
     assert isinstance(two, Completed)
     assert isinstance(three, Completed)
     assert data_of(two) == data_of(three) != data_of(one)
 
 
-def described(machine: Machine) -> Any:
-    return machine.describe().properties
+def described(host: DeviceHost) -> Any:
+    return host.describe().properties
 
 
 def data_of(outcome: Completed) -> Any:
@@ -161,9 +161,9 @@ def data_of(outcome: Completed) -> Any:
 def test_a_users_job_cannot_be_a_calibration() -> None:
     from sojourn.worker.protocol.types import JobRefused
 
-    machine = Machine.load(DeviceSpec("m", "mock", {"qubits": 2}))
+    host = DeviceHost.load(DeviceSpec("m", "mock", {"qubits": 2}))
     with pytest.raises(JobRefused, match="calibrate"):
-        machine.prepare(CALIBRATE, ORDER)
+        host.prepare(CALIBRATE, ORDER)
 
 
 def test_a_drift_out_of_range_is_refused_with_the_range() -> None:

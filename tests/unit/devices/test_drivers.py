@@ -17,6 +17,7 @@ from qiskit_ibm_runtime.utils.backend_decoder import (
 )
 
 from sojourn.devices.aer.fake import fake_backends
+from sojourn.devices.aer.ideal import AerDriver
 from sojourn.devices.aer.simulator import method_for
 from sojourn.devices.bits import mask_of, pack_keys, parities, take_bits
 from sojourn.devices.conformance import check
@@ -270,3 +271,14 @@ def test_a_wide_clifford_circuit_is_quick_on_the_ideal_device() -> None:
         0
     ]
     assert {row.tobytes() for row in outcome.memory()} == {b"\x00" * 25, b"\xff" * 25}
+
+
+def test_a_driver_with_the_earlier_name_of_a_method_does_not_conform() -> None:
+    """Nothing would call it, so that the device's calibrations would be lost without a word."""
+
+    class Earlier(AerDriver):
+        def adopt(self, properties: Mapping[str, Any]) -> None:
+            raise AssertionError(properties)
+
+    (fault,) = check(Earlier("lab", {"qubits": 2}))
+    assert "`apply_calibration`" in fault

@@ -31,8 +31,8 @@ from sojourn.devices.aer.ideal import all_to_all
 from sojourn.devices.conformance import check
 from sojourn.devices.driver import Driver, Facts, load_driver
 from sojourn.devices.offered import CONTROL_FLOW, MAX_CIRCUITS, settled
-from sojourn.worker.host import Machine
-from sojourn.worker.programs.base import MAX_PUBS
+from sojourn.worker.host import DeviceHost
+from sojourn.worker.programs.pubs import MAX_PUBS
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.types import CALIBRATE, Completed, DeviceSpec, JobRefused
 from tests.unit.worker.conftest import result, sampler_body
@@ -53,24 +53,24 @@ SOURCES = Path(fake_provider.__file__).parent / "backends"
 
 
 @cache
-def machine(name: str) -> Machine:
+def host(name: str) -> DeviceHost:
     driver, options = SPECS[name]
-    return Machine.load(DeviceSpec(name, driver, options))
+    return DeviceHost.load(DeviceSpec(name, driver, options))
 
 
 def told(name: str) -> dict[str, Any]:
     """The device's configuration as it leaves the worker."""
-    found: dict[str, Any] = json.loads(json.dumps(machine(name).describe().configuration))
+    found: dict[str, Any] = json.loads(json.dumps(host(name).describe().configuration))
     return found
 
 
 def driver_target(name: str) -> Target:
-    return machine(name)._device.target
+    return host(name)._device.target
 
 
 def client_target(name: str, *, fractional: bool | None) -> Target:
     """What the client transpiles for."""
-    properties = machine(name).describe().properties
+    properties = host(name).describe().properties
     configuration = configuration_from_server_data(told(name), use_fractional_gates=fractional)
     assert configuration is not None
     if properties is None:
@@ -132,7 +132,7 @@ def test_the_client_sees_the_target_that_jobs_are_checked_against(name: str) -> 
     seen, checked = client_target(name, fractional=None), driver_target(name)
     assert set(seen.operation_names) == set(checked.operation_names)
     assert seen.num_qubits == checked.num_qubits
-    properties = machine(name).describe().properties
+    properties = host(name).describe().properties
     if properties is not None:
         assert {gate["gate"] for gate in properties["gates"]} <= set(checked.operation_names)
 
@@ -189,9 +189,9 @@ def test_control_flow_that_is_told_transpiles_and_runs(name: str, fractional: bo
     manager = generate_preset_pass_manager(2, target=target, seed_transpiler=1)
     for kind in set(CONTROL_FLOW).intersection(target.operation_names):
         pub = (manager.run(controlled(kind)), None, 100)
-        counts = result(machine(name), "sampler", sampler_body([pub]))[0].data.c.get_counts()
+        counts = result(host(name), "sampler", sampler_body([pub]))[0].data.c.get_counts()
         assert sum(counts.values()) == 100
-        if not machine(name)._device.driver.random_results:
+        if not host(name)._device.driver.random_results:
             assert sum(n for bits, n in counts.items() if bits[0] == "1") > 60, (kind, counts)
 
 
@@ -199,7 +199,7 @@ def test_control_flow_that_is_told_transpiles_and_runs(name: str, fractional: bo
 def test_each_instruction_that_is_told_runs(name: str) -> None:
     target = client_target(name, fractional=None)
     circuits = [applied(target, op) for op in target.operation_names if op not in CONTROL_FLOW]
-    found = result(machine(name), "sampler", sampler_body([(circuit, None, 10) for circuit in circuits]))
+    found = result(host(name), "sampler", sampler_body([(circuit, None, 10) for circuit in circuits]))
     assert [len(pub.data.c.get_bitstrings()) for pub in found] == [10] * len(circuits)
 
 
@@ -221,7 +221,7 @@ def untold(name: str) -> Iterator[tuple[str, QuantumCircuit]]:
 def test_each_instruction_that_is_not_told_is_refused(name: str) -> None:
     for other, circuit in untold(name):
         with pytest.raises(JobRefused, match=f"{other} on qubits .* is not an instruction of {name}"):
-            machine(name).prepare("sampler", sampler_body([(circuit, None, 10)]))
+            host(name).prepare("sampler", sampler_body([(circuit, None, 10)]))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_fractional_gates_that_work_are_there_for_those_who_ask(name: str, gates
 
 @pytest.mark.parametrize("name", ["aer", "manila"])
 def test_a_calibration_describes_the_device_as_before(name: str) -> None:
-    done = machine(name).run(CALIBRATE, b'{"at": "2026-11-22T04:00:00+00:00", "number": 2}')
+    done = host(name).run(CALIBRATE, b'{"at": "2026-11-22T04:00:00+00:00", "number": 2}')
     assert isinstance(done, Completed)
     assert messages.decode_description(done.result).configuration == told(name)
 

@@ -1,4 +1,4 @@
-"""Machines of the built-in devices, and payloads as the real client writes them."""
+"""Hosts of the built-in devices, and payloads as the real client writes them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_ibm_runtime import RuntimeEncoder
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
 
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed
 
 
 @pytest.fixture(scope="session")
-def aer() -> Machine:
-    return Machine.load(DeviceSpec("aer", "aer", {"qubits": 12}))
+def aer() -> DeviceHost:
+    return DeviceHost.load(DeviceSpec("aer", "aer", {"qubits": 12}))
 
 
 @pytest.fixture(scope="session")
-def manila() -> Machine:
-    return Machine.load(DeviceSpec("ibm_manila", "fake", {"backend": "FakeManilaV2"}))
+def manila() -> DeviceHost:
+    return DeviceHost.load(DeviceSpec("ibm_manila", "fake", {"backend": "FakeManilaV2"}))
 
 
 @pytest.fixture(scope="session")
-def torino() -> Machine:
-    return Machine.load(DeviceSpec("ibm_torino", "fake", {"backend": "FakeTorino"}))
+def torino() -> DeviceHost:
+    return DeviceHost.load(DeviceSpec("ibm_torino", "fake", {"backend": "FakeTorino"}))
 
 
 @pytest.fixture(scope="session")
-def mock() -> Machine:
-    return Machine.load(DeviceSpec("bench", "mock", {"qubits": 127}))
+def mock() -> DeviceHost:
+    return DeviceHost.load(DeviceSpec("bench", "mock", {"qubits": 127}))
 
 
 def body(pubs: Sequence[Any], options: Mapping[str, Any] | None = None, **members: Any) -> bytes:
@@ -51,10 +51,10 @@ def estimator_body(pubs: Sequence[Any], options: Mapping[str, Any] | None = None
     return body([EstimatorPub.coerce(pub) for pub in pubs], options, **members)
 
 
-def result(machine: Machine, program: str, params: bytes) -> PrimitiveResult[Any]:
+def result(host: DeviceHost, program: str, params: bytes) -> PrimitiveResult[Any]:
     """Prepare and run; decode with the client's own decoder."""
-    machine.prepare(program, params)
-    outcome = machine.run(program, params)
+    host.prepare(program, params)
+    outcome = host.run(program, params)
     assert isinstance(outcome, Completed), outcome.detail if isinstance(outcome, Failed) else outcome
     assert outcome.quantum_seconds > 0
     decoded = ResultDecoder.decode(outcome.result.decode())

@@ -18,7 +18,7 @@ from qiskit.circuit import Parameter, ParameterExpression, ParameterVector, Quan
 
 from sojourn.worker.circuits import angles
 from sojourn.worker.circuits.angles import Angle, Angles, Collector
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused
 from tests.unit.worker.conftest import body
 
@@ -32,10 +32,10 @@ def turned(expression: Any) -> QuantumCircuit:
     return made
 
 
-def refusal(machine: Machine, circuit: QuantumCircuit, values: Any, program: str = "sampler") -> str:
+def refusal(host: DeviceHost, circuit: QuantumCircuit, values: Any, program: str = "sampler") -> str:
     pub = [circuit, values, 5] if program == "sampler" else [circuit, {"ZZ": 1.0}, values, 0.5]
     with pytest.raises(JobRefused) as caught:
-        machine.prepare(program, body([pub]))
+        host.prepare(program, body([pub]))
     return caught.value.message
 
 
@@ -58,7 +58,7 @@ def refusal(machine: Machine, circuit: QuantumCircuit, values: Any, program: str
 )
 @pytest.mark.parametrize("program", ["sampler", "estimator"])
 def test_a_value_at_which_an_angle_is_not_finite_is_refused(
-    aer: Machine, program: str, expression: ParameterExpression, value: float, words: str
+    aer: DeviceHost, program: str, expression: ParameterExpression, value: float, words: str
 ) -> None:
     circuit = turned(expression)
     message = refusal(aer, circuit, np.array([[0.5 if "1e" not in str(value) else 1e-300], [value]]), program)
@@ -80,22 +80,22 @@ def test_a_value_at_which_an_angle_is_not_finite_is_refused(
         (T.sign() + T.conjugate(), 0.0),
     ],
 )
-def test_what_is_finite_runs(aer: Machine, expression: ParameterExpression, value: float) -> None:
+def test_what_is_finite_runs(aer: DeviceHost, expression: ParameterExpression, value: float) -> None:
     params = body([[turned(expression), np.array([value]), 5]])
     aer.prepare("sampler", params)
     assert isinstance(aer.run("sampler", params), Completed)
 
 
-def test_the_pole_is_named_among_several_parameters(aer: Machine) -> None:
+def test_the_pole_is_named_among_several_parameters(aer: DeviceHost) -> None:
     message = refusal(aer, turned(T / S), np.array([[1.0, 2.0], [3.0, 0.5], [0.0, 4.0]]))
     assert "is inf at s = 0, t = 4 (point 2)" in message
 
 
-def test_values_by_name_are_checked_too(aer: Machine) -> None:
+def test_values_by_name_are_checked_too(aer: DeviceHost) -> None:
     assert "at s = 0, t = 1" in refusal(aer, turned(T / S), {"t": [1.0], "s": [0.0]})
 
 
-def test_blocks_and_the_global_phase_are_looked_at(aer: Machine) -> None:
+def test_blocks_and_the_global_phase_are_looked_at(aer: DeviceHost) -> None:
     block, phase = QuantumCircuit(1, 1), QuantumCircuit(1, 1, global_phase=1 / T)
     block.measure(0, 0)
     with block.if_test((0, 1)), block.while_loop((0, 1)):
@@ -105,7 +105,7 @@ def test_blocks_and_the_global_phase_are_looked_at(aer: Machine) -> None:
         assert f"{name} has the angle 1/t" in refusal(aer, made, np.array([0.0]))
 
 
-def test_what_qiskit_takes_for_zero_is_one(aer: Machine) -> None:
+def test_what_qiskit_takes_for_zero_is_one(aer: DeviceHost) -> None:
     """It divides by nothing below about 1e-14, whatever IEEE 754 says; the devices bind with Qiskit."""
     assert "at t = 1e-20" in refusal(aer, turned(1 / T), np.array([1e-20]))
     params = body([[turned(1 / T), np.array([1e-7]), 5]])
@@ -113,7 +113,7 @@ def test_what_qiskit_takes_for_zero_is_one(aer: Machine) -> None:
     assert isinstance(aer.run("sampler", params), Completed)
 
 
-def test_the_parameters_of_loops_take_all_their_values(aer: Machine) -> None:
+def test_the_parameters_of_loops_take_all_their_values(aer: DeviceHost) -> None:
     made = QuantumCircuit(1, 1)
     with made.for_loop(range(1, 4)) as i, made.for_loop((5, 7)) as j:
         made.rx(T / (i * (j - 7) + 1), 0)  # 0 at i = 1, j = 6 only, which does not come
@@ -125,7 +125,7 @@ def test_the_parameters_of_loops_take_all_their_values(aer: Machine) -> None:
     assert " = 7 " in message
 
 
-def test_a_loop_that_stays_clear_of_the_pole_runs(aer: Machine) -> None:
+def test_a_loop_that_stays_clear_of_the_pole_runs(aer: DeviceHost) -> None:
     made = QuantumCircuit(1, 1)
     with made.for_loop(range(1, 4)) as i:
         made.rx(math.pi / i, 0)
@@ -136,7 +136,7 @@ def test_a_loop_that_stays_clear_of_the_pole_runs(aer: Machine) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_constant_angle_that_is_not_finite_is_refused(aer: Machine, value: float) -> None:
+def test_a_constant_angle_that_is_not_finite_is_refused(aer: DeviceHost, value: float) -> None:
     made = QuantumCircuit(1, 1)
     made.rx(value, 0)
     made.measure(0, 0)
@@ -144,12 +144,12 @@ def test_a_constant_angle_that_is_not_finite_is_refused(aer: Machine, value: flo
 
 
 def test_the_bounds_of_a_device_hold_at_every_point() -> None:
-    machine = Machine.load(DeviceSpec("frac", "fake", {"backend": "FakeFractionalBackend"}))
+    host = DeviceHost.load(DeviceSpec("frac", "fake", {"backend": "FakeFractionalBackend"}))
     free = QuantumCircuit(5, 1)
     free.rzz(T**2, 0, 1)
     free.measure(0, 0)
-    machine.prepare("sampler", body([[free, np.array([[0.1], [0.7]]), 5]]))
-    assert "rzz(4)" in refusal(machine, free, np.array([[0.1], [2.0], [0.3]]))
+    host.prepare("sampler", body([[free, np.array([[0.1], [0.7]]), 5]]))
+    assert "rzz(4)" in refusal(host, free, np.array([[0.1], [2.0], [0.3]]))
 
 
 NUMBERS = st.floats(-4, 4).map(lambda x: round(x, 2))

@@ -13,8 +13,8 @@ from qiskit.circuit.classical import expr
 from qiskit.circuit.exceptions import CircuitError
 
 from sojourn.devices.aer.ideal import AerDriver
-from sojourn.devices.driver import Program
-from sojourn.worker.host import Machine
+from sojourn.devices.driver import CompiledCircuit
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed, JobBroke, JobRefused
 from tests.unit.worker.conftest import body
 
@@ -24,7 +24,7 @@ class BuggyDriver(AerDriver):
 
     always: Exception | None = None
 
-    def compile(self, circuit: QuantumCircuit) -> Program:
+    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         if self.always is not None:
             raise self.always
         error = {"python": KeyError("depth"), "qiskit": CircuitError("no room\nleft")}.get(
@@ -36,9 +36,9 @@ class BuggyDriver(AerDriver):
 
 
 @pytest.fixture
-def buggy() -> tuple[Machine, BuggyDriver]:
+def buggy() -> tuple[DeviceHost, BuggyDriver]:
     driver = BuggyDriver("buggy", {"qubits": 3})
-    return Machine(DeviceSpec("buggy", "aer"), driver), driver
+    return DeviceHost(DeviceSpec("buggy", "aer"), driver), driver
 
 
 def dynamic(bug: str = "") -> QuantumCircuit:
@@ -50,41 +50,43 @@ def dynamic(bug: str = "") -> QuantumCircuit:
     return circuit
 
 
-def test_an_unforeseen_error_is_the_jobs_when_a_plain_job_passes(buggy: tuple[Machine, BuggyDriver]) -> None:
-    machine, _ = buggy
+def test_an_unforeseen_error_is_the_jobs_when_a_plain_job_passes(
+    buggy: tuple[DeviceHost, BuggyDriver],
+) -> None:
+    host, _ = buggy
     params = body([[dynamic(), None, 1], [dynamic("python"), None, 1]])
     with pytest.raises(JobBroke) as caught:
-        machine.prepare("sampler", params)
+        host.prepare("sampler", params)
     assert caught.value.message.startswith("pubs[1] could not be prepared for buggy, while other jobs can.")
     assert "KeyError" not in caught.value.message
     assert caught.value.detail.endswith("KeyError: 'depth'\n"), "the operator's log says what it was"
-    outcome = machine.run("sampler", params)
+    outcome = host.run("sampler", params)
     assert isinstance(outcome, Failed)
     assert outcome.reason == caught.value.message
 
 
-def test_what_qiskit_says_of_it_is_passed_on(buggy: tuple[Machine, BuggyDriver]) -> None:
-    machine, _ = buggy
+def test_what_qiskit_says_of_it_is_passed_on(buggy: tuple[DeviceHost, BuggyDriver]) -> None:
+    host, _ = buggy
     with pytest.raises(JobBroke, match=r"pubs\[0\] could not be prepared for buggy \(no room left\), while"):
-        machine.prepare("sampler", body([[dynamic("qiskit"), None, 1]]))
+        host.prepare("sampler", body([[dynamic("qiskit"), None, 1]]))
 
 
-def test_what_a_plain_job_meets_too_is_the_devices(buggy: tuple[Machine, BuggyDriver]) -> None:
-    machine, driver = buggy
+def test_what_a_plain_job_meets_too_is_the_devices(buggy: tuple[DeviceHost, BuggyDriver]) -> None:
+    host, driver = buggy
     driver.always = OSError("the fridge is warm")
     with pytest.raises(OSError, match="the fridge is warm"):
-        machine.prepare("sampler", body([[dynamic(), None, 1]]))
+        host.prepare("sampler", body([[dynamic(), None, 1]]))
     driver.always = None
-    assert machine.prepare("sampler", body([[dynamic(), None, 1]])).num_circuits == 1
+    assert host.prepare("sampler", body([[dynamic(), None, 1]])).num_circuits == 1
 
 
-def test_the_probe_is_not_answered_from_a_cache(buggy: tuple[Machine, BuggyDriver]) -> None:
-    machine, driver = buggy
+def test_the_probe_is_not_answered_from_a_cache(buggy: tuple[DeviceHost, BuggyDriver]) -> None:
+    host, driver = buggy
     with pytest.raises(JobBroke):
-        machine.prepare("sampler", body([[dynamic("python"), None, 1]]))
+        host.prepare("sampler", body([[dynamic("python"), None, 1]]))
     driver.always = OSError("broke later")
     with pytest.raises(OSError, match="broke later"):
-        machine.prepare("sampler", body([[dynamic("python"), None, 1]]))
+        host.prepare("sampler", body([[dynamic("python"), None, 1]]))
 
 
 def with_item(operation: Instruction) -> QuantumCircuit:
@@ -144,7 +146,7 @@ CONTENTS = {
 
 @pytest.mark.parametrize("what", CONTENTS)
 def test_content_that_no_program_should_have_is_refused_at_submit_with_its_place(
-    aer: Machine, what: str
+    aer: DeviceHost, what: str
 ) -> None:
     good = dynamic()
     params = body([[good, None, 1], [CONTENTS[what], None, 1]])
@@ -158,7 +160,7 @@ def test_content_that_no_program_should_have_is_refused_at_submit_with_its_place
 
 
 @pytest.mark.parametrize("levels", [40, 150])
-def test_deep_nesting_is_run_or_refused_with_its_place(aer: Machine, levels: int) -> None:
+def test_deep_nesting_is_run_or_refused_with_its_place(aer: DeviceHost, levels: int) -> None:
     params: Any = body([[deep(levels), None, 1]])
     try:
         aer.prepare("sampler", params)

@@ -22,7 +22,7 @@ from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDynamicalDecouplin
 from qiskit_ibm_runtime.fake_provider import FakeTorino
 
 from sojourn.worker.circuits.timing import settle
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import JobRefused, Prepared
 from tests.unit.worker.conftest import body, estimator_body, result, sampler_body
 
@@ -51,24 +51,24 @@ def excited(*delays: tuple[Any, str | None]) -> QuantumCircuit:
     return circuit
 
 
-def ones(machine: Machine, circuit: Any, values: Any = None, bit: int = 0) -> list[float]:
+def ones(host: DeviceHost, circuit: Any, values: Any = None, bit: int = 0) -> list[float]:
     """The part of the shots of each point in which the bit is 1."""
     params = body([[circuit, values, SHOTS]])
-    (pub,) = result(machine, "sampler", params)
+    (pub,) = result(host, "sampler", params)
     (bits,) = pub.data.values()
     found = bits.slice_bits([bit]).bitcount().reshape(-1, SHOTS).mean(axis=1)
     return [float(part) for part in found]
 
 
-def seconds(machine: Machine, circuit: Any, values: Any = None) -> float:
+def seconds(host: DeviceHost, circuit: Any, values: Any = None) -> float:
     """The estimate of one shot at every point, without the delays between shots."""
-    prepared = machine.prepare("sampler", body([[circuit, values, 1]]))
+    prepared = host.prepare("sampler", body([[circuit, values, 1]]))
     return prepared.estimated_seconds - prepared.num_circuits * 250e-6
 
 
-def refusal(machine: Machine, circuit: Any, values: Any = None) -> str:
+def refusal(host: DeviceHost, circuit: Any, values: Any = None) -> str:
     with pytest.raises(JobRefused) as caught:
-        machine.prepare("sampler", body([[circuit, values, 1]]))
+        host.prepare("sampler", body([[circuit, values, 1]]))
     message = caught.value.message
     assert message.startswith("pubs[0]: "), message
     assert "Error" not in message
@@ -76,7 +76,7 @@ def refusal(machine: Machine, circuit: Any, values: Any = None) -> str:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_delay_with_a_parameter_is_swept_in_its_unit(torino: Machine, unit: str) -> None:
+def test_a_delay_with_a_parameter_is_swept_in_its_unit(torino: DeviceHost, unit: str) -> None:
     circuit = transpiled(excited((wait, unit)))
     short, long = ones(torino, circuit, np.array([[0.0], [LONG / UNITS[unit]]]))
     assert short > 0.9 > 0.15 > long
@@ -84,7 +84,7 @@ def test_a_delay_with_a_parameter_is_swept_in_its_unit(torino: Machine, unit: st
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_delay_that_is_bound_after_transpilation_is_as_long_as_one_that_was_bound_before(
-    torino: Machine, unit: str
+    torino: DeviceHost, unit: str
 ) -> None:
     """Qiskit/qiskit#6225. A file of QPY 17 has a float for it, as for a delay in another unit."""
     value = round(LONG / UNITS[unit]) if unit == "dt" else LONG / UNITS[unit]
@@ -96,14 +96,14 @@ def test_a_delay_that_is_bound_after_transpilation_is_as_long_as_one_that_was_bo
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_plain_delay_is_run_in_its_unit(torino: Machine, unit: str) -> None:
+def test_a_plain_delay_is_run_in_its_unit(torino: DeviceHost, unit: str) -> None:
     value = round(LONG / UNITS[unit]) if unit == "dt" else LONG / UNITS[unit]
     assert ones(torino, transpiled(excited((value, unit))))[0] < 0.15
 
 
 @pytest.mark.parametrize("duration", [Duration.us(LONG * 1e6), Duration.ns(LONG * 1e9), Duration.dt(200_000)])
 def test_a_duration_expression_keeps_its_unit_without_transpilation_too(
-    torino: Machine, duration: Duration
+    torino: DeviceHost, duration: Duration
 ) -> None:
     circuit = QuantumCircuit(QUBIT + 1, 1)
     circuit.x(QUBIT)
@@ -139,7 +139,7 @@ def nested(kind: str, duration: Any, unit: str | None = "dt") -> QuantumCircuit:
 
 
 @pytest.mark.parametrize("kind", ["if", "else", "for", "switch"])
-def test_delays_run_inside_of_control_flow(torino: Machine, kind: str) -> None:
+def test_delays_run_inside_of_control_flow(torino: DeviceHost, kind: str) -> None:
     """Plain, as an expression, swept, and bound after transpilation."""
     steps = round(LONG / DT)
     assert ones(torino, nested(kind, steps))[0] < 0.15
@@ -150,7 +150,7 @@ def test_delays_run_inside_of_control_flow(torino: Machine, kind: str) -> None:
     assert ones(torino, free.assign_parameters({wait: steps}))[0] < 0.15
 
 
-def test_a_delay_in_a_while_loop_counts_as_one_turn(aer: Machine) -> None:
+def test_a_delay_in_a_while_loop_counts_as_one_turn(aer: DeviceHost) -> None:
     """The devices of IBM have no such loop; a device without durations has the delay's only."""
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
@@ -164,7 +164,7 @@ def test_a_delay_in_a_while_loop_counts_as_one_turn(aer: Machine) -> None:
     assert pub.data.c.get_counts() == {"1": 1}
 
 
-def test_a_delay_may_depend_on_the_parameter_of_its_loop(torino: Machine) -> None:
+def test_a_delay_may_depend_on_the_parameter_of_its_loop(torino: DeviceHost) -> None:
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
     with circuit.for_loop(range(3)) as turn:
@@ -177,7 +177,7 @@ def test_a_delay_may_depend_on_the_parameter_of_its_loop(torino: Machine) -> Non
 
 
 @pytest.mark.parametrize("width", [1, 4])
-def test_delays_act_in_trajectories_and_in_density_matrices(torino: Machine, width: int) -> None:
+def test_delays_act_in_trajectories_and_in_density_matrices(torino: DeviceHost, width: int) -> None:
     """Control flow on more than two qubits is simulated by trajectories."""
     circuit = QuantumCircuit(width, width)
     circuit.x(range(width))
@@ -190,7 +190,7 @@ def test_delays_act_in_trajectories_and_in_density_matrices(torino: Machine, wid
         assert ones(torino, made, bit=1)[0] > 0.85
 
 
-def test_the_estimate_takes_the_delays_of_every_point(torino: Machine) -> None:
+def test_the_estimate_takes_the_delays_of_every_point(torino: DeviceHost) -> None:
     circuit = transpiled(excited((wait, "dt"), (2 * wait, "dt")))
     rest = seconds(torino, circuit, np.array([[0.0]]))
     both = seconds(torino, circuit, np.array([[1000.0], [3000.0]]))
@@ -210,13 +210,13 @@ def test_the_estimate_takes_the_delays_of_every_point(torino: Machine) -> None:
     ],
 )
 def test_values_at_which_a_delay_is_none_are_refused_at_submit(
-    torino: Machine, duration: Any, value: float, words: str
+    torino: DeviceHost, duration: Any, value: float, words: str
 ) -> None:
     circuit = transpiled(excited((duration, "dt")))
     assert words in refusal(torino, circuit, np.array([[100.0], [value]]))
 
 
-def test_a_bound_delay_that_is_none_is_refused(torino: Machine) -> None:
+def test_a_bound_delay_that_is_none_is_refused(torino: DeviceHost) -> None:
     circuit = transpiled(excited((wait, "dt")))
     assert "is -200 dt" in refusal(torino, circuit.assign_parameters({wait: -200}))
     too_long = transpiled(excited((2**62, "dt")))
@@ -224,7 +224,7 @@ def test_a_bound_delay_that_is_none_is_refused(torino: Machine) -> None:
 
 
 @pytest.mark.parametrize("value", [800.0, 0.5])
-def test_what_may_be_in_another_unit_is_refused_with_the_reason(torino: Machine, value: float) -> None:
+def test_what_may_be_in_another_unit_is_refused_with_the_reason(torino: DeviceHost, value: float) -> None:
     """The transpiler leaves microseconds inside of control flow as they are, and the file loses the unit."""
     assert "QPY does not hold the unit" in refusal(torino, nested("if", value, "us"))
     free = nested("if", wait, "us")
@@ -236,13 +236,13 @@ def test_what_may_be_in_another_unit_is_refused_with_the_reason(torino: Machine,
 
 
 @pytest.mark.parametrize("flow", ["if", "for", "switch"])
-def test_a_number_that_is_not_whole_is_never_taken_for_dt(torino: Machine, flow: str) -> None:
+def test_a_number_that_is_not_whole_is_never_taken_for_dt(torino: DeviceHost, flow: str) -> None:
     """Nanoseconds inside of control flow: as dt they would be several times as long."""
     assert "a delay of 190003.5 on qubit" in refusal(torino, nested(flow, 190_003.5, "ns"))
     assert torino.prepare("sampler", body([[nested(flow, 190_004, "dt"), None, 1]]))
 
 
-def test_a_unit_that_was_taken_for_granted_is_said_in_a_warning(torino: Machine) -> None:
+def test_a_unit_that_was_taken_for_granted_is_said_in_a_warning(torino: DeviceHost) -> None:
     params = body([[nested("if", wait), np.array([[200_000.0]]), 1]])
     (warning,) = torino.prepare("sampler", params).warnings
     assert warning.startswith("pubs[0]: the file does not hold the unit of 1 of its delays")
@@ -256,12 +256,12 @@ def file_of(circuit: QuantumCircuit, version: int) -> Any:
     return {"__type__": "QuantumCircuit", "__value__": text}
 
 
-def prepared_file(machine: Machine, file: Any) -> Prepared:
-    return machine.prepare("sampler", json.dumps({"pubs": [[file, None, 1]], "version": 2}).encode())
+def prepared_file(host: DeviceHost, file: Any) -> Prepared:
+    return host.prepare("sampler", json.dumps({"pubs": [[file, None, 1]], "version": 2}).encode())
 
 
 @pytest.mark.parametrize("version", range(13, qpy.QPY_VERSION + 1))
-def test_in_files_of_every_version_whole_numbers_are_dt(torino: Machine, version: int) -> None:
+def test_in_files_of_every_version_whole_numbers_are_dt(torino: DeviceHost, version: int) -> None:
     bound = transpiled(excited((wait, "dt"))).assign_parameters({wait: 3000})
     for circuit in (transpiled(excited((3000, "dt"))), bound):
         found = prepared_file(torino, file_of(circuit, version))
@@ -269,7 +269,7 @@ def test_in_files_of_every_version_whole_numbers_are_dt(torino: Machine, version
 
 
 @pytest.mark.parametrize("version", range(13, 17))
-def test_a_float_in_an_older_file_is_not_in_dt(torino: Machine, version: int) -> None:
+def test_a_float_in_an_older_file_is_not_in_dt(torino: DeviceHost, version: int) -> None:
     file = file_of(excited((50_000.0, "ns")), version)
     with pytest.raises(JobRefused, match="in another unit than dt, and QPY does not hold the unit"):
         prepared_file(torino, file)
@@ -282,7 +282,7 @@ QASM = 'OPENQASM 3.0; include "stdgates.inc"; bit[1] c; x $5; {} c[0] = measure 
     "delays",
     ["delay[800us] $5;", "delay[200000dt] $5;", "delay[400000ns] $5; if (!c[0]) {{ delay[0.4ms] $5; }}"],
 )
-def test_openqasm_text_tells_its_units(torino: Machine, delays: str) -> None:
+def test_openqasm_text_tells_its_units(torino: DeviceHost, delays: str) -> None:
     assert ones(torino, QASM.format(delays.replace("{{", "{").replace("}}", "}")))[0] < 0.15
 
 
@@ -291,7 +291,7 @@ def test_openqasm_text_tells_its_units(torino: Machine, delays: str) -> None:
     ["stretch s; delay[s] $5;", "duration d = 100ns; delay[d] $5;", "delay[durationof({x $5;})] $5;"],
 )
 def test_times_that_the_importer_does_not_know_are_refused_for_what_they_are(
-    torino: Machine, lines: str
+    torino: DeviceHost, lines: str
 ) -> None:
     message = refusal(torino, QASM.replace("{}", lines))
     assert "stretch, duration and durationof are not read from OpenQASM 3 text (line 1, column" in message
@@ -335,7 +335,7 @@ def inside(circuit: QuantumCircuit) -> None:
 
 
 @pytest.mark.parametrize("fill", [one, parts, inside])
-def test_a_qubit_that_waits_for_a_stretch_decays(torino: Machine, fill: Any) -> None:
+def test_a_qubit_that_waits_for_a_stretch_decays(torino: DeviceHost, fill: Any) -> None:
     left = np.exp(-LONG / BACKEND.properties().t1(8))
     assert ones(torino, stretched(fill), bit=1)[0] == pytest.approx(left, abs=0.1)
     assert left < 0.3
@@ -352,11 +352,11 @@ def test_a_decoupling_sequence_of_stretches_is_spaced_evenly() -> None:
     assert not timing.circuit.num_stretches
 
 
-def test_a_stretch_counts_in_the_estimate_as_what_it_is_resolved_to(torino: Machine) -> None:
+def test_a_stretch_counts_in_the_estimate_as_what_it_is_resolved_to(torino: DeviceHost) -> None:
     assert seconds(torino, stretched(one)) == pytest.approx(LONG, rel=0.01)
 
 
-def test_a_stretch_beside_a_swept_delay_is_refused_by_name(torino: Machine) -> None:
+def test_a_stretch_beside_a_swept_delay_is_refused_by_name(torino: DeviceHost) -> None:
     circuit = QuantumCircuit(2, 2)
     circuit.delay(wait, 0)
     circuit.delay(circuit.add_stretch("s"), 1)
@@ -365,11 +365,11 @@ def test_a_stretch_beside_a_swept_delay_is_refused_by_name(torino: Machine) -> N
     assert "Bind the delay's parameter" in refusal(torino, made, np.array([[1.0]]))
 
 
-@pytest.mark.parametrize("machine", ["aer", "mock", "manila"])
+@pytest.mark.parametrize("host", ["aer", "mock", "manila"])
 def test_stretches_and_parameters_run_on_every_built_in_device(
-    machine: str, request: pytest.FixtureRequest
+    host: str, request: pytest.FixtureRequest
 ) -> None:
-    device: Machine = request.getfixturevalue(machine)
+    device: DeviceHost = request.getfixturevalue(host)
     circuit = QuantumCircuit(2, 2)
     circuit.x(0)
     circuit.delay(circuit.add_stretch("s"), 1)
@@ -394,7 +394,7 @@ def transpiled_free() -> QuantumCircuit:
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
-def test_what_the_scheduler_and_decoupling_make_runs(torino: Machine, level: int) -> None:
+def test_what_the_scheduler_and_decoupling_make_runs(torino: DeviceHost, level: int) -> None:
     circuit = QuantumCircuit(3, 3)
     circuit.h(0)
     circuit.cx(0, 1)

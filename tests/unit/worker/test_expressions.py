@@ -13,7 +13,7 @@ import pytest
 from qiskit.circuit import BreakLoopOp, ClassicalRegister, Duration, QuantumCircuit, QuantumRegister
 from qiskit.circuit.classical import expr, types
 
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import Completed, DeviceSpec, JobRefused
 from tests.unit.worker.conftest import estimator_body, result, sampler_body
 
@@ -40,7 +40,7 @@ A, Z = ClassicalRegister(3, "a"), ClassicalRegister(3, "z")
         expr.less(expr.lift(A, UINT(9)), expr.shift_left(1, A, UINT(9))),
     ],
 )
-def test_a_condition_on_registers_holds_when_its_value_says_so(aer: Machine, condition: expr.Expr) -> None:
+def test_a_condition_on_registers_holds_when_its_value_says_so(aer: DeviceHost, condition: expr.Expr) -> None:
     """Registers as truth values (which the simulator inverts) and everything else, with a = 5 and z = 0."""
     out = ClassicalRegister(2, "out")
     circuit = QuantumCircuit(QuantumRegister(2), A, Z, out)
@@ -56,7 +56,7 @@ def test_a_condition_on_registers_holds_when_its_value_says_so(aer: Machine, con
 
 
 @pytest.mark.parametrize("bits", [60, 156, 300])
-def test_the_parity_of_a_wide_register_is_read_and_right(aer: Machine, bits: int) -> None:
+def test_the_parity_of_a_wide_register_is_read_and_right(aer: DeviceHost, bits: int) -> None:
     """An expression as deep as a register is wide: Qiskit writes it, and its reader needs deep recursion."""
     wide, out = ClassicalRegister(bits, "wide"), ClassicalRegister(1, "out")
     circuit = QuantumCircuit(QuantumRegister(1), wide, out)
@@ -70,7 +70,7 @@ def test_the_parity_of_a_wide_register_is_read_and_right(aer: Machine, bits: int
     assert result(aer, "sampler", sampler_body([(circuit, None, 5)]))[0].data.out.get_counts() == {"1": 5}
 
 
-def test_a_circuit_that_is_nested_deeper_than_can_be_read_is_refused_with_advice(aer: Machine) -> None:
+def test_a_circuit_that_is_nested_deeper_than_can_be_read_is_refused_with_advice(aer: DeviceHost) -> None:
     wide = ClassicalRegister(450, "wide")
     circuit = QuantumCircuit(QuantumRegister(1), wide)
     parity = expr.lift(wide[0])
@@ -82,7 +82,7 @@ def test_a_circuit_that_is_nested_deeper_than_can_be_read_is_refused_with_advice
 
 
 @pytest.mark.parametrize("inside", ["nothing", "a break of an inner loop"])
-def test_a_loop_that_never_ends_whatever_is_measured_is_refused(aer: Machine, inside: str) -> None:
+def test_a_loop_that_never_ends_whatever_is_measured_is_refused(aer: DeviceHost, inside: str) -> None:
     """It would run until the job's time is over."""
     circuit = QuantumCircuit(1, 1)
     with circuit.while_loop(expr.lift(True)):
@@ -114,11 +114,11 @@ def test_a_loop_at_the_end_of_a_circuit_takes_all_its_turns(condition: Any, meth
         circuit.measure(0, 0)
         with circuit.if_test((circuit.clbits[0], 0)):
             circuit.break_loop()
-    machine = Machine.load(DeviceSpec("aer", "aer", {"qubits": 2, "method": method}))
-    assert result(machine, "sampler", sampler_body([(circuit, None, 5)]))[0].data.c.get_counts() == {"00": 5}
+    host = DeviceHost.load(DeviceSpec("aer", "aer", {"qubits": 2, "method": method}))
+    assert result(host, "sampler", sampler_body([(circuit, None, 5)]))[0].data.c.get_counts() == {"00": 5}
 
 
-def test_integers_that_are_too_wide_are_refused_before_they_are_written_out(aer: Machine) -> None:
+def test_integers_that_are_too_wide_are_refused_before_they_are_written_out(aer: DeviceHost) -> None:
     """The width stands in the file as a number: a file of a kilobyte may claim 2**31 bits."""
     wide = types.Uint(2**31)
     for value in (expr.cast(A, wide), expr.Value(1, wide)):
@@ -130,7 +130,7 @@ def test_integers_that_are_too_wide_are_refused_before_they_are_written_out(aer:
             aer.prepare("sampler", sampler_body([circuit]))
 
 
-def test_a_variable_is_stored_and_read_and_is_not_in_the_result(aer: Machine) -> None:
+def test_a_variable_is_stored_and_read_and_is_not_in_the_result(aer: DeviceHost) -> None:
     circuit = QuantumCircuit(2, 2)
     value = circuit.add_var("value", expr.lift(250, UINT(8)))
     turns = circuit.add_var("turns", expr.lift(0, UINT(4)))
@@ -150,7 +150,7 @@ def test_a_variable_is_stored_and_read_and_is_not_in_the_result(aer: Machine) ->
     assert data.c.get_counts() == {"01": 30}
 
 
-def test_a_store_into_a_register_is_in_the_result_also_without_a_measurement(aer: Machine) -> None:
+def test_a_store_into_a_register_is_in_the_result_also_without_a_measurement(aer: DeviceHost) -> None:
     circuit = QuantumCircuit(1, 70)
     circuit.store(circuit.cregs[0], 2**69 + 5)
     params = sampler_body([(circuit, None, 4)])
@@ -159,10 +159,10 @@ def test_a_store_into_a_register_is_in_the_result_also_without_a_measurement(aer
 
 
 def test_a_syndrome_decoder_corrects_on_the_ideal_and_on_a_noisy_device(
-    aer: Machine, manila: Machine
+    aer: DeviceHost, manila: DeviceHost
 ) -> None:
     """Three bits, two checks, a table: the syndrome is a register, a variable holds the error's place."""
-    for machine, least in ((aer, 1.0), (manila, 0.75)):
+    for host, least in ((aer, 1.0), (manila, 0.75)):
         syndrome, data = ClassicalRegister(2, "syndrome"), ClassicalRegister(3, "data")
         circuit = QuantumCircuit(QuantumRegister(5), syndrome, data)
         place = circuit.add_var("place", expr.lift(0, UINT(2)))
@@ -185,11 +185,11 @@ def test_a_syndrome_decoder_corrects_on_the_ideal_and_on_a_noisy_device(
             with case(2):
                 circuit.x(1)
         circuit.measure([0, 1, 2], data)
-        counts = result(machine, "sampler", sampler_body([(circuit, None, 400)]))[0].data.data.get_counts()
+        counts = result(host, "sampler", sampler_body([(circuit, None, 400)]))[0].data.data.get_counts()
         assert counts.get("000", 0) >= 400 * least
 
 
-def test_an_estimator_circuit_may_have_variables_too(aer: Machine) -> None:
+def test_an_estimator_circuit_may_have_variables_too(aer: DeviceHost) -> None:
     circuit = QuantumCircuit(2, 1)
     flips = circuit.add_var("flips", expr.lift(0, UINT(3)))
     with circuit.while_loop(expr.less(flips, 5)):
@@ -269,7 +269,7 @@ def test_what_cannot_be_computed_is_refused_by_name_on_every_driver(
     assert "Error" not in caught.value.message
 
 
-def test_wide_products_are_refused_before_they_fill_the_memory(mock: Machine) -> None:
+def test_wide_products_are_refused_before_they_fill_the_memory(mock: DeviceHost) -> None:
     wide = ClassicalRegister(1000, "wide")
     circuit = QuantumCircuit(QuantumRegister(1), wide)
     circuit.store(wide, expr.mul(wide, wide))
@@ -277,7 +277,7 @@ def test_wide_products_are_refused_before_they_fill_the_memory(mock: Machine) ->
         mock.prepare("sampler", sampler_body([circuit]))
 
 
-def test_division_by_zero_while_the_circuit_runs_gives_the_largest_value(aer: Machine) -> None:
+def test_division_by_zero_while_the_circuit_runs_gives_the_largest_value(aer: DeviceHost) -> None:
     """And an index behind the end reads 0 and writes nothing: as documented, and never a failed job."""
     circuit = QuantumCircuit(QuantumRegister(1), A, Z)
     circuit.x(0)

@@ -21,9 +21,9 @@ from qiskit.circuit import ClassicalRegister, Clbit, Parameter, QuantumCircuit, 
 from qiskit.primitives.containers import DataBin
 
 from sojourn.worker.codec import decode, encode
-from sojourn.worker.host import Machine
-from sojourn.worker.programs.base import MAX_WARNINGS
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.programs.fields import MAX_METADATA, MAX_REGISTERS, encoded_size, fields_of, metadata_of
+from sojourn.worker.programs.tally import MAX_WARNINGS
 from sojourn.worker.protocol.types import JobRefused
 from tests.unit.worker.conftest import body, result
 
@@ -36,10 +36,10 @@ def with_register(name: str, bits: int = 1) -> QuantumCircuit:
     return made
 
 
-def refusal(machine: Machine, circuit: QuantumCircuit, program: str = "sampler") -> str:
+def refusal(host: DeviceHost, circuit: QuantumCircuit, program: str = "sampler") -> str:
     pub = [circuit, None, 5] if program == "sampler" else [circuit, {"ZZ": 1.0}, None, 0.5]
     with pytest.raises(JobRefused) as caught:
-        machine.prepare(program, body([pub]))
+        host.prepare(program, body([pub]))
     return caught.value.message
 
 
@@ -58,7 +58,7 @@ SPECIAL = [
 
 
 @pytest.mark.parametrize("name", [*MEMBERS, *SPECIAL, *keyword.kwlist, *keyword.softkwlist])
-def test_a_register_is_read_back_or_refused_by_its_name(aer: Machine, name: str) -> None:
+def test_a_register_is_read_back_or_refused_by_its_name(aer: DeviceHost, name: str) -> None:
     params = body([[with_register(name), None, 5]])
     refused = ""
     try:
@@ -75,18 +75,18 @@ def test_a_register_is_read_back_or_refused_by_its_name(aer: Machine, name: str)
 
 
 @pytest.mark.parametrize("name", ["c", "meas", "é", "μ", "match", "type", "alpha_0", "x" * 3000])
-def test_ordinary_names_run(aer: Machine, name: str) -> None:
+def test_ordinary_names_run(aer: DeviceHost, name: str) -> None:
     assert result(aer, "sampler", body([[with_register(name), None, 5]]))[0].data[name].num_shots == 5
 
 
 @pytest.mark.parametrize("name", ["two words", "a.b", "a#b", "a\n", "1a", "", "x²", "a[0]", "a-b", "(a)"])
-def test_what_is_no_name_is_refused(aer: Machine, name: str) -> None:
+def test_what_is_no_name_is_refused(aer: DeviceHost, name: str) -> None:
     assert "must be an identifier of Python" in refusal(aer, with_register(name))
 
 
 @pytest.mark.parametrize(("name", "read"), [("ﬁ", "fi"), ("µ", "μ"), ("ſize", "size"), ("ｃ", "c")])
 def test_a_name_that_python_reads_as_another_is_refused_with_that_one(
-    aer: Machine, name: str, read: str
+    aer: DeviceHost, name: str, read: str
 ) -> None:
     """Source is read in the compatible form of Unicode: data.µ would look for another field."""
     assert f"Python reads data.{name} as data.{read}" in refusal(aer, with_register(name))
@@ -111,18 +111,18 @@ def test_every_accepted_name_can_be_read_copied_and_pickled(name: str) -> None:
         assert eval(f"one.{name}") is one[name]
 
 
-def test_a_register_without_bits_is_refused(aer: Machine) -> None:
+def test_a_register_without_bits_is_refused(aer: DeviceHost) -> None:
     assert "'empty' cannot be a field of the result" in refusal(aer, with_register("empty", 0))
     assert "it has no bits" in refusal(aer, with_register("empty", 0))
 
 
-def test_registers_of_an_estimator_are_no_fields(aer: Machine) -> None:
+def test_registers_of_an_estimator_are_no_fields(aer: DeviceHost) -> None:
     for made in (with_register("shape"), with_register("two words"), with_register("empty", 0)):
         pub = result(aer, "estimator", body([[made, {"ZI": 1.0}, None, 0.5]]))[0]
         assert pub.data.evs == -1.0
 
 
-def test_registers_that_share_bits_have_them_both(aer: Machine) -> None:
+def test_registers_that_share_bits_have_them_both(aer: DeviceHost) -> None:
     bits = [Clbit() for _ in range(4)]
     made = QuantumCircuit(QuantumRegister(2), bits)
     made.add_register(ClassicalRegister(bits=[bits[2], bits[0]], name="a"))
@@ -135,7 +135,7 @@ def test_registers_that_share_bits_have_them_both(aer: Machine) -> None:
     assert warnings == ("pubs[0]: 1 classical bits belong to no register; the result is without them",)
 
 
-def test_more_registers_than_a_result_may_have(aer: Machine) -> None:
+def test_more_registers_than_a_result_may_have(aer: DeviceHost) -> None:
     made = QuantumCircuit(1)
     bit = [Clbit()]
     made.add_bits(bit)
@@ -156,7 +156,7 @@ def test_more_registers_than_a_result_may_have(aer: Machine) -> None:
         {},
     ],
 )
-def test_metadata_come_back_as_they_were(aer: Machine, program: str, metadata: dict[str, Any]) -> None:
+def test_metadata_come_back_as_they_were(aer: DeviceHost, program: str, metadata: dict[str, Any]) -> None:
     made = QuantumCircuit(1, 1, metadata=metadata)
     pub = [made, None, 5] if program == "sampler" else [made, {"Z": 1.0}, None, 0.5]
     found = result(aer, program, body([pub]))[0].metadata["circuit_metadata"]
@@ -187,7 +187,7 @@ def nested(depth: int) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("program", ["sampler", "estimator"])
 def test_metadata_that_the_client_could_not_decode_are_refused(
-    aer: Machine, program: str, metadata: dict[str, Any], words: str
+    aer: DeviceHost, program: str, metadata: dict[str, Any], words: str
 ) -> None:
     """Its decoder builds whatever an object in the text says that it is."""
     message = refusal(aer, QuantumCircuit(2, 1, metadata=metadata), program)
@@ -205,7 +205,7 @@ def test_arrays_in_metadata_count_against_what_a_job_may_inflate_to() -> None:
         metadata_of({"a": [array, array]}, "pubs[1]", budget)
 
 
-def test_a_result_that_cannot_be_sent_is_refused_by_its_size_on_the_wire(aer: Machine) -> None:
+def test_a_result_that_cannot_be_sent_is_refused_by_its_size_on_the_wire(aer: DeviceHost) -> None:
     made = QuantumCircuit(1, 80)
     made.rz(Parameter("t"), 0)
     made.measure(0, 0)
@@ -214,7 +214,7 @@ def test_a_result_that_cannot_be_sent_is_refused_by_its_size_on_the_wire(aer: Ma
     aer.prepare("sampler", body([[made, np.zeros((19, 1)), 1_000_000]]))
 
 
-def test_the_size_of_a_result_counts_metadata_of_every_pub(aer: Machine) -> None:
+def test_the_size_of_a_result_counts_metadata_of_every_pub(aer: DeviceHost) -> None:
     made = QuantumCircuit(1, 1, metadata={"a": "x" * 1_000_000})
     made.measure(0, 0)
     with pytest.raises(JobRefused, match="result would be more than"):
@@ -230,7 +230,7 @@ def test_no_array_is_longer_on_the_wire_than_was_counted(data: bytes) -> None:
     assert len(text) <= encoded_size(len(data))
 
 
-def test_warnings_are_few_however_many_pubs_there_are(aer: Machine) -> None:
+def test_warnings_are_few_however_many_pubs_there_are(aer: DeviceHost) -> None:
     made = QuantumCircuit(1, 1)
     found = aer.prepare("sampler", body([[made, None, 1]] * 50)).warnings
     assert len(found) == MAX_WARNINGS + 1

@@ -15,7 +15,7 @@ from qiskit.quantum_info import SparsePauliOp
 from sojourn import codes
 from sojourn.devices.aer.ideal import AerDriver
 from sojourn.devices.driver import Task, load_driver
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.memory import MB, exceeded, machine_memory, run_memory
 from sojourn.worker.protocol.types import DeviceSpec, Failed, JobRefused
 from sojourn.worker.setup import bounded_memory
@@ -29,8 +29,8 @@ def plus(qubits: int, width: int | None = None, **more: Any) -> QuantumCircuit:
     return circuit
 
 
-def machine(memory: int, method: str = "statevector", qubits: int = 40) -> Machine:
-    return Machine.load(DeviceSpec("big", "aer", {"qubits": qubits, "method": method}, memory=memory))
+def host(memory: int, method: str = "statevector", qubits: int = 40) -> DeviceHost:
+    return DeviceHost.load(DeviceSpec("big", "aer", {"qubits": qubits, "method": method}, memory=memory))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_noisy_device_knows_its_own_states() -> None:
 
 def test_a_state_that_cannot_fit_is_refused_with_the_numbers() -> None:
     with pytest.raises(JobRefused) as refused:
-        machine(3000 * MB).prepare("sampler", sampler_body([(plus(2), None, 10), (plus(29), None, 10)]))
+        host(3000 * MB).prepare("sampler", sampler_body([(plus(2), None, 10), (plus(29), None, 10)]))
     for part in ("pubs[1]", "at least 8192 MB", "one run on big may take 3000 MB (memory_mb"):
         assert part in refused.value.message
 
@@ -70,7 +70,7 @@ def test_an_observable_on_an_idle_qubit_counts_it_in() -> None:
     circuit.h(range(20))
     body = estimator_body([(circuit, SparsePauliOp("I" * 30))])
     wide = estimator_body([(circuit, SparsePauliOp("Z" * 30))])
-    small = machine(100 * MB)
+    small = host(100 * MB)
     small.prepare("estimator", body)
     with pytest.raises(JobRefused, match="16384 MB for the state"):
         small.prepare("estimator", wide)
@@ -79,13 +79,13 @@ def test_an_observable_on_an_idle_qubit_counts_it_in() -> None:
 def test_what_fits_exactly_is_taken_and_a_byte_less_is_not() -> None:
     body = sampler_body([(plus(24), None, 1000)])
     with pytest.raises(JobRefused, match="at least 256 MB"):
-        machine(2**28).prepare("sampler", body)  # no room for the outcomes
-    machine(2**28 + MB).prepare("sampler", body)
+        host(2**28).prepare("sampler", body)  # no room for the outcomes
+    host(2**28 + MB).prepare("sampler", body)
 
 
 def test_outcomes_count_however_small_the_circuit_is() -> None:
     """Eight bytes a shot at least, on every device, and the text of the result."""
-    mock = Machine.load(DeviceSpec("bench", "mock", {"qubits": 5}, memory=64 * MB))
+    mock = DeviceHost.load(DeviceSpec("bench", "mock", {"qubits": 5}, memory=64 * MB))
     bits = QuantumCircuit(2, 2)
     bits.measure([0, 1], [0, 1])
     pubs = [(bits, None, 1_000_000)]
@@ -95,7 +95,7 @@ def test_outcomes_count_however_small_the_circuit_is() -> None:
 
 
 def test_without_a_bound_nothing_is_refused_for_it() -> None:
-    machine(0).prepare("sampler", sampler_body([(plus(40), None, 1)]))
+    host(0).prepare("sampler", sampler_body([(plus(40), None, 1)]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the bound is the kernel's")
@@ -115,7 +115,7 @@ def test_aer_is_told_what_a_run_may_take() -> None:
 
 
 def test_a_run_that_runs_out_of_memory_fails_with_the_number_and_the_setting() -> None:
-    driver = machine(64 * MB)
+    driver = host(64 * MB)
     driver._device.memory = 0  # as if preparation had not known
     outcome = driver.run("sampler", sampler_body([(plus(24), None, 10)]))
     assert isinstance(outcome, Failed)

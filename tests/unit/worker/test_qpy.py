@@ -24,7 +24,7 @@ from qiskit.circuit.classical import expr, types
 
 from sojourn.worker.codec import qpy as codec_qpy
 from sojourn.worker.codec.qpy import load_circuit
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import JobRefused
 from tests.unit.worker.conftest import body, result
 
@@ -53,9 +53,9 @@ def today() -> QuantumCircuit:
     return made
 
 
-def counts(machine: Machine, circuit: Any) -> list[Any]:
+def counts(host: DeviceHost, circuit: Any) -> list[Any]:
     options = {"simulator": {"seed_simulator": 5}}
-    pub = result(machine, "sampler", body([[circuit, POINTS, 300]], options))[0]
+    pub = result(host, "sampler", body([[circuit, POINTS, 300]], options))[0]
     assert pub.metadata["circuit_metadata"] == {"made": "by an earlier Qiskit"}
     return [pub.data.c[index].get_counts() for index in range(len(POINTS))]
 
@@ -66,7 +66,7 @@ def test_the_files_are_of_every_version_before_todays_own_writer() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_circuit_of_an_earlier_qiskit_runs_as_todays_does(aer: Machine, name: str) -> None:
+def test_a_circuit_of_an_earlier_qiskit_runs_as_todays_does(aer: DeviceHost, name: str) -> None:
     assert counts(aer, typed(content(name))) == counts(aer, today())
 
 
@@ -124,7 +124,7 @@ def test_a_pickle_inside_of_an_expression_is_never_read(tmp_path: Path) -> None:
     assert (tmp_path / "ran").exists()
 
 
-def test_a_pickle_inside_of_a_circuit_is_refused_with_its_reason(aer: Machine, tmp_path: Path) -> None:
+def test_a_pickle_inside_of_a_circuit_is_refused_with_its_reason(aer: DeviceHost, tmp_path: Path) -> None:
     data = content("12, symengine 0.13")
     name = struct.pack("<Q", 1) + b"t"
     place = data.index(name)
@@ -141,7 +141,7 @@ def test_a_pickle_inside_of_a_circuit_is_refused_with_its_reason(aer: Machine, t
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_qiskits_reader_says_of_a_damaged_file_is_one_plain_line(aer: Machine) -> None:
+def test_what_qiskits_reader_says_of_a_damaged_file_is_one_plain_line(aer: DeviceHost) -> None:
     """Its native part draws a backtrace. Qiskit writes such a file for an integer of more than 255 bytes."""
     circuit = QuantumCircuit(1, 1)
     large = expr.Value(1 << 100_000, types.Uint(100_001))

@@ -19,7 +19,7 @@ from qiskit_ibm_runtime import RuntimeEncoder
 
 from sojourn.devices.aer.ideal import AerDriver
 from sojourn.worker.codec import decode
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import DeviceSpec, Failed, JobRefused
 from tests.unit.worker.conftest import body, estimator_body, sampler_body
 
@@ -44,11 +44,11 @@ def npy(array: np.ndarray, **kwargs: Any) -> str:
     return packed(stream.getvalue())
 
 
-def refusal(machine: Machine, program: str, params: bytes) -> str:
+def refusal(host: DeviceHost, program: str, params: bytes) -> str:
     """The message of the refusal; running the same job fails with the same words and does not raise."""
     with pytest.raises(JobRefused) as caught:
-        machine.prepare(program, params)
-    outcome = machine.run(program, params)
+        host.prepare(program, params)
+    outcome = host.run(program, params)
     assert isinstance(outcome, Failed)
     assert outcome.reason == caught.value.message
     assert "Traceback" in outcome.detail
@@ -63,13 +63,13 @@ def one_parameter() -> QuantumCircuit:
 
 
 @pytest.mark.parametrize("program", ["executor", "noise-learner", "circuit-runner", ""])
-def test_programs_that_are_not_run_here_are_named(aer: Machine, program: str) -> None:
+def test_programs_that_are_not_run_here_are_named(aer: DeviceHost, program: str) -> None:
     message = refusal(aer, program, b"{}")
     assert repr(program) in message
     assert "sampler and estimator" in message
 
 
-def test_a_user_cannot_calibrate_by_a_job(aer: Machine) -> None:
+def test_a_user_cannot_calibrate_by_a_job(aer: DeviceHost) -> None:
     with pytest.raises(JobRefused, match="There is no program 'calibrate' on this service") as caught:
         aer.prepare("calibrate", b"{}")
     assert caught.value.code == 1202
@@ -99,18 +99,18 @@ def test_a_user_cannot_calibrate_by_a_job(aer: Machine) -> None:
         (b'{"options": ' + b'{"a":' * 100_000, "nested too deeply"),
     ],
 )
-def test_malformed_payloads(aer: Machine, params: bytes, words: str) -> None:
+def test_malformed_payloads(aer: DeviceHost, params: bytes, words: str) -> None:
     assert words in refusal(aer, "sampler", params)
 
 
-def test_ten_megabytes_of_garbage(aer: Machine) -> None:
+def test_ten_megabytes_of_garbage(aer: DeviceHost) -> None:
     garbage = base64.b64encode(np.random.default_rng(0).bytes(10 * 2**20)).decode()
     for text in (garbage, garbage[:-1], packed(np.random.default_rng(0).bytes(2**20))):
         value = {"__type__": "QuantumCircuit", "__value__": text}
         assert "pubs[0]: the circuit" in refusal(aer, "sampler", body([[value]]))
 
 
-def test_truncated_qpy_of_any_length(aer: Machine) -> None:
+def test_truncated_qpy_of_any_length(aer: DeviceHost) -> None:
     whole = zlib.decompress(base64.b64decode(encoded(circuit(2))["__value__"]))
     for length in range(0, len(whole) - 1, 7):
         value = {"__type__": "QuantumCircuit", "__value__": packed(whole[:length])}
@@ -118,7 +118,7 @@ def test_truncated_qpy_of_any_length(aer: Machine) -> None:
             aer.prepare("sampler", body([[value]]))
 
 
-def test_a_circuit_that_claims_billions_of_qubits_is_refused_by_its_header(aer: Machine) -> None:
+def test_a_circuit_that_claims_billions_of_qubits_is_refused_by_its_header(aer: DeviceHost) -> None:
     whole = bytearray(zlib.decompress(base64.b64decode(encoded(circuit(2))["__value__"])))
     place = bytes(whole).index(b"\x00\x00\x00\x02")
     whole[place : place + 4] = b"\xff\xff\xff\xff"
@@ -126,7 +126,7 @@ def test_a_circuit_that_claims_billions_of_qubits_is_refused_by_its_header(aer: 
     assert "claims 4294967295 qubits" in refusal(aer, "sampler", body([[value]]))
 
 
-def test_a_zip_bomb_is_refused_before_it_unfolds(aer: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_bomb_is_refused_before_it_unfolds(aer: DeviceHost, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = packed(b"\x00" * (8 * 2**20))
     monkeypatch.setattr(decode.Budget.__init__, "__defaults__", (2**20,))
     value = {"__type__": "QuantumCircuit", "__value__": bomb}
@@ -146,7 +146,7 @@ def test_a_zip_bomb_is_refused_before_it_unfolds(aer: Machine, monkeypatch: pyte
         ("no such type", 1),
     ],
 )
-def test_types_that_construct_objects_are_refused_by_name(aer: Machine, kind: str, value: Any) -> None:
+def test_types_that_construct_objects_are_refused_by_name(aer: DeviceHost, kind: str, value: Any) -> None:
     thing = {"__type__": kind, "__module__": "os", "__class__": "system", "__value__": value}
     assert repr(kind) in refusal(aer, "sampler", body([[thing]]))
     assert repr(kind) in refusal(aer, "sampler", body([[encoded(one_parameter()), thing]]))
@@ -158,7 +158,7 @@ class _Bomb:
         return (pytest.fail, ("a pickle was loaded",))
 
 
-def test_pickles_are_never_loaded(aer: Machine) -> None:
+def test_pickles_are_never_loaded(aer: DeviceHost) -> None:
     array = np.empty(1, dtype=object)
     array[0] = _Bomb()
     texts = [npy(array, allow_pickle=True), packed(pickle.dumps(_Bomb()))]
@@ -168,7 +168,7 @@ def test_pickles_are_never_loaded(aer: Machine) -> None:
         assert "parameter values" in message
 
 
-def test_an_array_that_claims_more_than_it_holds(aer: Machine) -> None:
+def test_an_array_that_claims_more_than_it_holds(aer: DeviceHost) -> None:
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
     values = {"__type__": "ndarray", "__value__": packed(stream.getvalue() + b"\x00" * 16)}
@@ -188,7 +188,7 @@ def test_an_array_that_claims_more_than_it_holds(aer: Machine) -> None:
         ("\x00", "header cannot be read"),
     ],
 )
-def test_a_header_of_an_array_that_is_none(aer: Machine, header: str, words: str) -> None:
+def test_a_header_of_an_array_that_is_none(aer: DeviceHost, header: str, words: str) -> None:
     text = header.encode() + b"\n"
     file = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"\x00" * 8
     values = {"__type__": "ndarray", "__value__": packed(file)}
@@ -230,12 +230,12 @@ def doubling(levels: int) -> str:
         ("uint[4] u = 3;", "cannot be read (line 1, column 38): declarations of type 'uint'"),
     ],
 )
-def test_openqasm_text_that_would_be_expensive_or_is_not_read(aer: Machine, text: str, words: str) -> None:
+def test_openqasm_text_that_would_be_expensive_or_is_not_read(aer: DeviceHost, text: str, words: str) -> None:
     program = f'OPENQASM 3.0; include "stdgates.inc"; {text}'
     assert words in refusal(aer, "sampler", body([[program, None, 1]]))
 
 
-def test_openqasm_text_of_honest_size_is_read(aer: Machine) -> None:
+def test_openqasm_text_of_honest_size_is_read(aer: DeviceHost) -> None:
     """Everything that is bounded, below its bound: gates of gates, controls, powers, loops, aliases."""
     program = f"""OPENQASM 3.0; include "stdgates.inc"; {doubling(7)}
         gate ecr2 a, b {{ h a; cx a, b; inv @ h a; }}
@@ -247,20 +247,20 @@ def test_openqasm_text_of_honest_size_is_read(aer: Machine) -> None:
     assert aer.prepare("sampler", body([[program.replace("q[i]", "q[1]"), None, 1]])).num_qubits == 12
 
 
-def test_brackets_and_widths_in_comments_do_not_count(aer: Machine) -> None:
+def test_brackets_and_widths_in_comments_do_not_count(aer: DeviceHost) -> None:
     program = (
         f"OPENQASM 3.0; // {'(' * 200} qubit[100000000]\n/* {'{' * 200} */ qubit q; bit c; c = measure q;"
     )
     assert aer.prepare("sampler", body([[program, None, 1]])).num_circuits == 1
 
 
-def test_a_box_is_refused_by_its_name(aer: Machine, torino: Machine) -> None:
-    for machine in (aer, torino):
+def test_a_box_is_refused_by_its_name(aer: DeviceHost, torino: DeviceHost) -> None:
+    for host in (aer, torino):
         made = QuantumCircuit(2, 1)
         with made.box():
             made.x(1)
         made.measure(1, 0)
-        assert "has a box on qubits (1,)" in refusal(machine, "sampler", body([[made, None, 1]]))
+        assert "has a box on qubits (1,)" in refusal(host, "sampler", body([[made, None, 1]]))
 
 
 @pytest.mark.parametrize(
@@ -285,11 +285,11 @@ def test_a_box_is_refused_by_its_name(aer: Machine, torino: Machine) -> None:
         (True, "array of numbers"),
     ],
 )
-def test_bad_parameter_values(aer: Machine, values: Any, words: str) -> None:
+def test_bad_parameter_values(aer: DeviceHost, values: Any, words: str) -> None:
     assert words in refusal(aer, "sampler", body([[one_parameter(), values]]))
 
 
-def test_the_wrong_number_of_parameters_is_said_with_both_numbers(aer: Machine) -> None:
+def test_the_wrong_number_of_parameters_is_said_with_both_numbers(aer: DeviceHost) -> None:
     two = QuantumCircuit(1, 1)
     two.rz(Parameter("a"), 0)
     two.rz(Parameter("b"), 0)
@@ -301,14 +301,14 @@ def test_the_wrong_number_of_parameters_is_said_with_both_numbers(aer: Machine) 
 
 
 @pytest.mark.parametrize("shots", [0, -5, 1.5, "10", True, 10**9, 100_001, 2**63])
-def test_bad_numbers_of_shots(torino: Machine, shots: Any) -> None:
+def test_bad_numbers_of_shots(torino: DeviceHost, shots: Any) -> None:
     message = refusal(torino, "sampler", body([[circuit(), None, shots]]))
     assert "shots" in message
     assert str(shots) in message
 
 
 @pytest.mark.parametrize("precision", [0, -0.1, "x", True, 1e-6, 1e-12])
-def test_bad_precisions(aer: Machine, precision: Any) -> None:
+def test_bad_precisions(aer: DeviceHost, precision: Any) -> None:
     message = refusal(aer, "estimator", body([[QuantumCircuit(1), {"Z": 1.0}, None, precision]]))
     assert "precision" in message
 
@@ -330,24 +330,24 @@ def test_bad_precisions(aer: Machine, precision: Any) -> None:
         (7, "Pauli labels"),
     ],
 )
-def test_bad_observables(aer: Machine, observables: Any, words: str) -> None:
+def test_bad_observables(aer: DeviceHost, observables: Any, words: str) -> None:
     assert words in refusal(aer, "estimator", body([[QuantumCircuit(1), observables, None, None]]))
 
 
-def test_many_observables_on_one_circuit_are_prepared_in_a_moment(aer: Machine) -> None:
+def test_many_observables_on_one_circuit_are_prepared_in_a_moment(aer: DeviceHost) -> None:
     """Linear in their number: a product would be 4e10 comparisons, far beyond the preparation's limit."""
     many = [{"Z": 1.0}] * 200_000
     assert aer.prepare("estimator", body([[QuantumCircuit(1), many, None, 0.5]])).num_circuits == 1
 
 
-def test_shapes_that_do_not_broadcast_are_said(aer: Machine) -> None:
+def test_shapes_that_do_not_broadcast_are_said(aer: DeviceHost) -> None:
     pub = [one_parameter(), [{"Z": 1.0}] * 3, np.zeros((2, 1)), None]
     message = refusal(aer, "estimator", body([pub]))
     assert "(2,)" in message
     assert "(3,)" in message
 
 
-def test_instructions_that_the_device_does_not_have_are_named_with_their_qubits(torino: Machine) -> None:
+def test_instructions_that_the_device_does_not_have_are_named_with_their_qubits(torino: DeviceHost) -> None:
     made = QuantumCircuit(6, 1)
     made.cx(0, 5)
     made.measure(0, 0)
@@ -356,13 +356,13 @@ def test_instructions_that_the_device_does_not_have_are_named_with_their_qubits(
     assert "transpile the circuit for the device" in message
 
 
-def test_a_gate_on_qubits_that_are_not_coupled_is_named(torino: Machine) -> None:
+def test_a_gate_on_qubits_that_are_not_coupled_is_named(torino: DeviceHost) -> None:
     made = QuantumCircuit(133)
     made.cz(0, 5)
     assert "cz on qubits (0, 5)" in refusal(torino, "estimator", estimator_body([(made, "Z" * 133)]))
 
 
-def test_control_flow_is_walked(torino: Machine) -> None:
+def test_control_flow_is_walked(torino: DeviceHost) -> None:
     made = QuantumCircuit(4, 1)
     made.measure(3, 0)
     with made.if_test((made.clbits[0], 1)), made.for_loop(range(2)):
@@ -370,7 +370,7 @@ def test_control_flow_is_walked(torino: Machine) -> None:
     assert "h on qubits (2,)" in refusal(torino, "sampler", sampler_body([made]))
 
 
-def test_a_block_that_does_not_fit_its_instruction_is_refused(aer: Machine) -> None:
+def test_a_block_that_does_not_fit_its_instruction_is_refused(aer: DeviceHost) -> None:
     """QPY states the width of an inner circuit on its own; nothing else looks at bits that nobody uses."""
     made = QuantumCircuit(2, 2)
     with made.if_test((made.clbits[0], 1)):
@@ -386,21 +386,21 @@ def test_a_block_that_does_not_fit_its_instruction_is_refused(aer: Machine) -> N
 
 
 def test_a_device_without_control_flow_says_so() -> None:
-    machine = Machine.load(DeviceSpec("lima", "fake", {"backend": "FakeLimaV2"}))
+    host = DeviceHost.load(DeviceSpec("lima", "fake", {"backend": "FakeLimaV2"}))
     made = QuantumCircuit(2, 1)
     made.measure(0, 0)
     with made.if_test((made.clbits[0], 1)):
         made.x(1)
-    assert "if_else on qubits" in refusal(machine, "sampler", sampler_body([made]))
+    assert "if_else on qubits" in refusal(host, "sampler", sampler_body([made]))
 
 
-def test_a_circuit_that_is_too_wide_is_said_with_both_numbers(torino: Machine) -> None:
+def test_a_circuit_that_is_too_wide_is_said_with_both_numbers(torino: DeviceHost) -> None:
     message = refusal(torino, "sampler", sampler_body([circuit(200)]))
     assert "200 qubits" in message
     assert "ibm_torino has 133" in message
 
 
-def test_a_delay_whose_unit_qpy_lost_is_refused(torino: Machine) -> None:
+def test_a_delay_whose_unit_qpy_lost_is_refused(torino: DeviceHost) -> None:
     made = QuantumCircuit(1, 1)
     made.delay(100, 0, unit="ns")
     made.measure(0, 0)
@@ -409,7 +409,7 @@ def test_a_delay_whose_unit_qpy_lost_is_refused(torino: Machine) -> None:
 
 @pytest.mark.parametrize("empty", [False, True])
 @pytest.mark.parametrize("turns", [100_001, 10**7, 2**62])
-def test_a_loop_that_would_fill_the_memory_is_refused(aer: Machine, turns: int, empty: bool) -> None:
+def test_a_loop_that_would_fill_the_memory_is_refused(aer: DeviceHost, turns: int, empty: bool) -> None:
     made = QuantumCircuit(1, 1)
     with made.for_loop(range(turns)):
         if not empty:
@@ -422,7 +422,7 @@ def test_a_loop_that_would_fill_the_memory_is_refused(aer: Machine, turns: int, 
     )
 
 
-def test_the_turns_of_loops_in_loops_are_multiplied(aer: Machine) -> None:
+def test_the_turns_of_loops_in_loops_are_multiplied(aer: DeviceHost) -> None:
     made = QuantumCircuit(1, 1)
     with made.for_loop(range(1000)), made.for_loop(range(50)), made.for_loop(range(3)):
         pass
@@ -431,23 +431,23 @@ def test_the_turns_of_loops_in_loops_are_multiplied(aer: Machine) -> None:
 
 
 def test_angles_outside_of_what_the_device_does() -> None:
-    machine = Machine.load(DeviceSpec("frac", "fake", {"backend": "FakeFractionalBackend"}))
+    host = DeviceHost.load(DeviceSpec("frac", "fake", {"backend": "FakeFractionalBackend"}))
     fixed, free = QuantumCircuit(5, 1), QuantumCircuit(5, 1)
     fixed.rzz(2.0, 0, 1)
     free.rzz(2 * Parameter("t"), 0, 1)
     for made in (fixed, free):
         made.measure(0, 0)
-    assert "rzz(2) on qubits (0, 1)" in refusal(machine, "sampler", body([[fixed, None, None]]))
-    machine.prepare("sampler", body([[free, np.array([[0.1], [0.7]]), None]]))
-    assert "rzz(2.2)" in refusal(machine, "sampler", body([[free, np.array([[0.1], [1.1]]), None]]))
+    assert "rzz(2) on qubits (0, 1)" in refusal(host, "sampler", body([[fixed, None, None]]))
+    host.prepare("sampler", body([[free, np.array([[0.1], [0.7]]), None]]))
+    assert "rzz(2.2)" in refusal(host, "sampler", body([[free, np.array([[0.1], [1.1]]), None]]))
 
 
-def test_more_executions_than_any_device_takes(aer: Machine) -> None:
+def test_more_executions_than_any_device_takes(aer: DeviceHost) -> None:
     message = refusal(aer, "sampler", body([[one_parameter(), np.zeros((200, 1)), 1_000_000]]))
     assert "200000000 executions" in message
 
 
-def test_a_result_that_would_be_too_large(aer: Machine) -> None:
+def test_a_result_that_would_be_too_large(aer: DeviceHost) -> None:
     wide = circuit(12)
     wide.add_register(ClassicalRegister(80, "more"))
     wide.rz(Parameter("t"), 0)
@@ -463,8 +463,8 @@ class Broken(AerDriver):
 
 
 def test_what_fails_on_the_device_fails_with_a_traceback() -> None:
-    machine = Machine(DeviceSpec("broken", "aer", {}), Broken("broken", {"qubits": 2}))
-    outcome = machine.run("sampler", sampler_body([circuit()]))
+    host = DeviceHost(DeviceSpec("broken", "aer", {}), Broken("broken", {"qubits": 2}))
+    outcome = host.run("sampler", sampler_body([circuit()]))
     assert isinstance(outcome, Failed)
     assert "Traceback" in outcome.detail
     assert outcome.reason == "the job failed on the device: the laser is out"

@@ -10,7 +10,7 @@ from qiskit.primitives import BackendSamplerV2
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime.execution_span import DoubleSliceSpan, ExecutionSpans
 
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import Completed
 from tests.unit.worker.conftest import body, result, sampler_body
 
@@ -23,7 +23,7 @@ def bell() -> QuantumCircuit:
     return circuit
 
 
-def test_a_bell_pair_comes_back_as_the_client_knows_it(aer: Machine) -> None:
+def test_a_bell_pair_comes_back_as_the_client_knows_it(aer: DeviceHost) -> None:
     found = result(aer, "sampler", sampler_body([bell()]))
     counts = found[0].data.meas.get_counts()
     assert set(counts) == {"00", "11"}
@@ -32,7 +32,7 @@ def test_a_bell_pair_comes_back_as_the_client_knows_it(aer: Machine) -> None:
     assert found.metadata["version"] == 2
 
 
-def test_execution_spans_cover_all_data(aer: Machine) -> None:
+def test_execution_spans_cover_all_data(aer: DeviceHost) -> None:
     angle = Parameter("a")
     circuit = QuantumCircuit(1)
     circuit.rx(angle, 0)
@@ -48,7 +48,7 @@ def test_execution_spans_cover_all_data(aer: Machine) -> None:
     assert spans.duration >= 0
 
 
-def test_several_registers_and_loose_bits_keep_their_places(aer: Machine) -> None:
+def test_several_registers_and_loose_bits_keep_their_places(aer: DeviceHost) -> None:
     a, b = ClassicalRegister(3, "a"), ClassicalRegister(10, "b")
     qubits = QuantumRegister(5)
     circuit = QuantumCircuit(qubits, a, b)
@@ -63,7 +63,7 @@ def test_several_registers_and_loose_bits_keep_their_places(aer: Machine) -> Non
     assert data.b.array.shape == (50, 2)
 
 
-def test_registers_that_share_bits_are_read_separately(aer: Machine) -> None:
+def test_registers_that_share_bits_are_read_separately(aer: DeviceHost) -> None:
     whole = ClassicalRegister(4, "whole")
     circuit = QuantumCircuit(QuantumRegister(2), whole)
     circuit.add_register(ClassicalRegister(name="swapped", bits=[whole[2], whole[0]]))
@@ -76,7 +76,7 @@ def test_registers_that_share_bits_are_read_separately(aer: Machine) -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 3)])
-def test_parameters_of_any_shape(aer: Machine, shape: tuple[int, ...]) -> None:
+def test_parameters_of_any_shape(aer: DeviceHost, shape: tuple[int, ...]) -> None:
     circuit = QuantumCircuit(2, 2)
     circuit.rx(Parameter("b"), 0)
     circuit.rx(Parameter("a"), 1)
@@ -91,14 +91,14 @@ def test_parameters_of_any_shape(aer: Machine, shape: tuple[int, ...]) -> None:
         assert data.c.get_counts(index) == {f"{a}{b}": 30}
 
 
-def test_several_pubs_with_shots_of_their_own(aer: Machine) -> None:
+def test_several_pubs_with_shots_of_their_own(aer: DeviceHost) -> None:
     params = sampler_body([(bell(), None, 10), (bell(), None, 20), bell()], {"default_shots": 33})
     found = result(aer, "sampler", params)
     assert [pub.data.meas.num_shots for pub in found] == [10, 20, 33]
     assert [pub.metadata["shots"] for pub in found] == [10, 20, 33]
 
 
-def test_the_same_seed_gives_the_same_shots(aer: Machine) -> None:
+def test_the_same_seed_gives_the_same_shots(aer: DeviceHost) -> None:
     params = sampler_body([bell()], {"simulator": {"seed_simulator": 7}})
     first, second = (result(aer, "sampler", params)[0].data.meas.array for _ in range(2))
     assert np.array_equal(first, second)
@@ -106,7 +106,7 @@ def test_the_same_seed_gives_the_same_shots(aer: Machine) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_it_agrees_shot_by_shot_with_qiskits_own_sampler(aer: Machine) -> None:
+def test_it_agrees_shot_by_shot_with_qiskits_own_sampler(aer: DeviceHost) -> None:
     circuit = QuantumCircuit(3)
     circuit.add_register(ClassicalRegister(2, "x"), ClassicalRegister(1, "y"))
     circuit.ry(Parameter("t"), 0)
@@ -123,7 +123,7 @@ def test_it_agrees_shot_by_shot_with_qiskits_own_sampler(aer: Machine) -> None:
     assert np.array_equal(data.y.array, expected.y.array)
 
 
-def test_mid_circuit_measurement_and_control_flow(aer: Machine) -> None:
+def test_mid_circuit_measurement_and_control_flow(aer: DeviceHost) -> None:
     circuit = QuantumCircuit(2)
     first, second = ClassicalRegister(1, "first"), ClassicalRegister(1, "second")
     circuit.add_register(first, second)
@@ -137,7 +137,7 @@ def test_mid_circuit_measurement_and_control_flow(aer: Machine) -> None:
     assert 50 < data.first.array.sum() < 150
 
 
-def test_switch_for_while_reset_and_parameters_inside_blocks(aer: Machine) -> None:
+def test_switch_for_while_reset_and_parameters_inside_blocks(aer: DeviceHost) -> None:
     angle = Parameter("angle")
     circuit = QuantumCircuit(3, 3)
     circuit.x(0)
@@ -156,7 +156,7 @@ def test_switch_for_while_reset_and_parameters_inside_blocks(aer: Machine) -> No
     assert data.c.get_counts(1) == {"100": 20}
 
 
-def test_control_flow_on_a_noisy_device(torino: Machine) -> None:
+def test_control_flow_on_a_noisy_device(torino: DeviceHost) -> None:
     circuit = QuantumCircuit(133, 2)
     circuit.x(5)
     circuit.measure(5, 0)
@@ -167,7 +167,7 @@ def test_control_flow_on_a_noisy_device(torino: Machine) -> None:
     assert counts["11"] > 350
 
 
-def test_wide_registers(aer: Machine, mock: Machine) -> None:
+def test_wide_registers(aer: DeviceHost, mock: DeviceHost) -> None:
     circuit = QuantumCircuit(127)
     circuit.measure_all()
     data = result(mock, "sampler", sampler_body([(circuit, None, 11)]))[0].data
@@ -182,7 +182,7 @@ def test_wide_registers(aer: Machine, mock: Machine) -> None:
     }
 
 
-def test_a_circuit_without_registers_gives_an_empty_result_and_says_so(aer: Machine) -> None:
+def test_a_circuit_without_registers_gives_an_empty_result_and_says_so(aer: DeviceHost) -> None:
     circuit = QuantumCircuit(1)
     circuit.h(0)
     params = sampler_body([circuit])
@@ -194,20 +194,20 @@ def test_a_circuit_without_registers_gives_an_empty_result_and_says_so(aer: Mach
 
 
 @pytest.mark.parametrize("qubits", [0, 1, 3])
-def test_a_circuit_without_measurements_gives_zeros_and_says_so(aer: Machine, qubits: int) -> None:
+def test_a_circuit_without_measurements_gives_zeros_and_says_so(aer: DeviceHost, qubits: int) -> None:
     circuit = QuantumCircuit(qubits, 2)
     params = sampler_body([(circuit, None, 5)])
     assert "no measurement" in aer.prepare("sampler", params).warnings[0]
     assert result(aer, "sampler", params)[0].data.c.get_counts() == {"00": 5}
 
 
-def test_only_measurements(aer: Machine) -> None:
+def test_only_measurements(aer: DeviceHost) -> None:
     circuit = QuantumCircuit(2, 2)
     circuit.measure([0, 1], [0, 1])
     assert result(aer, "sampler", sampler_body([(circuit, None, 5)]))[0].data.c.get_counts() == {"00": 5}
 
 
-def test_other_clients_send_openqasm_3_and_lists(torino: Machine) -> None:
+def test_other_clients_send_openqasm_3_and_lists(torino: DeviceHost) -> None:
     text = (
         'OPENQASM 3.0; include "stdgates.inc"; input float[64] theta; bit[2] c;'
         "sx $3; rz(theta) $3; sx $3; c[0] = measure $3; c[1] = measure $4;"
@@ -220,7 +220,7 @@ def test_other_clients_send_openqasm_3_and_lists(torino: Machine) -> None:
     assert found[1].data.c.num_shots == 64
 
 
-def test_what_a_job_will_cost_is_known_before(torino: Machine) -> None:
+def test_what_a_job_will_cost_is_known_before(torino: DeviceHost) -> None:
     circuit = QuantumCircuit(133, 1)
     circuit.sx(0)
     circuit.delay(250_000, 0, unit="dt")  # of 4 ns

@@ -179,5 +179,6 @@ class ServerSettings(Section):
     )
     journal: bool = Field(
         default=False,
-        description="Record every event and decision of the queue in the database, for `sojourn journal replay`.",
+        description="Record every event and decision of the queue in the database, for "
+        "`sojourn journal replay`.",
     )

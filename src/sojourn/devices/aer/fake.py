@@ -34,7 +34,7 @@ from sojourn.devices.aer.drift import drifted
 from sojourn.devices.aer.ideal import SEED_LIMIT
 from sojourn.devices.aer.noise import NoiseTable
 from sojourn.devices.aer.simulator import METHODS, AerEngine
-from sojourn.devices.driver import Driver, DriverError, Facts, OptionReader, Outcome, Program, Task
+from sojourn.devices.driver import CompiledCircuit, Driver, DriverError, Facts, OptionReader, Outcome, Task
 
 # One of these is needed beside rz: with its default settings the client drops every other gate with angles
 _ROTATIONS = frozenset({"sx", "h", "rx", "ry", "r", "u"})
@@ -118,7 +118,7 @@ class FakeDriver(Driver):
         found = drifted(self._snapshot, at=at, sigma=self._drift, seed=(seed, number))
         return replace(self._facts, properties=found)
 
-    def adopt(self, properties: Mapping[str, Any]) -> None:
+    def apply_calibration(self, properties: Mapping[str, Any]) -> None:
         """The noise is made of the properties as they stand; those of another backend are left alone.
 
         Gates that the device does not offer are left out, as an earlier version of this driver told of them.
@@ -136,7 +136,7 @@ class FakeDriver(Driver):
     def memory_of(self, circuit: QuantumCircuit) -> int:
         return self._engine.memory_of(circuit)
 
-    def compile(self, circuit: QuantumCircuit) -> Program:
+    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         return self._engine.compile(circuit)
 
     def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:

@@ -15,7 +15,7 @@ from qiskit.transpiler import Target
 
 from sojourn.devices import describe
 from sojourn.devices.aer.simulator import METHODS, AerEngine
-from sojourn.devices.driver import Driver, Facts, OptionReader, Outcome, Program, Task
+from sojourn.devices.driver import CompiledCircuit, Driver, Facts, OptionReader, Outcome, Task
 
 VERSION = "1.0.0"
 MAX_SHOTS = 1_000_000
@@ -114,7 +114,7 @@ class AerDriver(Driver):
     def memory_of(self, circuit: QuantumCircuit) -> int:
         return self._engine.memory_of(circuit)
 
-    def compile(self, circuit: QuantumCircuit) -> Program:
+    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         return self._engine.compile(circuit)
 
     def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:

@@ -21,12 +21,12 @@ from qiskit.transpiler import Target
 from sojourn.devices import describe
 from sojourn.devices.bits import num_bytes
 from sojourn.devices.driver import (
+    CompiledCircuit,
     Driver,
     DriverError,
     Facts,
     OptionReader,
     Outcome,
-    Program,
     Task,
     fresh_seed,
     load_driver,
@@ -84,8 +84,8 @@ class MockDriver(Driver):
         self.begin_job()
         return super().calibrate(at, number)
 
-    def compile(self, circuit: QuantumCircuit) -> Program:
-        return Program(num_clbits=circuit.num_clbits, num_parameters=circuit.num_parameters, cost=512)
+    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
+        return CompiledCircuit(num_clbits=circuit.num_clbits, num_parameters=circuit.num_parameters, cost=512)
 
     def begin_job(self) -> None:
         if self._seconds:
@@ -96,7 +96,7 @@ class MockDriver(Driver):
         chosen = self._seed if seed is None else seed
         random = np.random.default_rng(fresh_seed() if chosen is None else chosen)
         return [
-            [_noise(random, task.program.num_clbits, task.shots) for _ in range(len(task.values))]
+            [_noise(random, task.circuit.num_clbits, task.shots) for _ in range(len(task.values))]
             for task in tasks
         ]
 

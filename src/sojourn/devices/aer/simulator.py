@@ -26,7 +26,7 @@ from sojourn.devices.aer.flow import flat as flattened
 from sojourn.devices.aer.noise import NoiseTable
 from sojourn.devices.bits import num_bytes, pack_keys
 from sojourn.devices.delays import without_delays
-from sojourn.devices.driver import DriverError, Outcome, Program, Task, fresh_seed
+from sojourn.devices.driver import CompiledCircuit, DriverError, Outcome, Task, fresh_seed
 from sojourn.devices.parameters import affine
 from sojourn.devices.shortage import ran_out
 
@@ -74,7 +74,7 @@ def method_for(qubits: int, *, noisy: bool, dynamic: bool, clifford: bool) -> st
     return "statevector" if qubits <= _VECTOR_QUBITS else "matrix_product_state"
 
 
-class AerProgram(Program):
+class AerCircuit(CompiledCircuit):
     """A circuit ready for Aer. `runs` is None when nothing is measured: every bit is then 0."""
 
     __slots__ = ("cut", "method", "parameters", "runs", "threads")
@@ -141,18 +141,18 @@ class AerEngine:
         self._threads = threads
         self._controller: Any = None
 
-    def compile(self, circuit: QuantumCircuit) -> AerProgram:
+    def compile(self, circuit: QuantumCircuit) -> AerCircuit:
         """Cut, choose the method, place the noise, assemble."""
         part = cut(circuit)
         if part.timed and self._noise is None:
             part = cut(without_delays(circuit))  # they change nothing, and need not be bound point by point
         method = self._method_of(part)
-        program = AerProgram(part, list(circuit.parameters), method, self._threads_for(part, method))
+        compiled = AerCircuit(part, list(circuit.parameters), method, self._threads_for(part, method))
         if part.measured and not part.timed:
-            program.runs = self._assemble(part, part.circuit, program.parameters, method)
-            program.cost += _cost(part.circuit, method if self._noise else None)
-            program.cost += _OP_BYTES * program.runs.size if part.flow else 0  # loops are written out
-        return program
+            compiled.runs = self._assemble(part, part.circuit, compiled.parameters, method)
+            compiled.cost += _cost(part.circuit, method if self._noise else None)
+            compiled.cost += _OP_BYTES * compiled.runs.size if part.flow else 0  # loops are written out
+        return compiled
 
     def _method_of(self, part: Cut) -> str:
         if self._method != "automatic":
@@ -250,7 +250,7 @@ class AerEngine:
         for run in self._runs(tasks):
             count = len(run.values)
             if run.assembled is None:
-                results[run.task].extend(_zeros(run.program, run.shots) for _ in range(count))
+                results[run.task].extend(_zeros(run.compiled, run.shots) for _ in range(count))
             else:
                 if batch and not _fits(batch, run):
                     self._call(batch, memory, results, room)
@@ -264,22 +264,27 @@ class AerEngine:
 
     def _runs(self, tasks: Sequence[Task]) -> Iterator[_Run]:
         for index, task in enumerate(tasks):
-            program = task.program
-            if not isinstance(program, AerProgram):
-                raise DriverError(f"{type(program).__name__} was not compiled by this driver")
-            if program.cut.measured and program.cut.timed:
+            compiled = task.circuit
+            if not isinstance(compiled, AerCircuit):
+                raise DriverError(f"{type(compiled).__name__} was not compiled by this driver")
+            if compiled.cut.measured and compiled.cut.timed:
                 for line in task.values:
-                    bound = program.cut.circuit.assign_parameters(
-                        dict(zip(program.parameters, line.tolist(), strict=True))
+                    bound = compiled.cut.circuit.assign_parameters(
+                        dict(zip(compiled.parameters, line.tolist(), strict=True))
                     )
-                    ready = self._assemble(program.cut, bound, (), program.method)
-                    yield _Run(index, program, ready, line[None, :0], task.shots, False)
+                    ready = self._assemble(compiled.cut, bound, (), compiled.method)
+                    yield _Run(index, compiled, ready, line[None, :0], task.shots, False)
                 continue
-            bound_by_aer = program.runs is not None and bool(program.runs.places)
+            bound_by_aer = compiled.runs is not None and bool(compiled.runs.places)
             step = max(1, _SHOTS_PER_CALL // max(task.shots, 1)) if bound_by_aer else 1
             for start in range(0, len(task.values), step):
                 yield _Run(
-                    index, program, program.runs, task.values[start : start + step], task.shots, bound_by_aer
+                    index,
+                    compiled,
+                    compiled.runs,
+                    task.values[start : start + step],
+                    task.shots,
+                    bound_by_aer,
                 )
 
     def _call(self, batch: Sequence[_Run], memory: bool, results: list[list[Outcome]], room: int) -> None:
@@ -290,19 +295,19 @@ class AerEngine:
         assert lead.assembled is not None
         config = AerConfig()
         config.library_dir = LIBRARY_DIR
-        config.n_qubits = max(run.program.cut.circuit.num_qubits for run in batch)
+        config.n_qubits = max(run.compiled.cut.circuit.num_qubits for run in batch)
         config.memory_slots = max(run.assembled.bits for run in batch if run.assembled)
-        config.method = lead.program.method
+        config.method = lead.compiled.method
         config.shots = lead.shots
         config.memory = memory
         config.seed_simulator = lead.seed
-        config.max_parallel_threads = lead.program.threads or (os.cpu_count() or 1)
+        config.max_parallel_threads = lead.compiled.threads or (os.cpu_count() or 1)
         config.max_parallel_experiments = 1
         if room:  # else Aer takes the whole machine for its own, whatever bounds this process
             config.max_memory_mb = max(1, room >> 20)
         if any(run.bound for run in batch):
             config.parameterizations = [
-                run.assembled.bindings(run.values, run.program.parameters)
+                run.assembled.bindings(run.values, run.compiled.parameters)
                 if run.bound and run.assembled
                 else []
                 for run in batch
@@ -320,25 +325,25 @@ class AerEngine:
         for run in batch:
             for _ in range(len(run.values)):
                 data = next(entries).get("data", {})
-                results[run.task].append(_outcome(data, run.program, run.shots, memory))
+                results[run.task].append(_outcome(data, run.compiled, run.shots, memory))
 
 
 class _Run:
-    """One program at some points inside one call of Aer."""
+    """One compiled circuit at some points inside one call of Aer."""
 
-    __slots__ = ("assembled", "bound", "program", "seed", "shots", "task", "values")
+    __slots__ = ("assembled", "bound", "compiled", "seed", "shots", "task", "values")
 
     def __init__(
         self,
         task: int,
-        program: AerProgram,
+        compiled: AerCircuit,
         assembled: _Assembled | None,
         values: NDArray[np.float64],
         shots: int,
         bound: bool,
     ) -> None:
         self.task = task
-        self.program = program
+        self.compiled = compiled
         self.assembled = assembled
         self.values = values
         self.shots = shots
@@ -354,8 +359,8 @@ def _fits(batch: Sequence[_Run], run: _Run) -> bool:
     assert run.assembled is not None
     return (
         lead.shots == run.shots
-        and lead.program.method == run.program.method
-        and lead.program.threads == run.program.threads
+        and lead.compiled.method == run.compiled.method
+        and lead.compiled.threads == run.compiled.threads
         and lead.assembled.noise is run.assembled.noise
         and all(held.assembled is not run.assembled for held in batch)
         and sum(len(held.values) for held in (*batch, run)) * run.shots <= _SHOTS_PER_CALL
@@ -374,8 +379,8 @@ def _cost(circuit: QuantumCircuit, method: str | None) -> int:
     return sum(_OP_BYTES + (16 * 16 ** min(len(item.qubits), 2) if dense else 0) for item in circuit.data)
 
 
-def _zeros(program: AerProgram, shots: int) -> Outcome:
-    width = num_bytes(program.num_clbits)
+def _zeros(compiled: AerCircuit, shots: int) -> Outcome:
+    width = num_bytes(compiled.num_clbits)
     return Outcome(
         np.zeros((1, width), dtype=np.uint8),
         np.array([shots], dtype=np.int64),
@@ -383,12 +388,12 @@ def _zeros(program: AerProgram, shots: int) -> Outcome:
     )
 
 
-def _outcome(data: Mapping[str, Any], program: AerProgram, shots: int, memory: bool) -> Outcome:
+def _outcome(data: Mapping[str, Any], compiled: AerCircuit, shots: int, memory: bool) -> Outcome:
     counts: Mapping[str, int] = data.get("counts", {})
     if not counts:
-        return _zeros(program, shots)
+        return _zeros(compiled, shots)
     keys = list(counts)
-    patterns = pack_keys(keys, program.num_clbits)
+    patterns = pack_keys(keys, compiled.num_clbits)
     numbers = np.fromiter(counts.values(), dtype=np.int64, count=len(keys))
     if not memory:
         return Outcome(patterns, numbers)

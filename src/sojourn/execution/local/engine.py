@@ -1,7 +1,7 @@
-"""All workers of a server, by device: the one face of execution towards the service.
+"""Runs jobs in worker processes of this machine: the local engine.
 
-Owns the supervisors, the preparers and their interpreters; may not know about queues, users or sessions,
-and may not import Qiskit. Everything runs on the caller's event loop, without threads.
+Holds the supervisors, the preparers and their interpreters; knows nothing of queues or sessions and does not
+import Qiskit. Everything runs on the caller's event loop, without threads.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sojourn.execution.engine import (
     WorkerPhase,
     WorkerState,
 )
-from sojourn.execution.local.interpreter import IMPORT_LIMIT
+from sojourn.execution.local.forkserver_client import IMPORT_LIMIT
+from sojourn.execution.local.interpreter import CAN_FORK, Interpreter
+from sojourn.execution.local.liveness import HUNG_LIMIT, check_interval
 from sojourn.execution.local.preparers import PreparerPool
-from sojourn.execution.local.pulse import HUNG_LIMIT, beat_of
-from sojourn.execution.local.spawn import CAN_FORK, Interpreter
 from sojourn.execution.local.supervisor import Supervisor
 from sojourn.worker.protocol.memory import machine_memory
-from sojourn.worker.protocol.messages import DEFAULT_MACHINE
+from sojourn.worker.protocol.messages import DEFAULT_HOST
 from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
 
 PREPARE_LIMIT = 60.0
@@ -51,9 +51,9 @@ class LocalEngine:
     """The workers of `specs`.
 
     `on_state` is called on the loop at every change, before anybody who waits for it continues.
-    `preparers` is their number per interpreter. `machine` is the dotted path of the class that workers load
-    (``module:Class``). `prepare_limit` and `load_limit` are seconds; `pace` says what of the first a small
-    job may take, and how much of it a user. `prepare_memory` is the bytes
+    `preparers` is their number per interpreter. `host_class` is the dotted path of the class that workers
+    load (``module:Class``). `prepare_limit` and `load_limit` are seconds; `pace` says what of the first a
+    small job may take, and how much of it a user. `prepare_memory` is the bytes
     that one preparation may take: None for 2 GiB, or a preparer's part of half of the machine's memory if
     that is less. A process that owes an answer for `hung_limit` seconds, or is stopped for 2 s, is replaced;
     `import_limit` is the seconds that a driver's import may take in a fork server. `hidden` is a folder that
@@ -67,7 +67,7 @@ class LocalEngine:
         *,
         on_state: Callable[[str, WorkerState], None] = _ignore,
         preparers: int = 1,
-        machine: str = DEFAULT_MACHINE,
+        host_class: str = DEFAULT_HOST,
         prepare_limit: float = PREPARE_LIMIT,
         pace: Pace | None = None,
         prepare_memory: int | None = None,
@@ -83,8 +83,8 @@ class LocalEngine:
             raise ValueError(f"device names must differ; more than once: {', '.join(sorted(twice))}")
         if preparers < 1:
             raise ValueError(f"preparers must be at least 1, not {preparers}")
-        self._beat = beat_of(hung_limit)
-        self._looking: asyncio.Task[None] | None = None
+        self._interval = check_interval(hung_limit)
+        self._checking: asyncio.Task[None] | None = None
         self._interpreters = {
             spec.python: Interpreter(
                 spec.python, fork=fork, hung_limit=hung_limit, import_limit=import_limit, hidden=hidden
@@ -95,8 +95,8 @@ class LocalEngine:
             spec.name: Supervisor(
                 spec,
                 self._interpreters[spec.python],
-                on_state=self._hear,
-                machine=machine,
+                on_state=self._on_worker_state,
+                host_class=host_class,
                 load_limit=load_limit,
             )
             for spec in specs
@@ -106,7 +106,7 @@ class LocalEngine:
                 [spec for spec in specs if spec.python == python],
                 interpreter,
                 size=preparers,
-                machine=machine,
+                host_class=host_class,
                 limit=prepare_limit,
                 pace=pace,
                 memory=_affordable(preparers) if prepare_memory is None else prepare_memory,
@@ -117,18 +117,18 @@ class LocalEngine:
 
     async def start(self) -> None:
         """Start the workers of all devices that are not lazy, in the background."""
-        self._looking = asyncio.create_task(self._look(), name="look after helpers")
+        self._checking = asyncio.create_task(self._check_processes(), name="check worker processes")
         eager = [it for it in self._supervisors.values() if not it.spec.lazy]
         for supervisor in sorted(eager, key=lambda it: it.spec.driver in _SLOW_TO_IMPORT):
             supervisor.wake()
-            await asyncio.sleep(0)  # requests reach the zygote in this order
+            await asyncio.sleep(0)  # requests reach the fork server in this order
         for python in {it.spec.python for it in eager}:
             self._pools[python].start()
 
     async def stop(self) -> None:
         """Kill and reap every process. Runs and preparations in flight raise `DeviceUnavailable`."""
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
         await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors.values()))
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         await asyncio.gather(*(interpreter.stop() for interpreter in self._interpreters.values()))
@@ -197,17 +197,17 @@ class LocalEngine:
         """Stop a run: its `run` returns `Stopped` once the worker is gone. Unknown `run_id`: no effect."""
         self._supervisors[device].kill(run_id)
 
-    async def _look(self) -> None:
-        """See whether all processes live, for as long as the engine does."""
+    async def _check_processes(self) -> None:
+        """Check all processes, for as long as the engine runs."""
         while True:
-            await asyncio.sleep(self._beat)
+            await asyncio.sleep(self._interval)
             for interpreter in self._interpreters.values():
                 try:
-                    interpreter.look()
+                    interpreter.check()
                 except Exception:  # one that cannot be looked at must not leave the others unwatched
-                    log.exception("helpers not looked after", python=interpreter.python)
+                    log.exception("worker processes not checked", python=interpreter.python)
 
-    def _hear(self, device: str, state: WorkerState) -> None:
+    def _on_worker_state(self, device: str, state: WorkerState) -> None:
         self._on_state(device, state)
         if state.phase is WorkerPhase.READY:
             self._pools[self._supervisors[device].spec.python].warm(device)

@@ -1,286 +1,160 @@
-"""The server's side of one zygote: asks for forks and kills, takes note of deaths, sees whether it has hung.
-
-Owns the control socket and the zygote's process; may not know what the workers do. A worker is killed by its
-descriptor (pidfd), which cannot mean another process, so that it needs no zygote for that; and by the zygote,
-which reaches the worker's whole group, and as its parent knows that a pid still means the same process.
-"""
+"""Starts worker processes with one Python interpreter: by its fork server, or one by one where that fails."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-import signal
 import socket
+import sys
 from contextlib import ExitStack, suppress
 
 import structlog
 
+from sojourn.execution.local.descriptors import Spare
+from sojourn.execution.local.forkserver_client import IMPORT_LIMIT, ForkserverClient
+from sojourn.execution.local.liveness import HUNG_LIMIT
 from sojourn.execution.local.output import Output
-from sojourn.execution.local.process import WorkerProcess, ending
-from sojourn.execution.local.pulse import HUNG_LIMIT, Patience, beat_of
-from sojourn.execution.local.spawn_direct import kill_group, module, on_end, start
-from sojourn.worker.protocol import messages
+from sojourn.execution.local.process import WorkerProcess
+from sojourn.execution.local.spawn import start_worker
 
-START_LIMIT = 60.0
-"""Seconds that a zygote's first imports may take."""
+CAN_FORK = sys.platform == "linux"
+"""Elsewhere system libraries do not survive a fork without exec."""
 
-IMPORT_LIMIT = 30.0
-"""Seconds that the import of a driver may take in a zygote. One that takes longer is left to its workers."""
-
-_MAX_DATAGRAM = 1 << 16
-_STOP_WITHIN = 5.0  # seconds for an orderly end
-_REPORT_WITHIN = 1.0  # seconds that a zygote may take to report a death that the kernel has told already
+_SHORT_LIFE = 60.0  # seconds; a fork server that dies sooner counts against fork servers
 
 log = structlog.get_logger("sojourn.execution")
 
 
-class ZygoteClient:
-    """A running zygote. Raises OSError when its interpreter cannot be started."""
+class LaunchFailed(Exception):
+    """No process could be started; the message says why."""
+
+
+class Interpreter:
+    """Starts workers with the interpreter `python` (None: the server's own).
+
+    `fork` False: never through a fork server. `hung_limit`: seconds in which a process that owes an
+    answer must give it, see `liveness`; `import_limit`: those that the import of a driver may take in the
+    fork server. `hidden`: a folder that its workers put out of their reach, see `confinement`.
+    """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
-        python: str,
+        python: str | None = None,
+        *,
+        fork: bool = CAN_FORK,
         hung_limit: float = HUNG_LIMIT,
         import_limit: float = IMPORT_LIMIT,
+        hidden: str = "",
     ) -> None:
-        self._loop = loop
-        self._python = python
-        self._tokens = itertools.count(1)
-        self._children: dict[int, WorkerProcess] = {}
-        self._descriptors: dict[int, int] = {}  # token -> pidfd of a child that lives
-        self._ending: set[int] = set()  # tokens of children whose end the kernel has told
-        self._born = loop.time()
-        self._died_at: float | None = None
+        self.hidden = hidden
+        self.python = python or sys.executable
+        self._fork = fork
         self._hung_limit = hung_limit
         self._import_limit = import_limit
-        self._patience = Patience(beat_of(hung_limit))
-        self._pinged = False
-        self.importing: tuple[str, ...] = ()
-        """The drivers whose modules it imports now."""
-        self.retired: str | None = None
-        """Why it gets no orders any more: it has hung. Its workers go on."""
-        self.up = False
-        self.how: str | None = None
-        self.ended: asyncio.Future[str] = loop.create_future()
-        with ExitStack() as theirs, ExitStack() as ours:
-            self._control, their_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            ours.callback(self._control.close)
-            theirs.callback(their_end.close)
-            self._control.setblocking(False)
-            read, write = os.pipe()
-            ours.callback(os.close, read)
-            theirs.callback(os.close, write)
-            fd = their_end.fileno()
-            command = module(python, "sojourn.worker.forkserver", "--fd", str(fd))
-            self._popen = start(command, keep=(fd,), output=write)
-            ours.pop_all()
-        self.pid = self._popen.pid
-        self._output = Output(loop, "zygote", read)
-        loop.add_reader(self._control.fileno(), self._listen)
-        on_end(loop, self._popen, self._ended)
+        self._forkserver: ForkserverClient | None = None
+        self._retired: list[ForkserverClient] = []
+        self._unfit: set[str] = set()
+        self._spare = Spare()
+        self._early_deaths = 0
+        self._processes: set[WorkerProcess] = set()
+        self._stopped = False
 
-    @property
-    def alive(self) -> bool:
-        return self.how is None and self._control.fileno() >= 0
+    def check(self) -> None:
+        """Check its processes, replace those that have hung. Called every `check_interval` of the limit."""
+        self._spare.fill()
+        for process in list(self._processes):
+            process.check()
+        self._retired = [forkserver for forkserver in self._retired if forkserver.how is None]
+        forkserver = self._forkserver
+        hung = forkserver.check() if forkserver is not None else None
+        if forkserver is not None and hung is not None:
+            forkserver.retire(hung)
+            if forkserver.importing:  # that is what hangs: the next one leaves it to the workers
+                self._unfit.update(forkserver.importing)
+            else:
+                self._count_death(forkserver)
+            with suppress(OSError):  # else the next launch tries, and says why not
+                self._usable_forkserver()
 
-    @property
-    def age(self) -> float:
-        """Seconds that it has lived."""
-        return (self._loop.time() if self._died_at is None else self._died_at) - self._born
+    def _forked(self, process: WorkerProcess, sock: int, output: int, drivers: tuple[str, ...]) -> bool:
+        """Have the fork server make the worker; False when there is none that could."""
+        forkserver = self._usable_forkserver()
+        if forkserver is None:
+            return False
+        try:
+            # Its second try goes without the drivers: one of them may be what kills it.
+            fit = () if self._early_deaths else tuple(name for name in drivers if name not in self._unfit)
+            forkserver.fork(process, sock, output, fit)
+        except ConnectionError:  # it has just died, and its death is not reported yet
+            return False
+        return True
 
-    def fork(self, process: WorkerProcess, sock: int, output: int, drivers: tuple[str, ...]) -> None:
-        """Ask for a worker on the descriptors `sock` and `output`. Raises OSError.
+    async def launch(self, name: str, drivers: tuple[str, ...]) -> WorkerProcess:
+        """A new process, connected; its `Hello` is on the way. Raises `LaunchFailed`.
 
-        The request waits in the socket while the zygote is importing.
+        `drivers` are imported before the fork, once, so that the next worker of the same driver is quick.
         """
-        token = next(self._tokens)
-        order = messages.encode(messages.Fork(token, process.name, drivers))
-        socket.send_fds(self._control, [order], [sock, output])
-        if not self._owes:
-            self._patience.word()  # it was idle
-        self._children[token] = process
+        if self._stopped:
+            raise LaunchFailed("the server is stopping")
+        try:
+            process = await self._start(name, drivers)
+        except OSError as error:  # of files, memory or processes there may be none left
+            raise LaunchFailed(f"cannot start a worker with {self.python}: {error}") from error
+        self._processes.add(process)
+        process.gone.add_done_callback(lambda _: self._processes.discard(process))
+        return process
+
+    async def _start(self, name: str, drivers: tuple[str, ...]) -> WorkerProcess:
+        """Raises OSError; nothing is left open then."""
+        loop = asyncio.get_running_loop()
+        with ExitStack() as theirs, ExitStack() as ours, ExitStack() as unconnected:
+            with self._spare.released():
+                our_socket, their_socket = socket.socketpair()
+                unconnected.callback(our_socket.close)
+                theirs.callback(their_socket.close)
+                read, write = os.pipe()
+            theirs.callback(os.close, write)
+            process = WorkerProcess(loop, name, Output(loop, name, read), self._hung_limit)
+            ours.callback(process.never_was)
+            await loop.create_unix_connection(lambda: process, sock=our_socket)
+            unconnected.pop_all()
+            with self._spare.released():
+                if not self._forked(process, their_socket.fileno(), write, drivers):
+                    start_worker(self.python, process, their_socket.fileno(), write)
+            ours.pop_all()
+        return process
 
     async def stop(self) -> None:
-        """It and its children are gone afterwards."""
-        self._hang_up()  # the end of the connection tells it to leave
-        if self.retired or not self.up:  # it would first finish its imports, and has no child yet
-            kill_group(self._popen)
-        done, _ = await asyncio.wait([self.ended], timeout=_STOP_WITHIN)
-        if not done:
-            kill_group(self._popen)
-            await self.ended
+        """Every process of this interpreter is gone afterwards."""
+        self._stopped = True
+        for process in self._processes:
+            process.kill()
+        forkservers = [*self._retired, *([self._forkserver] if self._forkserver is not None else [])]
+        await asyncio.gather(*(forkserver.stop() for forkserver in forkservers if forkserver.how is None))
+        self._spare.close()
+        if self._processes:
+            await asyncio.wait([process.gone for process in self._processes])
 
-    # whether it lives
+    def _count_death(self, forkserver: ForkserverClient) -> None:
+        early = not forkserver.up or forkserver.age < _SHORT_LIFE
+        self._early_deaths = self._early_deaths + 1 if early else 0
 
-    @property
-    def _owes(self) -> bool:
-        return self._pinged or not self.up or any(child.pid is None for child in self._children.values())
-
-    def look(self) -> str | None:
-        """See whether it lives; why it is taken for hung, once it is."""
-        if self.retired is not None or not self.alive:
+    def _usable_forkserver(self) -> ForkserverClient | None:
+        if not self._fork:
             return None
-        limit = self._hung_limit
-        if not self.up:
-            limit = max(limit, START_LIMIT)
-        elif self.importing:
-            limit = max(limit, self._import_limit)
-        hung = self._patience.look(self.pid, owes=self._owes, limit=limit)
-        if hung is None and self.up and not self._owes and self._patience.silence >= limit / 2:
-            with suppress(OSError):  # a full socket: it owes an answer already
-                self._control.send(messages.encode(messages.Ping()))
-            self._pinged = True
-            self._patience.word()
-        return hung
-
-    def retire(self, why: str) -> None:
-        """It has hung: give it no more orders. Workers that it has made go on, the others never come to be.
-        It is killed with the last of them, or at once if there is one that can only be reached through it."""
-        self.retired = why
-        log.error("zygote hung", python=self._python, pid=self.pid, why=why, importing=list(self.importing))
-        for token, process in list(self._children.items()):
-            if process.pid is None:
-                del self._children[token]
-                process.ended(f"its fork server {why}")
-            elif token not in self._descriptors and token not in self._ending:
-                kill_group(self._popen)
-        self._leave_if_alone()
-
-    def _leave_if_alone(self) -> None:
-        if self.retired is not None and not self._children:
-            kill_group(self._popen)
-
-    # its children
-
-    def _kill(self, token: int) -> None:
-        descriptor = self._descriptors.get(token)
-        if descriptor is not None:
-            pid = self._children[token].pid
-            with suppress(ProcessLookupError, PermissionError):
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-                if (
-                    self.retired is not None and pid is not None
-                ):  # who is hung does not reap: the pid is still its
-                    os.killpg(pid, signal.SIGKILL)
-        self._order_kill(token)
-
-    def _order_kill(self, token: int) -> None:
-        if token in self._children and self.alive and self.retired is None:
-            try:
-                self._control.send(messages.encode(messages.Kill(token)))
-            except BlockingIOError:
-                self._loop.call_later(0.01, self._order_kill, token)
-            except OSError:
-                pass  # it is dying, and its children with it
-
-    def _forked(self, token: int, pid: int, descriptor: int | None) -> None:
-        process = self._children.get(token)
-        if process is None:  # given up meanwhile: its socket is closed, so it ends by itself
-            if descriptor is not None:
-                os.close(descriptor)
-            return
-        if descriptor is not None:
-            self._descriptors[token] = descriptor
-            self._loop.add_reader(descriptor, self._child_ended, token)
-        process.started(pid, lambda: self._kill(token))
-
-    def _child_ended(self, token: int) -> None:
-        """The kernel reports the end; how it ended is known to its parent, if that is alive."""
-        self._release(token)
-        self._ending.add(token)
-        within = _REPORT_WITHIN if self.retired is None else 0.0
-        self._loop.call_later(within, self._died, token, "its end was not reported")
-
-    def _died(self, token: int, how: str) -> None:
-        self._release(token)
-        self._ending.discard(token)
-        process = self._children.pop(token, None)
-        if process is not None:
-            process.ended(how)
-        self._leave_if_alone()
-
-    def _release(self, token: int) -> None:
-        descriptor = self._descriptors.pop(token, None)
-        if descriptor is not None:
-            self._loop.remove_reader(descriptor)
-            os.close(descriptor)
-
-    # what it says
-
-    def _hang_up(self) -> None:
-        if self._control.fileno() >= 0:
-            self._loop.remove_reader(self._control.fileno())
-            self._control.close()
-
-    def _receive(self) -> tuple[bytes, int | None]:
-        data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_DATAGRAM, 1)
-        if not descriptors:
-            return data, None
-        os.set_inheritable(descriptors[0], False)
-        return data, descriptors[0]
-
-    def _listen(self) -> None:
-        for _ in range(64):
-            try:
-                data, descriptor = self._receive()
-            except BlockingIOError:
-                return
-            except OSError:
-                data, descriptor = b"", None
-            if not data:
-                self._hang_up()
-                self._loop.call_later(_STOP_WITHIN, kill_group, self._popen)
-                return
-            try:
-                self._take(messages.from_zygote(data), descriptor)
-            except messages.ProtocolError as error:
-                if descriptor is not None:
-                    os.close(descriptor)
-                log.error("zygote broke the protocol", python=self._python, error=str(error))
-                kill_group(self._popen)
-                return
-
-    def _take(self, message: messages.FromZygote, descriptor: int | None) -> None:
-        self._patience.word()
-        match message:
-            case messages.Up():
-                self.up = True
-                log.info("zygote up", python=self._python, pid=self.pid, seconds=round(message.seconds, 3))
-            case messages.Pong():
-                self._pinged = False
-            case messages.Importing():
-                self.importing = message.drivers
-            case messages.Forked():
-                self.importing = ()
-                self._forked(message.token, message.pid, descriptor)
-            case messages.ForkFailed():
-                self.importing = ()
-                self._died(message.token, message.reason)
-            case messages.Died():
-                self._died(message.token, ending(message.status))
-
-    def _ended(self, how: str) -> None:
-        while self._control.fileno() >= 0:  # its last reports
-            try:
-                data, descriptor = self._receive()
-                if not data:
-                    break
-                self._take(messages.from_zygote(data), descriptor)
-            except (OSError, messages.ProtocolError):
-                break
-        self._hang_up()
-        words = self._output.last_words
-        self._output.close()
-        self.how = f"{how}: {words}" if words else how
-        self._died_at = self._loop.time()
-        for token in list(self._descriptors):
-            self._release(token)
-        children, self._children = self._children, {}
-        for process in children.values():
-            # The kernel has killed those that ran; the others never came to be.
-            gone = "SIGKILL" if process.pid is not None else f"the zygote ended ({self.how})"
-            process.ended(gone, f"ended with its fork server ({how})" if process.pid is not None else None)
-        if not self.ended.done():
-            self.ended.set_result(how)
+        if self._forkserver is not None and self._forkserver.retired is not None:
+            self._retired.append(self._forkserver)
+            self._forkserver = None
+        if self._forkserver is not None and self._forkserver.alive:
+            return self._forkserver
+        if self._forkserver is not None:
+            self._count_death(self._forkserver)
+            log.warning("fork server ended", python=self.python, how=self._forkserver.how)
+        if self._early_deaths > 1:
+            log.warning("fork server given up; workers are started one by one", python=self.python)
+            self._fork = False
+            return None
+        self._forkserver = ForkserverClient(
+            asyncio.get_running_loop(), self.python, self._hung_limit, self._import_limit
+        )
+        return self._forkserver

@@ -1,7 +1,7 @@
-"""Preparations: a few workers that decode and check jobs for all devices of one interpreter.
+"""Prepares jobs: a few workers decode and check them, for all devices of one interpreter.
 
-Owns which preparer gets what and how long it may take; may not run jobs. Whose turn it is, is `turns`' to
-say, and who is to blame for a preparer that is lost, `guilt`'s.
+Decides which preparer gets what and how long it may take; runs no jobs. Whose turn it is, is `turns`' to
+say, and what becomes of a job whose preparer is lost, `retries`' to decide.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import structlog
 
 from sojourn import codes
 from sojourn.execution.engine import DeviceUnavailable, Pace, UserPreparations
-from sojourn.execution.local.guilt import Loss, verdict
+from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
+from sojourn.execution.local.liveness import cpu_seconds
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
-from sojourn.execution.local.pulse import cpu_seconds
-from sojourn.execution.local.spawn import Interpreter, LaunchFailed
+from sojourn.execution.local.retries import Loss, verdict
 from sojourn.execution.local.supervisor import LoadRefused, delay, greet
 from sojourn.execution.local.turns import APART, FREE, QUIET, Budgets, Request, Waiting
 from sojourn.worker.protocol import messages
@@ -31,8 +31,9 @@ costs about as much."""
 NOTED = 1.0
 """Seconds from which on a preparation is logged, with its user."""
 
-_LOOK_AGAIN = 1.0
-"""Seconds after which the turns are looked at again when somebody waits although a preparer is free."""
+_DISPATCH_AFTER = 1.0
+"""Seconds after which requests are dispatched again that wait although a preparer is free."""
+
 LONGEST_BAR = 3600.0
 """Seconds for which a device whose loading hangs gets no preparer, at the most."""
 
@@ -53,14 +54,14 @@ class PreparerPool:
         interpreter: Interpreter,
         *,
         size: int,
-        machine: str,
+        host_class: str,
         limit: float,
         memory: int = 0,
         pace: Pace | None = None,
     ) -> None:
         self.specs = tuple(specs)
         self.interpreter = interpreter
-        self.machine = machine
+        self.host_class = host_class
         self.limit = limit
         self.memory = memory
         self.waiting = Waiting()
@@ -146,7 +147,7 @@ class PreparerPool:
                 return
             request = self.waiting.take(self._in_time, self._not_the_last)
             if request is None:
-                self._look_again()
+                self._dispatch_later()
                 return
             if self._is_barred(request.device):
                 why = f"loading device {request.device} took more than {self.limit:g} s lately"
@@ -165,12 +166,12 @@ class PreparerPool:
         held = sum(p.user is not None and not self._in_time(p.user) for p in self._preparers)
         return held < self._size - 1
 
-    def _look_again(self) -> None:
-        """Nothing that happens at a preparer may tell when the next one is in time."""
+    def _dispatch_later(self) -> None:
+        """Dispatch after a second: a budget that refills is not an event."""
         if self._again is None:
-            self._again = asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._looks_again)
+            self._again = asyncio.get_running_loop().call_later(_DISPATCH_AFTER, self._dispatch_again)
 
-    def _looks_again(self) -> None:
+    def _dispatch_again(self) -> None:
         self._again = None
         self.dispatch()
 
@@ -320,7 +321,7 @@ class _Preparer:
                 )
                 async with asyncio.timeout(self._pool.limit):
                     pool = self._pool
-                    await greet(process, pool.specs, pool.machine, pool.memory, pool.interpreter.hidden)
+                    await greet(process, pool.specs, pool.host_class, pool.memory, pool.interpreter.hidden)
             except Exception as error:  # whatever it is, see `Supervisor._live`
                 if not isinstance(error, LaunchFailed | LoadRefused | WorkerGone | TimeoutError):
                     log.exception("preparer not started", worker=self._name)
@@ -348,17 +349,17 @@ class _Preparer:
             try:
                 while True:
                     message, _ = await process.receive()
-                    self._hear(message)
+                    self._on_message(message)
                     failures = 0
             except WorkerGone as gone:
                 self.process = None
                 self._pool.fault = f"{self._name} ended: {gone.how}"
                 failures += 0 if self._flight and process.lost is None else 1
-                self._settle(gone.how, guilty=process.lost is None and process.computing)
+                self._settle(gone.how, suspect=process.lost is None and process.computing)
                 if failures > 1:
                     await asyncio.sleep(delay(failures - 1))
 
-    def _hear(self, message: messages.FromWorker) -> None:
+    def _on_message(self, message: messages.FromWorker) -> None:
         match message:
             case messages.Loading():
                 self._loading = message.device
@@ -439,9 +440,9 @@ class _Preparer:
         if self.process is not None:
             self.process.kill()
 
-    def _settle(self, how: str, *, guilty: bool) -> None:
-        """Settle who is to blame. `guilty`: whether something in work can be. The others are their devices'
-        next."""
+    def _settle(self, how: str, *, suspect: bool) -> None:
+        """Decide what becomes of the requests that a lost preparer had. `suspect`: whether the one in work
+        can have caused it. The others are the next of their devices."""
         self._arm(False)
         loading, overdue, limit = self._loading, self._overdue, self._limit()
         log.warning(
@@ -450,20 +451,20 @@ class _Preparer:
             how=how,
             waiting=len(self._flight),
             overdue=overdue,
-            guilty=guilty,
+            suspect=suspect,
         )
         if loading is not None:
             self._warm.discard(loading)  # never in a circle
             if overdue:
                 self._pool.bar(loading)
-        loss = Loss(how, guilty, loading, limit if overdue else None, self._hung, self._pool.memory)
+        loss = Loss(how, suspect, loading, limit if overdue else None, self._hung, self._pool.memory)
         if self._flight:
             head = self._flight[0]
             if head.abandoned:
                 self._done()
             elif (refusal := verdict(head, loss)) is not None:
                 self._done().refuse(refusal)
-            elif guilty and loading is None and not self._hung:  # it has its second try, at its own cost
+            elif suspect and loading is None and not self._hung:  # it has its second try, at its own cost
                 self._pool.took(head, self._pool.now() - self._begun)
         self._loading, self._overdue, self._hung = None, False, False
         self._pool.waiting.put_back(self._flight)

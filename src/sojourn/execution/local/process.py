@@ -14,8 +14,8 @@ from typing import cast
 
 import structlog
 
+from sojourn.execution.local.liveness import HUNG_LIMIT, Liveness
 from sojourn.execution.local.output import Output
-from sojourn.execution.local.pulse import HUNG_LIMIT, Pulse
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import Assembler, FrameError, pieces
 
@@ -60,7 +60,7 @@ class WorkerProcess(asyncio.Protocol):
         self.killed = False
         self.lost: str | None = None
         """Why its end is a fault of the system, and of nothing that it was given to do; else None."""
-        self._pulse = Pulse(hung_limit)
+        self._liveness = Liveness(hung_limit)
         self._loop = loop
         self._kill: Callable[[], None] | None = None
         self._transport: asyncio.WriteTransport | None = None
@@ -76,7 +76,7 @@ class WorkerProcess(asyncio.Protocol):
     @property
     def computing(self) -> bool:
         """Whether it has read what it was told to do last, and has not answered yet."""
-        return self._pulse.computing
+        return self._liveness.computing
 
     @property
     def alive(self) -> bool:
@@ -89,7 +89,7 @@ class WorkerProcess(asyncio.Protocol):
         if self._transport is not None and self.alive:
             for part in parts:
                 self._transport.write(part)
-            self._pulse.sent(message)
+            self._liveness.sent(message)
 
     async def receive(self) -> tuple[messages.FromWorker, bytes]:
         """The next message and its payload, in order. One caller at a time. Raises `WorkerGone`."""
@@ -110,16 +110,16 @@ class WorkerProcess(asyncio.Protocol):
             if self._kill is not None:
                 self._kill_now(self._kill)
 
-    def look(self) -> None:
-        """See whether it lives, and kill it when it has hung. Called every `beat_of` its limit."""
+    def check(self) -> None:
+        """Check whether it responds, kill it when it has hung. Called every `check_interval` of the limit."""
         if not self.alive:
             return
-        hung = self._pulse.look(self.pid)
+        hung = self._liveness.check(self.pid)
         if hung is not None:
             log.error("helper hung", worker=self.name, pid=self.pid, why=hung, computing=self.computing)
             self.lost = hung
             self.kill()
-        elif self._pulse.wants_ping:
+        elif self._liveness.wants_ping:
             self.send(messages.Ping())
 
     def _kill_now(self, kill: Callable[[], None]) -> None:
@@ -165,7 +165,7 @@ class WorkerProcess(asyncio.Protocol):
         try:
             for frame in self._assembler.feed(data):
                 message = messages.from_worker(frame.header)
-                if not self._pulse.heard(message):
+                if not self._liveness.received(message):
                     self._unread.append((message, frame.payload))
             if len(self._unread) > _MOST_UNREAD:
                 raise FrameError(f"{len(self._unread)} messages that nobody asked for")

@@ -1,167 +1,79 @@
-"""Starting worker processes with one Python interpreter: by its zygote, or one by one where that fails.
+"""Child processes by fork and exec: their start, and the news of their end without threads or signals.
 
-Owns the choice between the two; may not know what the workers do.
+Owns `subprocess` for the package; may not know the protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import socket
-import sys
-from contextlib import ExitStack, suppress
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
 
-import structlog
+from sojourn.execution.local.process import WorkerProcess, ending
 
-from sojourn.execution.local.descriptors import Spare
-from sojourn.execution.local.interpreter import IMPORT_LIMIT, ZygoteClient
-from sojourn.execution.local.output import Output
-from sojourn.execution.local.process import WorkerProcess
-from sojourn.execution.local.pulse import HUNG_LIMIT
-from sojourn.execution.local.spawn_direct import start_worker
-
-CAN_FORK = sys.platform == "linux"
-"""Elsewhere system libraries do not survive a fork without exec."""
-
-_SHORT_LIFE = 60.0  # seconds; a zygote that dies sooner counts against zygotes
-
-log = structlog.get_logger("sojourn.execution")
+_LOOK_EVERY = 0.02  # seconds, where the kernel has no descriptors for processes
 
 
-class LaunchFailed(Exception):
-    """No process could be started; the message says why."""
+def start(command: Sequence[str], *, keep: tuple[int, ...], output: int) -> subprocess.Popen[bytes]:
+    """Start `command` in a session of its own, with the descriptors `keep`. Raises OSError.
 
-
-class Interpreter:
-    """Starts workers with the interpreter `python` (None: the server's own).
-
-    `fork` False: never through a zygote. `hung_limit`: seconds in which a process that owes an answer must
-    give it, see `pulse`; `import_limit`: those that the import of a driver may take in the zygote.
-    `hidden`: a folder that its workers put out of their reach, see `confinement`.
+    It leads a process group, and has no terminal: one that it tried to use would stop it.
     """
+    return subprocess.Popen(
+        command,
+        pass_fds=keep,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
 
-    def __init__(
-        self,
-        python: str | None = None,
-        *,
-        fork: bool = CAN_FORK,
-        hung_limit: float = HUNG_LIMIT,
-        import_limit: float = IMPORT_LIMIT,
-        hidden: str = "",
-    ) -> None:
-        self.hidden = hidden
-        self.python = python or sys.executable
-        self._fork = fork
-        self._hung_limit = hung_limit
-        self._import_limit = import_limit
-        self._zygote: ZygoteClient | None = None
-        self._retired: list[ZygoteClient] = []
-        self._unfit: set[str] = set()
-        self._spare = Spare()
-        self._early_deaths = 0
-        self._processes: set[WorkerProcess] = set()
-        self._stopped = False
 
-    def look(self) -> None:
-        """See whether its processes live; replace those that have hung. Called every `beat_of` the limit."""
-        self._spare.fill()
-        for process in list(self._processes):
-            process.look()
-        self._retired = [zygote for zygote in self._retired if zygote.how is None]
-        zygote = self._zygote
-        hung = zygote.look() if zygote is not None else None
-        if zygote is not None and hung is not None:
-            zygote.retire(hung)
-            if zygote.importing:  # that is what hangs: the next one leaves it to the workers
-                self._unfit.update(zygote.importing)
+def module(python: str, name: str, *arguments: str) -> list[str]:
+    """The command for one of our modules; ``-P`` so that files of the working directory are not imported."""
+    return [python, "-P", "-m", name, *arguments, "--parent", str(os.getpid())]
+
+
+def on_end(
+    loop: asyncio.AbstractEventLoop, popen: subprocess.Popen[bytes], then: Callable[[str], None]
+) -> None:
+    """Call `then` with the way it ended, once, after the process has been reaped."""
+    try:
+        descriptor = os.pidfd_open(popen.pid)
+    except (AttributeError, OSError):
+
+        def look() -> None:
+            if popen.poll() is None:
+                loop.call_later(_LOOK_EVERY, look)
             else:
-                self._count_death(zygote)
-            with suppress(OSError):  # else the next launch tries, and says why not
-                self._usable_zygote()
+                then(ending(popen.returncode))
 
-    @property
-    def zygote_pid(self) -> int | None:
-        return self._zygote.pid if self._zygote is not None and self._zygote.alive else None
+        loop.call_soon(look)
+        return
 
-    def _forked(self, process: WorkerProcess, sock: int, output: int, drivers: tuple[str, ...]) -> bool:
-        """Have the zygote make the worker; False when there is none that could."""
-        zygote = self._usable_zygote()
-        if zygote is None:
-            return False
-        try:
-            # Its second try goes without the drivers: one of them may be what kills it.
-            fit = () if self._early_deaths else tuple(name for name in drivers if name not in self._unfit)
-            zygote.fork(process, sock, output, fit)
-        except ConnectionError:  # it has just died, and its death is not reported yet
-            return False
-        return True
+    def reap() -> None:
+        if popen.poll() is None:
+            return
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        then(ending(popen.returncode))
 
-    async def launch(self, name: str, drivers: tuple[str, ...]) -> WorkerProcess:
-        """A new process, connected; its `Hello` is on the way. Raises `LaunchFailed`.
+    loop.add_reader(descriptor, reap)
 
-        `drivers` are imported before the fork, once, so that the next worker of the same driver is quick.
-        """
-        if self._stopped:
-            raise LaunchFailed("the server is stopping")
-        try:
-            process = await self._start(name, drivers)
-        except OSError as error:  # of files, memory or processes there may be none left
-            raise LaunchFailed(f"cannot start a worker with {self.python}: {error}") from error
-        self._processes.add(process)
-        process.gone.add_done_callback(lambda _: self._processes.discard(process))
-        return process
 
-    async def _start(self, name: str, drivers: tuple[str, ...]) -> WorkerProcess:
-        """Raises OSError; nothing is left open then."""
-        loop = asyncio.get_running_loop()
-        with ExitStack() as theirs, ExitStack() as ours, ExitStack() as unconnected:
-            with self._spare.released():
-                our_socket, their_socket = socket.socketpair()
-                unconnected.callback(our_socket.close)
-                theirs.callback(their_socket.close)
-                read, write = os.pipe()
-            theirs.callback(os.close, write)
-            process = WorkerProcess(loop, name, Output(loop, name, read), self._hung_limit)
-            ours.callback(process.never_was)
-            await loop.create_unix_connection(lambda: process, sock=our_socket)
-            unconnected.pop_all()
-            with self._spare.released():
-                if not self._forked(process, their_socket.fileno(), write, drivers):
-                    start_worker(self.python, process, their_socket.fileno(), write)
-            ours.pop_all()
-        return process
+def kill_group(popen: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to the process and what it started in its group; nothing if it has been reaped."""
+    if popen.poll() is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(popen.pid, signal.SIGKILL)
 
-    async def stop(self) -> None:
-        """Every process of this interpreter is gone afterwards."""
-        self._stopped = True
-        for process in self._processes:
-            process.kill()
-        zygotes = [*self._retired, *([self._zygote] if self._zygote is not None else [])]
-        await asyncio.gather(*(zygote.stop() for zygote in zygotes if zygote.how is None))
-        self._spare.close()
-        if self._processes:
-            await asyncio.wait([process.gone for process in self._processes])
 
-    def _count_death(self, zygote: ZygoteClient) -> None:
-        early = not zygote.up or zygote.age < _SHORT_LIFE
-        self._early_deaths = self._early_deaths + 1 if early else 0
-
-    def _usable_zygote(self) -> ZygoteClient | None:
-        if not self._fork:
-            return None
-        if self._zygote is not None and self._zygote.retired is not None:
-            self._retired.append(self._zygote)
-            self._zygote = None
-        if self._zygote is not None and self._zygote.alive:
-            return self._zygote
-        if self._zygote is not None:
-            self._count_death(self._zygote)
-            log.warning("zygote ended", python=self.python, how=self._zygote.how)
-        if self._early_deaths > 1:
-            log.warning("zygote given up; workers are started one by one", python=self.python)
-            self._fork = False
-            return None
-        self._zygote = ZygoteClient(
-            asyncio.get_running_loop(), self.python, self._hung_limit, self._import_limit
-        )
-        return self._zygote
+def start_worker(python: str, process: WorkerProcess, sock: int, output: int) -> None:
+    """Start one worker for `process` without a fork server. Raises OSError."""
+    command = module(python, "sojourn.worker.main", "--fd", str(sock), "--name", process.name)
+    popen = start(command, keep=(sock,), output=output)
+    on_end(asyncio.get_running_loop(), popen, process.ended)
+    process.started(popen.pid, lambda: kill_group(popen))

@@ -23,8 +23,8 @@ from sojourn.execution.engine import (
     WorkerPhase,
     WorkerState,
 )
+from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
-from sojourn.execution.local.spawn import Interpreter, LaunchFailed
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import FrameError
 from sojourn.worker.protocol.memory import exceeded
@@ -38,7 +38,7 @@ log = structlog.get_logger("sojourn.execution")
 
 
 class LoadRefused(Exception):
-    """The worker is there and its machine is not; the message is for the operator."""
+    """The worker has started and its device is not loaded; the message is for the operator."""
 
 
 def delay(failures: int) -> float:
@@ -47,7 +47,7 @@ def delay(failures: int) -> float:
 
 
 async def greet(
-    process: WorkerProcess, specs: tuple[DeviceSpec, ...], machine: str, memory: int = 0, hidden: str = ""
+    process: WorkerProcess, specs: tuple[DeviceSpec, ...], host_class: str, memory: int = 0, hidden: str = ""
 ) -> None:
     """Check the worker's `Hello` and send its devices. Raises `LoadRefused` or `WorkerGone`."""
     hello, _ = await process.receive()
@@ -58,7 +58,7 @@ async def greet(
             f"the worker (sojourn {hello.sojourn}) speaks protocol {hello.protocol}, this server "
             f"{messages.PROTOCOL}: install the server's release of sojourn for its interpreter"
         )
-    process.send(messages.Start(specs, machine, memory, hidden))
+    process.send(messages.Start(specs, host_class, memory, hidden))
 
 
 class _Ticket:
@@ -80,7 +80,7 @@ class Supervisor:
         interpreter: Interpreter,
         *,
         on_state: Callable[[str, WorkerState], None],
-        machine: str,
+        host_class: str,
         load_limit: float,
     ) -> None:
         self.spec = spec
@@ -88,10 +88,10 @@ class Supervisor:
         self.described: Description | None = None
         self.calibration = b""
         """The properties (JSON text) of the calibration in force; empty: what the driver finds by itself."""
-        self._told = b""  # the one that the present worker has
+        self._applied = b""  # the one that the present worker has
         self._interpreter = interpreter
         self._on_state = on_state
-        self._machine = machine
+        self._host_class = host_class
         self._load_limit = load_limit
         self._process: WorkerProcess | None = None
         self._changed: asyncio.Future[None] | None = None
@@ -181,8 +181,8 @@ class Supervisor:
         given = False
         try:
             ticket.process = process
-            if self._told is not self.calibration:
-                await self._tell(process)
+            if self._applied is not self.calibration:
+                await self._load(process)
             process.output.begin()
             process.send(messages.Run(number, self.spec.name, request.program_id), request.params)
             given = True
@@ -190,7 +190,7 @@ class Supervisor:
             reply, payload = await process.receive()
             output = process.output.collect()
         except LoadRefused as refused:
-            log.error("calibration not taken over", device=self.spec.name, reason=str(refused))
+            log.error("calibration not applied", device=self.spec.name, reason=str(refused))
             process.kill()  # the next worker loads with it, or says why not
             return None
         except FrameError as error:
@@ -286,8 +286,8 @@ class Supervisor:
         process = self._process = await self._interpreter.launch(self.spec.name, (self.spec.driver,))
         try:
             async with asyncio.timeout(self._load_limit):
-                await greet(process, (self.spec,), self._machine, hidden=self._interpreter.hidden)
-                await self._tell(process)
+                await greet(process, (self.spec,), self._host_class, hidden=self._interpreter.hidden)
+                await self._load(process)
         except WorkerGone as gone:
             words = process.output.last_words
             where = f" with {self.spec.python}" if self.spec.python else ""
@@ -302,12 +302,12 @@ class Supervisor:
             raise LoadRefused(str(error)) from None
         return process
 
-    async def _tell(self, process: WorkerProcess) -> None:
-        """Load the machine, or have the loaded one take the present calibration over."""
+    async def _load(self, process: WorkerProcess) -> None:
+        """Load the device, or apply the present calibration to the loaded one."""
         calibration = self.calibration
         process.send(messages.Load(self.spec.name, describe=True), calibration)
         self.described = await self._loaded(process)
-        self._told = calibration
+        self._applied = calibration
 
     async def _loaded(self, process: WorkerProcess) -> Description:
         while True:
@@ -319,7 +319,7 @@ class Supervisor:
                     return messages.decode_description(payload)
                 case messages.LoadFailed():
                     if message.reason != self.state.reason:
-                        log.error("machine not loaded", device=self.spec.name, detail=message.detail)
+                        log.error("device not loaded", device=self.spec.name, detail=message.detail)
                     raise LoadRefused(message.reason)
                 case _:
                     raise LoadRefused(f"broke the protocol: {type(message).__name__} in answer to Load")

@@ -15,7 +15,7 @@ from qiskit.transpiler.passes import Optimize1qGatesDecomposition
 from sojourn.devices.bits import mask_of, parities
 from sojourn.devices.driver import Outcome
 from sojourn.worker.codec.decode import Observables
-from sojourn.worker.device import Circuit, Device
+from sojourn.worker.device import Circuit, DeviceContext
 from sojourn.worker.protocol.types import JobRefused
 
 _CHUNK = 4_000_000  # entries of a table of signs that are made at once
@@ -81,7 +81,7 @@ def _group(labels: Sequence[str]) -> Group:
     return Group(basis, tuple(labels), members)
 
 
-def measured(device: Device, circuit: QuantumCircuit, group: Group) -> QuantumCircuit:
+def measured(device: DeviceContext, circuit: QuantumCircuit, group: Group) -> QuantumCircuit:
     """The circuit with the group's basis changes, in gates of the device, and its measurement appended."""
     made = circuit.copy()
     taken = {register.name for register in made.cregs}

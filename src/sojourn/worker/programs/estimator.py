@@ -1,4 +1,4 @@
-"""Owns the program `estimator` (V2): expectation values from shots. May not know how devices work.
+"""The program `estimator` (V2): expectation values from shots. Does not know how devices work.
 
 Terms that commute qubit by qubit are measured together; shots are ceil(1 / precision**2) per circuit; the
 reported error is sum(|coefficient| * sqrt(variance)) / sqrt(shots), as Qiskit's BackendEstimatorV2 has it.
@@ -18,24 +18,48 @@ from numpy.typing import NDArray
 from sojourn.devices.driver import Outcome
 from sojourn.worker.codec import decode, encode
 from sojourn.worker.codec.decode import Observables
-from sojourn.worker.device import Circuit, Device
+from sojourn.worker.device import Circuit, DeviceContext
 from sojourn.worker.programs import basis
-from sojourn.worker.programs.base import (
-    Payload,
-    Plan,
-    Tally,
-    Window,
-    Work,
-    real_precision,
-)
+from sojourn.worker.programs.base import Plan, Window, Work
 from sojourn.worker.programs.basis import Group, Grouping
 from sojourn.worker.programs.fields import encoded_size
-from sojourn.worker.programs.options import DEFAULT_PRECISION
+from sojourn.worker.programs.options import (
+    DEFAULT_PRECISION,
+    NULL,
+    OFF,
+    SEED,
+    SHARED,
+    Option,
+    Options,
+    anything,
+    exactly,
+    never,
+    positive,
+    seed,
+)
+from sojourn.worker.programs.pubs import INPUTS, Payload, PubProgram, real_precision
+from sojourn.worker.programs.tally import Tally
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
 MAX_CIRCUIT_SHOTS = 10_000_000
 MAX_SETS = 50_000
 """Sets of observables that points of one pub need. Each is grouped on its own, which takes some 0.2 ms."""
+
+_IDLE = (
+    "measure_noise_learning.num_randomizations",
+    "measure_noise_learning.shots_per_randomization",
+    "zne.amplifier",
+    "zne.noise_factors",
+    "zne.extrapolator",
+    "zne.extrapolated_noise_factors",
+    "pec.max_overhead",
+    "pec.noise_gain",
+    "layer_noise_learning.max_layers_to_learn",
+    "layer_noise_learning.shots_per_randomization",
+    "layer_noise_learning.num_randomizations",
+    "layer_noise_learning.layer_pair_depths",
+)
+"""Options of mitigations that are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,46 +135,66 @@ class EstimatorPlan(Plan):
         return encode.primitive_result(results, metadata)
 
 
-def plan(device: Device, payload: Payload) -> EstimatorPlan:
-    """Check an estimator job. Raises `JobRefused`."""
-    pubs: list[EstimatorPub] = []
-    work: list[Work] = []
-    tally = Tally(device, payload.settings)
-    for index, texts in enumerate(payload.pubs):
-        where = f"pubs[{index}]"
-        circuit = device.circuit(texts[0], f"{where}: the circuit", payload.budget)
-        tally.warnings.extend(f"{where}: {warning}" for warning in circuit.timing.warnings)
-        key, observables = device.observables(texts[1], f"{where}: the observables")
-        circuit = _fitting(device, circuit, observables, where)
-        values = texts[2] if len(texts) > 2 else None
-        shape, points = device.points(circuit, values, f"{where}: the parameter values", payload.budget)
-        own = decode.read_any(texts[3], f"{where}: precision") if len(texts) > 3 else None
-        shots, precision = _shots(own, payload, where)
-        whole = _broadcast(shape, observables.shape, where)
-        metadata = device.metadata(circuit, where, payload.budget)
-        tally.result(3 * encoded_size(8 * math.prod(whole)) + len(bytes(metadata)) + 600)
-        tally.limit()
-        parts = []
-        for chosen, wanted, pairs in _parts(shape, observables.shape, whole, where):
-            grouping: Grouping = device.recall(
-                (key, "groups", wanted),
-                lambda o=observables, w=wanted: basis.group(o, w),  # type: ignore[misc]
-            )
-            parts.append(Part(chosen, grouping, pairs, len(work)))
-            for group in grouping.groups:
-                work.append(_work(device, circuit, group, points[chosen], shots, where))
-                tally.memory(work[-1], circuit.circuit.num_qubits, in_order=False)
-                tally.add(circuit, points[chosen], shots)
-            if grouping.groups and circuit.checked.dynamic:
-                work[-1].task(device)
-        tally.limit()
-        bits = circuit.circuit.num_clbits
-        pubs.append(EstimatorPub(whole, tuple(parts), observables, shots, precision, bits, metadata))
-    prepared = tally.prepared(num_qubits=max(pub.observables.width for pub in pubs))
-    return EstimatorPlan(pubs, prepared, work, payload.settings.seed)
+class Estimator(PubProgram):
+    """`EstimatorV2` of the client."""
+
+    name = "estimator"
+    parts = ("circuit", "observables", "values", "precision")
+    least = 2
+    inputs = (*INPUTS, "resilience_level", "precision")
+    options = Options(
+        name,
+        *SHARED,
+        Option("default_precision", "honoured", "a number above 0", positive),
+        Option("seed_estimator", "honoured", SEED, seed),
+        Option("resilience_level", "fixed", "0", exactly(0)),
+        Option("resilience.measure_mitigation", "fixed", "false", OFF),
+        Option("resilience.zne_mitigation", "fixed", "false", OFF),
+        Option("resilience.pec_mitigation", "fixed", "false", OFF),
+        *(Option(f"resilience.{idle}", "idle", "anything", anything) for idle in _IDLE),
+        Option("resilience.layer_noise_model", "refused", NULL, never),
+    )
+
+    def plan_pubs(self, device: DeviceContext, payload: Payload) -> EstimatorPlan:
+        """Check an estimator job. Raises `JobRefused`."""
+        pubs: list[EstimatorPub] = []
+        work: list[Work] = []
+        tally = Tally(device, payload.settings)
+        for index, texts in enumerate(payload.pubs):
+            where = f"pubs[{index}]"
+            circuit = device.circuit(texts[0], f"{where}: the circuit", payload.budget)
+            tally.warnings.extend(f"{where}: {warning}" for warning in circuit.timing.warnings)
+            key, observables = device.observables(texts[1], f"{where}: the observables")
+            circuit = _fitting(device, circuit, observables, where)
+            values = texts[2] if len(texts) > 2 else None
+            shape, points = device.points(circuit, values, f"{where}: the parameter values", payload.budget)
+            own = decode.read_any(texts[3], f"{where}: precision") if len(texts) > 3 else None
+            shots, precision = _shots(own, payload, where)
+            whole = _broadcast(shape, observables.shape, where)
+            metadata = device.metadata(circuit, where, payload.budget)
+            tally.result(3 * encoded_size(8 * math.prod(whole)) + len(bytes(metadata)) + 600)
+            tally.limit()
+            parts = []
+            for chosen, wanted, pairs in _parts(shape, observables.shape, whole, where):
+                grouping: Grouping = device.recall(
+                    (key, "groups", wanted),
+                    lambda o=observables, w=wanted: basis.group(o, w),  # type: ignore[misc]
+                )
+                parts.append(Part(chosen, grouping, pairs, len(work)))
+                for group in grouping.groups:
+                    work.append(_work(device, circuit, group, points[chosen], shots, where))
+                    tally.memory(work[-1], circuit.circuit.num_qubits, in_order=False)
+                    tally.add(circuit, points[chosen], shots)
+                if grouping.groups and circuit.checked.dynamic:
+                    work[-1].task(device)
+            tally.limit()
+            bits = circuit.circuit.num_clbits
+            pubs.append(EstimatorPub(whole, tuple(parts), observables, shots, precision, bits, metadata))
+        prepared = tally.prepared(num_qubits=max(pub.observables.width for pub in pubs))
+        return EstimatorPlan(pubs, prepared, work, payload.settings.seed)
 
 
-def _fitting(device: Device, circuit: Circuit, observables: Observables, where: str) -> Circuit:
+def _fitting(device: DeviceContext, circuit: Circuit, observables: Observables, where: str) -> Circuit:
     """The circuit, as wide as the observables. Text circuits name physical qubits only up to the last that
     they use, so they are widened; any other mismatch is refused."""
     width = circuit.circuit.num_qubits
@@ -239,7 +283,7 @@ def _parts(
 
 
 def _work(
-    device: Device, circuit: Circuit, group: Group, points: NDArray[np.float64], shots: int, where: str
+    device: DeviceContext, circuit: Circuit, group: Group, points: NDArray[np.float64], shots: int, where: str
 ) -> Work:
     return Work(
         (circuit.key, circuit.circuit.num_qubits, group.basis),
@@ -272,3 +316,6 @@ def _values(
                 evs[flat] += coefficient * values[rows]
                 stds[flat] += abs(coefficient) * np.sqrt(np.maximum(1 - values[rows] ** 2, 0))
     return evs.reshape(pub.shape), (stds / math.sqrt(pub.shots)).reshape(pub.shape)
+
+
+ESTIMATOR = Estimator()

@@ -1,6 +1,6 @@
 """How much memory there is for a run, and what is said when it does not suffice. Standard library only.
 
-The bound itself is `process_setup.bounded_memory`; what a circuit needs is the driver's knowledge.
+The bound itself is `worker.setup.bounded_memory`; what a circuit needs is the driver's knowledge.
 """
 
 from __future__ import annotations

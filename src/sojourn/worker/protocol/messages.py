@@ -1,6 +1,6 @@
-"""The words that server, zygote and workers say to each other, as msgspec structs in msgpack.
+"""The messages between server, fork server and workers, as msgspec structs in msgpack, and their version.
 
-Owns the messages and the protocol's version; may not do I/O. Raw bodies and results are not in here: they
+Does no I/O. Raw bodies and results are not in here: they
 travel as the frame's payload.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 
 from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
 release of sojourn)."""
 
@@ -20,7 +20,7 @@ MAX_TEXT = 96 << 10
 """Longest text (characters) in a header field, such as logs; longer ones lose their middle. Two of them at
 four bytes a character fit into a header."""
 
-DEFAULT_MACHINE = "sojourn.worker.host:Machine"
+DEFAULT_HOST = "sojourn.worker.host:DeviceHost"
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
@@ -40,16 +40,16 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     """
 
     devices: tuple[DeviceSpec, ...]
-    machine: str
+    host_class: str
     memory: int = 0
     hidden: str = ""
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
-    """Server: load this device's machine and, if asked, describe it. Answered by `Loaded` or `LoadFailed`.
+    """Server: load this device and, if asked, describe it. Answered by `Loaded` or `LoadFailed`.
 
     The payload is the properties (JSON text) of the calibration in force, or empty: then what the driver
-    finds by itself holds. Said again to a loaded machine, it takes the new calibration over.
+    finds by itself holds. Sent again for a loaded device, it applies the new calibration.
     """
 
     device: str
@@ -73,7 +73,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Server, to a worker that is idle or to the zygote: say `Pong`."""
+    """Server, to a worker that is idle or to the fork server: say `Pong`."""
 
 
 class Taken(msgspec.Struct, frozen=True, tag="taken"):
@@ -82,23 +82,23 @@ class Taken(msgspec.Struct, frozen=True, tag="taken"):
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
-    """Worker or zygote: here."""
+    """Worker or fork server: here."""
 
 
 class Loading(msgspec.Struct, frozen=True, tag="loading"):
-    """Worker: a machine is being loaded; if the process dies now, no job is to blame."""
+    """Worker: a device is being loaded; if the process dies now, no job is to blame."""
 
     device: str
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
-    """Worker: the machine is there. The payload is its `Description` if `Load` asked for it, else empty."""
+    """Worker: the device is loaded. The payload is its `Description` if `Load` asked for it, else empty."""
 
     device: str
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load-failed"):
-    """Worker: the machine cannot be loaded. `reason` is one line, `detail` a traceback."""
+    """Worker: the device cannot be loaded. `reason` is one line, `detail` a traceback."""
 
     device: str
     reason: str
@@ -156,7 +156,7 @@ FromWorker = (
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):
-    """Server to zygote, with two descriptors: the worker's socket and the pipe for its output."""
+    """Server to fork server, with two descriptors: the worker's socket and the pipe for its output."""
 
     token: int
     name: str
@@ -164,26 +164,26 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
 
 
 class Kill(msgspec.Struct, frozen=True, tag="kill"):
-    """Server to zygote: SIGKILL to that worker, if it has not been reaped."""
+    """Server to fork server: SIGKILL to that worker, if it has not been reaped."""
 
     token: int
 
 
 class Importing(msgspec.Struct, frozen=True, tag="importing"):
-    """Zygote: it imports the modules of these drivers now, and answers nothing until that is done."""
+    """Fork server: it imports the modules of these drivers now, and answers nothing until that is done."""
 
     drivers: tuple[str, ...]
 
 
 class Up(msgspec.Struct, frozen=True, tag="up"):
-    """Zygote: the imports are done."""
+    """Fork server: the imports are done."""
 
     seconds: float
 
 
 class Forked(msgspec.Struct, frozen=True, tag="forked"):
-    """Zygote, with a descriptor of the process (pidfd) where the kernel has them: its number alone could mean
-    another process once this one has ended."""
+    """Fork server, with a descriptor of the process (pidfd) where the kernel has them: its number alone could
+    mean another process once this one has ended."""
 
     token: int
     pid: int
@@ -195,22 +195,22 @@ class ForkFailed(msgspec.Struct, frozen=True, tag="fork-failed"):
 
 
 class Died(msgspec.Struct, frozen=True, tag="died"):
-    """Zygote: the worker has been reaped; `status` is a return code as `subprocess` counts them."""
+    """Fork server: the worker has been reaped; `status` is a return code as `subprocess` counts them."""
 
     token: int
     status: int
 
 
-ToZygote = Fork | Kill | Ping
-FromZygote = Up | Pong | Importing | Forked | ForkFailed | Died
+ToForkserver = Fork | Kill | Ping
+FromForkserver = Up | Pong | Importing | Forked | ForkFailed | Died
 
 T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder()
 _from_server: msgspec.msgpack.Decoder[FromServer] = msgspec.msgpack.Decoder(FromServer)
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
-_to_zygote: msgspec.msgpack.Decoder[ToZygote] = msgspec.msgpack.Decoder(ToZygote)
-_from_zygote: msgspec.msgpack.Decoder[FromZygote] = msgspec.msgpack.Decoder(FromZygote)
+_to_forkserver: msgspec.msgpack.Decoder[ToForkserver] = msgspec.msgpack.Decoder(ToForkserver)
+_from_forkserver: msgspec.msgpack.Decoder[FromForkserver] = msgspec.msgpack.Decoder(FromForkserver)
 _description: msgspec.msgpack.Decoder[Description] = msgspec.msgpack.Decoder(Description)
 
 
@@ -218,7 +218,7 @@ class ProtocolError(Exception):
     """A message that this side does not know."""
 
 
-def encode(message: FromServer | FromWorker | ToZygote | FromZygote) -> bytes:
+def encode(message: FromServer | FromWorker | ToForkserver | FromForkserver) -> bytes:
     return _encoder.encode(message)
 
 
@@ -239,14 +239,14 @@ def from_worker(header: bytes) -> FromWorker:
     return _decode(_from_worker, header)
 
 
-def to_zygote(datagram: bytes) -> ToZygote:
+def to_forkserver(datagram: bytes) -> ToForkserver:
     """Raises `ProtocolError`."""
-    return _decode(_to_zygote, datagram)
+    return _decode(_to_forkserver, datagram)
 
 
-def from_zygote(datagram: bytes) -> FromZygote:
+def from_forkserver(datagram: bytes) -> FromForkserver:
     """Raises `ProtocolError`."""
-    return _decode(_from_zygote, datagram)
+    return _decode(_from_forkserver, datagram)
 
 
 def _plain(value: object) -> object:

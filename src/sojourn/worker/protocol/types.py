@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sojourn import codes
+from sojourn import codes, programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,13 @@ class Prepared:
     """The most that its result can take, in the form in which it is sent."""
 
 
-PROGRAMS = ("sampler", "estimator")
-"""The programs that every device runs; no device runs others for users."""
-
-
 def no_such_program(program: str) -> JobRefused:
-    """The refusal of a program that is not one of `PROGRAMS`, wherever it is found out."""
+    """The refusal of a program that is not run here, by the server or in the worker's environment."""
+    known = programs.names()
     return JobRefused(
-        f"There is no program {program[:100]!r} on this service; it runs {' and '.join(PROGRAMS)} "
-        "(SamplerV2 and EstimatorV2 of qiskit-ibm-runtime send these).",
+        f"There is no program {program[:100]!r} on this service; it runs "
+        f"{', '.join(known[:-1])} and {known[-1]} "
+        "(SamplerV2 and EstimatorV2 of qiskit-ibm-runtime send the first two).",
         codes.UNKNOWN_PROGRAM,
     )
 

@@ -1,6 +1,6 @@
-"""Machines for the tests of the process machinery: they do what the job says, down to dying of it.
+"""Hosts for the tests of the process machinery: they do what the job says, down to dying of it.
 
-Loaded inside workers by dotted path, in place of `sojourn.worker.host:Machine`.
+Loaded inside workers by dotted path, in place of `sojourn.worker.host:DeviceHost`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def hang() -> None:
         signal.pause()
 
 
-class EchoMachine:
+class EchoHost:
     """Obeys program names; `options` say how loading goes."""
 
     def __init__(self, spec: DeviceSpec) -> None:
         self.spec = spec
 
     @classmethod
-    def load(cls, spec: DeviceSpec) -> EchoMachine:
+    def load(cls, spec: DeviceSpec) -> EchoHost:
         options = spec.options
         if "import" in options:
             importlib.import_module(options["import"])
@@ -136,7 +136,7 @@ class EchoMachine:
         return Completed(result, time.monotonic() - started)
 
 
-class SilentMachine(EchoMachine):
+class SilentHost(EchoHost):
     """Leaves a thread behind that holds the interpreter: the process lives, and answers nothing."""
 
     def run(self, program_id: str, params: bytes) -> Completed | Failed:
@@ -146,7 +146,7 @@ class SilentMachine(EchoMachine):
         return super().run(program_id, params)
 
 
-class GarbageMachine(EchoMachine):
+class GarbageHost(EchoHost):
     """Writes garbage to the worker's own socket in the middle of a run."""
 
     def run(self, program_id: str, params: bytes) -> Completed | Failed:

@@ -1,4 +1,4 @@
-"""The question of guilt when a preparer is lost: what becomes of the job that it had in work.
+"""Decides what becomes of a job whose preparer is lost: another try, or a refusal.
 
 Plain data: no processes and no I/O. docs/decisions/0015 has the reasons.
 """
@@ -20,13 +20,13 @@ MOST_UNLUCKY = 5
 class Loss:
     """A preparer that is gone.
 
-    `how` it ended; `guilty`: whether something in work can be to blame; `loading`: the device that it loaded
-    just then; `limit`: the seconds that were over, None where it ended by itself; `hung`: it had not
+    `how` it ended; `suspect`: whether what it had in work can have caused it; `loading`: the device that it
+    loaded just then; `limit`: the seconds that were over, None where it ended by itself; `hung`: it had not
     computed in them; `memory`: the bytes that one preparation may take, 0 for no limit.
     """
 
     how: str
-    guilty: bool
+    suspect: bool
     loading: str | None
     limit: float | None
     hung: bool
@@ -36,7 +36,7 @@ class Loss:
 def verdict(head: Request, loss: Loss) -> JobRefused | DeviceUnavailable | None:
     """What becomes of the request in work, on which this is noted; None: another preparer gets it. Only one
     that has taken two preparers with it, or all of its time, is refused."""
-    if not loss.guilty:
+    if not loss.suspect:
         head.unlucky += 1
         if head.unlucky < MOST_UNLUCKY:
             return None

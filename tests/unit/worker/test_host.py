@@ -1,4 +1,4 @@
-"""A machine keeps what it has prepared, forgets what it must, and describes itself."""
+"""A host keeps what it has prepared, forgets what it must, and describes itself."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from sojourn.devices.aer.fake import FakeDriver
 from sojourn.devices.driver import DriverError
 from sojourn.worker import device as worker_device
 from sojourn.worker.cache import Cache
-from sojourn.worker.host import Machine
+from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import Completed, DeviceSpec
 from tests.unit.worker.conftest import estimator_body, sampler_body
 
 
 def test_r39_the_iterations_of_a_session_prepare_the_ansatz_once() -> None:
-    machine = Machine.load(DeviceSpec("aer", "aer", {"qubits": 3}))
+    host = DeviceHost.load(DeviceSpec("aer", "aer", {"qubits": 3}))
     circuit = QuantumCircuit(3)
     for qubit in range(3):
         circuit.rx(Parameter(f"t{qubit}"), qubit)
-    device = machine._device
+    device = host._device
     for step in range(5):
         params = estimator_body([(circuit, ["ZZI", "XXI"], [step, 0.1, 0.2])])
-        machine.prepare("estimator", params)
-        assert isinstance(machine.run("estimator", params), Completed)
+        host.prepare("estimator", params)
+        assert isinstance(host.run("estimator", params), Completed)
     assert (device._circuits.misses, device._circuits.hits) == (1, 9)
-    assert (device._programs.misses, device._programs.hits) == (2, 8)
+    assert (device._compiled.misses, device._compiled.hits) == (2, 8)
 
 
 def test_preparing_runs_nothing_and_compiles_nothing() -> None:
-    machine = Machine.load(DeviceSpec("torino", "fake", {"backend": "FakeTorino"}))
+    host = DeviceHost.load(DeviceSpec("torino", "fake", {"backend": "FakeTorino"}))
     circuit = QuantumCircuit(133)
     circuit.sx(0)
     circuit.measure_all()
-    machine.prepare("sampler", sampler_body([circuit]))
-    assert machine._device._programs.misses == 0
-    driver = machine._device.driver
+    host.prepare("sampler", sampler_body([circuit]))
+    assert host._device._compiled.misses == 0
+    driver = host._device.driver
     assert isinstance(driver, FakeDriver)
     assert driver._engine._controller is None
 
@@ -68,15 +68,15 @@ def test_a_cache_is_bounded_by_cost_and_drops_the_least_recent() -> None:
 
 def test_memory_does_not_grow_with_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_device, "CIRCUIT_BYTES", 200_000)
-    monkeypatch.setattr(worker_device, "PROGRAM_BYTES", 200_000)
-    machine = Machine.load(DeviceSpec("bench", "mock", {"qubits": 5}))
+    monkeypatch.setattr(worker_device, "COMPILED_BYTES", 200_000)
+    host = DeviceHost.load(DeviceSpec("bench", "mock", {"qubits": 5}))
 
     def job(number: int) -> None:
         circuit = QuantumCircuit(2, name=f"c{number}")
         for _ in range(50):
             circuit.sx(0)
         circuit.measure_all()
-        assert isinstance(machine.run("sampler", sampler_body([(circuit, None, 10)])), Completed)
+        assert isinstance(host.run("sampler", sampler_body([(circuit, None, 10)])), Completed)
 
     for number in range(60):
         job(number)
@@ -86,7 +86,7 @@ def test_memory_does_not_grow_with_jobs(monkeypatch: pytest.MonkeyPatch) -> None
         job(number)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert machine._device._circuits.cost <= 200_000
+    assert host._device._circuits.cost <= 200_000
     assert grown < 1_000_000
 
 
@@ -96,7 +96,7 @@ def test_a_description_is_json_in_the_clients_shape() -> None:
         DeviceSpec("bench", "mock"),
         DeviceSpec("ibm_torino", "fake", {"backend": "FakeTorino"}),
     ):
-        described = Machine.load(spec).describe()
+        described = DeviceHost.load(spec).describe()
         configuration = json.loads(json.dumps(described.configuration, allow_nan=False))
         json.dumps(described.properties, allow_nan=False)
         assert configuration["backend_name"] == spec.name
@@ -108,26 +108,26 @@ def test_a_machine_that_cannot_be_says_why() -> None:
     with pytest.raises(
         DriverError, match=r"device 'x': there is no driver 'nope'; installed are aer, fake, mock"
     ):
-        Machine.load(DeviceSpec("x", "nope"))
+        DeviceHost.load(DeviceSpec("x", "nope"))
     with pytest.raises(
         DriverError, match="option 'qubits' of driver 'aer' is 0; allowed is an integer from 1"
     ):
-        Machine.load(DeviceSpec("x", "aer", {"qubits": 0}))
+        DeviceHost.load(DeviceSpec("x", "aer", {"qubits": 0}))
 
 
 @pytest.mark.parametrize("driver", ["aer", "mock"])
 def test_only_the_fake_driver_needs_qiskit_ibm_runtime(driver: str) -> None:
     code = (
         "import sys\n"
-        "from sojourn.worker.host import Machine\n"
+        "from sojourn.worker.host import DeviceHost\n"
         "from sojourn.worker.protocol.types import DeviceSpec\n"
-        f"Machine.load(DeviceSpec('d', {driver!r})).describe()\n"
+        f"DeviceHost.load(DeviceSpec('d', {driver!r})).describe()\n"
         "assert 'qiskit_ibm_runtime' not in sys.modules, 'imported'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_ten_qubit_ansatz_on_a_wide_device(torino: Machine) -> None:
+def test_a_ten_qubit_ansatz_on_a_wide_device(torino: DeviceHost) -> None:
     from qiskit.transpiler import generate_preset_pass_manager
 
     circuit = efficient_su2(6, reps=1)

@@ -1,6 +1,6 @@
-"""Whether a helper process still lives: what it owes an answer to, and what the system says of it.
+"""Whether a worker or fork server still responds: what it has to answer, and what the system says of it.
 
-Looks at one process; does not kill it. An idle helper must answer. One that computes cannot, as native code
+Checks one process; does not kill it. An idle process must answer. One that computes cannot, as native code
 may hold the interpreter for hours, so its silence proves nothing and only a stopped process (SIGSTOP) is
 taken for hung.
 """
@@ -15,13 +15,13 @@ from typing import Any
 from sojourn.worker.protocol import messages
 
 HUNG_LIMIT = 10.0
-"""Seconds that a helper may leave unanswered what it must answer at once."""
+"""Seconds that a process may leave unanswered what it must answer at once."""
 
 STOPPED_LIMIT = 2.0
-"""Seconds that a helper may be stopped, if `HUNG_LIMIT` is not shorter. Nothing else can be meant by it than
-to hold the helper up, so there is less to wait for; a debugger's stop is another state and does not count."""
+"""Seconds that a process may be stopped, if `HUNG_LIMIT` is not shorter. Nothing else can be meant by it than
+to hold it up, so there is less to wait for; a debugger's stop is another state and does not count."""
 
-_LONGEST_BEAT = 0.5
+_LONGEST_INTERVAL = 0.5
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 _ANSWERS: dict[type[Any], tuple[type[Any], ...]] = {
@@ -50,37 +50,37 @@ def _cpu(fields: list[str]) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def beat_of(limit: float) -> float:
-    """Seconds between two looks, for a helper that may be silent for `limit` seconds."""
-    return min(_LONGEST_BEAT, limit / 4)
+def check_interval(limit: float) -> float:
+    """Seconds between two checks of a process that may be silent for `limit` seconds."""
+    return min(_LONGEST_INTERVAL, limit / 4)
 
 
-class Patience:
-    """Counts looks at one process.
+class Silence:
+    """How long one process has sent nothing.
 
-    Time is counted in looks and not by a clock: when the server itself stood still (a stopped container, a
+    Time is counted in checks and not by a clock: when the server itself stood still (a stopped container, a
     machine that slept), answers wait unread and nobody has hung.
     """
 
-    __slots__ = ("_beat", "_computed", "_silent", "_stopped")
+    __slots__ = ("_computed", "_interval", "_silent", "_stopped")
 
-    def __init__(self, beat: float) -> None:
-        self._beat = beat
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
         self._computed = 0.0
         self._silent = 0
         self._stopped = 0
 
     @property
-    def silence(self) -> float:
-        """Seconds without a word."""
-        return self._silent * self._beat
+    def seconds(self) -> float:
+        """Seconds since it sent something."""
+        return self._silent * self._interval
 
-    def word(self) -> None:
-        """The process has said something."""
+    def reset(self) -> None:
+        """The process has sent something."""
         self._silent = 0
 
-    def look(self, pid: int | None, *, owes: bool, limit: float) -> str | None:
-        """One look; why the process is taken for hung, once it is. `owes`: whether it must say something."""
+    def check(self, pid: int | None, *, owes: bool, limit: float) -> str | None:
+        """One check; why the process is taken for hung, once it is. `owes`: whether it must answer."""
         fields = _stat(pid) if pid is not None else None
         state, computed = (fields[0], _cpu(fields)) if fields is not None else ("", 0.0)
         self._stopped = self._stopped + 1 if state == "T" else 0
@@ -89,19 +89,19 @@ class Patience:
         ):  # it could run, and the machine gives it no time
             self._silent += 1
         self._computed = computed
-        if self._stopped * self._beat > min(STOPPED_LIMIT, limit):
+        if self._stopped * self._interval > min(STOPPED_LIMIT, limit):
             return f"was stopped for {min(STOPPED_LIMIT, limit):g} s"
-        if owes and self.silence > limit:
+        if owes and self.seconds > limit:
             return f"did not answer for {limit:g} s"
         return None
 
 
-class Pulse:
-    """Follows the talk with one worker: what it has been asked, whether it has read that, what it owes."""
+class Liveness:
+    """Follows the messages of one worker: what it was asked, whether it has read that, what it owes."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
-        self._patience = Patience(beat_of(limit))
+        self._silence = Silence(check_interval(limit))
         self._asked: deque[type[Any]] = deque()
         self._read = False  # the first of them
         self._greeted = False
@@ -114,21 +114,21 @@ class Pulse:
 
     @property
     def owes(self) -> bool:
-        """Whether it must say something soon."""
+        """Whether it must send something soon."""
         return self._greeted and (self._pinged or bool(self._asked)) and not self.computing
 
     def sent(self, message: messages.FromServer) -> None:
         if isinstance(message, messages.Ping):
             self._pinged = True
-            self._patience.word()
+            self._silence.reset()
         elif type(message) in _ANSWERS:
             if not self.owes:  # it was idle, perhaps for long
-                self._patience.word()
+                self._silence.reset()
             self._asked.append(type(message))
 
-    def heard(self, message: messages.FromWorker) -> bool:
-        """Take note of a message; whether it was nothing but a sign of life."""
-        self._patience.word()
+    def received(self, message: messages.FromWorker) -> bool:
+        """Note a message; whether it was only a sign of life."""
+        self._silence.reset()
         match message:
             case messages.Taken():
                 self._read = True
@@ -144,12 +144,12 @@ class Pulse:
                     self._read = False
         return False
 
-    def look(self, pid: int | None) -> str | None:
-        """One look, see `Patience.look`."""
-        return self._patience.look(pid, owes=self.owes, limit=self._limit)
+    def check(self, pid: int | None) -> str | None:
+        """One check, see `Silence.check`."""
+        return self._silence.check(pid, owes=self.owes, limit=self._limit)
 
     @property
     def wants_ping(self) -> bool:
-        """Whether it is idle and has said nothing for a while."""
+        """Whether it is idle and has sent nothing for a while."""
         idle = self._greeted and not self._asked and not self._pinged
-        return idle and self._patience.silence >= self._limit / 2
+        return idle and self._silence.seconds >= self._limit / 2

@@ -1,0 +1,92 @@
+"""Adds up what a job asks of the device, and refuses what is more than any job may have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.worker.device import MAX_EXECUTIONS, MAX_RESULT_BYTES, Circuit, DeviceContext
+from sojourn.worker.programs.base import Work
+from sojourn.worker.programs.options import Settings
+from sojourn.worker.protocol.memory import MB
+from sojourn.worker.protocol.types import JobRefused, Prepared
+
+MAX_WARNINGS = 20
+_SHOT_BYTES = 8  # the least that an outcome takes whose place among the shots is kept
+
+
+class Tally:
+    """What a job asks of the device, added up while its pubs are checked."""
+
+    def __init__(self, device: DeviceContext, settings: Settings) -> None:
+        self._device = device
+        self._rep_delay = settings.rep_delay
+        self._circuits = self._executions = self._result = 0
+        self._state = self._shots = 0  # bytes
+        self._seconds = 0.0
+        self.warnings: list[str] = []
+
+    def add(self, circuit: Circuit, values: NDArray[np.float64], shots: int) -> None:
+        """Count a circuit that is run at the points `values`."""
+        self._circuits += len(values)
+        self._executions += len(values) * shots
+        self._seconds += self._device.seconds(circuit, values, shots, self._rep_delay)
+
+    def result(self, size: int) -> None:
+        """Count characters of the result, at their most."""
+        self._result += size
+
+    def memory(self, work: Work, num_qubits: int, *, in_order: bool) -> None:
+        """Refuse a job that takes more memory than one run may take, as far as that is known before. Jobs
+        keep the states of one circuit at a time, and the outcomes of all; `in_order` those of every shot."""
+        device = self._device
+        if not device.memory:
+            return
+        self._shots += _SHOT_BYTES * len(work.values) * work.shots if in_order else 0
+        outcomes = self._shots + self._result
+        state = device.state(work.key, num_qubits, work.make, device.memory - outcomes)
+        self._state = max(self._state, state)
+        needed = self._state + outcomes
+        if needed > device.memory:
+            whole, part, rest, most = (
+                f"{size / MB:.0f} MB" for size in (needed, self._state, outcomes, device.memory)
+            )
+            raise JobRefused(
+                f"{work.where}: running the job takes at least {whole} of memory ({part} for the state of a "
+                f"circuit, {rest} for outcomes); one run on {device.name} may take {most} "
+                "(memory_mb of the device). Use fewer qubits, fewer shots in one job, or another device"
+            )
+
+    def limit(self) -> None:
+        """Refuse a job with more circuits x shots, or with a larger result, than any device here takes."""
+        if self._executions > MAX_EXECUTIONS:
+            raise JobRefused(
+                f"the job asks for {self._executions} executions (circuits x shots); the limit is "
+                f"{MAX_EXECUTIONS}. Split it, or ask for fewer shots"
+            )
+        if self._result > MAX_RESULT_BYTES:
+            raise JobRefused(
+                f"the job's result would be more than {MAX_RESULT_BYTES // 2**20} MB in the form in which it "
+                f"is sent (up to {self._result / 2**20:.0f} MB), which is the limit; split the job, or ask "
+                "for fewer shots or points"
+            )
+
+    def prepared(self, num_qubits: int) -> Prepared:
+        """The sums, when the widest circuit has that many qubits."""
+        return Prepared(
+            estimated_seconds=self._seconds,
+            num_circuits=self._circuits,
+            num_qubits=num_qubits,
+            executions=self._executions,
+            warnings=tuple(_few(self.warnings)),
+            result_bytes=self._result,
+        )
+
+
+def _few(warnings: Sequence[str]) -> Sequence[str]:
+    """At most `MAX_WARNINGS` of them: they go with the answer to the submit."""
+    if len(warnings) <= MAX_WARNINGS:
+        return warnings
+    return [*warnings[:MAX_WARNINGS], f"{len(warnings) - MAX_WARNINGS} more warnings of this kind"]
