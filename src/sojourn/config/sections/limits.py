@@ -96,4 +96,4 @@ def check_limits(own: Mapping[str, float]) -> LimitsSettings:
     try:
         return LimitsSettings.model_validate(dict(own))
     except ValidationError as error:
-        raise ValueError("; ".join(sentence(fault, LimitsSettings) for fault in error.errors())) from None
+        raise ValueError("; ".join(sentence(each, LimitsSettings) for each in error.errors())) from None
