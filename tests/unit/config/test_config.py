@@ -169,7 +169,10 @@ def test_a_device_may_have_its_own_times() -> None:
         ),
         (
             "[[projects]]\nname = 'a'\nlimits = { circuit = 1 }",
-            ["projects[0].limits = {'circuit': 1}: unknown limit 'circuit'; did you mean 'circuits'?"],
+            [
+                "projects[0].limits = {'circuit': 1}: 'circuit' is not a limit of a project",
+                "did you mean 'circuits'?",
+            ],
         ),
         (
             "[[projects]]\nname = 'a'\nlimits = { circuits = -1 }",
