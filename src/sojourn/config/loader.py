@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tomllib
@@ -73,9 +74,7 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     except ValidationError as error:
         raise ConfigError("\n".join(sentence(e, Settings) for e in error.errors()) + where) from None
     except SettingsError as error:
-        raise ConfigError(
-            f"{error}: SOJOURN_SERVER, SOJOURN_DEVICES and the variables of other whole sections must be JSON"
-        ) from None
+        raise ConfigError("\n".join(_not_json(os.environ)) or str(error)) from None
     _check_drivers(settings.devices)
     data = settings.server.data.absolute()
     return settings.model_copy(update={"server": settings.server.model_copy(update={"data": data})})
@@ -136,6 +135,16 @@ def _stray_variables(environment: Mapping[str, str]) -> Iterator[str]:
             continue  # SOJOURN_PROFILES__NAME__KEY: the keys are checked with the file's
         elif key not in keys_at(Settings, (section,)):
             yield f"{name}: unknown key {section}.{key}{did_you_mean(key, keys_at(Settings, (section,)))}"
+
+
+def _not_json(environment: Mapping[str, str]) -> Iterator[str]:
+    """One sentence for each variable of a whole section that is not JSON."""
+    for name in sorted(environment):
+        if name.upper().removeprefix(PREFIX).lower() in SECTIONS:
+            try:
+                json.loads(environment[name])
+            except ValueError:
+                yield f"{name} = {environment[name]!r}: must be a table as JSON"
 
 
 def _check_drivers(devices: Iterable[DeviceSettings]) -> None:

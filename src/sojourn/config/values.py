@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
-from sojourn import programs
 from sojourn.core import Mode
 
 DAY = 86_400.0
@@ -58,13 +57,6 @@ def _memory(value: float) -> float:
     if value and value < 1:  # a part of a byte would be rounded to 0, which means no limit
         raise ValueError("must be 0 (no limit) or at least 1")
     return value
-
-
-def _program(name: str) -> str:
-    known = (*(primitive.name for primitive in programs.PRIMITIVES), *programs.installed())
-    if name not in known:
-        raise ValueError(f"must be {' or '.join(map(repr, sorted(known)))}")
-    return name
 
 
 def _list_of(what: str) -> Callable[[object], object]:
@@ -129,7 +121,6 @@ Days = Annotated[Number, Field(le=TEN_YEARS / DAY)]
 Weight = Annotated[float, BeforeValidator(_not_a_boolean), Field(ge=0, le=1e9, allow_inf_nan=False)]
 Schedule = Annotated[str, BeforeValidator(_cron)]
 TimeOrRoot = Annotated[float | Literal["root"], PlainValidator(_time_or_root)]
-Program = Annotated[str, AfterValidator(_program)]
 Folder = Annotated[Path, BeforeValidator(_home)]
 DEVICE_NAME = r"^[a-z0-9_-]{1,64}$"
 TITLE = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"

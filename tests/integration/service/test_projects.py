@@ -259,7 +259,7 @@ def test_nobody_can_be_called_what_the_services_own_usage_is_shown_under(house: 
         (ProjectChange(account="a b"), "account name"),
         (ProjectChange(tags=["a,b"]), "'a,b' is not a tag"),
         (ProjectChange(limits={"pending_per_usr": 1.0}), "pending_per_user"),
-        (ProjectChange(limits={"pending_per_device": 1.0}), "no limit"),
+        (ProjectChange(limits={"pending_per_device": 1.0}), "not a limit of a project"),
         (ProjectChange(limits={"circuits": 1.5}), "whole number"),
         (ProjectChange(members={"ann": MemberChange(weight=-2.0)}), "-2"),
     ],

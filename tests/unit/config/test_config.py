@@ -169,7 +169,22 @@ def test_a_device_may_have_its_own_times() -> None:
         ),
         (
             "[[projects]]\nname = 'a'\nlimits = { circuit = 1 }",
-            ["projects[0].limits = {'circuit': 1}: unknown limit 'circuit'; did you mean 'circuits'?"],
+            [
+                "projects[0].limits = {'circuit': 1}: 'circuit' is not a limit of a project",
+                "did you mean 'circuits'?",
+            ],
+        ),
+        (
+            "[[projects]]\nname = 'a'\nlimits = { circuits = -1 }",
+            ["projects[0].limits = {'circuits': -1", "circuits = -1", "must be at least 0"],
+        ),
+        (
+            f"[[projects]]\nname = 'a'\ntags = {[f't{i}' for i in range(51)]}",
+            ["projects[0].tags = ['t0', ", "an instance can have at most 50 tags; 51 were given"],
+        ),
+        (
+            "[[devices]]\nname = 'a'\ndriver = 'mock'\ncalibrate = '0 0 30 2 *'",
+            ["calibrate = '0 0 30 2 *': must be a cron expression", "Bad day-of-month"],
         ),
         ("[policy]\nprofile = 3", ["policy.profile = 3: must be a string"]),
         ("devices = []", ["devices: the list is empty"]),
@@ -280,6 +295,8 @@ def test_an_error_of_a_variable_names_the_variable(monkeypatch: pytest.MonkeyPat
         ("SOJOURN_SEVER__PORT", "1", "did you mean 'server'?"),
         ("SOJOURN_DEVICES__0__NAME", "x", "SOJOURN_DEVICES takes a JSON list"),
         ("SOJOURN_DEVICES", "[", "must be a list of tables"),
+        ("SOJOURN_SERVER", "{", "SOJOURN_SERVER = '{': must be a table as JSON"),
+        ("SOJOURN_SERVER", "[1]", "server = [1]: must be a table (from SOJOURN_SERVER)"),
     ],
 )
 def test_a_variable_that_is_not_a_setting_stops_the_start(

@@ -181,7 +181,17 @@ def test_profiles_come_from_variables_too(monkeypatch: pytest.MonkeyPatch) -> No
             "[profiles.lab]\ninteractive_tl = 1",
             ["profiles.lab.interactive_tl", "did you mean 'interactive_ttl'?"],
         ),
-        ("[profiles.lab]\nprogram_limits = { smpler = 1 }", ["program_limits.smpler", "'sampler'"]),
+        (
+            "[profiles.lab]\nprogram_limits = { smpler = 1 }",
+            [
+                "profiles.lab.program_limits = {'smpler': 1",
+                "unknown program 'smpler'; did you mean 'sampler'?",
+            ],
+        ),
+        (
+            "[profiles.lab]\nprogram_limits = { sampler = 0 }",
+            ["profiles.lab.program_limits.sampler = 0: must be more than 0"],
+        ),
         ("[profiles.lab]\ndefault_max_time = 'rot'", ["default_max_time = 'rot'", "'root'"]),
         ("[profiles.lab]\ndefault_max_time = true", ["default_max_time = True", "a positive number"]),
         ("[profiles.lab]\nbase = 'lab'", ["profiles.lab.base = 'lab': must be 'ibm2023' or 'ibm2026'"]),

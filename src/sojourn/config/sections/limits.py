@@ -92,8 +92,8 @@ def check_limits(own: Mapping[str, float]) -> LimitsSettings:
     """The limits with a project's own values. ValueError with a sentence for an unknown or invalid one."""
     for name in own:
         if name not in PROJECT_LIMITS:
-            raise ValueError(f"unknown limit {name!r}{did_you_mean(name, PROJECT_LIMITS)}")
+            raise ValueError(f"{name!r} is not a limit of a project{did_you_mean(name, PROJECT_LIMITS)}")
     try:
         return LimitsSettings.model_validate(dict(own))
     except ValidationError as error:
-        raise ValueError("; ".join(sentence(fault, LimitsSettings) for fault in error.errors())) from None
+        raise ValueError("; ".join(sentence(each, LimitsSettings) for each in error.errors())) from None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
-from sojourn.config.values import Factor, Modes, Program, Seconds, Section, TimeOrRoot, Whole
-from sojourn.core.profile import IBM2023, PROFILES
+from sojourn import programs
+from sojourn.config.errors import did_you_mean
+from sojourn.config.values import Factor, Modes, Seconds, Section, TimeOrRoot, Whole
+from sojourn.core.profile import IBM2023, PROFILES, SESSION_PROGRAMS
 
 FORMER_NAMES = {"seed": IBM2023.name}
 """Former names of built-in profiles: still accepted, with a warning at the start of the server."""
@@ -81,7 +83,7 @@ class ProfileSettings(Section):
     open_plan_sessions: bool | None = Field(
         default=None, description="Whether projects on the open plan can open sessions; if not, error 1352."
     )
-    program_limits: dict[Program, Annotated[Seconds, Field(gt=0)]] | None = Field(
+    program_limits: dict[str, Annotated[Seconds, Field(gt=0)]] | None = Field(
         default=None,
         description="Time limits of jobs that request none, in seconds by program (R19). Programs that are "
         "not listed are as in `base`.",
@@ -126,3 +128,12 @@ class ProfileSettings(Section):
     )
     reservation_minimum: Seconds | None = Field(default=None, gt=0, description=SHORTEST)
     reservation_allowance: Seconds | None = Field(default=None, gt=0, description=ALLOWANCE)
+
+    @field_validator("program_limits")
+    @classmethod
+    def _programs_are_known(cls, limits: dict[str, float] | None) -> dict[str, float] | None:
+        known = sorted({*SESSION_PROGRAMS, *programs.installed()}) if limits else []
+        for program in limits or ():
+            if program not in known:
+                raise ValueError(f"unknown program {program!r}{did_you_mean(program, known)}")
+        return limits
