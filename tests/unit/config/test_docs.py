@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from sojourn.api.own import models
+from sojourn.api.v1 import models
 from sojourn.cli.main import app
 from sojourn.config import reference
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
-from sojourn.api.endpoint import Request
+from sojourn.api.http.endpoint import Request
+from sojourn.api.http.replies import Reply, iso, json_reply
+from sojourn.api.http.values import json_object, shown
 from sojourn.api.ibm import plans
-from sojourn.api.query import json_object, shown
-from sojourn.api.wire import Reply, iso, json_reply
 from sojourn.service.errors import BadRequest, NotAuthenticated, NotFound
 from sojourn.service.views import ProjectView
 
@@ -23,7 +23,7 @@ _SERVICE = "quantum-computing"
 async def token(request: Request) -> Reply:
     """POST /identity/token, a form with `grant_type` and `apikey`.
 
-    A key that nobody knows is answered 200, with a token that grants nothing (see sojourn.api.auth).
+    A key that nobody knows is answered 200, with a token that grants nothing (see sojourn.api.http.auth).
     """
     raw = await request.body(_SMALL_BODY)
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sojourn.api.endpoint import Request, call_of
+from sojourn.api.http.endpoint import Request, call_of
+from sojourn.api.http.replies import NO_CONTENT, Reply, json_reply, text_reply, without_none
+from sojourn.api.http.values import Query, json_object, shown
 from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, job_status
-from sojourn.api.query import Query, json_object, shown
-from sojourn.api.wire import NO_CONTENT, Reply, json_reply, text_reply, without_none
 from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.texts import Large
 from sojourn.service.views import JobFilter

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 from fastapi import Depends, FastAPI, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from sojourn.api.own import models
-from sojourn.api.wire import iso
+from sojourn.api.http.replies import iso
+from sojourn.api.v1 import models
 from sojourn.service import times
 from sojourn.service.service import Service
 from sojourn.service.users import KeyView, MadeKey

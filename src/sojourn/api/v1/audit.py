@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 from fastapi import Depends, FastAPI, Query
 from pydantic import BaseModel
 
-from sojourn.api.own import models
-from sojourn.api.query import epoch
-from sojourn.api.wire import iso
+from sojourn.api.http.replies import iso
+from sojourn.api.http.values import epoch
+from sojourn.api.v1 import models
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
 from sojourn.store.audit import Entry

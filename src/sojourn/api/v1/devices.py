@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from sojourn.api.own import models
-from sojourn.api.wire import iso
+from sojourn.api.http.replies import iso
+from sojourn.api.v1 import models
 from sojourn.service import times
 from sojourn.service.calibrations import Calibration as CalibrationRow
 from sojourn.service.reservations import ReservationView

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sojourn.api.endpoint import LOOKS, Api
+from sojourn.api.http.endpoint import LOOKS, Api
 from sojourn.service.errors import Refusal
 
 if TYPE_CHECKING:

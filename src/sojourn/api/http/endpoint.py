@@ -1,6 +1,6 @@
 """Runs one request of a raw route: who, what, answer, errors.
 
-Not our own API's pydantic routes (see own/), but every other path goes through an `Endpoint`, which is an
+Not our own API's pydantic routes (see v1), but every other path goes through an `Endpoint`, which is an
 ASGI application for one path with one handler per method.
 """
 
@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sojourn.api import bodies
-from sojourn.api.auth import Gate, address_of
-from sojourn.api.bodies import Gone
-from sojourn.api.query import Query
-from sojourn.api.request_ids import REQUEST_ID, new_id
-from sojourn.api.stream import write, write_large
-from sojourn.api.wire import Reply, error_reply, refusal_reply
+from sojourn.api.http import bodies
+from sojourn.api.http.auth import Gate, address_of
+from sojourn.api.http.bodies import Gone
+from sojourn.api.http.replies import Reply, error_reply, refusal_reply
+from sojourn.api.http.request_ids import REQUEST_ID, new_id
+from sojourn.api.http.streams import write, write_large
+from sojourn.api.http.values import Query
 from sojourn.service.calls import Call
 from sojourn.service.errors import BadRequest, Refusal, TooLarge, without_room
 from sojourn.service.room import PIECE, Held

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sojourn.api.wire import iso
+from sojourn.api.http.replies import iso
 from sojourn.service.revocation import Remains
 from sojourn.service.views import DeviceView, JobView, SessionView, StoryLine, UserView, WhyView
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import Depends, FastAPI, Query, Response
 from pydantic import BaseModel, Field
 
-from sojourn.api.query import epoch
-from sojourn.api.wire import encode, iso
+from sojourn.api.http.replies import encode, iso
+from sojourn.api.http.values import epoch
 from sojourn.service.service import Service
 from sojourn.service.usage import UsageQuery, UsageReport
 from sojourn.service.views import Principal, UsageView

@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 import jwt
 
-from sojourn.api.query import shown
-from sojourn.api.wrong_keys import WrongKeys
+from sojourn.api.http.values import shown
+from sojourn.api.http.wrong_keys import WrongKeys
 from sojourn.service.directory import AUTO
 from sojourn.service.errors import BadRequest, NotAuthenticated, WrongCredentials
 

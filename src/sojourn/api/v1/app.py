@@ -16,15 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import sojourn
 from sojourn import codes
-from sojourn.api.auth import address_of
-from sojourn.api.bodies import Gone
-from sojourn.api.endpoint import Api, bug_reply, method_reply, missing_reply
-from sojourn.api.endpoint import Request as RawRequest
-from sojourn.api.own import audit, models, projects, usage, users
-from sojourn.api.own.operations import router
-from sojourn.api.query import epoch, shown
-from sojourn.api.stream import write
-from sojourn.api.wire import Reply, encode, error_body, refusal_reply
+from sojourn.api.http.auth import address_of
+from sojourn.api.http.bodies import Gone
+from sojourn.api.http.endpoint import Api, bug_reply, method_reply, missing_reply
+from sojourn.api.http.endpoint import Request as RawRequest
+from sojourn.api.http.replies import Reply, encode, error_body, refusal_reply
+from sojourn.api.http.streams import write
+from sojourn.api.http.values import epoch, shown
+from sojourn.api.v1 import audit, models, projects, usage, users
+from sojourn.api.v1.devices import router
 from sojourn.service.errors import Forbidden, Refusal, without_room
 from sojourn.service.views import JobFilter, Principal
 from sojourn.store.room import StoreFull
