@@ -140,6 +140,13 @@ class Request:
             if not message.get("more_body", False):
                 return
 
+    def refused(self, refusal: Refusal) -> Reply:
+        """The answer to a refusal. It ends the connection where the rest of a body would take too long."""
+        reply = refusal_reply(refusal)
+        if isinstance(refusal, TooLarge) and not _will_be_short(self.headers, self.api.max_body):
+            return replace(reply, headers=(*reply.headers, *_CLOSE))
+        return reply
+
     def lost(self) -> bool:
         """Whether nobody is left to answer."""
         exchange = self.scope.get(EXCHANGE)
@@ -210,9 +217,7 @@ class Endpoint:
         except Gone:
             return
         except Refusal as refusal:
-            reply = refusal_reply(refusal)
-            if refusal.status == 413 and not _will_be_short(request.headers, self._api.max_body):
-                reply = Reply(reply.body, reply.status, reply.media, (*reply.headers, *_CLOSE))
+            reply = request.refused(refusal)
         except StoreFull as error:
             reply = refusal_reply(without_room(error))
         except Exception as error:
