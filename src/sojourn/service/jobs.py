@@ -25,7 +25,7 @@ from sojourn.service.hub import Hub
 from sojourn.service.polls import Polls
 from sojourn.service.records import JobRecord
 from sojourn.service.repeats import Repeats, Submit
-from sojourn.service.submit import check_tags
+from sojourn.service.submit import NewJob, check_tags
 from sojourn.service.texts import Large, Texts
 from sojourn.service.views import (
     JobFilter,
@@ -60,28 +60,35 @@ class Jobs:
     # submit
 
     async def submit(
-        self, who: Principal, body: bytes, *, call: Call, idempotency_key: str | None = None
+        self,
+        who: Principal,
+        new: NewJob,
+        *,
+        sent: bytes,
+        call: Call,
+        idempotency_key: str | None = None,
     ) -> JobView:
         """Check, prepare, commit; the job is acknowledged when this returns.
 
-        A refused job leaves nothing behind. A submit that repeats one with a lost reply gets its job (R54).
+        `sent` is the body that `new` was made of. A refused job leaves nothing behind. A submit of the same
+        body that repeats one with a lost reply, or with the same key, gets its job (R54).
         """
         if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
             raise BadRequest(f"An Idempotency-Key has 1 to {MAX_KEY} characters.")
         # Equal for the same bytes sent to the same instance.
-        digest = await ids.sha256_aside(who.project_id.encode() + b"\0", body)
+        digest = await ids.sha256_aside(who.project_id.encode() + b"\0", sent)
         # A submit goes on when its connection is lost: a client that repeats it joins the first one.
         if idempotency_key is not None:
-            return await asyncio.shield(self._submit_keyed(who, body, call, digest, idempotency_key))
+            return await asyncio.shield(self._submit_keyed(who, new, call, digest, idempotency_key))
         if call.exchange is None:
-            return await asyncio.shield(_keeping(call, self._submit(who, body, call, digest)))
+            return await asyncio.shield(_keeping(call, self._submit(who, new, call, digest)))
         repeated = self._repeats.claim(who.user_id, digest, call.exchange)
         if repeated is not None:
             job_id = await asyncio.shield(repeated.job)
             log.info("submit.repeated", job=job_id, user=who.user)
             return self._hub.job_view(await self._hub.job_record(who, job_id))
         submit = self._repeats.begin(who.user_id, digest, call.exchange)
-        task = _keeping(call, self._submit(who, body, call, digest))
+        task = _keeping(call, self._submit(who, new, call, digest))
         task.add_done_callback(lambda t: self._submitted(submit, t))
         return await asyncio.shield(task)
 
@@ -94,7 +101,7 @@ class Jobs:
             self._repeats.accepted(submit, task.result().id)
 
     def _submit_keyed(
-        self, who: Principal, body: bytes, call: Call, digest: str, key: str
+        self, who: Principal, new: NewJob, call: Call, digest: str, key: str
     ) -> asyncio.Task[JobView]:
         """The one submit that is under way with this key, or a new one.
 
@@ -104,7 +111,7 @@ class Jobs:
         digest = ids.sha256(f"{digest} {key}".encode())
         taken = self._keyed.get((who.user_id, key))
         if taken is None:
-            task = _keeping(call, self._submit_once(who, body, call, digest, key))
+            task = _keeping(call, self._submit_once(who, new, call, digest, key))
             self._keyed[who.user_id, key] = digest, task
             task.add_done_callback(lambda t: self._release_key(who.user_id, key, t))
             return task
@@ -119,10 +126,10 @@ class Jobs:
         if not task.cancelled():
             task.exception()  # nobody may be waiting for it
 
-    async def _submit_once(self, who: Principal, body: bytes, call: Call, digest: str, key: str) -> JobView:
+    async def _submit_once(self, who: Principal, new: NewJob, call: Call, digest: str, key: str) -> JobView:
         stored = await self._hub.store.job_by_key(who.user_id, key)
         if stored is None:
-            return await self._submit(who, body, call, digest, key)
+            return await self._submit(who, new, call, digest, key)
         if stored.meta.submit_digest != digest:
             raise Conflict(
                 f"Idempotency-Key {key!r} was used for job {stored.job.id} with another body. Use a new key."
@@ -130,9 +137,9 @@ class Jobs:
         return self._hub.job_view(await self._hub.job_record(who, stored.job.id))
 
     async def _submit(
-        self, who: Principal, body: bytes, call: Call, digest: str, idempotency_key: str | None = None
+        self, who: Principal, new: NewJob, call: Call, digest: str, idempotency_key: str | None = None
     ) -> JobView:
-        record = await self._admission.admit(who, body, call, digest, idempotency_key)
+        record = await self._admission.admit(who, new, call, digest, idempotency_key)
         self._polls.submitted(record, who.user_id)
         log.info("job.accepted", job=record.job.id, user=who.user, device=record.device)
         return self._hub.job_view(record)
