@@ -1,25 +1,65 @@
-"""The own API's part for operators and bookings: device states, calibrations, reservations.
+"""Our own API: devices, what operators do with them, and their calibrations."""
 
-Owns these routes and their shapes; the service decides who may do what.
-"""
+from typing import Annotated, Literal, Self
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
-
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
-from sojourn.api.v1 import models
+from sojourn.api.v1.callers import Callers
+from sojourn.api.v1.jobs import Job
+from sojourn.api.v1.models import Name, Text, Time
 from sojourn.service import times
 from sojourn.service.calibrations import Calibration as CalibrationRow
-from sojourn.service.reservations import ReservationView
 from sojourn.service.service import Service
-from sojourn.service.views import Principal
+from sojourn.service.views import DeviceView, Principal
 
-Name = Annotated[str, Path(max_length=64)]
-Id = Annotated[str, Path(max_length=128)]
-Text = Annotated[str, Field(max_length=400)]
+
+class Device(BaseModel):
+    """`busy`: a job runs; `held`: a session has the device. Their ids, `running` and `active_session`, are
+    null for all but their owners and operators."""
+
+    name: str
+    driver: str
+    num_qubits: int | None
+    operational: bool
+    message: str
+    queue_length: int
+    busy: bool
+    running: str | None
+    held: bool
+    active_session: str | None
+    mock: bool
+    backend_version: str
+    phase: str
+    reason: str | None
+    state: Literal["online", "paused", "draining", "maintenance"]
+    state_message: str
+    state_by: str | None
+    state_since: Time | None
+    state_until: Time | None
+    calibration: str | None
+    calibrated: Time | None
+    next_calibration: Time | None
+
+    @classmethod
+    def of(cls, view: DeviceView) -> Self:
+        state = view.state
+        told = {
+            "state": state.name,
+            "state_message": state.message,
+            "state_by": state.by,
+            "state_since": iso(state.since),
+            "state_until": iso(state.until),
+            "calibrated": iso(view.calibrated),
+            "next_calibration": iso(view.next_calibration),
+        }
+        same = (name for name in cls.model_fields if name not in told)
+        return cls.model_validate(told | {name: getattr(view, name) for name in same})
+
+
+class Devices(BaseModel):
+    devices: list[Device]
 
 
 class Halt(BaseModel):
@@ -41,7 +81,7 @@ class Calibration(BaseModel):
     """`job` is null when the device told it by itself, when its worker came up."""
 
     id: str
-    at: models.Time | None
+    at: Time | None
     job: str | None
     present: bool
 
@@ -57,124 +97,50 @@ class Calibrations(BaseModel):
     calibrations: list[Calibration]
 
 
-class NewReservation(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    device: Text
-    project: Text | None = Field(default=None, description="Its name; default: the caller's.")
-    start: Text = Field(default="now", description="ISO 8601, or from now: `+2h`, `in 30m`, `now`.")
-    end: Text | None = Field(default=None, description="As `start`; or give `duration`.")
-    duration: Text | None = Field(default=None, description="`2h`, `1h 30m`; instead of `end`.")
-    mode: Literal["dedicated", "priority"] = "dedicated"
-    after_window: Literal["fail", "requeue"] = "fail"
-
-
-class Reservation(BaseModel):
-    """What is null is not the caller's to see."""
-
-    id: str | None
-    device: str
-    project: str | None
-    user: str | None
-    start: models.Time | None
-    end: models.Time | None
-    mode: Literal["dedicated", "priority"]
-    after_window: Literal["fail", "requeue"] | None
-    state: Literal["booked", "open", "ended", "cancelled"]
-
-    @classmethod
-    def of(cls, view: ReservationView) -> Self:
-        return cls.model_validate(
-            {
-                "id": view.id,
-                "device": view.device,
-                "project": view.project,
-                "user": view.user,
-                "start": iso(view.start),
-                "end": iso(view.end),
-                "mode": view.mode,
-                "after_window": view.after_window,
-                "state": view.state,
-            }
-        )
-
-
-class Calendar(BaseModel):
-    """By start."""
-
-    now: models.Time | None
-    reservations: list[Reservation]
-
-
-def router(service: Service, caller: Callable[..., Any], operator: Callable[..., Any]) -> APIRouter:
-    """The routes. `caller` and `operator` are the dependencies that tell who asks."""
+def router(service: Service, callers: Callers) -> APIRouter:
     routes = APIRouter()
-    Caller = Annotated[Principal, Depends(caller)]  # noqa: N806
-    Operator = Annotated[Principal, Depends(operator)]  # noqa: N806
+    Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
+    Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
 
-    def now() -> float:
-        return service.clock.date()
+    @routes.get("/devices")
+    async def devices(who: Caller) -> Devices:
+        return Devices(devices=[Device.of(view) for view in service.devices(who)])
 
-    async def halt(who: Principal, name: str, mode: str, wanted: Halt | None) -> models.Device:
+    @routes.get("/devices/{name}")
+    async def device(who: Caller, name: Name) -> Device:
+        return Device.of(service.device(name, who))
+
+    async def halt(who: Principal, name: str, mode: str, wanted: Halt | None) -> Device:
         said = wanted or Halt()
-        until = times.instant(said.until, now(), "until") if said.until is not None else None
+        until = times.instant(said.until, service.clock.date(), "until") if said.until is not None else None
         await service.halt_device(who, name, mode, said.message, until)
-        return models.Device.of(service.device(name, who))
+        return Device.of(service.device(name, who))
 
     @routes.post("/devices/{name}/pause")
-    async def pause(who: Operator, name: Name, wanted: Halt | None = None) -> models.Device:
+    async def pause(who: Operator, name: Name, wanted: Halt | None = None) -> Device:
         return await halt(who, name, "paused", wanted)
 
     @routes.post("/devices/{name}/drain")
-    async def drain_device(who: Operator, name: Name, wanted: Halt | None = None) -> models.Device:
+    async def drain_device(who: Operator, name: Name, wanted: Halt | None = None) -> Device:
         return await halt(who, name, "draining", wanted)
 
     @routes.post("/devices/{name}/maintain")
-    async def maintain(who: Operator, name: Name, wanted: Halt | None = None) -> models.Device:
+    async def maintain(who: Operator, name: Name, wanted: Halt | None = None) -> Device:
         return await halt(who, name, "maintenance", wanted)
 
     @routes.post("/devices/{name}/resume")
-    async def resume(who: Operator, name: Name) -> models.Device:
+    async def resume(who: Operator, name: Name) -> Device:
         await service.resume_device(who, name)
-        return models.Device.of(service.device(name, who))
+        return Device.of(service.device(name, who))
 
     @routes.post("/devices/{name}/calibrate", status_code=201)
-    async def calibrate(who: Operator, name: Name, note: Note | None = None) -> models.Job:
-        return models.Job.of(await service.calibrate(who, name, note.message if note else ""))
+    async def calibrate(who: Operator, name: Name, note: Note | None = None) -> Job:
+        return Job.of(await service.calibrate(who, name, note.message if note else ""))
 
     @routes.get("/devices/{name}/calibrations")
     async def calibrations(_: Caller, name: Name) -> Calibrations:
         present = service.device(name).calibration
         rows = [Calibration.of(row, row.id == present) for row in service.calibrations(name)]
         return Calibrations(device=name, calibrations=rows)
-
-    @routes.get("/reservations")
-    async def reservations(who: Caller, device: str | None = None, ended: bool = False) -> Calendar:
-        found = await service.calendar(who, device, ended=ended)
-        return Calendar(now=iso(now()), reservations=[Reservation.of(view) for view in found])
-
-    @routes.post("/reservations", status_code=201)
-    async def reserve(who: Caller, new: NewReservation) -> Reservation:
-        at = now()
-        starts = times.instant(new.start, at, "start")
-        made = await service.reserve(
-            who,
-            device=new.device,
-            project=new.project,
-            start=None if new.start.strip().lower() == "now" else starts,
-            end=times.instant(new.end, at, "end") if new.end is not None else None,
-            length=times.duration(new.duration, "duration") if new.duration is not None else None,
-            mode=new.mode,
-            after_window=new.after_window,
-        )
-        return Reservation.of(made)
-
-    @routes.get("/reservations/{reservation_id}")
-    async def reservation(who: Caller, reservation_id: Id) -> Reservation:
-        return Reservation.of(await service.reservation(who, reservation_id))
-
-    @routes.post("/reservations/{reservation_id}/cancel")
-    async def cancel_reservation(who: Caller, reservation_id: Id) -> Reservation:
-        return Reservation.of(await service.cancel_reservation(who, reservation_id))
 
     return routes

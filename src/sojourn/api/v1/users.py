@@ -1,158 +1,174 @@
-"""Users, their keys and their memberships in our own API. The service decides who may do what."""
+"""Our own API: users and their memberships. The service decides who may do what."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
-from fastapi import Depends, FastAPI, Path
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
-from sojourn.api.v1 import models
-from sojourn.service import times
+from sojourn.api.v1.callers import Callers
+from sojourn.api.v1.models import Name, Time
+from sojourn.service.revocation import Remains
 from sojourn.service.service import Service
-from sojourn.service.users import KeyView, MadeKey
-from sojourn.service.views import NewKey, Principal
+from sojourn.service.views import NewKey, Principal, UserView
 
-Name = Annotated[str, Path(max_length=64)]
-Text = Annotated[str, Field(max_length=400)]
+SHOWN_REMAINS = 20
 
 
-class Key(BaseModel):
-    """A key without its secret. `project` is where it acts when a request does not say, null is the user's
-    first one; `used` is exact to ten minutes; `present` is the one that the request was made with."""
-
+class User(BaseModel):
     name: str
-    user: str
-    project: str | None
-    created: models.Time | None
-    expires: models.Time | None
-    expired: bool
-    used: models.Time | None
-    present: bool
+    projects: list[str]
+    operator: bool
+    revoked: bool
+    created: Time | None
+    crashes: int = Field(description="How often, in the last hour, a job of the user has ended its worker.")
 
     @classmethod
-    def of(cls, view: KeyView) -> Self:
+    def of(cls, view: UserView) -> Self:
         return cls(
             name=view.name,
-            user=view.user,
-            project=view.project,
+            projects=list(view.projects),
+            operator=view.operator,
+            revoked=view.revoked,
             created=iso(view.created),
-            expires=iso(view.expires),
-            expired=view.expired,
-            used=iso(view.used),
-            present=view.present,
+            crashes=view.crashes,
         )
 
 
-class Keys(BaseModel):
-    """Oldest first."""
-
-    keys: list[Key]
+class Users(BaseModel):
+    users: list[User]
 
 
-class MadeKeyAnswer(BaseModel):
-    """The only time that the API key is shown. `old` is the key that it replaces, while that is in force."""
+class NewUser(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    key: Key
+    name: str = Field(min_length=1, max_length=64, description="Unique on the server.")
+    project: str = Field(min_length=1, max_length=64, description="Made when it does not exist.")
+    operator: bool = Field(default=False, description="May manage users and see every project.")
+    anew: bool = Field(
+        default=False,
+        description="Give the name of a revoked user to somebody else, who has nothing of that user's.",
+    )
+
+
+class FirstKey(BaseModel):
+    """The only time that the API key is shown."""
+
+    name: str
+    project: str
+    instance: str
     api_key: str
-    old: Key | None
 
     @classmethod
-    def of(cls, made: MadeKey) -> Self:
-        old = None if made.left is None else Key.of(made.left)
-        return cls(key=Key.of(made.key), api_key=made.api_key, old=old)
+    def of(cls, key: NewKey) -> Self:
+        return cls(name=key.name, project=key.project, instance=key.instance, api_key=key.api_key)
 
 
-class WantedKey(BaseModel):
+class Ending(BaseModel):
+    """What is to end with the key, or the membership."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str | None = Field(
-        default=None, max_length=64, description="Unique among the user's; default key-N."
-    )
-    project: str | None = Field(
-        default=None,
-        max_length=64,
-        description="Where it acts when a request does not say; default the first.",
-    )
-    expires: Text | None = Field(default=None, description="ISO 8601, or from now: `+90d`; null is never.")
+    close_sessions: bool = Field(default=False, description="Hard: their queued jobs fail (R33).")
+    cancel_jobs: bool = Field(default=False, description="Those that run as well (R53).")
 
 
-class Rotation(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    keep: Text | None = Field(
-        default=None,
-        description="How long the old key goes on working: `1h` (the default), `0` for not at all.",
-    )
-    expires: Text | None = Field(default=None, description="As for a new key; null is as the old one was to.")
+class Remain(BaseModel):
+    id: str
+    device: str
+    state: str
 
 
-def add_routes(
-    app: FastAPI, service: Service, caller: Callable[..., Any], operator: Callable[..., Any]
-) -> None:
-    Caller = Annotated[Principal, Depends(caller)]  # noqa: N806
-    Operator = Annotated[Principal, Depends(operator)]  # noqa: N806
-    people = service.people
+class Remaining(BaseModel):
+    """`count` in all, and the oldest of them."""
 
-    def shown(key: NewKey) -> models.Key:
-        return models.Key(name=key.name, project=key.project, instance=key.instance, api_key=key.api_key)
+    count: int
+    oldest: list[Remain]
 
-    def until(text: str | None) -> float | None:
-        return None if text is None else times.instant(text, service.clock.date(), "expires")
+    @classmethod
+    def of(cls, found: Iterable[Remain]) -> Self:
+        every = list(found)
+        return cls(count=len(every), oldest=every[:SHOWN_REMAINS])
 
-    @app.get("/users")
-    async def users(_: Operator) -> models.Users:
-        return models.Users(users=[models.User.of(view) for view in people.users()])
 
-    @app.post("/users", status_code=201)
-    async def add_user(who: Operator, new: models.NewUser) -> models.Key:
-        made = await people.add_user(new.name, new.project, new.operator, anew=new.anew, who=who)
-        return shown(made)
+class Revoked(BaseModel):
+    """What the user has left that goes on: nothing of it ends by the revocation itself. `closed_sessions` and
+    `cancelled_jobs` are how many this request has ended."""
 
-    @app.post("/users/{name}/revoke")
-    @app.delete("/users/{name}")
-    async def revoke(who: Operator, name: Name, ending: models.Ending | None = None) -> models.Revoked:
-        wanted = ending or models.Ending()
+    name: str
+    revoked: bool = True
+    sessions: Remaining
+    jobs: Remaining
+    reservations: Remaining
+    closed_sessions: int
+    cancelled_jobs: int
+
+    @classmethod
+    def of(cls, name: str, left: Remains, **more: Any) -> Self:
+        return cls(
+            name=name,
+            **more,
+            sessions=Remaining.of(
+                Remain(id=r.session.id, device=r.device, state=r.session.state.value) for r in left.sessions
+            ),
+            jobs=Remaining.of(
+                Remain(id=r.job.id, device=r.device, state=r.job.state.value) for r in left.jobs
+            ),
+            reservations=Remaining.of(
+                Remain(id=window.id, device=device, state="open" if is_open else "booked")
+                for device, window, is_open in left.reservations
+            ),
+            closed_sessions=left.closed,
+            cancelled_jobs=left.cancelled,
+        )
+
+
+class Removed(Revoked):
+    """The same of a user who was taken out of `project`, with what is left there."""
+
+    project: str
+    revoked: bool = False
+    removed: bool = True
+
+    @classmethod
+    def of_member(cls, name: str, project: str, left: Remains) -> Self:
+        return cls.of(name, left, project=project)
+
+
+def router(service: Service, callers: Callers) -> APIRouter:
+    routes = APIRouter()
+    Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
+
+    @routes.get("/users")
+    async def users(_: Operator) -> Users:
+        return Users(users=[User.of(view) for view in service.people.users()])
+
+    @routes.post("/users", status_code=201)
+    async def add_user(who: Operator, new: NewUser) -> FirstKey:
+        made = await service.people.add_user(new.name, new.project, new.operator, anew=new.anew, who=who)
+        return FirstKey.of(made)
+
+    @routes.post("/users/{name}/revoke")
+    @routes.delete("/users/{name}")
+    async def revoke(who: Operator, name: Name, ending: Ending | None = None) -> Revoked:
+        wanted = ending or Ending()
         left = await service.revoke_user(
             name, close_sessions=wanted.close_sessions, cancel_jobs=wanted.cancel_jobs, who=who
         )
-        return models.Revoked.of(name, left)
+        return Revoked.of(name, left)
 
-    @app.post("/users/{name}/restore")
-    async def restore(who: Operator, name: Name) -> models.Key:
-        return shown(await people.restore_user(name, who=who))
+    @routes.post("/users/{name}/restore")
+    async def restore(who: Operator, name: Name) -> FirstKey:
+        return FirstKey.of(await service.people.restore_user(name, who=who))
 
-    @app.post("/projects/{project}/members/{name}/remove")
-    @app.delete("/projects/{project}/members/{name}")
-    async def remove(
-        who: Operator, project: Name, name: Name, ending: models.Ending | None = None
-    ) -> models.Removed:
-        wanted = ending or models.Ending()
+    @routes.post("/projects/{project}/members/{name}/remove")
+    @routes.delete("/projects/{project}/members/{name}")
+    async def remove(who: Operator, project: Name, name: Name, ending: Ending | None = None) -> Removed:
+        wanted = ending or Ending()
         left = await service.remove_member(
             name, project, close_sessions=wanted.close_sessions, cancel_jobs=wanted.cancel_jobs, who=who
         )
-        return models.Removed.of_member(name, project, left)
+        return Removed.of_member(name, project, left)
 
-    @app.get("/users/{name}/keys")
-    async def keys(who: Caller, name: Name) -> Keys:
-        return Keys(keys=[Key.of(view) for view in people.keys(who, name)])
-
-    @app.post("/users/{name}/keys", status_code=201)
-    async def add_key(who: Caller, name: Name, wanted: WantedKey | None = None) -> MadeKeyAnswer:
-        new = wanted or WantedKey()
-        made = await people.add_key(who, name, name=new.name, project=new.project, expires=until(new.expires))
-        return MadeKeyAnswer.of(made)
-
-    @app.post("/users/{name}/keys/{key}/revoke")
-    @app.delete("/users/{name}/keys/{key}")
-    async def revoke_key(who: Caller, name: Name, key: Name) -> Key:
-        return Key.of(await people.revoke_key(who, name, key))
-
-    @app.post("/users/{name}/keys/{key}/rotate", status_code=201)
-    async def rotate_key(who: Caller, name: Name, key: Name, wanted: Rotation | None = None) -> MadeKeyAnswer:
-        how = wanted or Rotation()
-        keep = None
-        if how.keep is not None:
-            keep = 0.0 if how.keep.strip() in ("0", "0s") else times.duration(how.keep, "keep")
-        made = await people.rotate_key(who, name, key, keep=keep, expires=until(how.expires))
-        return MadeKeyAnswer.of(made)
+    return routes
