@@ -16,7 +16,7 @@ from sojourn.api.http.request_ids import RequestIds
 from sojourn.api.http.streams import write
 from sojourn.api.v1 import PREFIX
 from sojourn.api.v1.app import create_v1
-from sojourn.api.v1.middleware import InTurn, SmallBodies
+from sojourn.api.v1.middleware import Bodies, InTurn
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -41,7 +41,7 @@ def create_app(
     api.connections = connections
     routes = [
         *ibm.routes(api),
-        Mount(PREFIX, app=InTurn(SmallBodies(create_v1(api), api), api)),
+        Mount(PREFIX, app=InTurn(Bodies(create_v1(api), api), api)),
         *health.routes(api),
     ]
     router = Router(routes, redirect_slashes=False, default=_nothing_there)

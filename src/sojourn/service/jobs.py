@@ -165,6 +165,12 @@ class Jobs:
         record = await self._named(who, job_id)
         return self._hub.job_view(record, self._hub.position(record))
 
+    def placed(self, view: JobView) -> JobView:
+        """What `job` shows of a job that was just submitted. That somebody has looked at it is not noted: the
+        answer to the submit is still to come."""
+        record = self._hub.records.job(view.id)
+        return view if record is None else self._hub.job_view(record, self._hub.position(record))
+
     async def waiting(self, who: Principal, job_id: str) -> JobView:
         """As `job`, with why it waits, if it does."""
         why = await self.why(who, job_id)
@@ -314,7 +320,7 @@ class Jobs:
     async def story(self, who: Principal, job_id: str) -> list[StoryLine]:
         await self._named(who, job_id)
         rows = await self._hub.store.story(job_id)
-        return [StoryLine(r.at, r.cause, r.before, r.after, r.reason) for r in rows]
+        return [StoryLine(r.at, r.cause, r.before, r.after, r.reason, r.id) for r in rows]
 
     # change
 

@@ -1,4 +1,4 @@
-"""Our own API as a FastAPI application, for `/sojourn/v1`: a router per noun."""
+"""Our own API as a FastAPI application, for `/sojourn/v1`: a module per noun."""
 
 from typing import Any
 
@@ -12,19 +12,18 @@ from sojourn.api.v1 import (
     identity,
     jobs,
     keys,
-    models,
     projects,
     reservations,
     sessions,
     usage,
     users,
 )
-from sojourn.api.v1.callers import Callers
+from sojourn.api.v1.common import Callers, ErrorBody
 from sojourn.api.v1.faults import add_handlers
 
-_ROUTERS = (identity, devices, reservations, jobs, sessions, users, keys, audit, projects, usage)
+_NOUNS = (identity, devices, reservations, jobs, sessions, users, keys, audit, projects, usage)
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": models.ErrorBody, "description": "What was wrong, and what to do"},
+    "4XX": {"model": ErrorBody, "description": "What was wrong, and what to do"},
 }
 
 
@@ -39,7 +38,8 @@ def create_v1(api: Api) -> FastAPI:
         responses=_ERRORS,
     )
     callers = Callers(api)
-    for module in _ROUTERS:
-        app.include_router(module.router(api.service, callers))
+    for module in _NOUNS:
+        # one flat table: a wrong method is answered with all those of its path
+        module.add_routes(app.router, api.service, callers)
     add_handlers(app)
     return app

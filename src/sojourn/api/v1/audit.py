@@ -8,8 +8,7 @@ from pydantic import BaseModel
 
 from sojourn.api.http.replies import iso
 from sojourn.api.http.values import epoch
-from sojourn.api.v1.callers import Callers
-from sojourn.api.v1.models import Time
+from sojourn.api.v1.common import Callers, Time
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
 from sojourn.store.audit import Entry
@@ -45,8 +44,7 @@ class AuditTrail(BaseModel):
     entries: list[AuditEntry]
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
 
     @routes.get("/audit")
@@ -68,5 +66,3 @@ def router(service: Service, callers: Callers) -> APIRouter:
             limit=limit,
         )
         return AuditTrail(entries=[AuditEntry.of(entry) for entry in found])
-
-    return routes

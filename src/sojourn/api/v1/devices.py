@@ -6,9 +6,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
-from sojourn.api.v1.callers import Callers
+from sojourn.api.v1.common import Callers, Name, Text, Time
 from sojourn.api.v1.jobs import Job
-from sojourn.api.v1.models import Name, Text, Time
 from sojourn.service import times
 from sojourn.service.calibrations import Calibration as CalibrationRow
 from sojourn.service.service import Service
@@ -97,8 +96,7 @@ class Calibrations(BaseModel):
     calibrations: list[Calibration]
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
     Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
 
@@ -142,5 +140,3 @@ def router(service: Service, callers: Callers) -> APIRouter:
         present = service.device(name).calibration
         rows = [Calibration.of(row, row.id == present) for row in service.calibrations(name)]
         return Calibrations(device=name, calibrations=rows)
-
-    return routes

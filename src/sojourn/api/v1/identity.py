@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 import sojourn
-from sojourn.api.v1.callers import Callers
+from sojourn.api.v1.common import Callers
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
 
@@ -35,8 +35,7 @@ class Instances(BaseModel):
     instances: list[Instance]
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
 
     @routes.get("/version")
@@ -52,5 +51,3 @@ def router(service: Service, callers: Callers) -> APIRouter:
     async def instances(who: Caller) -> Instances:
         mine = service.accounts.projects_of(who.user_id)
         return Instances(instances=[Instance(id=p.id, name=p.name, crn=p.crn) for p in mine])
-
-    return routes

@@ -1,15 +1,19 @@
 """Our own API: jobs, why they wait, and their history."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
+from sojourn.api.http.endpoint import Request as RawRequest
+from sojourn.api.http.endpoint import call_of
 from sojourn.api.http.replies import encode, iso
 from sojourn.api.http.values import epoch
-from sojourn.api.v1.callers import Callers
-from sojourn.api.v1.models import Id, Time
+from sojourn.api.v1 import PREFIX, submit
+from sojourn.api.v1.common import Callers, Id, Time
+from sojourn.api.v1.middleware import READ
 from sojourn.service.service import Service
 from sojourn.service.views import JobFilter, JobView, Principal, StoryLine, WhyView
 
@@ -86,6 +90,36 @@ class Jobs(BaseModel):
     offset: int
 
 
+class HistoryEntry(BaseModel):
+    """One change of the state of a job. `id` grows in the order of the commits, over all jobs and sessions of
+    the server; `cause` is the event behind the change."""
+
+    id: int
+    at: Time | None
+    cause: str
+    before: str | None
+    after: str
+    reason: str | None
+
+    @classmethod
+    def of(cls, line: StoryLine) -> Self:
+        return cls(
+            id=line.id,
+            at=iso(line.at),
+            cause=line.event,
+            before=line.before,
+            after=line.after,
+            reason=line.reason,
+        )
+
+
+class History(BaseModel):
+    """Oldest first."""
+
+    id: str
+    history: list[HistoryEntry]
+
+
 class Line(BaseModel):
     at: Time | None
     event: str
@@ -102,7 +136,7 @@ class Line(BaseModel):
             before=line.before,
             after=line.after,
             reason=line.reason,
-            data=dict(line.data),
+            data={},
         )
 
 
@@ -147,8 +181,7 @@ class Why(BaseModel):
         )
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
 
     @routes.get("/jobs", response_model=Jobs)
@@ -185,6 +218,20 @@ def router(service: Service, callers: Callers) -> APIRouter:
         table = {"jobs": found, "count": page.count, "limit": limit, "offset": offset}
         return Response(encode(table), media_type="application/json")
 
+    @routes.post("/jobs", status_code=201, response_model=Job, openapi_extra=submit.openapi())
+    async def submit_job(request: Request) -> Response:
+        """Answered when the job is stored, which is then not lost any more."""
+        raw: RawRequest = request.scope[READ]  # of `Bodies`: its caller is known and its body read
+        who = replace(raw.who, operator=False)  # nobody submits into the session of somebody else
+        data = await request.body()
+        key = raw.header(b"idempotency-key")
+        made = await service.submit(
+            who, submit.parse(data), sent=data, call=call_of(raw), idempotency_key=key
+        )
+        headers = {"location": f"{PREFIX}/jobs/{made.id}"}
+        found = encode(job_table(service.placed(made)))
+        return Response(found, 201, headers, media_type="application/json")
+
     @routes.get("/jobs/{job_id}")
     async def job(who: Caller, job_id: Id) -> Job:
         return Job.of(await service.job(who, job_id))
@@ -193,7 +240,12 @@ def router(service: Service, callers: Callers) -> APIRouter:
     async def why(who: Caller, job_id: Id) -> Why:
         return Why.of(await service.why(who, job_id))
 
-    @routes.get("/jobs/{job_id}/story")
+    @routes.get("/jobs/{job_id}/history")
+    async def history(who: Caller, job_id: Id) -> History:
+        lines = await service.story(who, job_id)
+        return History(id=job_id, history=[HistoryEntry.of(line) for line in lines])
+
+    @routes.get("/jobs/{job_id}/story", deprecated=True)
     async def story(who: Caller, job_id: Id) -> Story:
         lines = await service.story(who, job_id)
         return Story(id=job_id, story=[Line.of(line) for line in lines])
@@ -202,5 +254,3 @@ def router(service: Service, callers: Callers) -> APIRouter:
     async def cancel(who: Caller, job_id: Id) -> Job:
         await service.cancel_job(who, job_id)
         return Job.of(await service.job(who, job_id))
-
-    return routes

@@ -6,8 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
-from sojourn.api.v1.callers import Callers
-from sojourn.api.v1.models import Name, Text, Time
+from sojourn.api.v1.common import Callers, Name, Text, Time
 from sojourn.service import times
 from sojourn.service.service import Service
 from sojourn.service.users import KeyView, MadeKey
@@ -84,8 +83,7 @@ class Rotation(BaseModel):
     expires: Text | None = Field(default=None, description="As for a new key; null is as the old one was to.")
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
 
     def until(text: str | None) -> float | None:
@@ -116,5 +114,3 @@ def router(service: Service, callers: Callers) -> APIRouter:
             keep = 0.0 if how.keep.strip() in ("0", "0s") else times.duration(how.keep, "keep")
         made = await service.people.rotate_key(who, name, key, keep=keep, expires=until(how.expires))
         return MadeKeyAnswer.of(made)
-
-    return routes

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from sojourn.api.http.bodies import Gone
 from sojourn.api.http.endpoint import LOOKS, Api, Request
 from sojourn.api.http.replies import refusal_reply
 from sojourn.api.http.streams import write
+from sojourn.api.v1 import PREFIX
 from sojourn.service.errors import Refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SMALL_BODY = 100_000  # the objects that Python makes of JSON take up to fifty times as much
+_SUBMIT = f"{PREFIX}/jobs"
+
+READ = "sojourn.request"
+"""Key of the ASGI scope: the `Request` whose body was read, with its caller."""
 
 
 class InTurn:
@@ -56,8 +62,9 @@ class InTurn:
             end()
 
 
-class SmallBodies:
-    """ASGI middleware: reads a body of up to `limit` bytes before the application does, else 413.
+class Bodies:
+    """Reads a body of up to `limit` bytes before the application does, else 413. That of a submit may be as
+    long as in the client's dialect, and counts for the rate of its caller before it is read.
 
     Nothing is read for a caller without valid credentials: every route that takes a body asks for them.
     """
@@ -78,14 +85,18 @@ class SmallBodies:
             request.release()
 
     async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        submit = scope["method"] == "POST" and scope["path"] == _SUBMIT
         try:
             request.who = self._api.gate.principal(request.headers, request.address)
-            body = await request.body(self._limit)
+            if submit:
+                await asyncio.sleep(self._api.service.pace(request.who))
+            body = await request.body(None if submit else self._limit)
         except Gone:
             return
         except Refusal as refusal:
-            await write(send, refusal_reply(refusal))
+            await write(send, request.refused(refusal) if submit else refusal_reply(refusal))
             return
+        scope[READ] = request
         unread = True
 
         async def replay() -> Message:

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from sojourn.api.v1.callers import Callers
-from sojourn.api.v1.models import Name
+from sojourn.api.v1.common import Callers, Name
 from sojourn.service.projects import MemberChange, ProjectChange, ProjectInfo
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
@@ -136,8 +135,7 @@ class ChangedAccount(_Strict):
     weight: float = Field(description=_OFTEN_WEIGHT)
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
     Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
 
@@ -167,5 +165,3 @@ def router(service: Service, callers: Callers) -> APIRouter:
     async def change_account(who: Operator, name: Name, new: ChangedAccount) -> Account:
         await service.projects.weigh(who, name, new.weight)
         return Account(name=name, weight=new.weight)
-
-    return routes

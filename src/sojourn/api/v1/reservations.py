@@ -6,8 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
-from sojourn.api.v1.callers import Callers
-from sojourn.api.v1.models import Id, Text, Time
+from sojourn.api.v1.common import Callers, Id, Text, Time
 from sojourn.service import times
 from sojourn.service.reservations import ReservationView
 from sojourn.service.service import Service
@@ -63,8 +62,7 @@ class Calendar(BaseModel):
     reservations: list[Reservation]
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
 
     def now() -> float:
@@ -98,5 +96,3 @@ def router(service: Service, callers: Callers) -> APIRouter:
     @routes.post("/reservations/{reservation_id}/cancel")
     async def cancel_reservation(who: Caller, reservation_id: Id) -> Reservation:
         return Reservation.of(await service.cancel_reservation(who, reservation_id))
-
-    return routes

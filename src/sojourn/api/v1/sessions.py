@@ -6,8 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel
 
 from sojourn.api.http.replies import iso
-from sojourn.api.v1.callers import Callers
-from sojourn.api.v1.models import Id, Time
+from sojourn.api.v1.common import Callers, Id, Time
 from sojourn.service.service import Service
 from sojourn.service.views import Principal, SessionView
 
@@ -71,8 +70,7 @@ class Sessions(BaseModel):
     sessions: list[Session]
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
 
     @routes.get("/sessions", response_model=Sessions)
@@ -93,8 +91,6 @@ def router(service: Service, callers: Callers) -> APIRouter:
     async def drain(who: Caller, session_id: Id) -> Session:
         await service.drain_session(who, session_id)
         return Session.of(await service.session(who, session_id))
-
-    return routes
 
 
 def _written(answer: BaseModel) -> Response:

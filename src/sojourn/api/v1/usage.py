@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from sojourn.api.http.replies import encode, iso
 from sojourn.api.http.values import epoch
-from sojourn.api.v1.callers import Callers
+from sojourn.api.v1.common import Callers
 from sojourn.service.service import Service
 from sojourn.service.usage import UsageQuery, UsageReport
 from sojourn.service.views import Principal, UsageView
@@ -69,8 +69,7 @@ async def written(usage: Usage, report: UsageReport) -> bytes:
     return b"%b%b]}" % (head.encode(), b",".join(pieces))
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
 
     @routes.get("/usage", response_model=Usage)
@@ -99,5 +98,3 @@ def router(service: Service, callers: Callers) -> APIRouter:
         return Response(
             await written(Usage.of(service.usage(who), report), report), media_type="application/json"
         )
-
-    return routes

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
-from sojourn.api.v1.callers import Callers
-from sojourn.api.v1.models import Name, Time
+from sojourn.api.v1.common import Callers, Name, Time
 from sojourn.service.revocation import Remains
 from sojourn.service.service import Service
 from sojourn.service.views import NewKey, Principal, UserView
@@ -136,8 +135,7 @@ class Removed(Revoked):
         return cls.of(name, left, project=project)
 
 
-def router(service: Service, callers: Callers) -> APIRouter:
-    routes = APIRouter()
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
 
     @routes.get("/users")
@@ -170,5 +168,3 @@ def router(service: Service, callers: Callers) -> APIRouter:
             name, project, close_sessions=wanted.close_sessions, cancel_jobs=wanted.cancel_jobs, who=who
         )
         return Removed.of_member(name, project, left)
-
-    return routes

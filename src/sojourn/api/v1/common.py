@@ -1,15 +1,33 @@
-"""Who asks a route of our own API, as dependencies of FastAPI."""
-
-from __future__ import annotations
+"""What the routers of our own API share: who asks, types of fields, the body of an error."""
 
 import asyncio
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Path, Request
+from pydantic import BaseModel, Field
 
 from sojourn.api.http.auth import address_of
 from sojourn.api.http.endpoint import Api
 from sojourn.service.errors import Forbidden
 from sojourn.service.views import Principal
+
+Time = str
+"""ISO 8601 in UTC."""
+Name = Annotated[str, Path(max_length=64)]
+Id = Annotated[str, Path(max_length=128)]
+Text = Annotated[str, Field(max_length=400)]
+
+
+class ErrorEntry(BaseModel):
+    code: int
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, the limit, the value received and what to do."""
+
+    error: ErrorEntry
+    errors: list[ErrorEntry]
 
 
 class Callers:
