@@ -24,6 +24,7 @@ from sojourn.service.devices import is_mock
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import BadRequest, Conflict, NoRoom, Refusal, SessionClosed, TooLarge
 from sojourn.service.hub import Hub
+from sojourn.service.permissions import Action
 from sojourn.service.records import JobRecord
 from sojourn.service.submit import NewJob
 from sojourn.service.views import Principal
@@ -189,7 +190,7 @@ class Admission:
             return self._hub.dispatcher(new.device)
         if new.opens is not None:
             raise BadRequest("A job cannot join a session and start another one: leave out one of the two.")
-        record = await self._hub.session_record(who, new.session)
+        record = await self._hub.session_record(who, new.session, Action.SUBMIT_TO_SESSION)
         session = record.session
         if new.device is not None and new.device != record.device:
             hint = (

@@ -22,6 +22,7 @@ from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
 from sojourn.service.errors import BadRequest, Conflict, Expired, NotFound
 from sojourn.service.hub import Hub
+from sojourn.service.permissions import Action, may
 from sojourn.service.polls import Polls
 from sojourn.service.records import JobRecord
 from sojourn.service.repeats import Repeats, Submit
@@ -271,8 +272,8 @@ class Jobs:
         """The caller's jobs in this instance; an operator's view has everybody's."""
         mocks = tuple(n for n in self._hub.specs if is_mock(n)) if not wanted.include_mocks else ()
         query = JobQuery(
-            user=None if who.operator else who.user_id,
-            project=None if who.operator else who.project_id,
+            user=None if may(who, Action.SEE_JOB) else who.user_id,
+            project=None if may(who, Action.SEE_JOB) else who.project_id,
             device=wanted.device,
             not_devices=mocks if wanted.device is None else (),
             pending=wanted.pending,
@@ -326,7 +327,7 @@ class Jobs:
 
     async def cancel_job(self, who: Principal, job_id: str) -> None:
         """R53: any state before the end; afterwards Conflict."""
-        record = await self._named(who, job_id)
+        record = await self._named(who, job_id, Action.CHANGE_JOB)
         if record.job.state.final:
             raise Conflict(f"Job {job_id} is {record.job.state} already; it cannot be cancelled.")
         await self._cancel(who, record)
@@ -344,7 +345,7 @@ class Jobs:
     async def delete_job(self, who: Principal, job_id: str) -> None:
         """In any state: one that has not ended is cancelled first, with all that a cancel means (R40, R53).
         What it used stays in the ledger (R49)."""
-        record = await self._named(who, job_id)
+        record = await self._named(who, job_id, Action.CHANGE_JOB)
         if not record.job.state.final:
             with suppress(Conflict):  # it has just ended; the deletion is committed after that
                 await self._cancel(who, record)
@@ -353,7 +354,7 @@ class Jobs:
         self._repeats.named(job_id)
 
     async def set_tags(self, who: Principal, job_id: str, tags: Sequence[str]) -> None:
-        record = await self._named(who, job_id)
+        record = await self._named(who, job_id, Action.CHANGE_JOB)
         checked = check_tags(list(tags))
         if not await self._hub.store.set_tags(job_id, checked):
             raise self._hub.no_such_job(job_id)  # it was deleted meanwhile
@@ -361,9 +362,9 @@ class Jobs:
 
     # within
 
-    async def _named(self, who: Principal, job_id: str) -> JobRecord:
+    async def _named(self, who: Principal, job_id: str, action: Action = Action.SEE_JOB) -> JobRecord:
         """The job that a request names which is not a poll."""
-        record = await self._hub.job_record(who, job_id)
+        record = await self._hub.job_record(who, job_id, action)
         self._seen(who, record)
         self._polls.asked_aside(record, who.user_id)
         return record

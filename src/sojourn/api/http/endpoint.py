@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sojourn.api.http import bodies
-from sojourn.api.http.auth import Gate, address_of
+from sojourn.api.http.auth import Authenticator, address_of
 from sojourn.api.http.bodies import Gone
 from sojourn.api.http.replies import Reply, error_reply, refusal_reply
 from sojourn.api.http.request_ids import REQUEST_ID, new_id
@@ -51,12 +51,12 @@ _CLOSE = ((b"connection", b"close"),)
 
 
 class Api:
-    """What the handlers share: the service, the gate, the limits."""
+    """What the handlers share: the service, the authenticator, the limits."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
         self.settings = settings
-        self.gate = Gate(service, settings.server.token_lifetime, settings.access)
+        self.authenticator = Authenticator(service, settings.server.token_lifetime, settings.access)
         self.rooms = service.rooms
         self.connections: Callable[[], dict[str, Any]] = dict  # what they hold
         self.max_body = int(settings.server.max_body_mb * 1_000_000)
@@ -199,6 +199,10 @@ class Endpoint:
         self._turns = turns and authenticated
         self._allow = ", ".join(sorted(self._handlers))
 
+    @property
+    def methods(self) -> frozenset[str]:
+        return frozenset(self._handlers)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(self._api, scope, receive)
         try:
@@ -233,7 +237,7 @@ class Endpoint:
             return method_reply(request.scope, self._allow)
         if self._authenticated:
             # In a Qiskit program an operator is a user like any other, who sees his own jobs.
-            who = self._api.gate.principal(request.headers, request.address)
+            who = self._api.authenticator.principal(request.headers, request.address)
             request.who = replace(who, operator=False)
             if (wait := self._api.service.pace(request.who, self._cost)) > 0:
                 await asyncio.sleep(wait)

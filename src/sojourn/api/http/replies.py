@@ -1,4 +1,4 @@
-"""How answers leave: replies, the error body, times. Owns no routes and asks the service nothing."""
+"""Makes replies: bodies, the error body, times."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sojourn.api.http.replies import iso
 from sojourn.api.http.values import epoch
 from sojourn.api.v1.common import Callers, Time
+from sojourn.service.permissions import Action
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
 from sojourn.store.audit import Entry
@@ -45,7 +46,7 @@ class AuditTrail(BaseModel):
 
 
 def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
-    Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
+    Operator = Annotated[Principal, Depends(callers.who_may(Action.SEE_AUDIT))]  # noqa: N806
 
     @routes.get("/audit")
     async def audit(

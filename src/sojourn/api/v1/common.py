@@ -1,6 +1,7 @@
 """What the routers of our own API share: who asks, types of fields, the body of an error."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Path, Request
@@ -9,6 +10,7 @@ from pydantic import BaseModel, Field
 from sojourn.api.http.auth import address_of
 from sojourn.api.http.endpoint import Api
 from sojourn.service.errors import Forbidden
+from sojourn.service.permissions import Action, may
 from sojourn.service.views import Principal
 
 Time = str
@@ -31,20 +33,24 @@ class ErrorBody(BaseModel):
 
 
 class Callers:
-    """`caller` is anybody with credentials, `operator` an operator; each request counts for the rate."""
+    """`caller` is anybody with credentials; each request counts for the rate."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
 
     async def caller(self, request: Request) -> Principal:
         """Raises NotAuthenticated, Forbidden, BadRequest or TooMany."""
-        who = self._api.gate.principal(dict(request.headers.raw), address_of(request.scope))
+        who = self._api.authenticator.principal(dict(request.headers.raw), address_of(request.scope))
         await asyncio.sleep(self._api.service.pace(who))
         return who
 
-    async def operator(self, request: Request) -> Principal:
-        """As `caller`; raises Forbidden for everybody else."""
-        who = await self.caller(request)
-        if not who.operator:
-            raise Forbidden(f"User {who.user!r} is no operator. Use an operator's API key for this.")
-        return who
+    def who_may(self, action: Action) -> Callable[[Request], Awaitable[Principal]]:
+        """As `caller`, for an action on everybody's objects; raises Forbidden for who may not."""
+
+        async def allowed(request: Request) -> Principal:
+            who = await self.caller(request)
+            if not may(who, action):
+                raise Forbidden(f"User {who.user!r} is no operator. Use an operator's API key for this.")
+            return who
+
+        return allowed

@@ -10,6 +10,7 @@ from sojourn.api.v1.common import Callers, Name, Text, Time
 from sojourn.api.v1.jobs import Job
 from sojourn.service import times
 from sojourn.service.calibrations import Calibration as CalibrationRow
+from sojourn.service.permissions import Action
 from sojourn.service.service import Service
 from sojourn.service.views import DeviceView, Principal
 
@@ -98,7 +99,7 @@ class Calibrations(BaseModel):
 
 def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
-    Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
+    Operator = Annotated[Principal, Depends(callers.who_may(Action.OPERATE_DEVICES))]  # noqa: N806
 
     @routes.get("/devices")
     async def devices(who: Caller) -> Devices:

@@ -38,7 +38,7 @@ class InTurn:
             await self._app(scope, receive, send)
             return
         try:
-            who = self._api.gate.principal(dict(scope["headers"]), None)
+            who = self._api.authenticator.principal(dict(scope["headers"]), None)
         except Refusal:
             await self._app(scope, receive, send)
             return
@@ -87,7 +87,7 @@ class Bodies:
     async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         submit = scope["method"] == "POST" and scope["path"] == _SUBMIT
         try:
-            request.who = self._api.gate.principal(request.headers, request.address)
+            request.who = self._api.authenticator.principal(request.headers, request.address)
             if submit:
                 await asyncio.sleep(self._api.service.pace(request.who))
             body = await request.body(None if submit else self._limit)

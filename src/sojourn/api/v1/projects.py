@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.v1.common import Callers, Name
+from sojourn.service.permissions import Action
 from sojourn.service.projects import MemberChange, ProjectChange, ProjectInfo
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
@@ -137,7 +138,7 @@ class ChangedAccount(_Strict):
 
 def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
-    Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
+    Operator = Annotated[Principal, Depends(callers.who_may(Action.MANAGE_PROJECTS))]  # noqa: N806
 
     @routes.get("/projects")
     async def projects(who: Caller) -> Projects:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Name, Time
+from sojourn.service.permissions import Action
 from sojourn.service.revocation import Remains
 from sojourn.service.service import Service
 from sojourn.service.views import NewKey, Principal, UserView
@@ -136,7 +137,7 @@ class Removed(Revoked):
 
 
 def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
-    Operator = Annotated[Principal, Depends(callers.operator)]  # noqa: N806
+    Operator = Annotated[Principal, Depends(callers.who_may(Action.MANAGE_USERS))]  # noqa: N806
 
     @routes.get("/users")
     async def users(_: Operator) -> Users:
