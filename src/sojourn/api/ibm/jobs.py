@@ -36,7 +36,7 @@ async def submit(request: Request) -> Reply:
 
 
 async def job(request: Request) -> Reply:
-    """A poll, which the service may hold until there is news (architecture.md, held polls)."""
+    """A poll, which the service may hold until there is news, see docs/decisions/0013."""
     job_id = request.path["job_id"]
     bare = request.query.flag("exclude_params", False)
     view = await request.service.poll(request.who, job_id)
