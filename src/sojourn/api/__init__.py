@@ -1,1 +1,1 @@
-"""HTTP: the dialect of the Qiskit client (ibm), our own API (own), the server around both; no policy."""
+"""HTTP: the dialect of the Qiskit client (ibm), our own API (v1), the server around both; no policy."""

@@ -9,13 +9,14 @@ from starlette.routing import Mount, Router
 
 from sojourn import codes
 from sojourn.api import health, ibm
-from sojourn.api.connections import Recorder
-from sojourn.api.endpoint import Api, missing_reply
-from sojourn.api.own.app import PREFIX, SmallBodies, create_own
-from sojourn.api.own.turns import InTurn
-from sojourn.api.request_ids import RequestIds
-from sojourn.api.stream import write
-from sojourn.api.wire import error_reply
+from sojourn.api.http.connections import Recorder
+from sojourn.api.http.endpoint import Api, missing_reply
+from sojourn.api.http.replies import error_reply
+from sojourn.api.http.request_ids import RequestIds
+from sojourn.api.http.streams import write
+from sojourn.api.v1 import PREFIX
+from sojourn.api.v1.app import create_v1
+from sojourn.api.v1.middleware import Bodies, InTurn
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,7 +32,7 @@ def create_app(
 ) -> ASGIApp:
     """The ASGI application over a service that somebody else starts and stops.
 
-    `connections` says for `/readyz` what the connections hold, see sojourn.api.bounds.
+    `connections` says for `/readyz` what the connections hold, see sojourn.api.http.bounds.
 
     Served without `RecordingProtocol` (see sojourn.api.server), it does not see connections that end before
     the reply, and a submit that is repeated after one makes a second job (R54).
@@ -40,7 +41,7 @@ def create_app(
     api.connections = connections
     routes = [
         *ibm.routes(api),
-        Mount(PREFIX, app=InTurn(SmallBodies(create_own(api), api), api)),
+        Mount(PREFIX, app=InTurn(Bodies(create_v1(api), api), api)),
         *health.routes(api),
     ]
     router = Router(routes, redirect_slashes=False, default=_nothing_there)

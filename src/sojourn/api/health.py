@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from sojourn.api.endpoint import Api, Endpoint, Request
-from sojourn.api.log import log_state
-from sojourn.api.wire import Reply, json_reply
+from sojourn.api.http.endpoint import Api, Endpoint, Request
+from sojourn.api.http.log import log_state
+from sojourn.api.http.replies import Reply, json_reply
 
 
 async def healthz(request: Request) -> Reply:

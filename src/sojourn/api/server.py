@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, TextIO
 import uvicorn
 
 from sojourn.api.app import create_app
-from sojourn.api.bounds import Bounds, Connections
-from sojourn.api.connections import RecordingProtocol
-from sojourn.api.log import LogWriter, log_to_stderr
-from sojourn.api.process import keep_what_there_is, prepare
+from sojourn.api.http.bounds import Bounds, Connections
+from sojourn.api.http.connections import RecordingProtocol
+from sojourn.api.http.log import LogWriter, log_to_stderr
+from sojourn.api.http.process import keep_what_there_is, prepare
 from sojourn.service.errors import ServiceFailed
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from sojourn.service.devices import is_mock
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import BadRequest, Conflict, NoRoom, Refusal, SessionClosed, TooLarge
 from sojourn.service.hub import Hub
+from sojourn.service.permissions import Action
 from sojourn.service.records import JobRecord
-from sojourn.service.submit import Body, parse
+from sojourn.service.submit import NewJob
 from sojourn.service.views import Principal
 from sojourn.store import JobMeta
 from sojourn.store.blobs import read_blob, read_up_to, stage, unstage
@@ -48,21 +49,19 @@ class Admission:
         self._at_a_time: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most))
 
     async def admit(
-        self, who: Principal, data: bytes, call: Call, digest: str, idempotency_key: str | None = None
+        self, who: Principal, new: NewJob, call: Call, digest: str, idempotency_key: str | None = None
     ) -> JobRecord:
         """The record of the job, once it is committed. A job that is refused leaves nothing behind."""
         self._hub.disk.check()
-        body = parse(data)
-        self._hub.accounts.check_instance(who, body.instance)
-        desk = await self._desk_for(who, body)
-        if body.calibration_id is not None:
-            self._hub.calibrations.check_current(desk.device, body.calibration_id)
-        if (full := await self._hub.storage.over(who.project_id, len(bytes(body.params)))) is not None:
+        desk = await self._desk_for(who, new)
+        if new.calibration is not None:
+            self._hub.calibrations.check_current(desk.device, new.calibration)
+        if (full := await self._hub.storage.over(who.project_id, len(new.params))) is not None:
             raise TooLarge(full)
         job_id = ids.new_id("d")
-        self._hub.limits.job(who, job_id, body, desk.device)
+        self._hub.limits.job(who, job_id, new, desk.device)
         try:
-            return await self._commit(who, body, desk, job_id, call, digest, idempotency_key)
+            return await self._commit(who, new, desk, job_id, call, digest, idempotency_key)
         except BaseException:
             self._hub.limits.job_refused(job_id)
             raise
@@ -70,7 +69,7 @@ class Admission:
     async def _commit(
         self,
         who: Principal,
-        body: Body,
+        new: NewJob,
         desk: Dispatcher,
         job_id: str,
         call: Call,
@@ -78,26 +77,26 @@ class Admission:
         idempotency_key: str | None,
     ) -> JobRecord:
         """Prepare and commit a job that counts already."""
-        params = bytes(body.params)
+        params = new.params
         params_hash = await ids.sha256_aside(params)
         meta = JobMeta(
-            private=bool(body.private),
-            cost=body.cost,
-            log_level=body.log_level,
+            private=new.private,
+            cost=new.max_execution_time,
+            log_level=new.log_level,
             caller=call.application[:MAX_CALLER] if call.application is not None else None,
-            tags=tuple(body.tags or ()),
+            tags=new.tags,
             params_hash=params_hash,
             submit_digest=digest,
             idempotency_key=idempotency_key,
         )
         begun = asyncio.Event()
         preparing = asyncio.ensure_future(
-            self._hub.engine.prepare(desk.device, body.program_id, params, who.user, begun.set)
+            self._hub.engine.prepare(desk.device, new.program, params, who.user, begun.set)
         )
         preparing.add_done_callback(_heard)
         if call.held is not None:
             call.held.until(preparing)  # whose turn may come long after the answer
-        own_limit = self._hub.limits.own_limit(who, body, desk.lane.profile)
+        own_limit = self._hub.limits.own_limit(who, new, desk.lane.profile)
 
         def warn() -> None:
             meta.warnings = (*meta.warnings, *desk.lane.job_warnings(job_id))
@@ -112,14 +111,14 @@ class Admission:
             blobs = {params_hash: params}
             staged = await self._stage(blobs)
             self._hub.accounts.check(who)  # whoever was revoked meanwhile starts nothing more
-            if body.start_session:
+            if new.opens is not None:
                 self._hub.limits.session(who, job_id, desk.lane.profile)
-            events = self._events_of(who, body, job_id, own_limit, prepared)
+            events = self._events_of(who, new, job_id, own_limit, prepared)
             committed = desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
         except BaseException as error:
             preparing.cancel()  # there is no job that it could be for
             unstage(self._hub.store, staged)
-            if body.start_session and isinstance(error, Refusal):
+            if new.opens is not None and isinstance(error, Refusal):
                 desk.feed(ev.SessionClosed(job_id, "the service, as its first job was refused"))
             raise
         self._hub.records.blobs.put(params_hash, params)
@@ -145,16 +144,16 @@ class Admission:
     def _events_of(
         self,
         who: Principal,
-        body: Body,
+        new: NewJob,
         job_id: str,
         own_limit: float | None,
         prepared: Prepared | None,
     ) -> list[ev.Event]:
         """What the lane hears of a submit; a session that the job starts has the job's id."""
-        session_id = job_id if body.start_session else body.session_id
+        session_id = job_id if new.opens is not None else new.session
         events: list[ev.Event] = []
-        if body.start_session:
-            seconds = float(body.session_time) if body.session_time else None
+        if new.opens is not None:
+            seconds = None if new.opens.max_time is None else float(new.opens.max_time)
             events.append(ev.SessionOpened(job_id, who.user_id, who.project_id, Mode.DEDICATED, seconds))
         events.append(
             ev.JobAccepted(
@@ -162,10 +161,10 @@ class Admission:
                 self._hub.take_seq(),
                 who.user_id,
                 who.project_id,
-                body.program_id,
+                new.program,
                 session_id,
                 own_limit,
-                stated=body.cost is not None or own_limit is None,
+                stated=new.max_execution_time is not None or own_limit is None,
             )
         )
         if prepared is not None:
@@ -184,24 +183,24 @@ class Admission:
             raise Conflict(f"{device} cannot take jobs: {error}", code=codes.SYSTEM_FAILURE) from None
         return prepared
 
-    async def _desk_for(self, who: Principal, body: Body) -> Dispatcher:
+    async def _desk_for(self, who: Principal, new: NewJob) -> Dispatcher:
         """The device that the job is for, when its session agrees (R5, R35)."""
-        if body.session_id is None:
-            if body.backend is None:
+        if new.session is None:
+            if new.device is None:
                 raise BadRequest("The job names no backend. Say which one, for example with backend=….")
-            return self._hub.dispatcher(body.backend)
-        if body.start_session:
+            return self._hub.dispatcher(new.device)
+        if new.opens is not None:
             raise BadRequest("A job cannot join a session and start another one: leave out one of the two.")
-        record = await self._hub.session_record(who, body.session_id)
+        record = await self._hub.session_record(who, new.session, Action.SUBMIT_TO_SESSION)
         session = record.session
-        if body.backend is not None and body.backend != record.device:
+        if new.device is not None and new.device != record.device:
             hint = (
                 " A dry run stands outside of sessions: give the primitive the backend as its mode."
-                if is_mock(body.backend)
+                if is_mock(new.device)
                 else ""
             )
             raise BadRequest(
-                f"Session {session.id} is on {record.device}; a job for {body.backend[:100]} cannot be in "
+                f"Session {session.id} is on {record.device}; a job for {new.device[:100]} cannot be in "
                 f"it (R5).{hint}",
                 code=codes.NOT_IN_SESSION,
             )

@@ -23,6 +23,7 @@ from sojourn.service.disk import Disk
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import NotFound
 from sojourn.service.limits import Limits
+from sojourn.service.permissions import Action, may
 from sojourn.service.projects import Projects
 from sojourn.service.records import JobRecord, Records, SessionRecord
 from sojourn.service.room import Rooms
@@ -81,13 +82,13 @@ class Hub:
             )
         return found
 
-    async def job_record(self, who: Principal, job_id: str) -> JobRecord:
-        """The caller's job, or NotFound; operators see every job."""
+    async def job_record(self, who: Principal, job_id: str, action: Action = Action.SEE_JOB) -> JobRecord:
+        """The job, if the caller may do this to it, else NotFound."""
         record = self.records.job(job_id)
         if record is None:
             stored = await self.store.read(jobs.get, job_id)
             record = JobRecord(stored.device, stored.job, stored.meta) if stored else None
-        if record is None or not _may_see(who, record.job.user, record.job.project):
+        if record is None or not _may(who, action, record.job.user, record.job.project):
             raise self.no_such_job(job_id)
         if record.job.user != who.user_id and record.job.kind is JobKind.USER:  # an operator
             self.audit.looked(who, f"job {job_id}", self.accounts.user_name(record.job.user))
@@ -99,19 +100,23 @@ class Hub:
     def sees_job(self, who: Principal, job_id: str) -> bool:
         """Whether a job that has not ended, or has just ended, is the caller's to know."""
         record = self.records.job(job_id)
-        return record is not None and _may_see(who, record.job.user, record.job.project)
+        return record is not None and _may(who, Action.SEE_JOB, record.job.user, record.job.project)
 
     def sees_session(self, who: Principal, session_id: str) -> bool:
         record = self.records.session(session_id)
-        return record is not None and _may_see(who, record.session.user, record.session.project)
+        return record is not None and _may(
+            who, Action.SEE_SESSION, record.session.user, record.session.project
+        )
 
-    async def session_record(self, who: Principal, session_id: str) -> SessionRecord:
-        """The caller's session, or NotFound; operators see every session."""
+    async def session_record(
+        self, who: Principal, session_id: str, action: Action = Action.SEE_SESSION
+    ) -> SessionRecord:
+        """The session, if the caller may do this to it, else NotFound."""
         record = self.records.session(session_id)
         if record is None:
             stored = await self.store.read(sessions.get, session_id)
             record = SessionRecord(stored.device, stored.session, list(stored.timestamps)) if stored else None
-        if record is None or not _may_see(who, record.session.user, record.session.project):
+        if record is None or not _may(who, action, record.session.user, record.session.project):
             raise NotFound(
                 f"Session {session_id} was not found in this instance.", code=codes.UNKNOWN_SESSION
             )
@@ -226,10 +231,11 @@ class Hub:
         )
 
 
-def _may_see(who: Principal, user: str, project: str) -> bool:
-    return who.operator or (who.user_id == user and who.project_id == project)
+def _may(who: Principal, action: Action, user: str, project: str) -> bool:
+    return may(who, action, owner=who.user_id == user and who.project_id == project)
 
 
 def _may_count(who: Principal, user: str, project: str) -> bool:
     """Also an admin of the project, who is told what each of its sessions has used."""
-    return _may_see(who, user, project) or (who.admin and who.project_id == project)
+    mine = who.project_id == project
+    return may(who, Action.COUNT_SESSION, owner=mine and who.user_id == user, admin=mine and who.admin)

@@ -22,10 +22,11 @@ from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
 from sojourn.service.errors import BadRequest, Conflict, Expired, NotFound
 from sojourn.service.hub import Hub
+from sojourn.service.permissions import Action, may
 from sojourn.service.polls import Polls
 from sojourn.service.records import JobRecord
 from sojourn.service.repeats import Repeats, Submit
-from sojourn.service.submit import check_tags
+from sojourn.service.submit import NewJob, check_tags
 from sojourn.service.texts import Large, Texts
 from sojourn.service.views import (
     JobFilter,
@@ -61,28 +62,35 @@ class Jobs:
     # submit
 
     async def submit(
-        self, who: Principal, body: bytes, *, call: Call, idempotency_key: str | None = None
+        self,
+        who: Principal,
+        new: NewJob,
+        *,
+        sent: bytes,
+        call: Call,
+        idempotency_key: str | None = None,
     ) -> JobView:
         """Check, prepare, commit; the job is acknowledged when this returns.
 
-        A refused job leaves nothing behind. A submit that repeats one with a lost reply gets its job (R54).
+        `sent` is the body that `new` was made of. A refused job leaves nothing behind. A submit of the same
+        body that repeats one with a lost reply, or with the same key, gets its job (R54).
         """
         if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
             raise BadRequest(f"An Idempotency-Key has 1 to {MAX_KEY} characters.")
         # Equal for the same bytes sent to the same instance.
-        digest = await ids.sha256_aside(who.project_id.encode() + b"\0", body)
+        digest = await ids.sha256_aside(who.project_id.encode() + b"\0", sent)
         # A submit goes on when its connection is lost: a client that repeats it joins the first one.
         if idempotency_key is not None:
-            return await asyncio.shield(self._submit_keyed(who, body, call, digest, idempotency_key))
+            return await asyncio.shield(self._submit_keyed(who, new, call, digest, idempotency_key))
         if call.exchange is None:
-            return await asyncio.shield(_keeping(call, self._submit(who, body, call, digest)))
+            return await asyncio.shield(_keeping(call, self._submit(who, new, call, digest)))
         repeated = self._repeats.claim(who.user_id, digest, call.exchange)
         if repeated is not None:
             job_id = await asyncio.shield(repeated.job)
             log.info("submit.repeated", job=job_id, user=who.user)
             return self._hub.job_view(await self._hub.job_record(who, job_id))
         submit = self._repeats.begin(who.user_id, digest, call.exchange)
-        task = _keeping(call, self._submit(who, body, call, digest))
+        task = _keeping(call, self._submit(who, new, call, digest))
         task.add_done_callback(lambda t: self._submitted(submit, t))
         return await asyncio.shield(task)
 
@@ -95,7 +103,7 @@ class Jobs:
             self._repeats.accepted(submit, task.result().id)
 
     def _submit_keyed(
-        self, who: Principal, body: bytes, call: Call, digest: str, key: str
+        self, who: Principal, new: NewJob, call: Call, digest: str, key: str
     ) -> asyncio.Task[JobView]:
         """The one submit that is under way with this key, or a new one.
 
@@ -105,7 +113,7 @@ class Jobs:
         digest = ids.sha256(f"{digest} {key}".encode())
         taken = self._keyed.get((who.user_id, key))
         if taken is None:
-            task = _keeping(call, self._submit_once(who, body, call, digest, key))
+            task = _keeping(call, self._submit_once(who, new, call, digest, key))
             self._keyed[who.user_id, key] = digest, task
             task.add_done_callback(lambda t: self._release_key(who.user_id, key, t))
             return task
@@ -120,10 +128,10 @@ class Jobs:
         if not task.cancelled():
             task.exception()  # nobody may be waiting for it
 
-    async def _submit_once(self, who: Principal, body: bytes, call: Call, digest: str, key: str) -> JobView:
+    async def _submit_once(self, who: Principal, new: NewJob, call: Call, digest: str, key: str) -> JobView:
         stored = await self._hub.store.read(rows.by_key, who.user_id, key)
         if stored is None:
-            return await self._submit(who, body, call, digest, key)
+            return await self._submit(who, new, call, digest, key)
         if stored.meta.submit_digest != digest:
             raise Conflict(
                 f"Idempotency-Key {key!r} was used for job {stored.job.id} with another body. Use a new key."
@@ -131,9 +139,9 @@ class Jobs:
         return self._hub.job_view(await self._hub.job_record(who, stored.job.id))
 
     async def _submit(
-        self, who: Principal, body: bytes, call: Call, digest: str, idempotency_key: str | None = None
+        self, who: Principal, new: NewJob, call: Call, digest: str, idempotency_key: str | None = None
     ) -> JobView:
-        record = await self._admission.admit(who, body, call, digest, idempotency_key)
+        record = await self._admission.admit(who, new, call, digest, idempotency_key)
         self._polls.submitted(record, who.user_id)
         log.info("job.accepted", job=record.job.id, user=who.user, device=record.device)
         return self._hub.job_view(record)
@@ -158,6 +166,12 @@ class Jobs:
     async def job(self, who: Principal, job_id: str) -> JobView:
         record = await self._named(who, job_id)
         return self._hub.job_view(record, self._hub.position(record))
+
+    def placed(self, view: JobView) -> JobView:
+        """What `job` shows of a job that was just submitted. That somebody has looked at it is not noted: the
+        answer to the submit is still to come."""
+        record = self._hub.records.job(view.id)
+        return view if record is None else self._hub.job_view(record, self._hub.position(record))
 
     async def waiting(self, who: Principal, job_id: str) -> JobView:
         """As `job`, with why it waits, if it does."""
@@ -261,8 +275,8 @@ class Jobs:
         """The caller's jobs in this instance; an operator's view has everybody's."""
         mocks = tuple(n for n in self._hub.specs if is_mock(n)) if not wanted.include_mocks else ()
         query = JobQuery(
-            user=None if who.operator else who.user_id,
-            project=None if who.operator else who.project_id,
+            user=None if may(who, Action.SEE_JOB) else who.user_id,
+            project=None if may(who, Action.SEE_JOB) else who.project_id,
             device=wanted.device,
             not_devices=mocks if wanted.device is None else (),
             pending=wanted.pending,
@@ -310,13 +324,13 @@ class Jobs:
     async def story(self, who: Principal, job_id: str) -> list[StoryLine]:
         await self._named(who, job_id)
         found = await self._hub.store.read(history.of, job_id)
-        return [StoryLine(e.at, e.cause, e.before, e.after, e.reason, id=e.id) for e in found]
+        return [StoryLine(e.at, e.cause, e.before, e.after, e.reason, e.id) for e in found]
 
     # change
 
     async def cancel_job(self, who: Principal, job_id: str) -> None:
         """R53: any state before the end; afterwards Conflict."""
-        record = await self._named(who, job_id)
+        record = await self._named(who, job_id, Action.CHANGE_JOB)
         if record.job.state.final:
             raise Conflict(f"Job {job_id} is {record.job.state} already; it cannot be cancelled.")
         await self._cancel(who, record)
@@ -334,7 +348,7 @@ class Jobs:
     async def delete_job(self, who: Principal, job_id: str) -> None:
         """In any state: one that has not ended is cancelled first, with all that a cancel means (R40, R53).
         What it used stays in the ledger (R49)."""
-        record = await self._named(who, job_id)
+        record = await self._named(who, job_id, Action.CHANGE_JOB)
         if not record.job.state.final:
             with suppress(Conflict):  # it has just ended; the deletion is committed after that
                 await self._cancel(who, record)
@@ -343,7 +357,7 @@ class Jobs:
         self._repeats.named(job_id)
 
     async def set_tags(self, who: Principal, job_id: str, tags: Sequence[str]) -> None:
-        record = await self._named(who, job_id)
+        record = await self._named(who, job_id, Action.CHANGE_JOB)
         checked = check_tags(list(tags))
         if not await self._hub.store.write(rows.set_tags, job_id, checked):
             raise self._hub.no_such_job(job_id)  # it was deleted meanwhile
@@ -351,9 +365,9 @@ class Jobs:
 
     # within
 
-    async def _named(self, who: Principal, job_id: str) -> JobRecord:
+    async def _named(self, who: Principal, job_id: str, action: Action = Action.SEE_JOB) -> JobRecord:
         """The job that a request names which is not a poll."""
-        record = await self._hub.job_record(who, job_id)
+        record = await self._hub.job_record(who, job_id, action)
         self._seen(who, record)
         self._polls.asked_aside(record, who.user_id)
         return record

@@ -17,7 +17,7 @@ from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
 from sojourn.core.words import seconds
 from sojourn.service.errors import BadRequest, TooLarge, TooMany
-from sojourn.service.submit import Body
+from sojourn.service.submit import NewJob
 from sojourn.service.turns import Looks
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
@@ -65,21 +65,21 @@ class Limits:
 
     # jobs
 
-    def job(self, who: Principal, job_id: str, body: Body, device: str) -> None:
+    def job(self, who: Principal, job_id: str, new: NewJob, device: str) -> None:
         """Refuse a job that is too many or too large, before it is looked at; from now on it counts.
 
         Whoever is not going on to submit it calls `job_refused`.
         """
         limits = self.of(who.project_id)
         self._hub.crashes.check(who, limits.crashes_per_hour)
-        size, largest = len(memoryview(body.params)), limits.payload_mb * 1_000_000
+        size, largest = len(new.params), limits.payload_mb * 1_000_000
         if largest and size > largest:
             raise TooLarge(
                 f"The job's inputs are {size / 1e6:.6g} MB; the limit of project {who.project} is "
                 f"{limits.payload_mb:g} MB (payload_mb). Split the work into several jobs."
             )
-        if body.cost is not None:
-            self._execution_time(who, body, body.cost, device)
+        if new.max_execution_time is not None:
+            self._execution_time(who, new, new.max_execution_time, device)
         there = self._hub.records.open_jobs
         keys = _keys(who.user_id, who.project_id, device)
         most = (limits.pending_per_user, limits.pending_per_project, limits.pending_per_device)
@@ -99,7 +99,7 @@ class Limits:
                 )
         there.enter(job_id, *keys)
 
-    def _execution_time(self, who: Principal, body: Body, asked: int, device: str) -> None:
+    def _execution_time(self, who: Principal, new: NewJob, asked: int, device: str) -> None:
         """The job's own max_execution_time against everything that is known of it by now.
 
         The lane says the same, but of a job that starts a session it would say so when the session is there.
@@ -110,7 +110,7 @@ class Limits:
             (own, f"the limit of project {who.project} is {seconds(own)} (execution_seconds)"),
             (profile.job_cap, f"no job runs longer than {seconds(profile.job_cap)} on {device}"),
         ]
-        if (session := _new_session(body, profile)) is not None:
+        if (session := _new_session(new, profile)) is not None:
             limits.append((session, f"the session that it starts lasts at most {seconds(session)}"))
         for limit, what in limits:
             if limit and asked > limit:
@@ -138,23 +138,23 @@ class Limits:
                     codes.OVER_LIMIT,
                 )
 
-    def own_limit(self, who: Principal, body: Body, profile: Profile) -> float | None:
+    def own_limit(self, who: Principal, new: NewJob, profile: Profile) -> float | None:
         """The job's max_execution_time; the project's longest one for a job that could run longer.
 
         Nobody has asked for that one, so it is no reason to refuse the job in a shorter session (R20).
         """
-        if body.cost is not None:
-            return float(body.cost)
+        if new.max_execution_time is not None:
+            return float(new.max_execution_time)
         longest = self.of(who.project_id).execution_seconds
-        if not longest or profile.run_limit(body.program_id, None) <= longest:
+        if not longest or profile.run_limit(new.program, None) <= longest:
             return None
-        return min(longest, self._session_lasts(body, profile))
+        return min(longest, self._session_lasts(new, profile))
 
-    def _session_lasts(self, body: Body, profile: Profile) -> float:
+    def _session_lasts(self, new: NewJob, profile: Profile) -> float:
         """At most, in seconds; for ever for a job without a session."""
-        if (new := _new_session(body, profile)) is not None:
-            return new
-        record = self._hub.records.session(body.session_id) if body.session_id is not None else None
+        if (lasts := _new_session(new, profile)) is not None:
+            return lasts
+        record = self._hub.records.session(new.session) if new.session is not None else None
         if record is None:
             return math.inf
         return profile.max_time if record.session.max_time is None else record.session.max_time
@@ -221,12 +221,12 @@ def _not_ended(count: int, what: str, where: str) -> str:
     )
 
 
-def _new_session(body: Body, profile: Profile) -> float | None:
+def _new_session(new: NewJob, profile: Profile) -> float | None:
     """How long the session lasts at most that the job starts, if it does."""
-    if not body.start_session:
+    if new.opens is None:
         return None
     # too long a one is refused with the session
-    return profile.max_time if body.session_time is None else min(body.session_time, profile.max_time)
+    return profile.max_time if new.opens.max_time is None else min(new.opens.max_time, profile.max_time)
 
 
 def _keys(user: str, project: str, device: str) -> tuple[tuple[str, ...], ...]:

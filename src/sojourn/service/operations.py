@@ -11,6 +11,7 @@ from sojourn.service.directory import SYSTEM_PROJECT, SYSTEM_USER
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import BadRequest, Conflict, Forbidden
 from sojourn.service.hub import Hub
+from sojourn.service.permissions import Action, may
 from sojourn.service.views import DeviceState, JobView, Principal
 from sojourn.store import JobMeta
 from sojourn.store.database import Work
@@ -101,7 +102,7 @@ class Operations:
         return self._hub.job_view(record, self._hub.position(record))
 
     def _desk(self, who: Principal, device: str) -> Dispatcher:
-        if not who.operator:
+        if not may(who, Action.OPERATE_DEVICES):
             raise Forbidden(f"User {who.user!r} is no operator. Use an operator's API key for this.")
         return self._hub.dispatcher(device)
 

@@ -18,6 +18,7 @@ from sojourn.core.shares import ProjectShare, Shares
 from sojourn.service.accounts import check_name
 from sojourn.service.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, NotFound
+from sojourn.service.permissions import Action, may
 from sojourn.service.views import Principal, ProjectView
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Projects:
     def projects(self, who: Principal) -> list[ProjectInfo]:
         """By name: an operator's list has all of them."""
         accounts = self._hub.accounts
-        found = accounts.projects() if who.operator else accounts.projects_of(who.user_id)
+        found = accounts.projects() if may(who, Action.SEE_PROJECT) else accounts.projects_of(who.user_id)
         self._hub.usage.expire(self._hub.clock.now())
         members = accounts.members_by_project()
         infos = sorted(found, key=lambda p: p.name)
@@ -176,7 +177,8 @@ class Projects:
         """As `who` may see it; `everybody` are its members."""
         hub = self._hub
         there, usage = hub.records.open_jobs, hub.usage
-        sees_all = who is None or who.operator or any(m.admin for u, _, m in everybody if u == who.user_id)
+        admin = who is not None and any(m.admin for u, _, m in everybody if u == who.user_id)
+        sees_all = who is None or may(who, Action.SEE_MEMBERS, admin=admin)
         members = tuple(
             MemberInfo(name, m.weight, m.admin, usage.used(project.id, user), there.count((project.id, user)))
             for user, name, m in everybody

@@ -14,6 +14,7 @@ from sojourn.service.devices import is_mock
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.hub import Hub
+from sojourn.service.permissions import Action, may
 from sojourn.service.reservation_bounds import Span, objection
 from sojourn.service.views import Principal, ProjectView
 from sojourn.store import reservations as stored
@@ -71,7 +72,7 @@ class Reservations:
             raise BadRequest(f"after_window is {after_window!r}; it must be one of {', '.join(AfterWindow)}.")
         if (end is None) == (length is None):
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
-        if who.operator:
+        if may(who, Action.RESERVE_MORE):
             return await self._book(who, holder, desk, start, end, length, mode, after_window)
         async with self._booking:  # two at once would each be measured without the other
             now = self._hub.clock.date()
@@ -171,7 +172,7 @@ class Reservations:
     def _project(self, who: Principal, name: str | None) -> ProjectView:
         """The project to book for, when the caller may. Another's is not found, whether it exists or not."""
         accounts = self._hub.accounts
-        if who.operator:
+        if may(who, Action.RESERVE):
             return accounts.project_named(name) if name is not None else accounts.project(who.project_id)
         own = accounts.projects_of(who.user_id)
         wanted = who.project if name is None else name
@@ -186,7 +187,7 @@ class Reservations:
 
     def _may_book(self, who: Principal, project: str) -> None:
         """R47: only operators and project admins book."""
-        if not who.operator and not self._admin(who, project):
+        if not may(who, Action.RESERVE, admin=self._admin(who, project)):
             name = self._hub.accounts.project_name(project)
             raise Forbidden(
                 f"User {who.user!r} may not make or cancel reservations of project {name!r}: that is for its "
@@ -226,7 +227,7 @@ class Reservations:
 
 def _sees(who: Principal, found: StoredReservation, own: set[str]) -> bool:
     """A project's reservations are its members' to know; `own` are the caller's projects."""
-    return who.operator or found.reservation.project in own
+    return may(who, Action.SEE_RESERVATION, member=found.reservation.project in own)
 
 
 def _times(now: float, start: float | None, end: float | None, length: float | None) -> tuple[float, float]:

@@ -155,6 +155,7 @@ class Service:
         self.accounts = accounts
         jobs, sessions = self._jobs, self._sessions = Jobs(hub), Sessions(hub)
         self.submit, self.job, self.poll, self.params = jobs.submit, jobs.job, jobs.poll, jobs.params
+        self.placed = jobs.placed
         self.result, self.logs, self.jobs, self.story = jobs.result, jobs.logs, jobs.jobs, jobs.story
         self.release_polls, self.why, self.waiting = jobs.release_polls, jobs.why, jobs.waiting
         self.cancel_job, self.delete_job, self.set_tags = jobs.cancel_job, jobs.delete_job, jobs.set_tags

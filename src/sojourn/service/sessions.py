@@ -10,6 +10,7 @@ from sojourn.core.model import SessionState
 from sojourn.service import ids
 from sojourn.service.errors import BadRequest, Refusal
 from sojourn.service.hub import Hub
+from sojourn.service.permissions import Action, may
 from sojourn.service.records import SessionRecord
 from sojourn.service.views import Principal, SessionView
 from sojourn.store import sessions as stored
@@ -44,19 +45,19 @@ class Sessions:
 
     async def sessions(self, who: Principal, limit: int) -> list[SessionView]:
         """Newest first: the caller's in this instance; for an operator everybody's."""
-        user, project = (None, None) if who.operator else (who.user_id, who.project_id)
+        user, project = (None, None) if may(who, Action.SEE_SESSION) else (who.user_id, who.project_id)
         found = await self._hub.store.read(stored.find, user, project, limit)
         return [self._hub.session_view(SessionRecord(s.device, s.session, list(s.timestamps))) for s in found]
 
     async def drain_session(self, who: Principal, session_id: str) -> None:
         """R38a. Of a session that has ended already it is no error."""
-        record = await self._hub.session_record(who, session_id)
+        record = await self._hub.session_record(who, session_id, Action.END_SESSION)
         if record.session.state is not SessionState.CLOSED:  # else its device may be gone as well
             await self._end(who, record, "drained", ev.SessionDrained(session_id))
 
     async def close_session(self, who: Principal, session_id: str) -> None:
         """R33, R38."""
-        record = await self._hub.session_record(who, session_id)
+        record = await self._hub.session_record(who, session_id, Action.END_SESSION)
         if record.session.state is not SessionState.CLOSED:
             by = "the user" if record.session.user == who.user_id else "an operator"
             await self._end(who, record, "closed", ev.SessionClosed(session_id, by))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sojourn.service.errors import BadRequest, Forbidden, NotFound
+from sojourn.service.permissions import Action, may
 from sojourn.service.times import EARLIEST
 from sojourn.service.views import Principal, UsageView
 from sojourn.store.database import bound, mapped
@@ -83,7 +84,7 @@ class Usage:
             if key not in KEYS:
                 raise BadRequest(f"Usage cannot be grouped by {key!r}. Possible: {', '.join(KEYS)}.")
         by = tuple(dict.fromkeys(wanted.by))
-        mask = None if who.operator or who.admin else Mask(who.user_id, OTHERS)
+        mask = None if may(who, Action.SEE_USAGE_BY_USER, admin=who.admin) else Mask(who.user_id, OTHERS)
         totals = bound(sums, start, end, by, only, most=LONGEST_REPORT, mask=mask)
         # the rows are made there too, beside the event loop
         found = await self._hub.store.read(mapped(totals, lambda found: self._rows(found, by)))
@@ -101,19 +102,19 @@ class Usage:
             raise BadRequest(f"kind is {wanted.kind!r}; there are {', '.join(KINDS)}.")
         if wanted.project is not None:
             mine = {p.name for p in accounts.projects_of(who.user_id)}
-            if not who.operator and wanted.project != who.project:
+            if not may(who, Action.SEE_USAGE, member=wanted.project == who.project):
                 other = "Use its CRN as the instance." if wanted.project in mine else "It is not yours."
                 raise Forbidden(f"This call is about project {who.project}, not {wanted.project!r}. {other}")
             only["project"] = accounts.project_named(wanted.project).id
-        elif not who.operator:
+        elif not may(who, Action.SEE_USAGE):
             only["project"] = who.project_id
         if wanted.user is not None:
-            if wanted.user != who.user and not (who.operator or who.admin):
+            if not may(who, Action.SEE_USAGE_BY_USER, owner=wanted.user == who.user, admin=who.admin):
                 raise Forbidden(
                     f"The usage of user {wanted.user!r} is shown to that user, to admins of the project and "
                     "to operators only. Leave 'user' out for the project's."
                 )
-            if who.operator:
+            if may(who, Action.SEE_USAGE):
                 only["user"] = accounts.user_id(wanted.user)
             else:
                 only["user"] = self._member(who, wanted.user)

@@ -14,6 +14,7 @@ from sojourn.service.errors import BadRequest, Forbidden
 from sojourn.service.hub import Hub
 from sojourn.service.key_files import KeyFiles
 from sojourn.service.keys import Key, Secret
+from sojourn.service.permissions import Action, may
 from sojourn.service.views import NewKey, Principal, UserView
 from sojourn.store.audit import Entry
 
@@ -185,7 +186,7 @@ class Users:
     def _managed(self, who: Principal, user: str) -> str:
         """The id of the user, whose keys the caller may manage. Who may not cannot tell whether there is
         one."""
-        if not who.operator and user != who.user:
+        if not may(who, Action.MANAGE_KEYS, owner=user == who.user):
             raise Forbidden(
                 f"User {who.user!r} may manage the keys of {who.user!r} only; operators, everybody's."
             )
@@ -206,7 +207,7 @@ class Users:
 
 def _within(who: Principal, user: str, expires: float | None) -> float | None:
     """When a key may expire that the caller makes for `user`: not after the caller's own."""
-    if who.key_expires is None or (who.operator and user != who.user):
+    if who.key_expires is None or (may(who, Action.MANAGE_KEYS) and user != who.user):
         return expires
     if expires is not None and expires > who.key_expires:
         raise BadRequest(

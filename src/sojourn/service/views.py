@@ -203,14 +203,13 @@ class UsageView:
 
 @dataclass(frozen=True, slots=True)
 class StoryLine:
-    """One transition of a job or session (architecture.md, idea 5)."""
+    """One committed change of the state of a job or session. `event` is its cause."""
 
     at: float
     event: str
     before: str | None
     after: str
     reason: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
     id: int = 0
     """Grows in the order in which transitions are committed, over all jobs and devices."""
 

@@ -14,9 +14,9 @@ import pytest
 import uvicorn
 from starlette.types import Message
 
-from sojourn.api.bounds import Bounds, Connections
-from sojourn.api.connections import Recorder, RecordingProtocol
-from sojourn.api.endpoint import EXCHANGE
+from sojourn.api.http.bounds import Bounds, Connections
+from sojourn.api.http.connections import Recorder, RecordingProtocol
+from sojourn.api.http.endpoint import EXCHANGE
 from sojourn.config import ServerSettings
 from sojourn.service.calls import Exchange
 

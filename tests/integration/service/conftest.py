@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sojourn.api.ibm.submit import submit
 from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Settings
 from sojourn.execution.local.engine import LocalEngine
 from sojourn.service.calls import Call
@@ -33,7 +34,7 @@ class House:
 
     async def submit(self, who: Principal, body: bytes, **more: Any) -> JobView:
         key = more.pop("idempotency_key", uuid.uuid4().hex)  # these tests mean every submit
-        return await self.service.submit(who, body, call=Call(), idempotency_key=key, **more)
+        return await submit(self.service, who, body, call=Call(), idempotency_key=key, **more)
 
     @property
     def engine(self) -> LocalEngine:

@@ -14,6 +14,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Duration, Gate, Instruction, Parameter
 from qiskit.circuit.classical import expr
 
+from sojourn.api.http.statuses import status_of
 from sojourn.config import DeviceSettings
 from sojourn.execution.engine import DeviceUnavailable, WorkerPhase
 from sojourn.service.errors import BadRequest
@@ -68,7 +69,7 @@ def test_the_faults_of_jobs_leave_the_device_ready_and_the_session_alive(house: 
             pub = (circuit, values[0] if values else None, 10)
             with pytest.raises(BadRequest, match=r"pubs\[1\]") as refused:
                 await submit(h, ann, good, pub, session_id=session.id)
-            assert refused.value.status == 400, what
+            assert status_of(refused.value) == 400, what
             assert "cannot take jobs" not in refused.value.message
             state = h.service.hub.engine.state("manila")
             assert (state.phase, state.reason) == (WorkerPhase.READY, None), what

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from sojourn.api.ibm.submit import submit
 from sojourn.config import DeviceSettings
 from sojourn.service.calls import Call, Exchange
 from sojourn.service.clock import VirtualClock
@@ -179,7 +180,7 @@ def test_r54_a_lost_reply_is_remembered_as_long_as_ever(house: Houses, by: float
     lost: list[str] = []
 
     async def send(h: House, exchange: Exchange) -> str:
-        return (await h.service.submit(person(h, "ann"), job_body(), call=Call(exchange=exchange))).id
+        return (await submit(h.service, person(h, "ann"), job_body(), call=Call(exchange=exchange))).id
 
     async def before(h: House) -> None:
         await h.user("ann")

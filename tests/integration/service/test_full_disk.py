@@ -13,6 +13,7 @@ from qiskit import QuantumCircuit
 from sqlalchemy import Connection, insert, select, update
 
 from sojourn import codes
+from sojourn.api.http.statuses import status_of
 from sojourn.config import DeviceSettings
 from sojourn.execution.engine import WorkerPhase, WorkerState
 from sojourn.service.errors import BadRequest, NoRoom, TooLarge
@@ -75,7 +76,7 @@ def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_th
         assert (device.operational, reason in device.message) == (False, True)
         with pytest.raises(NoRoom, match="no new jobs now") as refused:
             await h.submit(ann, job_body())
-        assert refused.value.status == 507, "which today's client does not repeat"
+        assert status_of(refused.value) == 507, "which today's client does not repeat"
 
         # what is small goes on: looking, cancelling, deleting, ending sessions
         assert await h.service.result(ann, kept.id)
@@ -223,7 +224,7 @@ def test_r50_a_project_stores_no_more_than_its_limit_and_can_delete(house: House
         await h.service.projects.change(boss(h), "anns", own)
         with pytest.raises(TooLarge, match=r"project anns have stored .*stored_mb.*Delete") as refused:
             await h.submit(ann, job_body())
-        assert refused.value.status == 413
+        assert status_of(refused.value) == 413
         assert (await done(bob)).state == "completed", "others have their own"
         await h.service.delete_job(ann, first.id)
         assert (await done(ann)).state == "completed"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from qiskit import QuantumCircuit
 
-from sojourn.api.wire import iso
+from sojourn.api.http.replies import iso
 from sojourn.config import DeviceSettings, ReservationSettings
 from sojourn.core.words import at_time
 from sojourn.service.directory import Membership

@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 
 import pytest
 
+from sojourn.api.http.statuses import status_of
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Expired, Forbidden, NotFound
 from sojourn.service.projects import MemberChange, ProjectChange
@@ -206,7 +207,7 @@ def test_retention_deletes_old_bytes_and_steps_and_never_the_ledger(house: House
         await h.service._retention.run()
         with pytest.raises(Expired, match=r"inputs of job .* deleted") as refusal:
             await h.service.params(ann, old.id)
-        assert refusal.value.status == 410
+        assert status_of(refusal.value) == 410
         with pytest.raises(Expired, match="result"):
             await h.service.result(ann, old.id)
         assert (await h.service.job(ann, old.id)).state == "completed"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from sojourn.api.ibm.submit import submit
 from sojourn.service.calls import Call
 from sojourn.service.errors import Refusal
 from sojourn.service.projects import ProjectChange
@@ -262,7 +263,7 @@ class Client:
         for _ in range(30):
             view = yield Ask(
                 f"submit {wanted.n}",
-                lambda s, who, call: s.submit(who, body, call=call, idempotency_key=key),
+                lambda s, who, call: submit(s, who, body, call=call, idempotency_key=key),
             )
             if isinstance(view, JobView):
                 wanted.acknowledged.append(view.id)

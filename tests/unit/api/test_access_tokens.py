@@ -8,7 +8,7 @@ import json
 import jwt
 import pytest
 
-from sojourn.api.auth import AUDIENCE, ISSUER, SCOPE, Tokens, crn_of
+from sojourn.api.http.auth import AUDIENCE, ISSUER, SCOPE, Tokens, crn_of
 from sojourn.service.errors import BadRequest, NotAuthenticated
 
 KEY = b"0123456789abcdef" * 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sojourn.api.bounds import Holdings
+from sojourn.api.http.bounds import Holdings
 
 
 def test_nobody_goes_below_the_bound() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.api.log import LONGEST_ENTRY, MOST_WAITING, LogWriter
+from sojourn.api.http.log import LONGEST_ENTRY, MOST_WAITING, LogWriter
 
 PIPE_SIZE = 65_536
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.api.http.values import Query, duration, json_object
 from sojourn.api.ibm.jobs import job_filter
-from sojourn.api.query import Query, duration, json_object
 from sojourn.service.errors import BadRequest
 
 

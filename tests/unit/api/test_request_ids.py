@@ -15,8 +15,8 @@ import pytest
 from starlette.types import Message
 from structlog.testing import capture_logs
 
-from sojourn.api.endpoint import Endpoint
-from sojourn.api.request_ids import REQUEST_ID, InRecords, RequestIds, current_id, in_events, new_id
+from sojourn.api.http.endpoint import Endpoint
+from sojourn.api.http.request_ids import REQUEST_ID, InRecords, RequestIds, current_id, in_events, new_id
 
 Header = tuple[bytes, bytes]
 

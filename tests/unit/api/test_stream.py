@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sojourn.api.stream import SLICE, write, write_large
-from sojourn.api.wire import Reply
+from sojourn.api.http.replies import Reply
+from sojourn.api.http.streams import SLICE, write, write_large
 from sojourn.service.room import PIECE
 from sojourn.service.texts import Large
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from sojourn.api.http.replies import begun, iso
 from sojourn.api.ibm.backends import device_object, wants_objects
 from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, session_object
-from sojourn.api.wire import begun, iso
 from sojourn.service.views import DeviceView, JobView, SessionView
 
 AT = 1735787045.25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.api.wrong_keys import WrongKeys, network
+from sojourn.api.http.wrong_keys import WrongKeys, network
 from sojourn.buckets import REMEMBERED
 from sojourn.service.errors import TooMany
 

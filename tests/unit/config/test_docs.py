@@ -11,7 +11,8 @@ from typing import Protocol
 
 import pytest
 
-from sojourn.api.own import models
+from sojourn.api.v1.jobs import JobState
+from sojourn.api.v1.sessions import SessionState
 from sojourn.cli.main import app
 from sojourn.config import ConfigError, load, reference
 
@@ -148,7 +149,7 @@ def test_every_command_and_flag_is_documented(command: str, flags: list[str]) ->
 
 def test_every_state_of_a_job_and_a_session_is_documented() -> None:
     page = (DOCS / "api.md").read_text(encoding="utf-8")
-    for states in (models.JobState, models.SessionState):
+    for states in (JobState, SessionState):
         assert f'"state": "{"|".join(typing.get_args(states))}"' in page
 
 

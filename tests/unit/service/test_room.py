@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 
 import pytest
 
+from sojourn.api.http.statuses import status_of
 from sojourn.service.errors import Busy
 from sojourn.service.room import Held, Room
 
@@ -53,7 +54,7 @@ def test_who_finds_no_room_in_time_is_told_which_bound_it_was() -> None:
         r.try_take("b", 5)
         with pytest.raises(Busy, match="busy"):
             await r.take("c", 1, 0)
-        assert (own.value.status, r.refused, r.held) == (503, 2, 10)
+        assert (status_of(own.value), r.refused, r.held) == (503, 2, 10)
         assert own.value.retry_after
 
     asyncio.run(body())

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from sojourn.api.wire import iso
+from sojourn.api.http.replies import iso
 from sojourn.service.errors import BadRequest
 from sojourn.service.times import duration, epoch, instant
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from sojourn.api.endpoint import Api, Endpoint, Handler
+from sojourn.api.http.endpoint import Api, Endpoint, Handler
 from sojourn.api.ibm import account, backends, jobs, plans, sessions, usage
 
 PREFIXES = ("/experimental/api/v1", "/api/v1")

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
-from sojourn.api.endpoint import Request
+from sojourn.api.http.endpoint import Request
+from sojourn.api.http.replies import Reply, iso, json_reply
+from sojourn.api.http.values import json_object, shown
 from sojourn.api.ibm import plans
-from sojourn.api.query import json_object, shown
-from sojourn.api.wire import Reply, iso, json_reply
 from sojourn.service.errors import BadRequest, NotAuthenticated, NotFound
 from sojourn.service.views import ProjectView
 
@@ -23,7 +23,7 @@ _SERVICE = "quantum-computing"
 async def token(request: Request) -> Reply:
     """POST /identity/token, a form with `grant_type` and `apikey`.
 
-    A key that nobody knows is answered 200, with a token that grants nothing (see sojourn.api.auth).
+    A key that nobody knows is answered 200, with a token that grants nothing (see sojourn.api.http.auth).
     """
     raw = await request.body(_SMALL_BODY)
     try:
@@ -40,7 +40,7 @@ async def token(request: Request) -> Reply:
         )
     if "apikey" not in form:
         raise BadRequest("Form field 'apikey' is missing. Send the API key that `sojourn users add` printed.")
-    made = request.api.gate.exchange(form["apikey"], request.address)
+    made = request.api.authenticator.exchange(form["apikey"], request.address)
     return Reply(json_reply(made).body, headers=_NOT_STORED)
 
 
@@ -87,7 +87,7 @@ def _item(project: ProjectView) -> dict[str, Any]:
 
 async def plan(request: Request) -> Reply:
     """GET /catalog/{id}: name and pricing type of a plan."""
-    request.api.gate.user(request.headers, request.address)
+    request.api.authenticator.user(request.headers, request.address)
     wanted = request.path.get("plan") or request.scope["path"].rsplit("/", 1)[-1]
     if wanted not in plans.BY_ID:
         raise NotFound(f"There is no plan {shown(wanted)}. Plans: {', '.join(plans.BY_ID)}.")
@@ -169,7 +169,7 @@ def _part(crn: str, number: int) -> str:
 
 
 def _projects(request: Request) -> list[ProjectView]:
-    caller = request.api.gate.caller(request.headers, request.address)
+    caller = request.api.authenticator.caller(request.headers, request.address)
     accounts = request.service.accounts
     accounts.check_user(caller.user_id)  # a revoked user's token ends here
     # A client that is told no instance takes the first one that has the device.

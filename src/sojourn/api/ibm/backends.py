@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sojourn.api.endpoint import Request
+from sojourn.api.http.endpoint import Request
+from sojourn.api.http.replies import Reply, encode, json_reply
 from sojourn.api.ibm.devices import configuration_object, properties_object, reader
-from sojourn.api.wire import Reply, encode, json_reply
 from sojourn.service.views import DeviceView
 from sojourn.worker.protocol.types import Description
 

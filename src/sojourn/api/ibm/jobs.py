@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sojourn.api.endpoint import Request, call_of
+from sojourn.api.http.endpoint import Request, call_of
+from sojourn.api.http.replies import NO_CONTENT, Reply, json_reply, text_reply, without_none
+from sojourn.api.http.values import Query, json_object, shown
+from sojourn.api.ibm import submit as submitting
 from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, job_status
-from sojourn.api.query import Query, json_object, shown
-from sojourn.api.wire import NO_CONTENT, Reply, json_reply, text_reply, without_none
 from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.texts import Large
 from sojourn.service.views import JobFilter
@@ -19,7 +20,7 @@ async def submit(request: Request) -> Reply:
     body = await request.body()
     call = call_of(request)
     key = request.header(b"idempotency-key")
-    job = await request.service.submit(request.who, body, call=call, idempotency_key=key)
+    job = await submitting.submit(request.service, request.who, body, call=call, idempotency_key=key)
     return json_reply(
         without_none(
             {
@@ -35,7 +36,7 @@ async def submit(request: Request) -> Reply:
 
 
 async def job(request: Request) -> Reply:
-    """A poll, which the service may hold until there is news (architecture.md, held polls)."""
+    """A poll, which the service may hold until there is news, see docs/decisions/0013."""
     job_id = request.path["job_id"]
     bare = request.query.flag("exclude_params", False)
     view = await request.service.poll(request.who, job_id)

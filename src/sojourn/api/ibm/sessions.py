@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sojourn.api.endpoint import Request
+from sojourn.api.http.endpoint import Request
+from sojourn.api.http.replies import NO_CONTENT, Reply, json_reply
+from sojourn.api.http.values import duration, field, json_object, shown
 from sojourn.api.ibm.shapes import session_object
-from sojourn.api.query import duration, field, json_object, shown
-from sojourn.api.wire import NO_CONTENT, Reply, json_reply
 from sojourn.service.errors import BadRequest, Conflict
 
 MODES = ("dedicated", "batch")

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from sojourn import codes
-from sojourn.api.wire import begun, encode, iso, tidy, without_none
+from sojourn.api.http.replies import begun, encode, iso, tidy, without_none
 from sojourn.service.views import JobView, SessionView
 
 _STATE = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sojourn.api.endpoint import Request
+from sojourn.api.http.endpoint import Request
+from sojourn.api.http.replies import Reply, begun, iso, json_reply, tidy
+from sojourn.api.http.values import shown
 from sojourn.api.ibm.jobs import LARGEST_PAGE
 from sojourn.api.ibm.plans import plan_id
 from sojourn.api.ibm.sessions import crn
 from sojourn.api.ibm.shapes import job_status
-from sojourn.api.query import shown
-from sojourn.api.wire import Reply, begun, iso, json_reply, tidy
 from sojourn.service.errors import BadRequest
 from sojourn.service.views import JobFilter, JobView
 

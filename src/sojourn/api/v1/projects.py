@@ -1,16 +1,17 @@
-"""Projects and accounts in our own API: who is entitled to what (R48, R50). Decides only who may ask."""
+"""Our own API: projects and accounts, and what they are entitled to (R48, R50)."""
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
-from fastapi import Depends, FastAPI, Path
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
+from sojourn.api.v1.common import Callers, Name
+from sojourn.service.permissions import Action
 from sojourn.service.projects import MemberChange, ProjectChange, ProjectInfo
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
 
-Name = Annotated[str, Path(max_length=64)]
 _NAME = Field(min_length=1, max_length=64)
 _OFTEN_WEIGHT = "Its part against its neighbours'; 0 is only when nobody else waits."
 
@@ -135,35 +136,33 @@ class ChangedAccount(_Strict):
     weight: float = Field(description=_OFTEN_WEIGHT)
 
 
-def add_routes(
-    app: FastAPI, service: Service, caller: Callable[..., Any], operator: Callable[..., Any]
-) -> None:
-    Caller = Annotated[Principal, Depends(caller)]  # noqa: N806
-    Operator = Annotated[Principal, Depends(operator)]  # noqa: N806
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
+    Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
+    Operator = Annotated[Principal, Depends(callers.who_may(Action.MANAGE_PROJECTS))]  # noqa: N806
 
-    @app.get("/projects")
+    @routes.get("/projects")
     async def projects(who: Caller) -> Projects:
         stored = await service.stored()
         return Projects(projects=[Project.of(info, stored) for info in service.projects.projects(who)])
 
-    @app.post("/projects", status_code=201)
+    @routes.post("/projects", status_code=201)
     async def add_project(who: Operator, new: NewProject) -> Project:
         return Project.of(await service.projects.create(who, new.name, new.change()), {})
 
-    @app.get("/projects/{name}")
+    @routes.get("/projects/{name}")
     async def project(who: Caller, name: Name) -> Project:
         return Project.of(service.projects.project(who, name), await service.stored())
 
-    @app.patch("/projects/{name}")
+    @routes.patch("/projects/{name}")
     async def change_project(who: Operator, name: Name, new: ChangedProject) -> Project:
         return Project.of(await service.projects.change(who, name, new.change()), await service.stored())
 
-    @app.get("/accounts")
+    @routes.get("/accounts")
     async def accounts(_: Operator) -> Accounts:
         found = service.projects.accounts()
         return Accounts(accounts=[Account(name=name, weight=weight) for name, weight in found.items()])
 
-    @app.put("/accounts/{name}")
+    @routes.put("/accounts/{name}")
     async def change_account(who: Operator, name: Name, new: ChangedAccount) -> Account:
         await service.projects.weigh(who, name, new.weight)
         return Account(name=name, weight=new.weight)

@@ -20,9 +20,9 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sojourn import codes
-from sojourn.api.endpoint import COUNTED, RECOUNT
-from sojourn.api.request_ids import new_id
-from sojourn.api.wire import encode, error_body
+from sojourn.api.http.endpoint import COUNTED, RECOUNT
+from sojourn.api.http.replies import encode, error_body
+from sojourn.api.http.request_ids import new_id
 
 if TYPE_CHECKING:
     from sojourn.config import ServerSettings

@@ -1,4 +1,4 @@
-"""Reads values out of query strings and JSON bodies, and says what is wrong with them. No routes in here."""
+"""Reads values out of query strings and JSON bodies, and says what is wrong with them."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.api.ibm.submit import parse
 from sojourn.service.errors import BadRequest
-from sojourn.service.submit import parse
 from sojourn.worker.protocol.types import no_such_program
 
 

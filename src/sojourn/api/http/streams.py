@@ -12,7 +12,7 @@ from sojourn.service.room import PIECE
 if TYPE_CHECKING:
     from starlette.types import Send
 
-    from sojourn.api.wire import Reply
+    from sojourn.api.http.replies import Reply
 
 SLICE = 256_000
 """Bytes that are handed to the connection at a time; it takes the next ones when most of them have gone."""

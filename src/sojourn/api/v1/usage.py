@@ -1,15 +1,15 @@
-"""Usage in our own API: sums of the ledger (R49). Decides nothing."""
+"""Our own API: usage, as sums of the ledger (R49)."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from fastapi import Depends, FastAPI, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
-from sojourn.api.query import epoch
-from sojourn.api.wire import encode, iso
+from sojourn.api.http.replies import encode, iso
+from sojourn.api.http.values import epoch
+from sojourn.api.v1.common import Callers
 from sojourn.service.service import Service
 from sojourn.service.usage import UsageQuery, UsageReport
 from sojourn.service.views import Principal, UsageView
@@ -69,10 +69,10 @@ async def written(usage: Usage, report: UsageReport) -> bytes:
     return b"%b%b]}" % (head.encode(), b",".join(pieces))
 
 
-def add_routes(app: FastAPI, service: Service, caller: Callable[..., Any]) -> None:
-    Caller = Annotated[Principal, Depends(caller)]  # noqa: N806
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
+    Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
 
-    @app.get("/usage", response_model=Usage)
+    @routes.get("/usage", response_model=Usage)
     async def usage(
         who: Caller,
         start: Annotated[datetime | None, Query(alias="from")] = None,

@@ -11,11 +11,11 @@ import time
 from typing import TYPE_CHECKING
 
 from sojourn import codes
-from sojourn.api.bounds import BoundedProtocol
-from sojourn.api.endpoint import EXCHANGE
-from sojourn.api.request_ids import unreadable
-from sojourn.api.stream import write
-from sojourn.api.wire import error_reply
+from sojourn.api.http.bounds import BoundedProtocol
+from sojourn.api.http.endpoint import EXCHANGE
+from sojourn.api.http.replies import error_reply
+from sojourn.api.http.request_ids import unreadable
+from sojourn.api.http.streams import write
 from sojourn.service.calls import Exchange
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from sojourn.api.request_ids import InRecords, in_events
+from sojourn.api.http.request_ids import InRecords, in_events
 
 MOST_WAITING = 4_000_000
 """Characters that may wait to be written; what comes on top is counted as lost."""

@@ -1,4 +1,4 @@
-"""How answers leave: replies, the error body, times. Owns no routes and asks the service nothing."""
+"""Makes replies: bodies, the error body, times."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from sojourn.api.http.statuses import status_of
 from sojourn.service.errors import NoRoom, Refusal, TooMany
 from sojourn.service.texts import Large
 
@@ -66,11 +67,12 @@ def error_reply(
 
 def refusal_reply(refusal: Refusal) -> Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    if refusal.status == 401:
+    status = status_of(refusal)
+    if status == 401:
         headers = ((b"www-authenticate", b'Bearer realm="sojourn"'),)
     if isinstance(refusal, TooMany | NoRoom) and refusal.retry_after is not None:
         headers = ((b"retry-after", str(math.ceil(refusal.retry_after)).encode()),)
-    return error_reply(refusal.status, refusal.code, refusal.message, headers=headers)
+    return error_reply(status, refusal.code, refusal.message, headers=headers)
 
 
 def iso(at: float | None) -> str | None:

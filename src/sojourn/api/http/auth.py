@@ -1,4 +1,4 @@
-"""Owns our access tokens and who a request comes from. Knows headers, no routes; asks the accounts only.
+"""Issues and verifies access tokens, and finds out who a request comes from.
 
 A token is a JWT signed with HS256 by the service's own key. An API key that nobody knows gets one as well,
 but one that grants nothing: a token exchange that answers 4xx makes today's client wait 60 s before each of
@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 import jwt
 
-from sojourn.api.query import shown
-from sojourn.api.wrong_keys import WrongKeys
+from sojourn.api.http.values import shown
+from sojourn.api.http.wrong_keys import WrongKeys
 from sojourn.service.directory import AUTO
 from sojourn.service.errors import BadRequest, NotAuthenticated, WrongCredentials
 
@@ -134,7 +134,7 @@ class Caller:
     key: Key | None
 
 
-class Gate:
+class Authenticator:
     """Turns the headers of a request into a Principal, and API keys into tokens.
 
     `address` is where the request came from, for the count of wrong credentials.

@@ -1,15 +1,15 @@
-"""The audit trail in our own API, for operators."""
+"""Our own API: the audit trail, for operators."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
-from sojourn.api.own import models
-from sojourn.api.query import epoch
-from sojourn.api.wire import iso
+from sojourn.api.http.replies import iso
+from sojourn.api.http.values import epoch
+from sojourn.api.v1.common import Callers, Time
+from sojourn.service.permissions import Action
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
 from sojourn.store.audit import Entry
@@ -21,7 +21,7 @@ class AuditEntry(BaseModel):
     """`by` is the name of who did it at that time; `detail` depends on the action and holds no secret."""
 
     id: int
-    at: models.Time | None
+    at: Time | None
     by: str
     action: str
     subject: str
@@ -45,10 +45,10 @@ class AuditTrail(BaseModel):
     entries: list[AuditEntry]
 
 
-def add_routes(app: FastAPI, service: Service, operator: Callable[..., Any]) -> None:
-    Operator = Annotated[Principal, Depends(operator)]  # noqa: N806
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
+    Operator = Annotated[Principal, Depends(callers.who_may(Action.SEE_AUDIT))]  # noqa: N806
 
-    @app.get("/audit")
+    @routes.get("/audit")
     async def audit(
         _: Operator,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,

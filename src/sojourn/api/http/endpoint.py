@@ -1,6 +1,6 @@
 """Runs one request of a raw route: who, what, answer, errors.
 
-Not our own API's pydantic routes (see own/), but every other path goes through an `Endpoint`, which is an
+Not our own API's pydantic routes (see v1), but every other path goes through an `Endpoint`, which is an
 ASGI application for one path with one handler per method.
 """
 
@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sojourn.api import bodies
-from sojourn.api.auth import Gate, address_of
-from sojourn.api.bodies import Gone
-from sojourn.api.query import Query
-from sojourn.api.request_ids import REQUEST_ID, new_id
-from sojourn.api.stream import write, write_large
-from sojourn.api.wire import Reply, error_reply, refusal_reply
+from sojourn.api.http import bodies
+from sojourn.api.http.auth import Authenticator, address_of
+from sojourn.api.http.bodies import Gone
+from sojourn.api.http.replies import Reply, error_reply, refusal_reply
+from sojourn.api.http.request_ids import REQUEST_ID, new_id
+from sojourn.api.http.streams import write, write_large
+from sojourn.api.http.values import Query
 from sojourn.service.calls import Call
 from sojourn.service.errors import BadRequest, Refusal, TooLarge, without_room
 from sojourn.service.room import PIECE, Held
@@ -51,12 +51,12 @@ _CLOSE = ((b"connection", b"close"),)
 
 
 class Api:
-    """What the handlers share: the service, the gate, the limits."""
+    """What the handlers share: the service, the authenticator, the limits."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
         self.settings = settings
-        self.gate = Gate(service, settings.server.token_lifetime, settings.access)
+        self.authenticator = Authenticator(service, settings.server.token_lifetime, settings.access)
         self.rooms = service.rooms
         self.connections: Callable[[], dict[str, Any]] = dict  # what they hold
         self.max_body = int(settings.server.max_body_mb * 1_000_000)
@@ -140,6 +140,13 @@ class Request:
             if not message.get("more_body", False):
                 return
 
+    def refused(self, refusal: Refusal) -> Reply:
+        """The answer to a refusal. It ends the connection where the rest of a body would take too long."""
+        reply = refusal_reply(refusal)
+        if isinstance(refusal, TooLarge) and not _will_be_short(self.headers, self.api.max_body):
+            return replace(reply, headers=(*reply.headers, *_CLOSE))
+        return reply
+
     def lost(self) -> bool:
         """Whether nobody is left to answer."""
         exchange = self.scope.get(EXCHANGE)
@@ -192,6 +199,10 @@ class Endpoint:
         self._turns = turns and authenticated
         self._allow = ", ".join(sorted(self._handlers))
 
+    @property
+    def methods(self) -> frozenset[str]:
+        return frozenset(self._handlers)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(self._api, scope, receive)
         try:
@@ -210,9 +221,7 @@ class Endpoint:
         except Gone:
             return
         except Refusal as refusal:
-            reply = refusal_reply(refusal)
-            if refusal.status == 413 and not _will_be_short(request.headers, self._api.max_body):
-                reply = Reply(reply.body, reply.status, reply.media, (*reply.headers, *_CLOSE))
+            reply = request.refused(refusal)
         except StoreFull as error:
             reply = refusal_reply(without_room(error))
         except Exception as error:
@@ -228,7 +237,7 @@ class Endpoint:
             return method_reply(request.scope, self._allow)
         if self._authenticated:
             # In a Qiskit program an operator is a user like any other, who sees his own jobs.
-            who = self._api.gate.principal(request.headers, request.address)
+            who = self._api.authenticator.principal(request.headers, request.address)
             request.who = replace(who, operator=False)
             if (wait := self._api.service.pace(request.who, self._cost)) > 0:
                 await asyncio.sleep(wait)

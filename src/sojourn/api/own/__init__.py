@@ -1,1 +1,0 @@
-"""Our own API, `/sojourn/v1`: the shapes are in models, the routes in app. docs/api.md is its contract."""

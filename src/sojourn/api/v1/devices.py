@@ -1,0 +1,143 @@
+"""Our own API: devices, what operators do with them, and their calibrations."""
+
+from typing import Annotated, Literal, Self
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from sojourn.api.http.replies import iso
+from sojourn.api.v1.common import Callers, Name, Text, Time
+from sojourn.api.v1.jobs import Job
+from sojourn.service import times
+from sojourn.service.calibrations import Calibration as CalibrationRow
+from sojourn.service.permissions import Action
+from sojourn.service.service import Service
+from sojourn.service.views import DeviceView, Principal
+
+
+class Device(BaseModel):
+    """`busy`: a job runs; `held`: a session has the device. Their ids, `running` and `active_session`, are
+    null for all but their owners and operators."""
+
+    name: str
+    driver: str
+    num_qubits: int | None
+    operational: bool
+    message: str
+    queue_length: int
+    busy: bool
+    running: str | None
+    held: bool
+    active_session: str | None
+    mock: bool
+    backend_version: str
+    phase: str
+    reason: str | None
+    state: Literal["online", "paused", "draining", "maintenance"]
+    state_message: str
+    state_by: str | None
+    state_since: Time | None
+    state_until: Time | None
+    calibration: str | None
+    calibrated: Time | None
+    next_calibration: Time | None
+
+    @classmethod
+    def of(cls, view: DeviceView) -> Self:
+        state = view.state
+        told = {
+            "state": state.name,
+            "state_message": state.message,
+            "state_by": state.by,
+            "state_since": iso(state.since),
+            "state_until": iso(state.until),
+            "calibrated": iso(view.calibrated),
+            "next_calibration": iso(view.next_calibration),
+        }
+        same = (name for name in cls.model_fields if name not in told)
+        return cls.model_validate(told | {name: getattr(view, name) for name in same})
+
+
+class Devices(BaseModel):
+    devices: list[Device]
+
+
+class Halt(BaseModel):
+    """Why, and when the end is expected; nothing happens by itself then."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: Text = ""
+    until: Text | None = Field(default=None, description="ISO 8601, or from now: `+2h`, `in 30m`.")
+
+
+class Note(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    message: Text = ""
+
+
+class Calibration(BaseModel):
+    """`job` is null when the device told it by itself, when its worker came up."""
+
+    id: str
+    at: Time | None
+    job: str | None
+    present: bool
+
+    @classmethod
+    def of(cls, row: CalibrationRow, present: bool) -> Self:
+        return cls(id=row.id, at=iso(row.at), job=row.job_id, present=present)
+
+
+class Calibrations(BaseModel):
+    """The newest first."""
+
+    device: str
+    calibrations: list[Calibration]
+
+
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
+    Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
+    Operator = Annotated[Principal, Depends(callers.who_may(Action.OPERATE_DEVICES))]  # noqa: N806
+
+    @routes.get("/devices")
+    async def devices(who: Caller) -> Devices:
+        return Devices(devices=[Device.of(view) for view in service.devices(who)])
+
+    @routes.get("/devices/{name}")
+    async def device(who: Caller, name: Name) -> Device:
+        return Device.of(service.device(name, who))
+
+    async def halt(who: Principal, name: str, mode: str, wanted: Halt | None) -> Device:
+        said = wanted or Halt()
+        until = times.instant(said.until, service.clock.date(), "until") if said.until is not None else None
+        await service.halt_device(who, name, mode, said.message, until)
+        return Device.of(service.device(name, who))
+
+    @routes.post("/devices/{name}/pause")
+    async def pause(who: Operator, name: Name, wanted: Halt | None = None) -> Device:
+        return await halt(who, name, "paused", wanted)
+
+    @routes.post("/devices/{name}/drain")
+    async def drain_device(who: Operator, name: Name, wanted: Halt | None = None) -> Device:
+        return await halt(who, name, "draining", wanted)
+
+    @routes.post("/devices/{name}/maintain")
+    async def maintain(who: Operator, name: Name, wanted: Halt | None = None) -> Device:
+        return await halt(who, name, "maintenance", wanted)
+
+    @routes.post("/devices/{name}/resume")
+    async def resume(who: Operator, name: Name) -> Device:
+        await service.resume_device(who, name)
+        return Device.of(service.device(name, who))
+
+    @routes.post("/devices/{name}/calibrate", status_code=201)
+    async def calibrate(who: Operator, name: Name, note: Note | None = None) -> Job:
+        return Job.of(await service.calibrate(who, name, note.message if note else ""))
+
+    @routes.get("/devices/{name}/calibrations")
+    async def calibrations(_: Caller, name: Name) -> Calibrations:
+        present = service.device(name).calibration
+        rows = [Calibration.of(row, row.id == present) for row in service.calibrations(name)]
+        return Calibrations(device=name, calibrations=rows)

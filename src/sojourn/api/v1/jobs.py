@@ -1,0 +1,254 @@
+"""Our own API: jobs, why they wait, and their history."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel
+
+from sojourn.api.http.endpoint import Request as RawRequest
+from sojourn.api.http.endpoint import call_of
+from sojourn.api.http.replies import encode, iso
+from sojourn.api.http.values import epoch
+from sojourn.api.v1 import PREFIX, submit
+from sojourn.api.v1.common import Callers, Id, Time
+from sojourn.api.v1.middleware import READ
+from sojourn.service.service import Service
+from sojourn.service.views import JobFilter, JobView, Principal, StoryLine, WhyView
+
+JobState = Literal["accepted", "queued", "running", "completed", "failed", "cancelled"]
+
+
+class Job(BaseModel):
+    id: str
+    device: str
+    user: str
+    project: str
+    program: str
+    state: JobState
+    created: Time | None
+    queued: Time | None
+    started: Time | None
+    finished: Time | None
+    session: str | None
+    reason: str | None
+    reason_code: int | None
+    tags: list[str]
+    private: bool
+    limit_seconds: float
+    estimated_seconds: float | None
+    quantum_seconds: float
+    num_circuits: int | None
+    num_qubits: int | None
+    executions: int | None
+    attempt: int
+    position: int | None
+    caller: str | None
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, view: JobView) -> Self:
+        return cls.model_validate(job_table(view))
+
+
+def job_table(view: JobView) -> dict[str, Any]:
+    """The fields of a `Job`. A view is right by its own types: a list need not check hundreds of them."""
+    return {
+        "id": view.id,
+        "device": view.device,
+        "user": view.user,
+        "project": view.project,
+        "program": view.program_id,
+        "state": view.state,
+        "created": iso(view.created),
+        "queued": iso(view.queued),
+        "started": iso(view.started),
+        "finished": iso(view.finished),
+        "session": view.session_id,
+        "reason": view.reason,
+        "reason_code": view.reason_code,
+        "tags": list(view.tags),
+        "private": view.private,
+        "limit_seconds": view.limit,
+        "estimated_seconds": view.estimated_seconds,
+        "quantum_seconds": view.quantum_seconds,
+        "num_circuits": view.num_circuits,
+        "num_qubits": view.num_qubits,
+        "executions": view.executions,
+        "attempt": view.attempt,
+        "position": view.position,
+        "caller": view.caller,
+        "warnings": list(view.warnings),
+    }
+
+
+class Jobs(BaseModel):
+    jobs: list[Job]
+    count: int
+    limit: int
+    offset: int
+
+
+class HistoryEntry(BaseModel):
+    """One change of the state of a job. `id` grows in the order of the commits, over all jobs and sessions of
+    the server; `cause` is the event behind the change."""
+
+    id: int
+    at: Time | None
+    cause: str
+    before: str | None
+    after: str
+    reason: str | None
+
+    @classmethod
+    def of(cls, line: StoryLine) -> Self:
+        return cls(
+            id=line.id,
+            at=iso(line.at),
+            cause=line.event,
+            before=line.before,
+            after=line.after,
+            reason=line.reason,
+        )
+
+
+class History(BaseModel):
+    """Oldest first."""
+
+    id: str
+    history: list[HistoryEntry]
+
+
+class Line(BaseModel):
+    at: Time | None
+    event: str
+    before: str | None
+    after: str
+    reason: str | None
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, line: StoryLine) -> Self:
+        return cls(
+            at=iso(line.at),
+            event=line.event,
+            before=line.before,
+            after=line.after,
+            reason=line.reason,
+            data={},
+        )
+
+
+class Story(BaseModel):
+    id: str
+    story: list[Line]
+
+
+class Reason(BaseModel):
+    """One reason why a job waits. `facts` are the numbers and ids behind the sentence."""
+
+    kind: str
+    sentence: str
+    facts: dict[str, Any]
+
+
+class Why(BaseModel):
+    """`position` jobs go before it, the running one counts; `depth` wait on its device in all.
+
+    `estimated_start` is when it starts if nothing else happens, where only reservations keep it.
+    """
+
+    id: str
+    device: str
+    state: str
+    position: int | None
+    depth: int
+    reasons: list[Reason]
+    estimated_start: Time | None
+
+    @classmethod
+    def of(cls, view: WhyView) -> Self:
+        reasons = [Reason(kind=r.kind, sentence=r.sentence, facts=dict(r.facts)) for r in view.reasons]
+        return cls(
+            id=view.id,
+            device=view.device,
+            state=view.state,
+            position=view.position,
+            depth=view.depth,
+            reasons=reasons,
+            estimated_start=iso(view.estimated_start),
+        )
+
+
+def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
+    Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
+
+    @routes.get("/jobs", response_model=Jobs)
+    async def jobs(
+        who: Caller,
+        limit: Annotated[int, Query(ge=1, le=200)] = 20,
+        offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
+        device: str | None = None,
+        pending: bool | None = None,
+        program: str | None = None,
+        session: str | None = None,
+        tag: Annotated[list[str] | None, Query()] = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        sort: Literal["ASC", "DESC"] = "DESC",
+    ) -> Response:
+        await service.check_filter(who, device, session)
+        wanted = JobFilter(
+            limit=limit,
+            offset=offset,
+            device=device,
+            pending=pending,
+            program_id=program,
+            tags=tuple(tag or ()),
+            session_id=session,
+            created_after=epoch(created_after, "created_after"),
+            created_before=epoch(created_before, "created_before"),
+            ascending=sort == "ASC",
+            include_mocks=True,
+            positions=True,
+        )
+        page = await service.jobs(who, wanted)
+        found = [job_table(view) for view in page.jobs]
+        table = {"jobs": found, "count": page.count, "limit": limit, "offset": offset}
+        return Response(encode(table), media_type="application/json")
+
+    @routes.post("/jobs", status_code=201, response_model=Job, openapi_extra=submit.openapi())
+    async def submit_job(request: Request) -> Response:
+        """Answered when the job is stored, which is then not lost any more."""
+        raw: RawRequest = request.scope[READ]  # of `Bodies`: its caller is known and its body read
+        data = await request.body()
+        key = raw.header(b"idempotency-key")
+        made = await service.submit(
+            raw.who, submit.parse(data), sent=data, call=call_of(raw), idempotency_key=key
+        )
+        headers = {"location": f"{PREFIX}/jobs/{made.id}"}
+        found = encode(job_table(service.placed(made)))
+        return Response(found, 201, headers, media_type="application/json")
+
+    @routes.get("/jobs/{job_id}")
+    async def job(who: Caller, job_id: Id) -> Job:
+        return Job.of(await service.job(who, job_id))
+
+    @routes.get("/jobs/{job_id}/why")
+    async def why(who: Caller, job_id: Id) -> Why:
+        return Why.of(await service.why(who, job_id))
+
+    @routes.get("/jobs/{job_id}/history")
+    async def history(who: Caller, job_id: Id) -> History:
+        lines = await service.story(who, job_id)
+        return History(id=job_id, history=[HistoryEntry.of(line) for line in lines])
+
+    @routes.get("/jobs/{job_id}/story", deprecated=True)
+    async def story(who: Caller, job_id: Id) -> Story:
+        lines = await service.story(who, job_id)
+        return Story(id=job_id, story=[Line.of(line) for line in lines])
+
+    @routes.post("/jobs/{job_id}/cancel")
+    async def cancel(who: Caller, job_id: Id) -> Job:
+        await service.cancel_job(who, job_id)
+        return Job.of(await service.job(who, job_id))
