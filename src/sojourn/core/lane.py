@@ -6,7 +6,7 @@ Pure and single-threaded. This module dispatches events, runs the device and sel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from sojourn.core.calendar import Calendar, Reservation, WindowMode
 from sojourn.core.effects import DeviceChanged, Effect, Rejected, Start, Stop
 from sojourn.core.endings import Endings
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.model import Halt, HaltMode, Job, JobState, Mode, SessionState
+from sojourn.core.model import Halt, HaltMode, Job, JobState, Mode, Session, SessionState
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Place, Queues, Standing
 from sojourn.core.sessions import Sessions
@@ -121,12 +121,16 @@ class Lane:
     def restore(
         self,
         jobs: Iterable[Job],
-        sessions: Iterable[Any],
+        sessions: Iterable[Session],
         windows: Iterable[Reservation] = (),
         halt: Halt | None = None,
         lead: float = 0.0,
+        charges: Iterable[tuple[str, str, float, float]] = (),
     ) -> list[ev.RunEnded]:
         """Take over what was committed before a restart (R55).
+
+        `charges` are (user, project, device seconds, when) of the ledger rows of the last `usage_memory`
+        seconds, those of other devices too (R48); they may be merged by `usage_step`.
 
         Returns the events to feed next: the run that was lost, if one was under way. Its own limit no
         longer counts, the run is gone; all other deadlines are absolute and fire when they are overdue.
@@ -134,6 +138,8 @@ class Lane:
         the latest one that the windows were told; if it is another now, feed a ClockStepped as well.
         """
         lost: list[ev.RunEnded] = []
+        for user, project, used, at in charges:
+            self.fair.charge(project, user, used, at)
         self.halt = halt
         self.calendar.lead = lead
         for window in windows:
@@ -201,6 +207,39 @@ class Lane:
         if job.session_id is None or job.session_id != self.active:  # else it need not wait its turn (D20)
             told += admission.allocation("job", job.project, self.fair)
         return tuple(told)
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """The accepted, queued and running jobs by id, as the lane has them: to look at, not to keep."""
+        return self.book.jobs
+
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """The sessions that have not ended by id, likewise."""
+        return self.book.sessions
+
+    @property
+    def reservations(self) -> Iterator[Reservation]:
+        """Those that have not ended, by start, likewise."""
+        return iter(self.calendar)
+
+    @property
+    def shares(self) -> Shares:
+        return self.fair.shares
+
+    @property
+    def usage_step(self) -> float:
+        """Charges within a step of so many seconds count as one (D18)."""
+        return self.fair.step
+
+    @property
+    def usage_memory(self) -> float:
+        """For how many seconds a charge can count."""
+        return self.fair.memory
+
+    def used(self, project: str, user: str | None = None) -> float:
+        """Device seconds that count against a project, or a user in it, on all devices of the pool (R48)."""
+        return self.fair.used(project, user)
 
     @property
     def active(self) -> str | None:

@@ -30,7 +30,7 @@ async def use(h: House, who: Principal, seconds: float, device: str = "one") -> 
 async def order(h: House, device: str) -> list[str]:
     """Who would start on the device, in order."""
     await h.settled()
-    jobs = h.service.hub.dispatchers[device].lane.book.jobs
+    jobs = h.service.hub.dispatchers[device].lane.jobs
     return [
         h.service.accounts.user_name(jobs[j].user) for j in h.service.hub.dispatchers[device].lane.order()
     ]

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge
-from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.usage import UsageMeter
 from sojourn.store import JobMeta, Store, Unit
 from sojourn.store import tables as t
 from sojourn.store.engine import sqlite_engine
@@ -70,8 +70,8 @@ def test_what_a_lane_knows_comes_back_the_same(run: Run) -> None:
         await commit(store, world, accepted("a1", 1, session="A"), ev.JobPrepared("a1"), meta=meta)
         await commit(store, world, accepted("b1", 2, "bob"))
         jobs, sessions = await store.live()
-        assert {s.job.id: s.job for s in jobs} == world.lane.book.jobs
-        assert {s.session.id: s.session for s in sessions} == world.lane.book.sessions
+        assert {s.job.id: s.job for s in jobs} == world.lane.jobs
+        assert {s.session.id: s.session for s in sessions} == world.lane.sessions
         assert next(s.meta for s in jobs if s.job.id == "a1") == meta["a1"]
         assert [state for state, _ in sessions[0].timestamps] == ["open", "active"]
         assert await store.last_seq() == 2
@@ -99,7 +99,7 @@ def test_d22_a_jobs_limit_its_estimate_and_who_set_it_come_back(run: Run) -> Non
         waits = ev.JobAccepted("waits", 9, "ann", "ann", "sampler", None, 500.0, JobKind.USER, stated=False)
         await commit(store, world, waits)
         jobs, _ = await store.live()
-        assert {s.job.id: s.job for s in jobs} == world.lane.book.jobs
+        assert {s.job.id: s.job for s in jobs} == world.lane.jobs
         found = {s.job.id: (s.job.limit, s.job.estimate) for s in jobs}
         assert found == {
             "own": (500.0, 30.0),
@@ -136,18 +136,18 @@ def test_r48_charges_of_a_step_come_back_as_one_and_leave_the_window_when_they_d
             await commit(store, world, accepted(f"j{i}", i, user), ev.JobPrepared(f"j{i}"))
             world.now += length
             await commit(store, world, ev.RunEnded(f"j{i}", 1, ev.Outcome.COMPLETED))
-        charges = await store.charges_since(0.0, world.lane.fair.step)
+        charges = await store.charges_since(0.0, world.lane.usage_step)
         assert sum(seconds for _, _, seconds, _ in charges) == 105.5
         assert 2 < len(charges) < 5
-        again = FairShareQueue(672 * 60.0)
+        again = UsageMeter(672 * 60.0)
         for user, project, seconds, at in charges:
             again.charge(project, user, seconds, at)
         for _ in range(160):
             world.now += 1
             for fair in (again, world.lane.fair):
                 fair.expire(world.now + 672 * 60.0 - 106)
-            assert again.used("ann") == world.lane.fair.used("ann")
-            assert again.used("bob") == world.lane.fair.used("bob")
+            assert again.used("ann") == world.lane.used("ann")
+            assert again.used("bob") == world.lane.used("bob")
         assert again.used("ann") == again.used("bob") == 0
 
     run(body)
