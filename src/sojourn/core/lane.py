@@ -13,7 +13,7 @@ from typing import Any
 from sojourn import codes
 from sojourn.core import admission, limits
 from sojourn.core import events as ev
-from sojourn.core.book import Book, Due
+from sojourn.core.book import Book
 from sojourn.core.calendar import Calendar, Reservation, WindowMode
 from sojourn.core.effects import DeviceChanged, Effect, Rejected, Start, Stop
 from sojourn.core.endings import Endings
@@ -23,6 +23,7 @@ from sojourn.core.profile import Profile
 from sojourn.core.queues import Place, Queues, Standing
 from sojourn.core.sessions import Sessions
 from sojourn.core.shares import EVEN, Shares
+from sojourn.core.timers import Due
 from sojourn.core.windows import Windows
 from sojourn.core.words import at_time, seconds
 

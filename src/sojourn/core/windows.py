@@ -5,13 +5,14 @@ from __future__ import annotations
 from copy import copy
 
 from sojourn import codes
-from sojourn.core.book import Book, Due
+from sojourn.core.book import Book
 from sojourn.core.calendar import AfterWindow, Calendar, Reservation, WindowMode
 from sojourn.core.effects import ChargeKind, Rejected, ReservationChanged
 from sojourn.core.events import ReservationBooked
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Queues
 from sojourn.core.sessions import Sessions
+from sojourn.core.timers import Due
 from sojourn.core.words import at_time, seconds
 
 

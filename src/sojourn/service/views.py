@@ -122,7 +122,6 @@ class JobView:
     private: bool = False
     cost: int | None = None  # the job's own limit in seconds, as sent
     limit: float = 0.0  # the limit that holds, seconds
-    runtime: str | None = None
     log_level: str | None = None
     estimated_seconds: float | None = None
     queued: float | None = None
@@ -210,7 +209,6 @@ class StoryLine:
     before: str | None
     after: str
     reason: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

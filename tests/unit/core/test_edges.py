@@ -6,7 +6,7 @@ import pytest
 
 from sojourn.core import JobKind, Lane, Mode
 from sojourn.core import events as ev
-from sojourn.core.book import STORY_LENGTH, Deadlines, Due
+from sojourn.core.book import STORY_LENGTH
 from sojourn.core.calendar import Room, WindowMode
 from sojourn.core.effects import Effect, SessionChanged
 from sojourn.core.fairshare import FairShareQueue, Waiting
@@ -14,6 +14,7 @@ from sojourn.core.model import HaltMode, Job, JobState, Session, SessionState
 from sojourn.core.profile import IBM2026, SEED
 from sojourn.core.shares import ProjectShare, Shares
 from sojourn.core.sharetree import FEW
+from sojourn.core.timers import Deadlines, Due
 from sojourn.core.transitions import IllegalTransition
 from tests.unit.core.world import START, World
 

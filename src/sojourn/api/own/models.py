@@ -303,7 +303,7 @@ class Line(BaseModel):
             before=line.before,
             after=line.after,
             reason=line.reason,
-            data=dict(line.data),
+            data={},
         )
 
 
