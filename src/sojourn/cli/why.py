@@ -25,7 +25,7 @@ def why(
     if found["reasons"]:
         show.line("it waits because")
     elif found["state"] in ("accepted", "queued"):
-        show.line("nothing keeps it; it starts now")
+        show.line("nothing blocks it; it is about to start")
     else:
         show.line(f"it does not wait: it is {found['state']}")
     for reason in found["reasons"]:

@@ -1,6 +1,6 @@
-"""What a lane knows and what it has decided: entities, their deadlines, and the effects of the present event.
+"""Holds the state of a lane: its jobs and sessions, their deadlines, and the effects of the present event.
 
-Owns every state change: nothing else writes `state`. Decides nothing about policy.
+Every change of a job's or session's `state` is made here. No policy is decided here.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _TIMES_OF_SESSION = (
     "last_job_started",
     "last_job_completed",
 )
-"""The times from which and up to which something lasts. `created_at` is only told, as the times of a job
-before it runs."""
+"""The times from which and up to which something lasts. `created_at` is only shown, as are
+the times of a job before it runs."""
 
 
 class Book:
@@ -117,7 +117,7 @@ class Book:
         """Some field has changed: the session is written once at the end of the event."""
         self._touched[session.id] = cause
 
-    # deadlines of a session: the field is the truth, the heap only reminds
+    # deadlines of a session: the field holds, the heap only says when to look at it
 
     def set_ttl(self, session: Session, at: float | None) -> None:
         session.ttl_at = at
@@ -178,7 +178,7 @@ class Book:
     # the end of an event
 
     def take(self, now: float) -> list[Effect]:
-        """All effects since the last call, with one last word on every touched session."""
+        """All effects since the last call, ending with one for every session that was touched."""
         for session_id, cause in self._touched.items():
             session = self.sessions[session_id]
             self.effects.append(SessionChanged(copy(session), session.state, now, cause))

@@ -1,4 +1,4 @@
-"""Reservations of one device: who has it when (R43-R47). Pure arithmetic on windows; no states of jobs."""
+"""Reservations of one device: who has it when (R43-R47). Pure arithmetic; no states of jobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AfterWindow(StrEnum):
 class Reservation:
     """`[start, end)` in seconds since the epoch, for the users of `project`.
 
-    These two are dates: they are told by the machine's clock. `idle_since` is since when (in the service's
+    These two are dates, by the machine's clock. `idle_since` is since when (in the service's
     time) the device has stood idle for the holder in an open dedicated window.
     """
 
@@ -40,7 +40,7 @@ class Reservation:
     mode: WindowMode = WindowMode.DEDICATED
     after_window: AfterWindow = AfterWindow.FAIL
     idle_since: float | None = None
-    opened: bool = False  # its opening has been told
+    opened: bool = False  # its opening has been reported
 
     @property
     def seconds(self) -> float:
@@ -69,7 +69,7 @@ class Room:
 class Calendar:
     """Reservations that have not ended, by start; none overlap. Booking looks at all, questions do not.
 
-    `now` is the service's time, which leads the clock that dates are told by, by `lead` seconds: 0 unless
+    `now` is the service's time, which leads that clock by `lead` seconds: 0 unless
     that clock was set back.
     """
 

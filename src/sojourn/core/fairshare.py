@@ -1,6 +1,6 @@
-"""The fair-share queue of one lane: who waits, what everybody has used, who goes next (R48-R50).
+"""The fair-share queue of one lane: waiting jobs, what their owners have used, the next job (R48-R50).
 
-May not know about sessions. The order is that of the share tree; this module keeps its usage, and takes
+Has nothing to do with sessions. The order is that of the share tree; this module keeps its usage, and takes
 projects out whose allocation is used up.
 """
 
@@ -149,7 +149,7 @@ class FairShareQueue:
         self.expire(now)
         return (job.job_id for _, job in self._root.walk(ANY.of))
 
-    # where who stands, as of the latest time that was told
+    # where jobs stand, as of the latest time that was given
 
     def leaf(self, project: str, user: str) -> Node:
         """A user who has waited here."""

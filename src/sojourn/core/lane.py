@@ -136,7 +136,7 @@ class Lane:
         Returns the events to feed next: the run that was lost, if one was under way. Its own limit no
         longer counts, the run is gone; all other deadlines are absolute and fire when they are overdue.
         Before these feed a Tick at the last sign of life: nobody pays for a hold beyond it (D19). `lead` is
-        the latest one that the windows were told; if it is another now, feed a ClockStepped as well.
+        the latest one that reservations were given; if it is another now, feed a ClockStepped as well.
         """
         lost: list[ev.RunEnded] = []
         for user, project, used, at in charges:
@@ -189,7 +189,7 @@ class Lane:
         return self._upcoming[0]
 
     def session_warnings(self, max_time: float | None, project: str) -> tuple[str, ...]:
-        """What to tell the owner of a new session that may last `max_time` seconds (R44, R50)."""
+        """Warnings for the owner of a new session that may last `max_time` seconds (R44, R50)."""
         longest = self.profile.max_time if max_time is None else max_time
         return (
             *admission.session_windows(longest, project, self.calendar, self.now),
@@ -197,17 +197,17 @@ class Lane:
         )
 
     def job_warnings(self, job_id: str) -> tuple[str, ...]:
-        """What to tell the owner of a job that was just accepted or prepared (R44, R50). Windows are told
-        when its limit is known: one that awaits its estimate is asked about again when it is prepared."""
+        """Warnings for the owner of a job that was just accepted or prepared (R44, R50). Those about
+        reservations need its limit: for a job that awaits its estimate they come when it is prepared."""
         job = self.book.jobs.get(job_id)
         if job is None:
             return ()
-        told: list[str] = []
+        found: list[str] = []
         if job.state is not JobState.ACCEPTED or not self.profile.awaits_estimate(job):
-            told += admission.job_windows(job, self.profile, self.calendar, self.now)
+            found += admission.job_windows(job, self.profile, self.calendar, self.now)
         if job.session_id is None or job.session_id != self.active:  # else it need not wait its turn (D20)
-            told += admission.allocation("job", job.project, self.fair)
-        return tuple(told)
+            found += admission.allocation("job", job.project, self.fair)
+        return tuple(found)
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -284,7 +284,7 @@ class Lane:
     def _prepared(self, event: ev.JobPrepared, now: float) -> None:
         job = self.book.jobs.get(event.job_id)
         if job is None or job.state is not JobState.ACCEPTED:
-            return  # cancelled meanwhile, or told twice
+            return  # cancelled meanwhile, or reported twice
         job.queued_at = now
         job.estimate = event.estimate
         if (limit := self.profile.from_estimate(job)) is not None:
@@ -314,7 +314,7 @@ class Lane:
 
     def _run_ended(self, event: ev.RunEnded, now: float) -> None:
         if self.run is None or (self.run.job_id, self.run.attempt) != (event.job_id, event.attempt):
-            return  # told twice
+            return  # reported twice
         self.run = None
         job = self.book.jobs.get(event.job_id)
         if job is None:

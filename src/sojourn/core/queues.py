@@ -1,4 +1,4 @@
-"""Where the queued jobs of one lane wait, and who is next (R9). No states, no clocks.
+"""Keeps the queued jobs of one lane and finds the next one (R9). Changes no states and sets no clocks.
 
 Three places: system jobs, the active session's own queue, and fair share. Reservations do not have a queue of
 their own, they change who of the three may go (R44-R47).
@@ -158,7 +158,7 @@ class Queues:
         for _, job_id in self._session:
             if self._fits(self._jobs[job_id], room):
                 return job_id
-        self._shortest = {}  # who has seen all knows it
+        self._shortest = {}  # the search has seen all of them
         for _, job_id in self._session:
             self._note_limit(self._jobs[job_id])
         return None

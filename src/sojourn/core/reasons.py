@@ -16,7 +16,7 @@ Name = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Preparing:
-    """R51: accepted, not yet queued."""
+    """R51: the job is accepted and not yet queued."""
 
     def sentence(self, _: Name) -> str:
         return "the job is still being checked and prepared"
@@ -24,7 +24,7 @@ class Preparing:
 
 @dataclass(frozen=True, slots=True)
 class DeviceStopped:
-    """An operator wants nothing to start."""
+    """An operator has paused the device or put it into maintenance."""
 
     mode: HaltMode
     by: str
@@ -46,7 +46,7 @@ _STOPPED = {
 
 @dataclass(frozen=True, slots=True)
 class DeviceDown:
-    """The device could not run a job now."""
+    """The device cannot run a job now."""
 
     reason: str
 
@@ -56,7 +56,7 @@ class DeviceDown:
 
 @dataclass(frozen=True, slots=True)
 class AllocationUsed:
-    """R50: its project has nothing left to spend."""
+    """R50: the allocation of its project is used up."""
 
     project: str
     used: float
@@ -71,7 +71,7 @@ class AllocationUsed:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """R45, R47: somebody else's window is open, and if it is a priority window, jobs of his are waiting."""
+    """R45, R47: another project's reservation is open; with priority, jobs of that project are waiting."""
 
     reservation: str
     project: str
@@ -86,7 +86,7 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class DoesNotFit:
-    """R46: it could run into somebody's dedicated window, which begins in `room` seconds.
+    """R46: it could run into a dedicated reservation of another project, which begins in `room` seconds.
 
     `limit` comes from `source`, see there; `would_fit` is the longest max_execution_time that fits, None for
     a job that needs more.
@@ -111,7 +111,7 @@ class DoesNotFit:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The device is busy; nothing is preempted (R11)."""
+    """The device runs a job; running jobs are not preempted (R11)."""
 
     job_id: str | None
     project: str
@@ -125,18 +125,18 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Clearing:
-    """R53: a job has ended but its run still has the device, until the worker is stopped."""
+    """R53: a job has ended, but its run has the device until the worker has stopped."""
 
     job_id: str | None
 
     def sentence(self, _: Name) -> str:
         what = "a job" if self.job_id is None else f"job {self.job_id}"
-        return f"{what} has ended and is being cleared off the device"
+        return f"{what} has ended; waiting for its worker to stop"
 
 
 @dataclass(frozen=True, slots=True)
 class SystemJobsAhead:
-    """R9 (1)."""
+    """R9 (1): calibrations and other system jobs go first."""
 
     count: int
 
@@ -166,12 +166,12 @@ class SessionHolds:
             return f"{goes}, of which none can start now, and holds the device until {until}"
         if self.held_until is not None:
             return f"the active {whose} holds the device until {at_time(self.held_until)} or its next job"
-        return f"the active {whose} keeps the device for its next job"
+        return f"the active {whose} holds the device for its next job"
 
 
 @dataclass(frozen=True, slots=True)
 class JobsAhead:
-    """Others in the same queue go first; counts by project."""
+    """Other jobs in the same queue go first; counts by project."""
 
     by_project: tuple[tuple[str, int], ...]
 
@@ -186,7 +186,7 @@ class JobsAhead:
 
 @dataclass(frozen=True, slots=True)
 class OverShare:
-    """R48: its project has used more than it is entitled to among those who wait in the queue."""
+    """R48: its project has used more than its share among the projects with waiting jobs."""
 
     project: str
     ratio: float
@@ -197,12 +197,12 @@ class OverShare:
 
 @dataclass(frozen=True, slots=True)
 class NoWeight:
-    """R48: weight 0 goes only when nobody else waits. `level` is account, project or user."""
+    """R48: with weight 0 a job starts only when no others wait. `level` is account, project or user."""
 
     level: str
 
     def sentence(self, _: Name) -> str:
-        return f"the {self.level} has weight 0, so it goes only when nobody else waits"
+        return f"the {self.level} has weight 0, so its jobs start only when no others wait"
 
 
 Reason = (
@@ -223,7 +223,7 @@ Reason = (
 
 
 def without_ids(reason: Reason) -> Reason:
-    """For who may not know which job or session it is: only that it is one of its project."""
+    """The reason for a reader who may not see that job or session: its project remains."""
     match reason:
         case Running():
             return replace(reason, job_id=None, session_id=None)

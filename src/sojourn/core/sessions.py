@@ -1,6 +1,6 @@
 """The life of sessions on one lane: activate, hold, deactivate, resume, drain, end (R16-R42).
 
-Owns each session's clocks; the lane tells it what jobs do. May not select or run anything.
+Keeps each session's clocks; the lane calls it for what its jobs do. Selects and runs nothing.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Due(IntEnum):
 
 
 class Deadlines:
-    """A heap of instants. An entry is void when its entity no longer names that instant."""
+    """A heap of instants. An entry is out of date when its entity has another instant by now, or none."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Due, str]] = []
@@ -34,7 +34,7 @@ class Deadlines:
         heappush(self._heap, (at, due, entity))
 
     def tidy(self, stands: Callable[[float, Due, str], bool]) -> None:
-        """Drop void entries once there are many; those behind a far-off deadline would stay for days."""
+        """Drop entries that are out of date once there are many; they would stay until their instant."""
         if len(self._heap) >= self._tidy_at:
             self._heap = [entry for entry in self._heap if stands(*entry)]
             heapify(self._heap)

@@ -75,7 +75,7 @@ class Windows:
         return None
 
     def remind(self, window: Reservation) -> None:
-        if not window.opened:  # after a restart, what has been told is not told again (R55)
+        if not window.opened:  # after a restart, what was reported is not reported again (R55)
             self._book.deadlines.push(self.calendar.instant(window.start), Due.WINDOW_START, window.id)
         self._book.deadlines.push(self.calendar.instant(window.end), Due.WINDOW_END, window.id)
 

@@ -110,11 +110,11 @@ def test_a_step_that_no_table_has_raises_with_the_story_of_the_job(world: World)
         "1000000.000 selected: queued -> running",
     )
     assert str(error) == (
-        "job a1 cannot go from running to accepted. Its story: 1000000.000 accepted: accepted; "
+        "job a1 cannot go from running to accepted. Its latest steps: 1000000.000 accepted: accepted; "
         "1000000.000 prepared: accepted -> queued; 1000000.000 selected: queued -> running"
     )
     empty = IllegalTransition("session S", "open", "inactive", ())
-    assert str(empty) == "session S cannot go from open to inactive. Its story: nothing yet"
+    assert str(empty) == "session S cannot go from open to inactive. Its latest steps: none yet"
     world.open("A", mode=Mode.BATCH)
     session = world.lane.book.sessions["A"]
     with pytest.raises(IllegalTransition) as caught:
@@ -126,7 +126,7 @@ def test_a_step_that_no_table_has_raises_with_the_story_of_the_job(world: World)
         world.lane.book.move_session(session, SessionState.OPEN, world.now, "a mistake")
     assert caught.value.story[1:] == ("1000000.000 job started: open -> active",)
     strange = Session("Z", "ann", "ann", Mode.BATCH, START, 1.0)
-    with pytest.raises(IllegalTransition, match="Its story: nothing yet"):
+    with pytest.raises(IllegalTransition, match="Its latest steps: none yet"):
         world.lane.book.move_session(strange, SessionState.INACTIVE, world.now, "a mistake")
 
 
@@ -250,7 +250,7 @@ def test_a_story_is_no_longer_than_its_last_lines() -> None:
         world.lane.book.move_job(world.lane.book.jobs["a1"], JobState.ACCEPTED, world.now, "a mistake")
     assert len(caught.value.story) == STORY_LENGTH
     strange = Job("z", 9, "ann", "ann", "sampler", START, 1.0)
-    with pytest.raises(IllegalTransition, match="Its story: nothing yet"):
+    with pytest.raises(IllegalTransition, match="Its latest steps: none yet"):
         world.lane.book.move_job(strange, JobState.RUNNING, world.now, "a mistake")
 
 

@@ -157,7 +157,7 @@ def test_a_job_that_waits_for_a_cancelled_one_to_be_cleared_away_says_so() -> No
     found = ex.explain(world.lane, "a1")
     assert found is not None
     assert found.position == 0
-    assert why(world, "a1") == ["job x has ended and is being cleared off the device"]
+    assert why(world, "a1") == ["job x has ended; waiting for its worker to stop"]
 
 
 def test_a_system_job_is_not_told_of_reservations_and_sessions_that_it_goes_before() -> None:
@@ -218,7 +218,7 @@ def test_a_session_that_somebody_keeps_from_the_device_does_not_hold_it() -> Non
     world.finish("s1")
     assert why(world, "b1") == [
         "job cal of project SYSTEM is running",
-        "the active session S of project ANN keeps the device for its next job",
+        "the active session S of project ANN holds the device for its next job",
     ]
 
 
@@ -307,7 +307,7 @@ def test_who_has_no_weight_is_told_where_when_that_is_what_puts_others_first() -
     world.submit("x", "xav")
     for name, user, project in (("a", "ann", "ann"), ("b", "ben", "bob"), ("c", "cid", "cid")):
         world.submit(name, user, project=project)
-    weightless = "has weight 0, so it goes only when nobody else waits"
+    weightless = "has weight 0, so its jobs start only when no others wait"
     assert f"the account {weightless}" in why(world, "c")
     assert f"the project {weightless}" in why(world, "a")
     assert not any(weightless in reason for reason in why(world, "b"))
@@ -445,7 +445,7 @@ def test_a_session_that_takes_no_more_jobs_goes_first_with_those_that_it_has() -
     ("reason", "shown"),
     [
         (Running("x", "xav", "S"), "a job of project XAV is running"),
-        (Clearing("x"), "a job has ended and is being cleared off the device"),
+        (Clearing("x"), "a job has ended; waiting for its worker to stop"),
         (
             SessionHolds("S", "xav", 1, None),
             "the active session of project XAV goes first with 1 more job",

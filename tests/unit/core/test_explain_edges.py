@@ -18,7 +18,7 @@ def test_a_session_whose_hold_a_system_job_interrupts_keeps_the_device() -> None
     found = ex.explain(world.lane, "b1")
     assert found is not None
     said = [reason.sentence(str) for reason in found.reasons]
-    assert "the active session S of project ann keeps the device for its next job" in said
+    assert "the active session S of project ann holds the device for its next job" in said
 
 
 def test_a_run_whose_job_was_cancelled_is_not_named() -> None:
@@ -49,5 +49,5 @@ def test_who_may_not_know_what_is_there_is_told_no_ids() -> None:
     found = ex.explain(world.lane, "b1")
     assert found is not None
     clearing = next(without_ids(reason) for reason in found.reasons if isinstance(reason, Clearing))
-    assert clearing.sentence(str.upper) == "a job has ended and is being cleared off the device"
+    assert clearing.sentence(str.upper) == "a job has ended; waiting for its worker to stop"
     assert without_ids(Preparing()) == Preparing()
