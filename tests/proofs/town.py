@@ -1,4 +1,4 @@
-"""Several devices in one virtual time, each watched by its own witness; one word for each thing to do."""
+"""Several devices in one virtual time, each checked by its own invariants; a method for each thing to do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether explain tells the truth, judged from what the witness knows. May not look into the lane.
+"""Checks that explanations are true, from the rows of the invariants. Does not look into the lane.
 
-`judge` works out all reasons that hold, each in its own naive way, and compares: a reason is given if and
-only if it holds, with the same facts. Who is before whom is asked of the naive reference, again and again.
+`judge` works out all reasons that hold, each in its own naive way, and compares: a reason
+is given if and only if it holds, with the same facts. The order of jobs comes from the naive reference.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class ChargeKind(StrEnum):
     JOB = "job"
     HELD = "held"
     SYSTEM = "system"
-    RESERVATION = "reservation"  # a dedicated window's idle time
+    RESERVATION = "reservation"  # a dedicated reservation's idle time
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def _of_device(lane: Lane) -> list[Reason]:
 
 
 def _of_time(lane: Lane, job: Job, place: Place, now: float) -> list[Reason]:
-    """Windows and allocations: what keeps the job from starting even when it is its turn."""
+    """Reservations and allocations: what keeps the job from starting even when it is its turn."""
     found: list[Reason] = []
     if place is Place.SPENT:
         allocation = lane.fair.shares.project(job.project).allocation
@@ -99,8 +99,8 @@ def _of_time(lane: Lane, job: Job, place: Place, now: float) -> list[Reason]:
 
 
 def _starts_at(lane: Lane, job: Job, now: float) -> float | None:
-    """From when on somebody else's dedicated windows leave the job the time that it may run; None when it has
-    failed by then."""
+    """From when on the dedicated reservations of other projects leave the job the time that it may run;
+    None when it has failed by then."""
     at, instant = now, lane.calendar.instant
     for window in lane.calendar:
         if window.mode is WindowMode.DEDICATED and window.project != job.project:
@@ -111,8 +111,8 @@ def _starts_at(lane: Lane, job: Job, now: float) -> float | None:
 
 
 def _waits_until(lane: Lane, job: Job) -> float:
-    """When it fails if it has not started: with its session (R33) or that one's window (R44), or with its
-    cached data (R34)."""
+    """When it fails if not started: with its session (R33), the reservation of that (R44) or its cached
+    data (R34)."""
     if job.detached or job.session_id is None:
         return job.cache_expires_at or inf
     session = lane.book.sessions[job.session_id]

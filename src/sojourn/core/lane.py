@@ -421,7 +421,7 @@ class Lane:
             case Due.UNUSED:
                 why = f"it was not used within {seconds(self.profile.unused_expiry)}"
                 self._sessions.end(self.book.sessions[entity], at, why, "unused")
-            case _:  # a window's start or end
+            case _:  # a reservation's start or end
                 window = self.calendar.get(entity)
                 assert window is not None
                 if due is Due.WINDOW_START:
@@ -451,7 +451,7 @@ class Lane:
         self.book.effects.append(Stop(job.id, job.attempt))
 
     def _settle(self, now: float) -> None:
-        """D1, R45: clocks run only for a session that could use the device; idle windows are accounted."""
+        """D1, R45: clocks run only for a session that could use the device; idle time is accounted."""
         overruled = self._overruled(now)
         if overruled:
             self._sessions.suspend_clock(now)

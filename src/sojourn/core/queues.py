@@ -137,7 +137,7 @@ class Queues:
     # who is next
 
     def next(self, now: float, *, system: bool) -> str | None:
-        """R9, with the windows of R44-R47. None also when the idle device is held for somebody.
+        """R9, with the reservations of R44-R47. None also when the idle device is held for somebody.
 
         `system` is whether system jobs may go now.
         """
@@ -164,7 +164,7 @@ class Queues:
         return None
 
     def _of_holder(self, window: Reservation, room: Room, now: float) -> str | None:
-        """R9 (2), R47: what the window's holder wants to run, unless its own session has the device."""
+        """R9 (2), R47: what the reservation's holder wants to run, unless its own session has the device."""
         if self._holds(window):
             return None
 
@@ -177,7 +177,7 @@ class Queues:
         return self.active is not None and self.active.project == window.project
 
     def fits(self, job: Job, now: float) -> bool:
-        """R46: a user's job cannot run into a dedicated window of somebody else."""
+        """R46: a user's job cannot run into a dedicated reservation of somebody else."""
         return self._fits(job, self.calendar.room(now))
 
     def _fits(self, job: Job, room: Room) -> bool:
@@ -186,8 +186,8 @@ class Queues:
     def line(self, now: float, *, system: bool) -> Iterator[tuple[Place, str]]:
         """All queued jobs in the order in which they would start if nothing else happened.
 
-        A job that does not fit before a window keeps its place (R46): it is passed over, not overtaken. Those
-        of a project whose allocation is used up stand last, oldest first.
+        A job that does not fit before a reservation keeps its place (R46): it is passed over, not overtaken.
+        Those of a project whose allocation is used up stand last, oldest first.
         """
         jobs, window = self._jobs, self.calendar.open_at(now)
         if system:
@@ -263,7 +263,7 @@ class Queues:
         return Place.HOLDER if his else Place.QUEUE
 
     def _split(self, counts: Counts, window: Reservation | None) -> tuple[Counts, Counts]:
-        """Those whom the window puts first, and the others."""
+        """Those whom the reservation puts first, and the others."""
         if window is None:
             return {}, counts
         holders: Counts = {}
