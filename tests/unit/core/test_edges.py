@@ -9,9 +9,11 @@ from sojourn.core import events as ev
 from sojourn.core.book import STORY_LENGTH
 from sojourn.core.calendar import Room, WindowMode
 from sojourn.core.effects import Effect, SessionChanged
+from sojourn.core.explain import explain
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.model import HaltMode, Job, JobState, Session, SessionState
 from sojourn.core.profile import IBM2026, SEED
+from sojourn.core.reasons import JobsAhead
 from sojourn.core.shares import ProjectShare, Shares
 from sojourn.core.sharetree import FEW
 from sojourn.core.timers import Deadlines, Due
@@ -406,3 +408,21 @@ def test_r48_usage_fades_from_its_charge_on_however_early_that_was() -> None:
 
 def test_d18_a_step_has_whole_seconds() -> None:
     assert [FairShareQueue(672.0 * n + 100.0).step for n in (0, 1, 3)] == [1.0, 1.0, 3.0]
+
+
+def test_r55_what_is_taken_over_is_there_to_look_at(world: World) -> None:
+    world.open("A", "ann")
+    for name in ("a1", "a2", "a3"):
+        world.submit(name, "ann", "A")
+    world.open("B", "bob")
+    world.submit("b1", "bob", "B", prepared=False)
+    world.book("R", "ann", 2 * HOUR, HOUR)
+    world.restart()
+    lane = world.lane
+    assert set(lane.jobs) == {"a1", "a2", "a3", "b1"}
+    assert set(lane.sessions) == {"A", "B"}
+    assert [reservation.id for reservation in lane.reservations] == ["R"]
+    assert lane.active == "A"
+    why = explain(lane, "a3")
+    assert why is not None
+    assert JobsAhead((("ann", 2),)) in why.reasons

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.core import Lane, Profile
+from sojourn.core import events as ev
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.profile import DAY, HOUR
 from sojourn.core.shares import EVEN, ProjectShare, Shares
@@ -330,3 +332,13 @@ def test_r50_not_even_in_a_window_of_its_own(world: World) -> None:
     world.finish("x")
     assert world.running is None
     assert world.lane.next_in_line() is None
+
+
+def test_r55_a_lane_that_is_restored_knows_what_was_used_before() -> None:
+    lane = Lane("device", Profile(fair_share_window=DAY))
+    charges = [("ann", "lab", 30.0, 1000.0), ("bob", "lab", 12.0, 2000.0), ("ann", "lab", 5.0, 1500.0)]
+    assert lane.restore([], [], charges=charges) == []
+    assert (lane.used("lab"), lane.used("lab", "ann"), lane.used("other")) == (47.0, 35.0, 0.0)
+    assert lane.usage_memory == DAY + lane.usage_step
+    lane.handle(ev.Tick(), 1000.0 + lane.usage_memory)
+    assert (lane.used("lab"), lane.used("lab", "ann")) == (17.0, 5.0)
