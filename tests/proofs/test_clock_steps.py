@@ -1,6 +1,6 @@
 """D24: a lane whose machine's clock is set decides as one whose clock is not.
 
-Each device of the town has a twin that is told the same in its own time, which jumps and leads now and then.
+Each device has a twin that is told the same in its own time, which jumps and leads now and then.
 Windows that are booked and not open are dates, and do move: there is no step while there are some.
 """
 

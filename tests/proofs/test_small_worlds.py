@@ -1,7 +1,7 @@
 """Every interleaving in small worlds, breadth first. The core is pure, so a state is copied and tried again.
 
 States are compared in a canonical form, see `tiny`; that it forgets nothing is tested in `test_forms`. The
-witness checks every step.
+invariants are checked at every step.
 """
 
 from __future__ import annotations

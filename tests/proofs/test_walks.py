@@ -1,4 +1,4 @@
-"""Long random walks through a town: every invariant of the witness after every step. Seeds are printed."""
+"""Long random walks over several devices: every invariant after every step. Seeds are printed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A world that is small enough to see all of it: one device, two users alike in everything, a little time.
+"""A model that is small enough to search all of it: one device, two equal users, a little time.
 
 Each user has one session, one plain job and up to two jobs for the session; there are one system job and one
-reservation that either may hold. `Tiny` knows what can happen next, how to be copied, and its canonical form.
+reservation that either may hold. `Tiny` lists what can happen next, and has a canonical form.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Move = tuple[Any, ...]
 
 
 class Tiny:
-    """One lane, its witness, the time, and what has been used up.
+    """One lane, its invariants, the time, and what has been used up.
 
     `menu` names what can happen, in words: see `_moves`. With `why` on it all jobs are asked at each step why
     they wait. `path` is how it came here, see `replay`.
@@ -238,7 +238,7 @@ class Tiny:
         return (*jobs,), session + self._watched(s), True, f"{user}P" in self.did
 
     def _watched(self, session: Any) -> tuple[Any, ...]:
-        """What the witness remembers of a session, to judge it by."""
+        """What the invariants keep of a session."""
         w, sid = self.witness, session.id
         first = w._root.get(sid, w._first.get(sid, ""))
         known: tuple[Any, ...] = (

@@ -1,4 +1,4 @@
-"""Several devices in one virtual time, each watched by its own witness; one word for each thing to do."""
+"""Several devices in one virtual time, each checked by its own invariants; a method for each thing to do."""
 
 from __future__ import annotations
 
@@ -286,10 +286,9 @@ class Town:
         self.do(device, ev.Tick())  # the last thing that was committed
         witness = device.witness
         lane = Lane(device.name, device.profile, witness.shares)
-        lost = lane.restore(*deepcopy(witness.restarted()))
+        charges = [(user, project, used, until) for until, project, user, used in sorted(witness.charges)]
+        lost = lane.restore(*deepcopy(witness.restarted()), charges=charges)
         device.lane = lane
-        for until, project, user, seconds in sorted(witness.charges):
-            lane.fair.charge(project, user, seconds, until)
         self.do(device, ev.Tick())
         self.now += down
         overdue: list[ev.Event] = [*lost, ev.Tick()]

@@ -1,7 +1,7 @@
-"""Whether explain tells the truth, judged from what the witness knows. May not look into the lane.
+"""Checks that explanations are true, from the rows of the invariants. Does not look into the lane.
 
-`judge` works out all reasons that hold, each in its own naive way, and compares: a reason is given if and
-only if it holds, with the same facts. Who is before whom is asked of the naive reference, again and again.
+`judge` works out all reasons that hold, each in its own naive way, and compares: a reason
+is given if and only if it holds, with the same facts. The order of jobs comes from the naive reference.
 """
 
 from __future__ import annotations
@@ -16,6 +16,22 @@ import pytest
 
 from sojourn.core import explain as ex
 from sojourn.core.limits import LimitSource
+from sojourn.core.reasons import (
+    AllocationUsed,
+    Clearing,
+    DeviceDown,
+    DeviceStopped,
+    DoesNotFit,
+    JobsAhead,
+    NoWeight,
+    OverShare,
+    Preparing,
+    Reason,
+    Reserved,
+    Running,
+    SessionHolds,
+    SystemJobsAhead,
+)
 from tests.proofs.reference import faded, next_job, spent
 from tests.proofs.witness import FINAL, Witness
 
@@ -48,10 +64,10 @@ def judge(witness: Witness, job_id: str, found: ex.Explanation | None) -> None:
 
 
 def same(told: Any, true: Any) -> None:
-    if isinstance(true, ex.OverShare):
+    if isinstance(true, OverShare):
         assert told.project == true.project
         assert told.ratio == pytest.approx(true.ratio)
-    elif isinstance(true, ex.AllocationUsed):
+    elif isinstance(true, AllocationUsed):
         assert (told.project, told.allocation) == (true.project, true.allocation)
         assert told.used == pytest.approx(true.used)
     else:
@@ -85,14 +101,14 @@ def line_of(w: Witness, *more: Any) -> list[str]:
     return line + sorted(jobs, key=lambda i: jobs[i].seq)
 
 
-def reasons(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
+def reasons(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
     """All that keep the job from starting now."""
     if job.state == "accepted":
-        yield ex.Preparing()
+        yield Preparing()
     if w.halt is not None and w.halt.mode in ("paused", "maintenance"):
-        yield ex.DeviceStopped(w.halt.mode, w.halt.by, w.halt.message, w.halt.until)
+        yield DeviceStopped(w.halt.mode, w.halt.by, w.halt.message, w.halt.until)
     if not w.ready:
-        yield ex.DeviceDown(w.why_down or "the device has not come up yet")
+        yield DeviceDown(w.why_down or "the device has not come up yet")
     if job.state == "queued":
         yield from of_windows(w, job, line)
         yield from of_the_device(w)
@@ -100,7 +116,7 @@ def reasons(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
         yield from of_the_session(w, job, line)
 
 
-def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
+def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
     if job.kind == "system":
         return
     theirs = sorted(
@@ -109,7 +125,7 @@ def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
     )
     for x in theirs:
         if x.start <= w.now < x.end:
-            yield ex.Reserved(x.id, x.project, x.mode, x.end)
+            yield Reserved(x.id, x.project, x.mode, x.end)
     before = [w.jobs[i] for i in line[: line.index(job.id)]]
     for x in w.windows.values():
         if x.mode == "priority" and x.start <= w.now < x.end and x.project != job.project:
@@ -121,7 +137,7 @@ def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
                 and not spent(w.snapshot(), j.project, w.now)
                 for j in before
             ) and not (active is not None and active.project == x.project):
-                yield ex.Reserved(x.id, x.project, x.mode, x.end)
+                yield Reserved(x.id, x.project, x.mode, x.end)
     ahead = [x for x in theirs if x.start > w.now]
     if ahead and w.now + job.limit > ahead[0].start:
         first, room = ahead[0], ahead[0].start - w.now
@@ -129,7 +145,7 @@ def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
         source = source_of(w, job)
         most = max(fits, default=None)
         estimate = job.estimate or None  # 0 is not known, either
-        yield ex.DoesNotFit(first.id, first.start, first.end, job.limit, room, source, estimate, most)
+        yield DoesNotFit(first.id, first.start, first.end, job.limit, room, source, estimate, most)
 
 
 def source_of(w: Witness, job: Any) -> LimitSource:
@@ -145,7 +161,7 @@ def source_of(w: Witness, job: Any) -> LimitSource:
 def start_of(w: Witness, job: Any, kept_by: Iterable[type]) -> float | None:
     """The first moment at which no dedicated window of somebody else keeps it, if only such windows do, and
     if it has not failed by then."""
-    if job.state != "queued" or not set(kept_by) <= {ex.Reserved, ex.DoesNotFit}:
+    if job.state != "queued" or not set(kept_by) <= {Reserved, DoesNotFit}:
         return None
     theirs = [x for x in w.windows.values() if x.mode == "dedicated" and x.project != job.project]
     ends = [x.end for x in theirs if x.end > w.now]
@@ -162,43 +178,43 @@ def start_of(w: Witness, job: Any, kept_by: Iterable[type]) -> float | None:
     return None if any(end is not None and at >= end for end in over) else at
 
 
-def of_the_device(w: Witness) -> Iterator[ex.Reason]:
+def of_the_device(w: Witness) -> Iterator[Reason]:
     if w.occupant is None:
         return
     busy = w.jobs[w.occupant[0]]
     if busy.state == "running":
-        yield ex.Running(busy.id, busy.project, None if busy.detached else busy.session_id)
+        yield Running(busy.id, busy.project, None if busy.detached else busy.session_id)
     else:
-        yield ex.Clearing(busy.id)
+        yield Clearing(busy.id)
 
 
-def of_others(w: Witness, job: Any, before: list[Any]) -> Iterator[ex.Reason]:
+def of_others(w: Witness, job: Any, before: list[Any]) -> Iterator[Reason]:
     """Jobs that go first; those of the active session are its own matter, unless the job is one of them."""
     system = [j for j in before if j.kind == "system"]
     if system:
-        yield ex.SystemJobsAhead(len(system))
+        yield SystemJobsAhead(len(system))
     others = Counter(
         j.project for j in before if j.kind != "system" and (not in_session(w, j) or in_session(w, job))
     )
     if others:
-        yield ex.JobsAhead(tuple(sorted(others.items())))
+        yield JobsAhead(tuple(sorted(others.items())))
     if not in_queue(w, job):
         return
     if spent(w.snapshot(), job.project, w.now):
         allocation = w.shares.project(job.project).allocation
         assert allocation is not None
-        yield ex.AllocationUsed(job.project, used(w, job.project), allocation)
+        yield AllocationUsed(job.project, used(w, job.project), allocation)
     if set(others) - {job.project}:
         ratio = over_share(w, job.project)
         if ratio > 1:
-            yield ex.OverShare(job.project, ratio)
+            yield OverShare(job.project, ratio)
     foreign = [j for j in before if in_queue(w, j)]
     level = next((level for j in foreign if (level := outweighed(w, job, j))), None)
     if level is not None:
-        yield ex.NoWeight(level)
+        yield NoWeight(level)
 
 
-def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]:
+def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
     """It goes first if one more job of it, the youngest of all, would still be before ours."""
     active = w.active()
     if active is None or in_session(w, job):
@@ -228,7 +244,7 @@ def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[ex.Reason]
         over = max(w.now, w.now + active.ttl - w._clock[active.id]), active.started_at + active.max_time
         until = min(*over, own.end if own is not None else inf)
     if active.accepting or any(j.state != "running" for j in w.members(active.id)):
-        yield ex.SessionHolds(active.id, active.project, len(mine), until)
+        yield SessionHolds(active.id, active.project, len(mine), until)
 
 
 # small questions

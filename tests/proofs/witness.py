@@ -1,4 +1,4 @@
-"""What must hold of one lane, judged from its effects alone. Knows the rules; may not look into the lane.
+"""Checks what must hold of one lane, from its effects alone. Knows the rules; does not look into the lane.
 
 `Witness.see(event, now, effects)` raises AssertionError at the first thing that cannot be. Times are whole
 seconds, so that all sums are exact.

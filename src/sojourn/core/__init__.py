@@ -1,7 +1,7 @@
 """The policy of Sojourn as a pure machine: events in, effects out.
 
 Standard library only: no clock, no I/O, no threads, no randomness. `now` comes with each event, in seconds
-since the epoch; what has to happen in the world comes back as effects.
+since the epoch; what has to be done comes back as effects.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a lane says to a new job or session: a refusal with its reason, or warnings. Changes nothing."""
+"""Checks a new job or session: refuses it with a reason, or gives warnings. Changes nothing."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def session(max_time: float | None, profile: Profile, device: str, halt: Halt | 
 
 
 def session_windows(length: float, project: str, calendar: Calendar, now: float) -> Iterator[str]:
-    """R44: what the owner of a session of `length` seconds should know of reservations."""
+    """R44: warnings about reservations for the owner of a session of `length` seconds."""
     yield from _open_window("session", length, project, calendar, now)
     ahead = calendar.next_dedicated(now, project)
     if ahead is not None and calendar.date(now) + length > ahead.start:
@@ -103,7 +103,7 @@ def session_windows(length: float, project: str, calendar: Calendar, now: float)
 
 
 def job_windows(job: Job, profile: Profile, calendar: Calendar, now: float) -> Iterator[str]:
-    """R44: what the owner of a job should know of reservations, with what would fit before them."""
+    """R44: warnings about reservations for the owner of a job, with what would fit before them."""
     yield from _open_window("job", job.limit, job.project, calendar, now)
     ahead = calendar.next_dedicated(now, job.project)
     date = calendar.date(now)
@@ -129,12 +129,14 @@ def _open_window(what: str, length: float, project: str, calendar: Calendar, now
 
 
 def allocation(what: str, project: str, fair: FairShareQueue) -> Iterator[str]:
-    """R50: what the owner of work that has to wait its turn should know of the project's allocation."""
+    """R50: warnings about the project's allocation for the owner of a job or session in the queue."""
     if fair.blocked(project):
         if granted := fair.shares.project(project).allocation:
-            spent, once = "used up its allocation of " + seconds(granted), "usage has left the window, or "
+            spent = f"used up its allocation of {seconds(granted)}"
+            once = "earlier usage no longer counts or "
         else:
             spent, once = "an allocation of 0 s", ""
         yield (
-            f"Your project has {spent}: the {what} is queued and starts when {once}an operator grants more."
+            f"Your project has {spent}: the {what} is queued and starts when {once}an operator raises the "
+            "allocation."
         )

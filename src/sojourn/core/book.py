@@ -1,22 +1,19 @@
-"""What a lane knows and what it has decided: entities, their deadlines, and the effects of the present event.
+"""Holds the state of a lane: its jobs and sessions, their deadlines, and the effects of the present event.
 
-Owns every state change: nothing else writes `state`. Decides nothing about policy.
+Every change of a job's or session's `state` is made here. No policy is decided here.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from copy import copy
-from enum import IntEnum
-from heapq import heapify, heappop, heappush
 
 from sojourn.core.effects import Charge, ChargeKind, Effect, JobChanged, SessionChanged
 from sojourn.core.model import Job, JobState, Session, SessionState
+from sojourn.core.timers import Deadlines, Due
 from sojourn.core.transitions import JOB, SESSION, IllegalTransition
 
 STORY_LENGTH = 32
-FEW_DEADLINES = 128
 _CLOCK_SET = "clock set"
 _TIMES_OF_JOB = ("started_at", "cache_expires_at")
 _TIMES_OF_SESSION = (
@@ -31,50 +28,8 @@ _TIMES_OF_SESSION = (
     "last_job_started",
     "last_job_completed",
 )
-"""The times from which and up to which something lasts. `created_at` is only told, as the times of a job
-before it runs."""
-
-
-class Due(IntEnum):
-    """The kinds of deadline; at the same instant they fire in this order."""
-
-    RUN_LIMIT = 0
-    WINDOW_END = 1
-    MAX_TIME = 2
-    TTL = 3
-    UNUSED = 4
-    WINDOW_START = 5
-
-
-class Deadlines:
-    """A heap of instants. An entry is void when its entity no longer names that instant."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, Due, str]] = []
-        self._tidy_at = FEW_DEADLINES
-
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def push(self, at: float, due: Due, entity: str) -> None:
-        heappush(self._heap, (at, due, entity))
-
-    def tidy(self, stands: Callable[[float, Due, str], bool]) -> None:
-        """Drop void entries once there are many; those behind a far-off deadline would stay for days."""
-        if len(self._heap) >= self._tidy_at:
-            self._heap = [entry for entry in self._heap if stands(*entry)]
-            heapify(self._heap)
-            self._tidy_at = max(FEW_DEADLINES, 2 * len(self._heap))
-
-    def drop(self, *kinds: Due) -> None:
-        self._heap = [entry for entry in self._heap if entry[1] not in kinds]
-        heapify(self._heap)
-
-    def peek(self) -> tuple[float, Due, str] | None:
-        return self._heap[0] if self._heap else None
-
-    def pop(self) -> None:
-        heappop(self._heap)
+"""The times from which and up to which something lasts. `created_at` is only shown, as are
+the times of a job before it runs."""
 
 
 class Book:
@@ -162,7 +117,7 @@ class Book:
         """Some field has changed: the session is written once at the end of the event."""
         self._touched[session.id] = cause
 
-    # deadlines of a session: the field is the truth, the heap only reminds
+    # deadlines of a session: the field holds, the heap only says when to look at it
 
     def set_ttl(self, session: Session, at: float | None) -> None:
         session.ttl_at = at
@@ -223,7 +178,7 @@ class Book:
     # the end of an event
 
     def take(self, now: float) -> list[Effect]:
-        """All effects since the last call, with one last word on every touched session."""
+        """All effects since the last call, ending with one for every session that was touched."""
         for session_id, cause in self._touched.items():
             session = self.sessions[session_id]
             self.effects.append(SessionChanged(copy(session), session.state, now, cause))

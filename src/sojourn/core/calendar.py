@@ -1,4 +1,4 @@
-"""Reservations of one device: who has it when (R43-R47). Pure arithmetic on windows; no states of jobs."""
+"""Reservations of one device: who has it when (R43-R47). Pure arithmetic; no states of jobs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from operator import attrgetter
 
 
 class WindowMode(StrEnum):
-    """R47. `dedicated`: nothing else runs. `priority`: the holder's jobs submitted in the window go first."""
+    """R47. `dedicated`: nothing else runs. `priority`: the holder's jobs submitted in it go first."""
 
     DEDICATED = "dedicated"
     PRIORITY = "priority"
 
 
 class AfterWindow(StrEnum):
-    """R44: what becomes of the queued jobs of a session that became active inside the window."""
+    """R44: what becomes of the queued jobs of a session that became active inside the reservation."""
 
     FAIL = "fail"
     REQUEUE = "requeue"
@@ -28,8 +28,8 @@ class AfterWindow(StrEnum):
 class Reservation:
     """`[start, end)` in seconds since the epoch, for the users of `project`.
 
-    These two are dates: they are told by the machine's clock. `idle_since` is since when (in the service's
-    time) the device has stood idle for the holder in an open dedicated window.
+    These two are dates, by the machine's clock. `idle_since` is since when (in the service's
+    time) the device has stood idle for the holder in an open dedicated reservation.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Reservation:
     mode: WindowMode = WindowMode.DEDICATED
     after_window: AfterWindow = AfterWindow.FAIL
     idle_since: float | None = None
-    opened: bool = False  # its opening has been told
+    opened: bool = False  # its opening has been reported
 
     @property
     def seconds(self) -> float:
@@ -55,8 +55,8 @@ _start = attrgetter("start")
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """R46: how long a job may run that starts now, in seconds, and end before the next dedicated window of
-    somebody else. `holder` is the project that has that window; another one may come after it."""
+    """R46: how long a job that starts now may run, in seconds, to end before the next dedicated reservation
+    of another project. `holder` is that project; a reservation of a third one may come after it."""
 
     others: float = inf
     holder: str = ""
@@ -69,7 +69,7 @@ class Room:
 class Calendar:
     """Reservations that have not ended, by start; none overlap. Booking looks at all, questions do not.
 
-    `now` is the service's time, which leads the clock that dates are told by, by `lead` seconds: 0 unless
+    `now` is the service's time, which leads that clock by `lead` seconds: 0 unless
     that clock was set back.
     """
 
@@ -98,7 +98,7 @@ class Calendar:
         return self._by_id.get(reservation_id)
 
     def overlapping(self, start: float, end: float) -> Reservation | None:
-        """The first booked window that shares time with `[start, end)`."""
+        """The first booked reservation that shares time with `[start, end)`."""
         at = bisect_right(self._windows, start, key=_start)
         near = self._windows[max(0, at - 1) : at + 1]
         return next((w for w in near if w.start < end and start < w.end), None)
@@ -123,14 +123,14 @@ class Calendar:
             self._others[i] = self._others[i + 1] if same else i + 1
 
     def open_at(self, now: float) -> Reservation | None:
-        """The window that is open."""
+        """The reservation that is open."""
         # not simply the first: at the instant where two meet, the one that is over may still stand there
         date = self.date(now)
         at = bisect_right(self._windows, date, key=_start)
         return self._windows[at - 1] if at and self._windows[at - 1].open_at(date) else None
 
     def next_dedicated(self, now: float, project: str | None = None) -> Reservation | None:
-        """The next dedicated window that begins after `now` and is not `project`'s own."""
+        """The next dedicated reservation that begins after `now` and is not `project`'s own."""
         at = bisect_right(self._dedicated, self.date(now), key=_start)
         if at < len(self._dedicated) and self._dedicated[at].project == project:
             at = self._others[at]
@@ -144,5 +144,5 @@ class Calendar:
         return Room(ahead.start - date, ahead.project, second.start - date if second is not None else inf)
 
     def booked(self, project: str) -> float:
-        """Seconds that the project holds in windows that have not ended."""
+        """Seconds that the project holds in reservations that have not ended."""
         return sum(w.seconds for w in self._windows if w.project == project)

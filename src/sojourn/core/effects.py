@@ -1,4 +1,4 @@
-"""Everything that a lane may ask for, on one page. Pure data.
+"""Defines all effects of a lane. Pure data.
 
 `JobChanged`, `SessionChanged` and `Charge` are facts to commit; `Start` and `Stop` are acts that the shell
 performs after the commit, any number of times with the same result.
@@ -39,7 +39,7 @@ class ChargeKind(StrEnum):
     JOB = "job"
     HELD = "held"
     SYSTEM = "system"
-    RESERVATION = "reservation"  # a dedicated window's idle time
+    RESERVATION = "reservation"  # a dedicated reservation's idle time
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class ReservationChanged:
 
 @dataclass(frozen=True, slots=True)
 class DeviceChanged:
-    """What an operator wants of the device has changed; None is online."""
+    """The status of the device has changed; None is online."""
 
     halt: Halt | None
     at: float

@@ -1,6 +1,6 @@
-"""How jobs end and what is charged for it: the one way out, and runs that came to nothing (R49, R55, D23).
+"""Ends jobs and charges them, and decides what follows a run without a result (R49, R55, D23).
 
-May not select or run anything.
+Selects and runs nothing.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class Endings:
             if used and job.kind is JobKind.USER:
                 self._queues.fair.charge(job.project, job.user, used, end + jumped)
 
-    # runs that came to nothing
+    # runs without a result
 
     def crashed(self, job: Job, now: float, event: ev.RunEnded) -> None:
-        """D23: one death can be the system's fault; that in run after run is the job's, which pays."""
+        """D23: one death of a worker can be the system's fault; repeated ones are the job's and cost."""
         job.crashes += 1
         again, charged = job.crashes <= self._profile.crash_reruns, self._profile.charged_crashes
         if charged and job.started_at is not None:

@@ -1,4 +1,4 @@
-"""Everything that can happen to a device's lane, on one page. Pure data; the time comes beside it."""
+"""Defines all events of a device's lane. Pure data; the time is given beside it."""
 
 from __future__ import annotations
 

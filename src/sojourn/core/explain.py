@@ -1,4 +1,4 @@
-"""Why a job waits: typed reasons, computed from the lane itself, so they are as true as its next decision.
+"""Explains why a job waits, from the lane itself, so the reasons are as true as its next decision.
 
 Reads a lane and changes nothing. Position, depth and reasons come from one look at one moment, which goes
 through nobody's jobs.
@@ -6,229 +6,32 @@ through nobody's jobs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from sojourn.core.calendar import WindowMode
 from sojourn.core.lane import Lane
-from sojourn.core.limits import LimitSource, fitting, left_before, named, remedy, source_of
+from sojourn.core.limits import fitting, source_of
 from sojourn.core.model import HaltMode, Job, JobKind, JobState, Session
 from sojourn.core.queues import Place, Standing
 from sojourn.core.ranks import outweighed
-from sojourn.core.sharetree import Node
-from sojourn.core.words import at_time, seconds
-
-Name = Callable[[str], str]
-"""From a project's id to its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preparing:
-    """R51: accepted, not yet queued."""
-
-    def sentence(self, _: Name) -> str:
-        return "the job is still being checked and prepared"
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceStopped:
-    """An operator wants nothing to start."""
-
-    mode: HaltMode
-    by: str
-    message: str
-    until: float | None
-
-    def sentence(self, _: Name) -> str:
-        why = f": {self.message}" if self.message else ""
-        until = f" (expected until {at_time(self.until)})" if self.until is not None else ""
-        return f"the device is {_STOPPED[self.mode]} by {self.by}{why}{until}"
-
-
-_STOPPED = {
-    HaltMode.PAUSED: "paused",
-    HaltMode.MAINTENANCE: "in maintenance",
-    HaltMode.DRAINING: "being drained",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceDown:
-    """The device could not run a job now."""
-
-    reason: str
-
-    def sentence(self, _: Name) -> str:
-        return f"the device is not available: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class AllocationUsed:
-    """R50: its project has nothing left to spend."""
-
-    project: str
-    used: float
-    allocation: float
-
-    def sentence(self, name: Name) -> str:
-        return (
-            f"project {name(self.project)} has used {seconds(round(self.used, 3))} of its allocation of "
-            f"{seconds(self.allocation)}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """R45, R47: somebody else's window is open, and if it is a priority window, jobs of his are waiting."""
-
-    reservation: str
-    project: str
-    mode: WindowMode
-    until: float
-
-    def sentence(self, name: Name) -> str:
-        what = "has the device" if self.mode is WindowMode.DEDICATED else "goes first"
-        whose = f"reservation {self.reservation} of project {name(self.project)}"
-        return f"{whose} {what} until {at_time(self.until)}"
-
-
-@dataclass(frozen=True, slots=True)
-class DoesNotFit:
-    """R46: it could run into somebody's dedicated window, which begins in `room` seconds.
-
-    `limit` comes from `source`, see there; `would_fit` is the longest max_execution_time that fits, None for
-    a job that needs more.
-    """
-
-    reservation: str
-    start: float
-    end: float
-    limit: float
-    room: float
-    source: LimitSource | None
-    estimate: float | None
-    would_fit: int | None
-
-    def sentence(self, _: Name) -> str:
-        return (
-            f"with its {named(self.limit, self.source, self.estimate)} it does not fit into the "
-            f"{left_before(self.room)} before reservation {self.reservation}, from {at_time(self.start)} to "
-            f"{at_time(self.end)}{remedy(self.room, self.estimate, self.source)}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """The device is busy; nothing is preempted (R11)."""
-
-    job_id: str | None
-    project: str
-    session_id: str | None
-
-    def sentence(self, name: Name) -> str:
-        what = "a job" if self.job_id is None else f"job {self.job_id}"
-        where = f" of session {self.session_id}" if self.session_id else ""
-        return f"{what}{where} of project {name(self.project)} is running"
-
-
-@dataclass(frozen=True, slots=True)
-class Clearing:
-    """R53: a job has ended but its run still has the device, until the worker is stopped."""
-
-    job_id: str | None
-
-    def sentence(self, _: Name) -> str:
-        what = "a job" if self.job_id is None else f"job {self.job_id}"
-        return f"{what} has ended and is being cleared off the device"
-
-
-@dataclass(frozen=True, slots=True)
-class SystemJobsAhead:
-    """R9 (1)."""
-
-    count: int
-
-    def sentence(self, _: Name) -> str:
-        return f"{_jobs(self.count, 'system job')} ahead"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionHolds:
-    """R2: another session goes first; `held_until` is the end of its idle hold as things stand, None while
-    it has a job that can start or somebody else has the device."""
-
-    session_id: str | None
-    project: str
-    jobs_ahead: int
-    held_until: float | None
-
-    def sentence(self, name: Name) -> str:
-        which = "session" if self.session_id is None else f"session {self.session_id}"
-        whose = f"{which} of project {name(self.project)}"
-        if self.jobs_ahead:
-            more = "job" if self.jobs_ahead == 1 else "jobs"
-            goes = f"the active {whose} goes first with {self.jobs_ahead} more {more}"
-            if self.held_until is None:
-                return goes
-            until = at_time(self.held_until)
-            return f"{goes}, of which none can start now, and holds the device until {until}"
-        if self.held_until is not None:
-            return f"the active {whose} holds the device until {at_time(self.held_until)} or its next job"
-        return f"the active {whose} keeps the device for its next job"
-
-
-@dataclass(frozen=True, slots=True)
-class JobsAhead:
-    """Others in the same queue go first; counts by project."""
-
-    by_project: tuple[tuple[str, int], ...]
-
-    @property
-    def count(self) -> int:
-        return sum(n for _, n in self.by_project)
-
-    def sentence(self, name: Name) -> str:
-        whose = ", ".join(f"{n} of project {name(project)}" for project, n in self.by_project)
-        return f"{_jobs(self.count, 'job')} ahead in the queue ({whose})"
-
-
-@dataclass(frozen=True, slots=True)
-class OverShare:
-    """R48: its project has used more than it is entitled to among those who wait in the queue."""
-
-    project: str
-    ratio: float
-
-    def sentence(self, name: Name) -> str:
-        return f"project {name(self.project)} has used {self.ratio:.1f}x its share"
-
-
-@dataclass(frozen=True, slots=True)
-class NoWeight:
-    """R48: weight 0 goes only when nobody else waits. `level` is account, project or user."""
-
-    level: str
-
-    def sentence(self, _: Name) -> str:
-        return f"the {self.level} has weight 0, so it goes only when nobody else waits"
-
-
-Reason = (
-    Preparing
-    | DeviceStopped
-    | DeviceDown
-    | AllocationUsed
-    | Reserved
-    | DoesNotFit
-    | Running
-    | Clearing
-    | SystemJobsAhead
-    | SessionHolds
-    | JobsAhead
-    | OverShare
-    | NoWeight
+from sojourn.core.reasons import (
+    AllocationUsed,
+    Clearing,
+    DeviceDown,
+    DeviceStopped,
+    DoesNotFit,
+    JobsAhead,
+    NoWeight,
+    OverShare,
+    Preparing,
+    Reason,
+    Reserved,
+    Running,
+    SessionHolds,
+    SystemJobsAhead,
 )
+from sojourn.core.sharetree import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,18 +46,6 @@ class Explanation:
     depth: int
     reasons: tuple[Reason, ...]
     starts_at: float | None = None
-
-
-def without_ids(reason: Reason) -> Reason:
-    """For who may not know which job or session it is: only that it is one of its project."""
-    match reason:
-        case Running():
-            return replace(reason, job_id=None, session_id=None)
-        case Clearing():
-            return replace(reason, job_id=None)
-        case SessionHolds():
-            return replace(reason, session_id=None)
-    return reason
 
 
 def explain(lane: Lane, job_id: str, now: float = 0.0) -> Explanation | None:
@@ -286,7 +77,7 @@ def _of_device(lane: Lane) -> list[Reason]:
 
 
 def _of_time(lane: Lane, job: Job, place: Place, now: float) -> list[Reason]:
-    """Windows and allocations: what keeps the job from starting even when it is its turn."""
+    """Reservations and allocations: what keeps the job from starting even when it is its turn."""
     found: list[Reason] = []
     if place is Place.SPENT:
         allocation = lane.fair.shares.project(job.project).allocation
@@ -308,8 +99,8 @@ def _of_time(lane: Lane, job: Job, place: Place, now: float) -> list[Reason]:
 
 
 def _starts_at(lane: Lane, job: Job, now: float) -> float | None:
-    """From when on somebody else's dedicated windows leave the job the time that it may run; None when it has
-    failed by then."""
+    """From when on the dedicated reservations of other projects leave the job the time that it may run;
+    None when it has failed by then."""
     at, instant = now, lane.calendar.instant
     for window in lane.calendar:
         if window.mode is WindowMode.DEDICATED and window.project != job.project:
@@ -320,8 +111,8 @@ def _starts_at(lane: Lane, job: Job, now: float) -> float | None:
 
 
 def _waits_until(lane: Lane, job: Job) -> float:
-    """When it fails if it has not started: with its session (R33) or that one's window (R44), or with its
-    cached data (R34)."""
+    """When it fails if not started: with its session (R33), the reservation of that (R44) or its cached
+    data (R34)."""
     if job.detached or job.session_id is None:
         return job.cache_expires_at or inf
     session = lane.book.sessions[job.session_id]
@@ -409,7 +200,3 @@ def _over_share(lane: Lane, job: Job) -> float:
     if used <= 0 or entitled <= 0:
         return 0.0
     return (lane.fair.used(job.project) / used) / (entitled / every)
-
-
-def _jobs(count: int, what: str) -> str:
-    return f"{count} {what} is" if count == 1 else f"{count} {what}s are"

@@ -1,6 +1,6 @@
-"""The fair-share queue of one lane: who waits, what everybody has used, who goes next (R48-R50).
+"""The fair-share queue of one lane: waiting jobs, what their owners have used, the next job (R48-R50).
 
-May not know about sessions. The order is that of the share tree; this module keeps its usage, and takes
+Has nothing to do with sessions. The order is that of the share tree; this module keeps its usage, and takes
 projects out whose allocation is used up.
 """
 
@@ -11,21 +11,13 @@ from math import log2
 
 from sojourn.core import ranks
 from sojourn.core.calendar import Room
-from sojourn.core.charges import Charges
 from sojourn.core.model import Job
 from sojourn.core.ranks import Counts
 from sojourn.core.shares import EVEN, Shares
 from sojourn.core.sharetree import Node, Waiting
+from sojourn.core.usage import UsageWindow
 
 __all__ = ["FairShareQueue", "Waiting"]
-
-NANO = 1_000_000_000
-
-RESCALE_AT = 2.0**200
-"""Decayed usage is kept in units that grow with time; they are scaled back long before they overflow."""
-
-FADED = 56
-"""Half-lives after which 2 years of use are less than a nanosecond."""
 
 ANY = Room()
 
@@ -33,36 +25,30 @@ ANY = Room()
 class FairShareQueue:
     """Waiting jobs and the usage that orders them.
 
-    `window` is how long a charge counts, in seconds from its end, give or take a step (`Charges`). With a
-    `half_life` a charge fades instead of ending. `now` must not go backwards.
-
-    Nodes count whole nanoseconds, so that sums are exact whatever comes and goes; with a half-life they count
-    seconds in the unit of `_unit`.
+    `window` is how long a charge counts, in seconds from its end, give or take a step. With a `half_life` a
+    charge fades instead of ending. `now` must not go backwards. Nodes keep their sums in the amounts of
+    `UsageWindow`.
     """
 
     def __init__(self, window: float, half_life: float | None = None, shares: Shares = EVEN) -> None:
-        self.window = window
-        self.half_life = half_life
         self.shares = shares
         self.waiting: dict[str, Waiting] = {}
         self._root = Node()
         self._projects: dict[str, Node] = {}
         self._users: dict[tuple[str, str], Node] = {}
-        self._charges = Charges(window)
+        self._usage: UsageWindow[Node] = UsageWindow(window, half_life, self._rescale)
         self._limited: dict[str, Node] = {}  # projects with an allocation
         self._spent: set[str] = set()  # those of them that have used it up
-        self._epoch = 0.0
-        self._now = 0.0
 
     @property
     def step(self) -> float:
         """Charges within a step of so many seconds count as one (D18)."""
-        return self._charges.step
+        return self._usage.step
 
     @property
     def memory(self) -> float:
-        """For how many seconds a charge can count; with a half-life, until nothing is left."""
-        return (self.window if self.half_life is None else FADED * self.half_life) + self.step
+        """For how many seconds a charge can count."""
+        return self._usage.memory
 
     def __len__(self) -> int:
         return len(self.waiting)
@@ -84,35 +70,25 @@ class FairShareQueue:
 
     def charge(self, project: str, user: str, seconds: float, at: float) -> None:
         """Device seconds that ended at `at`, perhaps on another device of the pool."""
-        self._now = max(self._now, at)
         leaf = self._user(project, user)
-        if self.half_life is not None:
-            self._spend(leaf, seconds * self._unit(at))
-        else:
-            amount = round(seconds * NANO)
-            self._charges.add(at, leaf, amount)
-            self._spend(leaf, amount)
+        self._spend(leaf, self._usage.charge(at, leaf, seconds))
 
     def expire(self, now: float) -> None:
         """Forget the charges that have left the window."""
-        self._now = max(self._now, now)
-        for leaf, amount in self._charges.leave(now):
+        for leaf, amount in self._usage.leave(now):
             self._spend(leaf, -amount)
-        if self.half_life is not None:
+        if self._usage.half_life is not None:
             for project in [self._limited[name] for name in self._spent]:  # usage fades without an event
                 self._spend(project, 0)
 
     def jump(self, seconds: float) -> None:
         """Time has gone forward by so much without having passed: nothing fades and nothing ends for it."""
-        self._now += seconds
-        self._charges.jump(seconds)
-        if self._epoch:
-            self._epoch += seconds
+        self._usage.jump(seconds)
 
     def used(self, project: str, user: str | None = None) -> float:
         """Device seconds of a project, or of a user in it, that count now."""
         node = self._projects.get(project) if user is None else self._users.get((project, user))
-        return self._seconds(node) if node is not None else 0.0
+        return self._usage.seconds(node.used) if node is not None else 0.0
 
     def _spend(self, leaf: Node, amount: float) -> None:
         node: Node | None = leaf
@@ -129,22 +105,10 @@ class FairShareQueue:
                 node.place(node.key[2])
             node = node.parent
 
-    def _seconds(self, node: Node) -> float:
-        return node.used / (self._unit(self._now) if self.half_life is not None else NANO)
-
-    def _unit(self, at: float) -> float:
-        """R48's half-life: everybody's usage fades alike, so a charge made later simply counts for more."""
-        assert self.half_life is not None
-        if self._epoch == 0.0:
-            self._epoch = at
-        unit: float = 2.0 ** ((at - self._epoch) / self.half_life)
-        if unit > RESCALE_AT:
-            for node in self._nodes():
-                node.used /= unit
-                node.refresh()
-            self._epoch = at
-            unit = 1.0
-        return unit
+    def _rescale(self, unit: float) -> None:
+        for node in self._nodes():
+            node.used /= unit
+            node.refresh()
 
     # choosing
 
@@ -185,7 +149,7 @@ class FairShareQueue:
         self.expire(now)
         return (job.job_id for _, job in self._root.walk(ANY.of))
 
-    # where who stands, as of the latest time that was told
+    # where jobs stand, as of the latest time that was given
 
     def leaf(self, project: str, user: str) -> Node:
         """A user who has waited here."""
@@ -226,30 +190,26 @@ class FairShareQueue:
         waiting = [p for p in map(self._projects.__getitem__, self._spent) if p.oldest() >= 0]
         if not waiting:
             return None
-        if self.half_life is None:
-            return self._charges.next_leave()
+        if self._usage.half_life is None:
+            return self._usage.next_leave()
         times = []
         for project in waiting:
             if allocation := self.shares.project(project.name).allocation:
-                fades = self.half_life * log2(self._seconds(project) / allocation)
-                times.append(self._now + fades + 1.0)  # a second, as it must have faded below the limit
+                fades = self._usage.half_life * log2(self._usage.seconds(project.used) / allocation)
+                times.append(self._usage.now + fades + 1.0)  # a second, as it must have faded below the limit
         return min(times, default=None)
 
     # the tree
 
     def set_shares(self, shares: Shares) -> None:
         """New weights, accounts and allocations, at once; usage and queue stay."""
-        charges, users = self._charges, self._users
-        paths = {leaf: path for path, leaf in users.items()}
+        users = self._users
         self.shares = shares
         self._root = Node()
         self._projects, self._users, self._limited, self._spent = {}, {}, {}, set()
         for path, leaf in users.items():
             self._spend(self._user(*path), leaf.used)
-        self._charges = Charges(self.window)
-        self._charges.jump(charges.jumped)
-        for at, leaf, nanos in charges:
-            self._charges.add(at, self._user(*paths[leaf]), nanos)
+        self._usage.replace({leaf: self._users[path] for path, leaf in users.items()})
         for path, leaf in users.items():
             if leaf.jobs:
                 self._users[path].take_over(leaf)
@@ -277,7 +237,7 @@ class FairShareQueue:
 
     def _check_allocation(self, node: Node) -> None:
         allocation = self.shares.project(node.name).allocation
-        node.blocked = allocation is not None and self._seconds(node) >= allocation
+        node.blocked = allocation is not None and self._usage.seconds(node.used) >= allocation
         (self._spent.add if node.blocked else self._spent.discard)(node.name)
 
     def _nodes(self) -> list[Node]:

@@ -6,23 +6,24 @@ Pure and single-threaded. This module dispatches events, runs the device and sel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sojourn import codes
 from sojourn.core import admission, limits
 from sojourn.core import events as ev
-from sojourn.core.book import Book, Due
+from sojourn.core.book import Book
 from sojourn.core.calendar import Calendar, Reservation, WindowMode
 from sojourn.core.effects import DeviceChanged, Effect, Rejected, Start, Stop
 from sojourn.core.endings import Endings
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.model import Halt, HaltMode, Job, JobState, Mode, SessionState
+from sojourn.core.model import Halt, HaltMode, Job, JobState, Mode, Session, SessionState
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Place, Queues, Standing
 from sojourn.core.sessions import Sessions
 from sojourn.core.shares import EVEN, Shares
+from sojourn.core.timers import Due
 from sojourn.core.windows import Windows
 from sojourn.core.words import at_time, seconds
 
@@ -121,19 +122,25 @@ class Lane:
     def restore(
         self,
         jobs: Iterable[Job],
-        sessions: Iterable[Any],
+        sessions: Iterable[Session],
         windows: Iterable[Reservation] = (),
         halt: Halt | None = None,
         lead: float = 0.0,
+        charges: Iterable[tuple[str, str, float, float]] = (),
     ) -> list[ev.RunEnded]:
         """Take over what was committed before a restart (R55).
+
+        `charges` are (user, project, device seconds, when) of the ledger rows of the last `usage_memory`
+        seconds, those of other devices too (R48); they may be merged by `usage_step`.
 
         Returns the events to feed next: the run that was lost, if one was under way. Its own limit no
         longer counts, the run is gone; all other deadlines are absolute and fire when they are overdue.
         Before these feed a Tick at the last sign of life: nobody pays for a hold beyond it (D19). `lead` is
-        the latest one that the windows were told; if it is another now, feed a ClockStepped as well.
+        the latest one that reservations were given; if it is another now, feed a ClockStepped as well.
         """
         lost: list[ev.RunEnded] = []
+        for user, project, used, at in charges:
+            self.fair.charge(project, user, used, at)
         self.halt = halt
         self.calendar.lead = lead
         for window in windows:
@@ -182,7 +189,7 @@ class Lane:
         return self._upcoming[0]
 
     def session_warnings(self, max_time: float | None, project: str) -> tuple[str, ...]:
-        """What to tell the owner of a new session that may last `max_time` seconds (R44, R50)."""
+        """Warnings for the owner of a new session that may last `max_time` seconds (R44, R50)."""
         longest = self.profile.max_time if max_time is None else max_time
         return (
             *admission.session_windows(longest, project, self.calendar, self.now),
@@ -190,17 +197,50 @@ class Lane:
         )
 
     def job_warnings(self, job_id: str) -> tuple[str, ...]:
-        """What to tell the owner of a job that was just accepted or prepared (R44, R50). Windows are told
-        when its limit is known: one that awaits its estimate is asked about again when it is prepared."""
+        """Warnings for the owner of a job that was just accepted or prepared (R44, R50). Those about
+        reservations need its limit: for a job that awaits its estimate they come when it is prepared."""
         job = self.book.jobs.get(job_id)
         if job is None:
             return ()
-        told: list[str] = []
+        found: list[str] = []
         if job.state is not JobState.ACCEPTED or not self.profile.awaits_estimate(job):
-            told += admission.job_windows(job, self.profile, self.calendar, self.now)
+            found += admission.job_windows(job, self.profile, self.calendar, self.now)
         if job.session_id is None or job.session_id != self.active:  # else it need not wait its turn (D20)
-            told += admission.allocation("job", job.project, self.fair)
-        return tuple(told)
+            found += admission.allocation("job", job.project, self.fair)
+        return tuple(found)
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """The accepted, queued and running jobs by id, as the lane has them: to look at, not to keep."""
+        return self.book.jobs
+
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """The sessions that have not ended by id, likewise."""
+        return self.book.sessions
+
+    @property
+    def reservations(self) -> Iterator[Reservation]:
+        """Those that have not ended, by start, likewise."""
+        return iter(self.calendar)
+
+    @property
+    def shares(self) -> Shares:
+        return self.fair.shares
+
+    @property
+    def usage_step(self) -> float:
+        """Charges within a step of so many seconds count as one (D18)."""
+        return self.fair.step
+
+    @property
+    def usage_memory(self) -> float:
+        """For how many seconds a charge can count."""
+        return self.fair.memory
+
+    def used(self, project: str, user: str | None = None) -> float:
+        """Device seconds that count against a project, or a user in it, on all devices of the pool (R48)."""
+        return self.fair.used(project, user)
 
     @property
     def active(self) -> str | None:
@@ -244,7 +284,7 @@ class Lane:
     def _prepared(self, event: ev.JobPrepared, now: float) -> None:
         job = self.book.jobs.get(event.job_id)
         if job is None or job.state is not JobState.ACCEPTED:
-            return  # cancelled meanwhile, or told twice
+            return  # cancelled meanwhile, or reported twice
         job.queued_at = now
         job.estimate = event.estimate
         if (limit := self.profile.from_estimate(job)) is not None:
@@ -274,7 +314,7 @@ class Lane:
 
     def _run_ended(self, event: ev.RunEnded, now: float) -> None:
         if self.run is None or (self.run.job_id, self.run.attempt) != (event.job_id, event.attempt):
-            return  # told twice
+            return  # reported twice
         self.run = None
         job = self.book.jobs.get(event.job_id)
         if job is None:
@@ -381,7 +421,7 @@ class Lane:
             case Due.UNUSED:
                 why = f"it was not used within {seconds(self.profile.unused_expiry)}"
                 self._sessions.end(self.book.sessions[entity], at, why, "unused")
-            case _:  # a window's start or end
+            case _:  # a reservation's start or end
                 window = self.calendar.get(entity)
                 assert window is not None
                 if due is Due.WINDOW_START:
@@ -411,7 +451,7 @@ class Lane:
         self.book.effects.append(Stop(job.id, job.attempt))
 
     def _settle(self, now: float) -> None:
-        """D1, R45: clocks run only for a session that could use the device; idle windows are accounted."""
+        """D1, R45: clocks run only for a session that could use the device; idle time is accounted."""
         overruled = self._overruled(now)
         if overruled:
             self._sessions.suspend_clock(now)

@@ -1,6 +1,6 @@
-"""The limit of a job in words: how long it may run, where that comes from, what would fit before a window.
+"""Describes the limit of a job: how long it may run, where that comes from, what fits before a reservation.
 
-Pure; the numbers themselves are the profile's.
+The numbers themselves are the profile's.
 """
 
 from __future__ import annotations

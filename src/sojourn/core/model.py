@@ -1,4 +1,4 @@
-"""The things that a lane knows: jobs and sessions, as slotted data. No behaviour beyond derived facts.
+"""Defines jobs, sessions and the status of a device, as plain data.
 
 Times are seconds since the epoch, durations are seconds. Rule numbers (R…, D…) are those of the contract.
 """

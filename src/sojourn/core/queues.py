@@ -1,4 +1,4 @@
-"""Where the queued jobs of one lane wait, and who is next (R9). No states, no clocks.
+"""Keeps the queued jobs of one lane and finds the next one (R9). Changes no states and sets no clocks.
 
 Three places: system jobs, the active session's own queue, and fair share. Reservations do not have a queue of
 their own, they change who of the three may go (R44-R47).
@@ -137,7 +137,7 @@ class Queues:
     # who is next
 
     def next(self, now: float, *, system: bool) -> str | None:
-        """R9, with the windows of R44-R47. None also when the idle device is held for somebody.
+        """R9, with the reservations of R44-R47. None also when the idle device is held for somebody.
 
         `system` is whether system jobs may go now.
         """
@@ -158,13 +158,13 @@ class Queues:
         for _, job_id in self._session:
             if self._fits(self._jobs[job_id], room):
                 return job_id
-        self._shortest = {}  # who has seen all knows it
+        self._shortest = {}  # the search has seen all of them
         for _, job_id in self._session:
             self._note_limit(self._jobs[job_id])
         return None
 
     def _of_holder(self, window: Reservation, room: Room, now: float) -> str | None:
-        """R9 (2), R47: what the window's holder wants to run, unless its own session has the device."""
+        """R9 (2), R47: what the reservation's holder wants to run, unless its own session has the device."""
         if self._holds(window):
             return None
 
@@ -177,7 +177,7 @@ class Queues:
         return self.active is not None and self.active.project == window.project
 
     def fits(self, job: Job, now: float) -> bool:
-        """R46: a user's job cannot run into a dedicated window of somebody else."""
+        """R46: a user's job cannot run into a dedicated reservation of somebody else."""
         return self._fits(job, self.calendar.room(now))
 
     def _fits(self, job: Job, room: Room) -> bool:
@@ -186,8 +186,8 @@ class Queues:
     def line(self, now: float, *, system: bool) -> Iterator[tuple[Place, str]]:
         """All queued jobs in the order in which they would start if nothing else happened.
 
-        A job that does not fit before a window keeps its place (R46): it is passed over, not overtaken. Those
-        of a project whose allocation is used up stand last, oldest first.
+        A job that does not fit before a reservation keeps its place (R46): it is passed over, not overtaken.
+        Those of a project whose allocation is used up stand last, oldest first.
         """
         jobs, window = self._jobs, self.calendar.open_at(now)
         if system:
@@ -263,7 +263,7 @@ class Queues:
         return Place.HOLDER if his else Place.QUEUE
 
     def _split(self, counts: Counts, window: Reservation | None) -> tuple[Counts, Counts]:
-        """Those whom the window puts first, and the others."""
+        """Those whom the reservation puts first, and the others."""
         if window is None:
             return {}, counts
         holders: Counts = {}

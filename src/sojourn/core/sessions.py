@@ -1,6 +1,6 @@
 """The life of sessions on one lane: activate, hold, deactivate, resume, drain, end (R16-R42).
 
-Owns each session's clocks; the lane tells it what jobs do. May not select or run anything.
+Keeps each session's clocks; the lane calls it for what its jobs do. Selects and runs nothing.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Sessions:
 
     def ttl_over(self, session: Session, at: float) -> None:
         """R23, R24: deactivate, unless a job is queued and only waits for the device to come back. One that
-        does not fit before a window waits for more than that (D21)."""
+        does not fit before a reservation waits for more than that (D21)."""
         self._book.set_ttl(session, None)
         if self._queues.session_ready(at):
             self._book.touch(session, "ttl over")
@@ -189,8 +189,8 @@ class Sessions:
     # ending
 
     def window_over(self, window: str, now: float, why: str | None) -> None:
-        """R44: sessions that became active inside the window lose the device; queued jobs fail with `why`,
-        or wait like others when `why` is None."""
+        """R44: sessions that became active inside the reservation lose the device; queued jobs fail with
+        `why`, or wait like others when `why` is None."""
         for session in [s for s in self._book.sessions.values() if s.window == window]:
             session.window = None
             if why is not None:

@@ -1,4 +1,4 @@
-"""Who is entitled to how much: weights and allocations of accounts, projects and users (R48, R50)."""
+"""Defines who is entitled to how much: weights and allocations of accounts, projects and users (R48, R50)."""
 
 from __future__ import annotations
 

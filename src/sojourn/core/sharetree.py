@@ -216,7 +216,7 @@ class Node:
                     yield job.seq, job
         else:
             yield from self._walk_children(room, most)
-        self.shortest = self._shortest()  # who has seen all knows it
+        self.shortest = self._shortest()  # the search has seen all of them
 
     def _shortest(self) -> float:
         if self.level == "user":

@@ -1,4 +1,4 @@
-"""The state tables of jobs and sessions, in one place. An unknown pair raises, with the entity's story."""
+"""The state tables of jobs and sessions, in one place. Another pair raises, with the latest steps."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class IllegalTransition(RuntimeError):
     """
 
     def __init__(self, entity: str, before: str, after: str, story: Sequence[str]) -> None:
-        told = "; ".join(story) or "nothing yet"
-        super().__init__(f"{entity} cannot go from {before} to {after}. Its story: {told}")
+        steps = "; ".join(story) or "none yet"
+        super().__init__(f"{entity} cannot go from {before} to {after}. Its latest steps: {steps}")
         self.entity = entity
         self.before = before
         self.after = after

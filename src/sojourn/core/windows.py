@@ -5,13 +5,14 @@ from __future__ import annotations
 from copy import copy
 
 from sojourn import codes
-from sojourn.core.book import Book, Due
+from sojourn.core.book import Book
 from sojourn.core.calendar import AfterWindow, Calendar, Reservation, WindowMode
 from sojourn.core.effects import ChargeKind, Rejected, ReservationChanged
 from sojourn.core.events import ReservationBooked
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Queues
 from sojourn.core.sessions import Sessions
+from sojourn.core.timers import Due
 from sojourn.core.words import at_time, seconds
 
 
@@ -47,13 +48,13 @@ class Windows:
     def _objection(self, window: Reservation, now: float) -> str | None:
         shortest = self._profile.reservation_minimum
         if window.start < self.calendar.date(now):
-            return (
-                f"The window begins at {at_time(window.start)}, which is in the past. Choose a later start."
-            )
+            start = at_time(window.start)
+            return f"The window begins at {start}, which is in the past. Choose a later start."
         if window.end <= window.start:
+            start, end = at_time(window.start), at_time(window.end)
             return (
-                f"The window begins at {at_time(window.start)} and ends at {at_time(window.end)}; its end "
-                "must lie after its start. Choose a later end."
+                f"The window begins at {start} and ends at {end}; its end must lie after its start. Choose a "
+                "later end."
             )
         if not window.seconds >= shortest:
             length = seconds(window.seconds)
@@ -74,7 +75,7 @@ class Windows:
         return None
 
     def remind(self, window: Reservation) -> None:
-        if not window.opened:  # after a restart, what has been told is not told again (R55)
+        if not window.opened:  # after a restart, what was reported is not reported again (R55)
             self._book.deadlines.push(self.calendar.instant(window.start), Due.WINDOW_START, window.id)
         self._book.deadlines.push(self.calendar.instant(window.end), Due.WINDOW_END, window.id)
 
@@ -89,7 +90,7 @@ class Windows:
         self._tell(window, "open", at)
 
     def end(self, window: Reservation, at: float, state: str = "ended") -> None:
-        """R44: running jobs finish, queued ones of the window's sessions do not."""
+        """R44: running jobs finish, queued ones of the reservation's sessions do not."""
         self._end_idle(window, at)
         self.calendar.remove(window.id)
         why = None
@@ -105,8 +106,8 @@ class Windows:
     def step_clock(self, now: float, jumped: float, lead: float) -> None:
         """What is booked keeps its dates, what is open keeps its length (D24).
 
-        A window that lies in the skipped time altogether ends unopened, and nobody pays for it; one that has
-        begun in it opens now. An open one lasts as long as it would have, but into no other window.
+        A reservation that lies in the skipped time altogether ends unopened, and is not charged; one that
+        has begun in it opens now. An open one lasts as long as it would have, but into no other reservation.
         """
         calendar = self.calendar
         opened, moved = calendar.open_at(now - jumped), calendar.lead - lead
@@ -138,7 +139,7 @@ class Windows:
             self.remind(window)
 
     def account(self, now: float, *, idle: bool) -> None:
-        """Note whether the device stands idle for a dedicated window's holder; such time is charged (D13).
+        """Note whether the device is idle for the holder of a dedicated reservation; that is charged (D13).
 
         `idle`: the device could run a job and does not. The hold of the holder's own session has rows of
         its own, if the profile charges it.

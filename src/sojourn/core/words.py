@@ -1,4 +1,4 @@
-"""How times and durations read in a reason. Pure formatting."""
+"""Formats times and durations for reasons."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def seconds(value: float) -> str:
 
 
 def at_time(at: float) -> str:
-    """An instant in UTC to the second, for people."""
+    """An instant in UTC to the second."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -50,7 +50,7 @@ class Journal:
         """How the lane begins; to be asked before it is restored, which changes what it is given."""
         state = encoding.Restored(
             profile=lane.profile,
-            shares=encoding.SharesText.of(lane.fair.shares),
+            shares=encoding.SharesText.of(lane.shares),
             jobs=list(jobs),
             sessions=list(sessions),
             windows=list(windows),

@@ -80,9 +80,9 @@ def _begin(number: int, happened: Happened, restored: Restored, lanes: dict[str,
             only_now = tuple(sorted(now - then)) or ("nothing more",)
             return Difference(number, happened.device, happened.at, "Restored", only_then, only_now)
     lane = lanes[happened.device] = Lane(happened.device, restored.profile, restored.shares.shares())
-    for user, project, seconds, at in restored.charges:
-        lane.fair.charge(project, user, seconds, at)
-    lane.restore(restored.jobs, restored.sessions, restored.windows, restored.halt, restored.lead)
+    lane.restore(
+        restored.jobs, restored.sessions, restored.windows, restored.halt, restored.lead, restored.charges
+    )
     return None
 
 
@@ -90,7 +90,7 @@ def _fill(lane: Lane, restored: Restored) -> None:
     """The events of early versions do not tell a job's estimate, which is in its row: it is taken from there,
     so that a log replays across an upgrade."""
     for job in restored.jobs:
-        known = lane.book.jobs.get(job.id)
+        known = lane.jobs.get(job.id)
         if known is not None and known.estimate is None:
             known.estimate = job.estimate
 
@@ -98,8 +98,8 @@ def _fill(lane: Lane, restored: Restored) -> None:
 def _state(of: Restored | Lane) -> set[str]:
     """Everything that survives a restart, a line for each entity."""
     if isinstance(of, Lane):
-        jobs, sessions = list(of.book.jobs.values()), list(of.book.sessions.values())
-        windows, halt = list(of.calendar), of.halt
+        jobs, sessions = list(of.jobs.values()), list(of.sessions.values())
+        windows, halt = list(of.reservations), of.halt
     else:
         jobs, sessions, windows, halt = of.jobs, of.sessions, of.windows, of.halt
     return {repr(entity) for entity in (*jobs, *sessions, *windows, halt) if entity is not None}

@@ -249,7 +249,7 @@ class Dispatcher:
         kept: dict[str, bytes] = {}
         meta = replace(meta)  # nobody may see the result before the commit
         measured: Measured | None = None
-        job = self.lane.book.jobs.get(job_id)
+        job = self.lane.jobs.get(job_id)
         match outcome:
             case Completed(result=result) if job is not None and job.kind is JobKind.SYSTEM:
                 try:
@@ -283,7 +283,7 @@ class Dispatcher:
                     event = ev.RunEnded(job_id, attempt, ev.Outcome.UNSTORED, _unstored(large, error))
                 kept, measured, meta.result_hash, meta.logs_hash = {}, None, None, None
             else:
-                job = self.lane.book.jobs.get(job_id)  # it may have ended meanwhile
+                job = self.lane.jobs.get(job_id)  # it may have ended meanwhile
                 if job is None:
                     unstage(self._store, staged)
         if job is None:  # R53: the result lost the race

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from sojourn import codes
 from sojourn.config import Settings
-from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import JobKind, JobState
+from sojourn.core.usage import UsageMeter
 from sojourn.execution.engine import Engine
 from sojourn.service.accounts import Accounts
 from sojourn.service.audit import Audit
@@ -47,7 +47,7 @@ class Hub:
     engine: Engine
     specs: dict[str, DeviceSpec]
     models: dict[str, str]  # companion -> the device that it looks like
-    usage: FairShareQueue  # of all devices; nobody waits in it
+    usage: UsageMeter  # of all devices
     calibrations: Calibrations
     disk: Disk
     steps: Steps

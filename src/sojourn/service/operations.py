@@ -109,7 +109,7 @@ class Operations:
 
 def pending_calibration(desk: Dispatcher) -> str | None:
     """The system job of the device that has not ended."""
-    return next((j.id for j in desk.lane.book.jobs.values() if j.kind is JobKind.SYSTEM), None)
+    return next((j.id for j in desk.lane.jobs.values() if j.kind is JobKind.SYSTEM), None)
 
 
 def state_of(desk: Dispatcher) -> DeviceState:

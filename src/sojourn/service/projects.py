@@ -142,7 +142,6 @@ class Projects:
         """What is stored holds from now on, on every device."""
         shares = self.shares()
         self._hub.limits.changed()
-        self._hub.usage.set_shares(shares)
         desks = self._hub.dispatchers.values()
         await asyncio.gather(*(desk.feed(ev.SharesChanged(shares)) for desk in desks))
 

@@ -120,7 +120,7 @@ class Revocation:
         mine = [
             (desk.device, window, window.open_at(date))
             for desk in self._hub.dispatchers.values()
-            for window in desk.lane.calendar
+            for window in desk.lane.reservations
             if window.user == user and project in (None, window.project)
         ]
         return tuple(sorted(mine, key=lambda entry: entry[1].start))

@@ -17,7 +17,7 @@ from sojourn.config import ServerSettings, Settings
 from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind
-from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.usage import UsageMeter
 from sojourn.core.words import at_time
 from sojourn.execution.engine import DeviceUnavailable, EngineFactory, Pace, WorkerPhase, WorkerState
 from sojourn.execution.local.engine import LocalEngine
@@ -145,7 +145,7 @@ class Service:
             engine=engine,
             specs=devices,
             models=companions,
-            usage=FairShareQueue(policy.fair_share_window, policy.half_life),
+            usage=UsageMeter(policy.fair_share_window, policy.half_life),
             calibrations=calibrations,
             disk=Disk(store, self._room_changed),
             steps=await Steps.load(store),
@@ -187,7 +187,6 @@ class Service:
         self.turns = Turns(lambda who: hub.limits.looks(who.project_id))
         await self._key_files.settle()
         await hub.projects.configure()
-        hub.usage.set_shares(hub.projects.shares())
         with suppress(StoreFull):  # then it is done when there is room
             await store.write(run_all, stored_jobs.forget_params, sweep_parts)
         await self._recover(hub)
@@ -244,22 +243,21 @@ class Service:
         names = list(dict.fromkeys(names))
         shares = hub.projects.shares()
         lanes = {name: Lane(name, self.settings.profile(name), shares) for name in names}
-        queues = [hub.usage, *(lane.fair for lane in lanes.values())]
-        since = hub.steps.before(now, max(fair.memory for fair in queues))
+        since = hub.steps.before(
+            now, max([hub.usage.memory, *(lane.usage_memory for lane in lanes.values())])
+        )
         charged = {
             step: [
                 (user, project, seconds, hub.steps.restated(at))
                 for user, project, seconds, at in await hub.store.read(ledger.charged, since, step)
             ]
-            for step in {fair.step for fair in queues}
+            for step in {hub.usage.step, *(lane.usage_step for lane in lanes.values())}
         }
         steps: list[asyncio.Future[None]] = []
         lost: list[tuple[str, ev.RunEnded]] = []
         lead, led = self.clock.lead, hub.steps.lead  # now, and when the windows were last told
         for name, lane in lanes.items():
-            charges = charged[lane.fair.step]
-            for user, project, seconds, at in charges:
-                lane.fair.charge(project, user, seconds, at)
+            charges = charged[lane.usage_step]
             journal = Journal(name) if self.settings.server.journal else None
             desk = hub.dispatchers[name] = Dispatcher(
                 lane,
@@ -287,7 +285,7 @@ class Service:
             own = [copy(s.job) for s in own_jobs], [copy(s.session) for s in own_sessions], own_windows
             if journal is not None:
                 desk.record(journal.restored(lane, now, *own, halts.get(name), charges, led))
-            lost += [(name, event) for event in lane.restore(*own, halts.get(name), led)]
+            lost += [(name, event) for event in lane.restore(*own, halts.get(name), led, charges)]
             if alive:
                 steps.append(desk.feed(ev.Tick(), at=alive))  # what was held is held no longer (D19)
         if lead != led:  # it was set while nothing ran here, or the time down has made up for a lead

@@ -122,7 +122,6 @@ class JobView:
     private: bool = False
     cost: int | None = None  # the job's own limit in seconds, as sent
     limit: float = 0.0  # the limit that holds, seconds
-    runtime: str | None = None
     log_level: str | None = None
     estimated_seconds: float | None = None
     queued: float | None = None

@@ -189,7 +189,7 @@ class House:
             with suppress(Conflict):  # it may end meanwhile
                 await hub.dispatchers[record.device].feed(ev.JobCancelled(job_id, "the test"))
         for desk in hub.dispatchers.values():
-            for window in list(desk.lane.calendar):
+            for window in list(desk.lane.reservations):
                 await desk.feed(ev.ReservationCancelled(window.id))
         for http in self._open:
             await http.aclose()

@@ -77,7 +77,7 @@ def test_d24_usage_is_as_old_after_a_restart_as_the_time_that_has_passed(house: 
     async def later(h: House) -> None:
         assert h.service.usage(person(h, "ann")).consumed_seconds == used[0] == 100.0
         for desk in h.service.hub.dispatchers.values():
-            assert desk.lane.fair.used(person(h, "ann").project_id) == 100.0
+            assert desk.lane.used(person(h, "ann").project_id) == 100.0
         h.clock.advance(8 * DAY - 200)
         assert h.service.usage(person(h, "ann")).consumed_seconds == 100.0
         h.clock.advance(2 * HOUR)
@@ -169,7 +169,7 @@ def test_d24_a_schedule_follows_the_clock(house: Houses) -> None:
         assert h.service.device("mock").next_calibration == due - DAY
         h.clock.step(2 * DAY)
         await h.settled()
-        jobs = h.service.hub.dispatchers["mock"].lane.book.jobs
+        jobs = h.service.hub.dispatchers["mock"].lane.jobs
         assert [job.program for job in jobs.values()] == ["calibrate"]
 
     house(body, devices=(NOON,))

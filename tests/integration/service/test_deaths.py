@@ -64,7 +64,7 @@ def test_d23_a_job_whose_worker_dies_again_is_charged_for_both_runs(house: House
         assert [(row.keys, row.seconds, row.rows) for row in report.rows] == [((job.id,), 42.0, 2)]
         assert h.service.usage(ann).consumed_seconds == 42.0  # in the fair share of every device
         lane = h.service.hub.dispatchers["mock"].lane
-        assert lane.fair.used(ann.project_id) == 42.0
+        assert lane.used(ann.project_id) == 42.0
 
     async def after_a_restart(h: House) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)

@@ -30,7 +30,7 @@ async def use(h: House, who: Principal, seconds: float, device: str = "one") -> 
 async def order(h: House, device: str) -> list[str]:
     """Who would start on the device, in order."""
     await h.settled()
-    jobs = h.service.hub.dispatchers[device].lane.book.jobs
+    jobs = h.service.hub.dispatchers[device].lane.jobs
     return [
         h.service.accounts.user_name(jobs[j].user) for j in h.service.hub.dispatchers[device].lane.order()
     ]
@@ -180,7 +180,7 @@ def test_r50_an_allocation_of_0_lets_nothing_run_whoever_sets_it(house: Houses) 
         for who in (ann, bob):
             assert h.service.usage(who).limit_seconds == 0
             job = await h.submit(who, job_body("one"))
-            assert "an operator grants more" in " ".join(job.warnings)
+            assert "an operator raises the allocation" in " ".join(job.warnings)
             await h.settled()
             assert (await h.service.job(who, job.id)).state == "queued"
 

@@ -194,7 +194,7 @@ def test_usage_reaches_the_other_devices(house: Houses) -> None:
         assert h.service.usage(ann).consumed_seconds == 500.0
         assert h.service.usage(bob).consumed_seconds == 0.0
         lane = h.service.hub.dispatchers["mock"].lane
-        assert lane.fair.used(ann.project_id) == 500.0
+        assert lane.used(ann.project_id) == 500.0
 
     house(body)
 
@@ -348,7 +348,7 @@ def test_a_job_that_is_deleted_while_its_end_is_committed_is_gone(house: Houses)
         for _ in range(5):
             view = await h.submit(ann, job_body("mock"))
             lane = h.service.hub.dispatchers["mock"].lane
-            while view.id in lane.book.jobs:
+            while view.id in lane.jobs:
                 turn = asyncio.get_running_loop().create_future()
                 asyncio.get_running_loop().call_soon(turn.set_result, None)
                 await turn

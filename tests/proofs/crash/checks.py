@@ -154,8 +154,8 @@ class Checks:
     def memory_is_the_store(self, service: Service) -> None:
         """What the service shows is what is written."""
         for name, desk in service.hub.dispatchers.items():
-            assert not desk.lane.book.jobs, f"{name} still has {desk.lane.book.jobs}"
-            assert not desk.lane.book.sessions, f"{name} still has {desk.lane.book.sessions}"
+            assert not desk.lane.jobs, f"{name} still has {desk.lane.jobs}"
+            assert not desk.lane.sessions, f"{name} still has {desk.lane.sessions}"
             assert desk.lane.depth == 0
             assert desk.lane.running is None
         assert not service.hub.records.live_jobs

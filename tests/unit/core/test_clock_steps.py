@@ -8,8 +8,9 @@ from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
 from sojourn.core.calendar import WindowMode
 from sojourn.core.effects import ChargeKind, Rejected
-from sojourn.core.explain import DoesNotFit, explain
+from sojourn.core.explain import explain
 from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.reasons import DoesNotFit
 from sojourn.core.shares import ProjectShare
 from tests.unit.core.world import START, World
 

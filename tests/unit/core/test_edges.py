@@ -6,14 +6,17 @@ import pytest
 
 from sojourn.core import JobKind, Lane, Mode
 from sojourn.core import events as ev
-from sojourn.core.book import STORY_LENGTH, Deadlines, Due
+from sojourn.core.book import STORY_LENGTH
 from sojourn.core.calendar import Room, WindowMode
 from sojourn.core.effects import Effect, SessionChanged
+from sojourn.core.explain import explain
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.model import HaltMode, Job, JobState, Session, SessionState
 from sojourn.core.profile import IBM2023, IBM2026
+from sojourn.core.reasons import JobsAhead
 from sojourn.core.shares import ProjectShare, Shares
 from sojourn.core.sharetree import FEW
+from sojourn.core.timers import Deadlines, Due
 from sojourn.core.transitions import IllegalTransition
 from tests.unit.core.world import START, World
 
@@ -109,11 +112,11 @@ def test_a_step_that_no_table_has_raises_with_the_story_of_the_job(world: World)
         "1000000.000 selected: queued -> running",
     )
     assert str(error) == (
-        "job a1 cannot go from running to accepted. Its story: 1000000.000 accepted: accepted; "
+        "job a1 cannot go from running to accepted. Its latest steps: 1000000.000 accepted: accepted; "
         "1000000.000 prepared: accepted -> queued; 1000000.000 selected: queued -> running"
     )
     empty = IllegalTransition("session S", "open", "inactive", ())
-    assert str(empty) == "session S cannot go from open to inactive. Its story: nothing yet"
+    assert str(empty) == "session S cannot go from open to inactive. Its latest steps: none yet"
     world.open("A", mode=Mode.BATCH)
     session = world.lane.book.sessions["A"]
     with pytest.raises(IllegalTransition) as caught:
@@ -125,7 +128,7 @@ def test_a_step_that_no_table_has_raises_with_the_story_of_the_job(world: World)
         world.lane.book.move_session(session, SessionState.OPEN, world.now, "a mistake")
     assert caught.value.story[1:] == ("1000000.000 job started: open -> active",)
     strange = Session("Z", "ann", "ann", Mode.BATCH, START, 1.0)
-    with pytest.raises(IllegalTransition, match="Its story: nothing yet"):
+    with pytest.raises(IllegalTransition, match="Its latest steps: none yet"):
         world.lane.book.move_session(strange, SessionState.INACTIVE, world.now, "a mistake")
 
 
@@ -249,7 +252,7 @@ def test_a_story_is_no_longer_than_its_last_lines() -> None:
         world.lane.book.move_job(world.lane.book.jobs["a1"], JobState.ACCEPTED, world.now, "a mistake")
     assert len(caught.value.story) == STORY_LENGTH
     strange = Job("z", 9, "ann", "ann", "sampler", START, 1.0)
-    with pytest.raises(IllegalTransition, match="Its story: nothing yet"):
+    with pytest.raises(IllegalTransition, match="Its latest steps: none yet"):
         world.lane.book.move_job(strange, JobState.RUNNING, world.now, "a mistake")
 
 
@@ -405,3 +408,21 @@ def test_r48_usage_fades_from_its_charge_on_however_early_that_was() -> None:
 
 def test_d18_a_step_has_whole_seconds() -> None:
     assert [FairShareQueue(672.0 * n + 100.0).step for n in (0, 1, 3)] == [1.0, 1.0, 3.0]
+
+
+def test_r55_what_is_taken_over_is_there_to_look_at(world: World) -> None:
+    world.open("A", "ann")
+    for name in ("a1", "a2", "a3"):
+        world.submit(name, "ann", "A")
+    world.open("B", "bob")
+    world.submit("b1", "bob", "B", prepared=False)
+    world.book("R", "ann", 2 * HOUR, HOUR)
+    world.restart()
+    lane = world.lane
+    assert set(lane.jobs) == {"a1", "a2", "a3", "b1"}
+    assert set(lane.sessions) == {"A", "B"}
+    assert [reservation.id for reservation in lane.reservations] == ["R"]
+    assert lane.active == "A"
+    why = explain(lane, "a3")
+    assert why is not None
+    assert JobsAhead((("ann", 2),)) in why.reasons

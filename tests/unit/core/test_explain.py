@@ -9,6 +9,7 @@ from sojourn.core import events as ev
 from sojourn.core import explain as ex
 from sojourn.core.calendar import WindowMode
 from sojourn.core.model import HaltMode
+from sojourn.core.reasons import Clearing, NoWeight, Reason, Running, SessionHolds, without_ids
 from sojourn.core.shares import ProjectShare, Shares
 from tests.unit.core.world import START, World
 
@@ -156,7 +157,7 @@ def test_a_job_that_waits_for_a_cancelled_one_to_be_cleared_away_says_so() -> No
     found = ex.explain(world.lane, "a1")
     assert found is not None
     assert found.position == 0
-    assert why(world, "a1") == ["job x has ended and is being cleared off the device"]
+    assert why(world, "a1") == ["job x has ended; waiting for its worker to stop"]
 
 
 def test_a_system_job_is_not_told_of_reservations_and_sessions_that_it_goes_before() -> None:
@@ -205,7 +206,7 @@ def test_a_session_whose_job_waits_for_the_device_has_no_end_of_a_hold() -> None
     world.finish("s1")
     found = ex.explain(world.lane, "b1")
     assert found is not None
-    assert found.reasons[-1] == ex.SessionHolds("S", "ann", 1, None)
+    assert found.reasons[-1] == SessionHolds("S", "ann", 1, None)
 
 
 def test_a_session_that_somebody_keeps_from_the_device_does_not_hold_it() -> None:
@@ -217,7 +218,7 @@ def test_a_session_that_somebody_keeps_from_the_device_does_not_hold_it() -> Non
     world.finish("s1")
     assert why(world, "b1") == [
         "job cal of project SYSTEM is running",
-        "the active session S of project ANN keeps the device for its next job",
+        "the active session S of project ANN holds the device for its next job",
     ]
 
 
@@ -306,7 +307,7 @@ def test_who_has_no_weight_is_told_where_when_that_is_what_puts_others_first() -
     world.submit("x", "xav")
     for name, user, project in (("a", "ann", "ann"), ("b", "ben", "bob"), ("c", "cid", "cid")):
         world.submit(name, user, project=project)
-    weightless = "has weight 0, so it goes only when nobody else waits"
+    weightless = "has weight 0, so its jobs start only when no others wait"
     assert f"the account {weightless}" in why(world, "c")
     assert f"the project {weightless}" in why(world, "a")
     assert not any(weightless in reason for reason in why(world, "b"))
@@ -395,7 +396,7 @@ def test_a_hold_ends_with_whatever_comes_first(max_time: float, length: float, u
     world.run_for(10, "s1")
     found = ex.explain(world.lane, "b1")
     assert found is not None
-    (held,) = [reason for reason in found.reasons if isinstance(reason, ex.SessionHolds)]
+    (held,) = [reason for reason in found.reasons if isinstance(reason, SessionHolds)]
     assert held.held_until == START + until
     world.sleep(until - 10)
     assert world.running == "b1"
@@ -443,14 +444,14 @@ def test_a_session_that_takes_no_more_jobs_goes_first_with_those_that_it_has() -
 @pytest.mark.parametrize(
     ("reason", "shown"),
     [
-        (ex.Running("x", "xav", "S"), "a job of project XAV is running"),
-        (ex.Clearing("x"), "a job has ended and is being cleared off the device"),
+        (Running("x", "xav", "S"), "a job of project XAV is running"),
+        (Clearing("x"), "a job has ended; waiting for its worker to stop"),
         (
-            ex.SessionHolds("S", "xav", 1, None),
+            SessionHolds("S", "xav", 1, None),
             "the active session of project XAV goes first with 1 more job",
         ),
-        (ex.NoWeight("xav"), ex.NoWeight("xav").sentence(name)),
+        (NoWeight("xav"), NoWeight("xav").sentence(name)),
     ],
 )
-def test_without_ids_a_reason_says_whose_it_is_and_not_which(reason: ex.Reason, shown: str) -> None:
-    assert ex.without_ids(reason).sentence(name) == shown
+def test_without_ids_a_reason_says_whose_it_is_and_not_which(reason: Reason, shown: str) -> None:
+    assert without_ids(reason).sentence(name) == shown

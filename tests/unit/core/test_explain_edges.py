@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sojourn.core import JobKind
 from sojourn.core import explain as ex
+from sojourn.core.reasons import Clearing, Preparing, Running, SessionHolds, without_ids
 from tests.unit.core.world import World
 
 
@@ -17,7 +18,7 @@ def test_a_session_whose_hold_a_system_job_interrupts_keeps_the_device() -> None
     found = ex.explain(world.lane, "b1")
     assert found is not None
     said = [reason.sentence(str) for reason in found.reasons]
-    assert "the active session S of project ann keeps the device for its next job" in said
+    assert "the active session S of project ann holds the device for its next job" in said
 
 
 def test_a_run_whose_job_was_cancelled_is_not_named() -> None:
@@ -27,7 +28,7 @@ def test_a_run_whose_job_was_cancelled_is_not_named() -> None:
     world.cancel("a1")  # its worker has not stopped yet
     found = ex.explain(world.lane, "b1")
     assert found is not None
-    assert not any(isinstance(reason, ex.Running) for reason in found.reasons)
+    assert not any(isinstance(reason, Running) for reason in found.reasons)
 
 
 def test_who_may_not_know_what_is_there_is_told_no_ids() -> None:
@@ -38,8 +39,8 @@ def test_who_may_not_know_what_is_there_is_told_no_ids() -> None:
     world.submit("b1", "bob")
     found = ex.explain(world.lane, "b1")
     assert found is not None
-    told = [ex.without_ids(reason) for reason in found.reasons]
-    assert told == [ex.Running(None, "ann", None), ex.SessionHolds(None, "ann", 1, None)]
+    told = [without_ids(reason) for reason in found.reasons]
+    assert told == [Running(None, "ann", None), SessionHolds(None, "ann", 1, None)]
     assert [reason.sentence(str.upper) for reason in told] == [
         "a job of project ANN is running",
         "the active session of project ANN goes first with 1 more job",
@@ -47,6 +48,6 @@ def test_who_may_not_know_what_is_there_is_told_no_ids() -> None:
     world.cancel("s1")
     found = ex.explain(world.lane, "b1")
     assert found is not None
-    clearing = next(ex.without_ids(reason) for reason in found.reasons if isinstance(reason, ex.Clearing))
-    assert clearing.sentence(str.upper) == "a job has ended and is being cleared off the device"
-    assert ex.without_ids(ex.Preparing()) == ex.Preparing()
+    clearing = next(without_ids(reason) for reason in found.reasons if isinstance(reason, Clearing))
+    assert clearing.sentence(str.upper) == "a job has ended; waiting for its worker to stop"
+    assert without_ids(Preparing()) == Preparing()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core.charges import Charges
+from sojourn.core import Lane, Profile
+from sojourn.core import events as ev
 from sojourn.core.fairshare import FairShareQueue, Waiting
-from sojourn.core.profile import DAY
+from sojourn.core.profile import DAY, HOUR
 from sojourn.core.shares import EVEN, ProjectShare, Shares
-from sojourn.core.sharetree import Node
+from sojourn.core.usage import UsageMeter, UsageWindow
 from tests.unit.core.world import World
 
 
@@ -109,15 +110,52 @@ def test_r48_a_charge_counts_for_28_days_and_until_the_full_hour() -> None:
 
 
 def test_r48_what_is_kept_of_charges_does_not_grow_with_their_number() -> None:
-    charges = Charges(28 * DAY)
-    ann, bob = Node("user", "ann", None, 1.0), Node("user", "bob", None, 1.0)
+    usage: UsageWindow[str] = UsageWindow(28 * DAY, None, lambda _: None)
     for i in range(10_000):
-        charges.add(3600.0 + i % 3600, ann if i % 2 else bob, 1)
-    assert sorted((at, user.name, amount) for at, user, amount in charges) == [
-        (3600.0, "bob", 3),
-        (7200.0, "ann", 5000),
-        (7200.0, "bob", 4997),
-    ]
+        usage.charge(3600.0 + i % 3600, "ann" if i % 2 else "bob", 1e-9)
+    assert sorted(usage) == [(3600.0, "bob", 3), (7200.0, "ann", 5000), (7200.0, "bob", 4997)]
+
+
+@pytest.mark.parametrize("half_life", [None, HOUR])
+def test_r48_a_meter_counts_as_the_queue_does(half_life: float | None) -> None:
+    fair, meter = FairShareQueue(DAY, half_life), UsageMeter(DAY, half_life)
+    assert (meter.window, meter.step, meter.memory) == (DAY, fair.step, fair.memory)
+    now = 1000.0
+    for i in range(500):
+        project, user = f"p{i % 3}", f"u{i % 7}"
+        now += 1000.0 if i % 2 else 0.5
+        for usage in (fair, meter):
+            usage.charge(project, user, 1.0 + i % 11, now - i % 5)
+            if i % 100 == 50:
+                usage.jump(DAY)
+        now += DAY if i % 100 == 50 else 0.0
+        fair.expire(now)
+        meter.expire(now)
+        assert meter.used(project) == pytest.approx(fair.used(project), rel=1e-12)
+        assert meter.used(project, user) == pytest.approx(fair.used(project, user), rel=1e-12)
+    assert meter.used("p0") > 0
+    assert meter.used("nobody") == meter.used("p0", "nobody") == 0.0
+    meter.expire(now + 300 * DAY)
+    assert meter.used("p0") == pytest.approx(0.0, abs=1e-9)
+
+
+def test_r48_a_meter_that_fades_can_be_asked_after_any_time() -> None:
+    meter = UsageMeter(DAY, 1.0)
+    for at in (1.0, 150.0, 400.0, 3000.0):  # after more half-lives, too, than a float has powers of two
+        meter.charge("p", "u", 4.0, at)
+        meter.expire(at + 1.0)
+        assert meter.used("p") == meter.used("p", "u") == pytest.approx(2.0)
+        meter.expire(at + 99.0)
+        assert meter.used("p") < 1e-9
+
+
+def test_r50_a_project_goes_on_after_any_number_of_half_lives() -> None:
+    fair = FairShareQueue(DAY, 1.0, Shares(projects={"p": ProjectShare(allocation=5.0)}))
+    fair.add(Waiting(1, "p1", "p", "u", 10.0))
+    fair.charge("p", "u", 8.0, 100.0)
+    assert fair.first(100.5) is None
+    assert fair.first(100.0 + 5000.0) == "p1"
+    assert fair.used("p") == pytest.approx(0.0)
 
 
 def test_r48_a_charge_matters_as_long_as_it_counts() -> None:
@@ -294,3 +332,13 @@ def test_r50_not_even_in_a_window_of_its_own(world: World) -> None:
     world.finish("x")
     assert world.running is None
     assert world.lane.next_in_line() is None
+
+
+def test_r55_a_lane_that_is_restored_knows_what_was_used_before() -> None:
+    lane = Lane("device", Profile(fair_share_window=DAY))
+    charges = [("ann", "lab", 30.0, 1000.0), ("bob", "lab", 12.0, 2000.0), ("ann", "lab", 5.0, 1500.0)]
+    assert lane.restore([], [], charges=charges) == []
+    assert (lane.used("lab"), lane.used("lab", "ann"), lane.used("other")) == (47.0, 35.0, 0.0)
+    assert lane.usage_memory == DAY + lane.usage_step
+    lane.handle(ev.Tick(), 1000.0 + lane.usage_memory)
+    assert (lane.used("lab"), lane.used("lab", "ann")) == (17.0, 5.0)

@@ -14,6 +14,7 @@ from sojourn.core import events as ev
 from sojourn.core import explain as ex
 from sojourn.core.calendar import AfterWindow, WindowMode
 from sojourn.core.limits import LimitSource, fitting, limit_of, source_of
+from sojourn.core.reasons import DoesNotFit, Reserved, Running
 from tests.unit.core.world import START, World
 
 HOUR = 3600.0
@@ -241,7 +242,7 @@ def test_r46_a_job_that_fits_before_a_window_is_not_told_of_it(world: World) -> 
     world.submit("x", "xav", limit=10.0)
     world.book("R", "bob", 100.0, HOUR)
     world.submit("a1", limit=100.0)
-    assert [type(reason) for reason in explained(world, "a1").reasons] == [ex.Running]
+    assert [type(reason) for reason in explained(world, "a1").reasons] == [Running]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ def test_d22_a_job_that_does_not_fit_is_told_what_would(
     world.book("R", "bob", room, HOUR)
     world.submit("a1", limit=500.0, estimate=estimate)
     (reason,) = explained(world, "a1").reasons
-    assert isinstance(reason, ex.DoesNotFit)
+    assert isinstance(reason, DoesNotFit)
     assert (reason.source, reason.estimate) == (LimitSource.STATED, estimate or None)
     assert reason.room == pytest.approx(room)
     assert reason.would_fit == fitting(reason.room, estimate or None) == most
@@ -295,11 +296,11 @@ def test_d22_what_is_left_before_a_window_is_counted_from_the_moment_of_the_ques
         found = ex.explain(world.lane, "a1", at)
         assert found is not None
         (reason,) = found.reasons
-        assert isinstance(reason, ex.DoesNotFit)
+        assert isinstance(reason, DoesNotFit)
         assert (reason.room, reason.would_fit) == (room, int(room) or None)
     found = ex.explain(world.lane, "a1", START + 1000)
     assert found is not None
-    assert found.reasons == (ex.Reserved("R", "bob", WindowMode.DEDICATED, START + 1000 + HOUR),)
+    assert found.reasons == (Reserved("R", "bob", WindowMode.DEDICATED, START + 1000 + HOUR),)
     assert found.starts_at == START + 1000 + HOUR
 
 

@@ -258,7 +258,7 @@ def test_r50_a_project_with_an_allocation_of_nothing_is_told_what_alone_can_help
     world.shares(projects={"ann": ProjectShare(allocation=0.0)})
     assert warned(world, "session") == [
         "Your project has an allocation of 0 s: the session is queued and starts when "
-        "an operator grants more."
+        "an operator raises the allocation."
     ]
     world.used(0.0, "ann")
     assert len(warned(world)) == 1
@@ -271,7 +271,7 @@ def test_r50_a_project_that_has_used_up_its_allocation_is_told_what_can_help(wor
     for what in ("job", "session"):
         assert warned(world, what) == [
             f"Your project has used up its allocation of 9 s: the {what} is queued and starts when "
-            "usage has left the window, or an operator grants more."
+            "earlier usage no longer counts or an operator raises the allocation."
         ]
 
 

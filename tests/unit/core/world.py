@@ -46,7 +46,7 @@ class World:
     def restart(self, down: float = 0.0, lead: float = 0.0) -> None:
         """R55: the service dies now; a new lane takes over what was committed. Its device is not ready."""
         old = self.lane
-        self.lane = Lane(old.device, old.profile, old.fair.shares)
+        self.lane = Lane(old.device, old.profile, old.shares)
         lost = self.lane.restore(
             [copy(job) for job in old.book.jobs.values()],
             [copy(session) for session in old.book.sessions.values()],

@@ -185,7 +185,7 @@ def test_a_log_replays_across_an_upgrade_from_a_version_that_did_not_tell_estima
         (2.0, ev.JobPrepared("a")),
     ]
     lines = [restored(), *(line(at, event, lane.handle(event, at)) for at, event in steps)]
-    job = lane.book.jobs["a"]
+    job = lane.jobs["a"]
     for estimate, attempt, differs in ((0.25, job.attempt, False), (0.25, job.attempt + 1, True)):
         read_back = dataclasses.replace(job, estimate=estimate, attempt=attempt)
         assert (replay([*lines, restored(jobs=[read_back])]).difference is not None) == differs

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, JobChanged
-from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.usage import UsageMeter
 from sojourn.store import Database, JobMeta, Unit, history, jobs, ledger, sessions
 from sojourn.store import tables as t
 from sojourn.store.blobs import read_blob
@@ -71,8 +71,8 @@ def test_what_a_lane_knows_comes_back_the_same(run: Run) -> None:
         await commit(store, world, accepted("a1", 1, session="A"), ev.JobPrepared("a1"), meta=meta)
         await commit(store, world, accepted("b1", 2, "bob"))
         found, opened = await store.read(jobs.live), await store.read(sessions.live)
-        assert {s.job.id: s.job for s in found} == world.lane.book.jobs
-        assert {s.session.id: s.session for s in opened} == world.lane.book.sessions
+        assert {s.job.id: s.job for s in found} == world.lane.jobs
+        assert {s.session.id: s.session for s in opened} == world.lane.sessions
         assert next(s.meta for s in found if s.job.id == "a1") == meta["a1"]
         assert [state for state, _ in opened[0].timestamps] == ["open", "active"]
         assert await store.read(jobs.last_seq) == 2
@@ -100,7 +100,7 @@ def test_d22_a_jobs_limit_its_estimate_and_who_set_it_come_back(run: Run) -> Non
         waits = ev.JobAccepted("waits", 9, "ann", "ann", "sampler", None, 500.0, JobKind.USER, stated=False)
         await commit(store, world, waits)
         live = await store.read(jobs.live)
-        assert {s.job.id: s.job for s in live} == world.lane.book.jobs
+        assert {s.job.id: s.job for s in live} == world.lane.jobs
         found = {s.job.id: (s.job.limit, s.job.estimate) for s in live}
         assert found == {
             "own": (500.0, 30.0),
@@ -138,18 +138,18 @@ def test_r48_charges_of_a_step_come_back_as_one_and_leave_the_window_when_they_d
             await commit(store, world, accepted(f"j{i}", i, user), ev.JobPrepared(f"j{i}"))
             world.now += length
             await commit(store, world, ev.RunEnded(f"j{i}", 1, ev.Outcome.COMPLETED))
-        charges = await store.read(ledger.charged, 0.0, world.lane.fair.step)
+        charges = await store.read(ledger.charged, 0.0, world.lane.usage_step)
         assert sum(seconds for _, _, seconds, _ in charges) == 105.5
         assert 2 < len(charges) < 5
-        again = FairShareQueue(672 * 60.0)
+        again = UsageMeter(672 * 60.0)
         for user, project, seconds, at in charges:
             again.charge(project, user, seconds, at)
         for _ in range(160):
             world.now += 1
             for fair in (again, world.lane.fair):
                 fair.expire(world.now + 672 * 60.0 - 106)
-            assert again.used("ann") == world.lane.fair.used("ann")
-            assert again.used("bob") == world.lane.fair.used("bob")
+            assert again.used("ann") == world.lane.used("ann")
+            assert again.used("bob") == world.lane.used("bob")
         assert again.used("ann") == again.used("bob") == 0
 
     run(body)

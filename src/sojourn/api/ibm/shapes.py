@@ -53,7 +53,7 @@ def job_object(job: JobView) -> dict[str, Any]:
             "ended": iso(job.finished),
             "session_id": job.session_id,
             "tags": job.tags,
-            "runtime": job.runtime,
+            "runtime": None,
             "private": job.private,
             "user_id": job.user,
             # Strictly typed clients insist on an integer, also when no limit was sent with the job.
