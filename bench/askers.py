@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.programs import job_body
+from tests.harness.programs import job_body
 
 from bench.common import Http, memory_mb, quantile, report, summary, token
 from sojourn.core.model import Job, JobState

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import common
-from sojourn.core.calendar import Room
+from sojourn.core.calendar import Gap
 from sojourn.core.fairshare import FairShareQueue, Waiting
 
 USERS_A_PROJECT = 5
@@ -76,21 +76,21 @@ def rescan(fair: FairShareQueue, decisions: int) -> float:
 
 def backfill(fair: FairShareQueue, people: list[tuple[str, str]], seq: int) -> tuple[float, float]:
     """Seconds for a decision when one job in a hundred fits, and when none does."""
-    room, count = Room(others=100.0), max(1, len(fair.waiting) // 100)
+    gap, count = Gap(others=100.0), max(1, len(fair.waiting) // 100)
     for i in range(count):
         fair.add(Waiting(seq + i, f"short-{i}", *people[7 * i % len(people)], 60.0))
     taken = min(count, 1000)
     begin = time.perf_counter()
     for _ in range(taken):
-        job_id = fair.first(1e6, room)
+        job_id = fair.first(1e6, gap)
         assert job_id is not None
         fair.remove(job_id)
     fits = (time.perf_counter() - begin) / taken
-    room = Room(others=10.0)
-    assert fair.first(1e6, room) is None
+    gap = Gap(others=10.0)
+    assert fair.first(1e6, gap) is None
     begin = time.perf_counter()
     for _ in range(taken):
-        fair.first(1e6, room)
+        fair.first(1e6, gap)
     return fits, (time.perf_counter() - begin) / taken
 
 

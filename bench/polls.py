@@ -25,7 +25,7 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime import SamplerV2, Session
 from qiskit_ibm_runtime.exceptions import RuntimeJobTimeoutError
-from tests.programs import job_body
+from tests.harness.programs import job_body
 
 from bench.common import Http, report, token
 from sojourn.embedded import Embedded

@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.programs import job_body
+from tests.harness.programs import job_body
 
 from bench.common import Http, report, summary, token
 from sojourn.embedded import Embedded

@@ -17,7 +17,7 @@ import pytest
 from qiskit import QuantumCircuit, qpy
 
 from sojourn.embedded import Embedded
-from tests.programs import bell, job_body, sampler_params
+from tests.harness.programs import bell, job_body, sampler_params
 
 DEVICES = [
     {"name": "aer", "driver": "aer", "options": {"qubits": 5}},

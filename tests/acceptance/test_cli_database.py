@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from sojourn.embedded import Embedded
-from tests.programs import job_body
+from tests.harness.programs import job_body
 
 MOCK = {"name": "mock", "driver": "mock", "options": {"seconds": 0.0, "qubits": 5}}
 

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from tests.acceptance.test_log_faults import PATIENCE, until
-from tests.programs import job_body
+from tests.harness.programs import job_body
 
 SECONDS = 2.0
 CONFIGURATION = f"""

@@ -21,8 +21,8 @@ import httpx
 import pytest
 
 from tests.acceptance.test_log_faults import PATIENCE, until
+from tests.harness.programs import job_body
 from tests.integration.service.test_full_disk import large
-from tests.programs import job_body
 
 CONFIGURATION = """
 [server]

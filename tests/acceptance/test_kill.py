@@ -24,7 +24,7 @@ import pytest
 from qiskit_ibm_runtime import SamplerV2, Session
 
 from sojourn.embedded import Embedded
-from tests.programs import bell, job_body
+from tests.harness.programs import bell, job_body
 
 KILLS = int(os.environ.get("SOJOURN_KILLS", "5"))
 DEVICES = [

@@ -19,7 +19,7 @@ from typing import TypeVar
 import httpx
 import pytest
 
-from tests.programs import job_body
+from tests.harness.programs import job_body
 
 T = TypeVar("T")
 CONFIGURATION = """

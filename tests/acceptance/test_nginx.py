@@ -20,7 +20,7 @@ from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2
 from sojourn.embedded import Embedded
 from tests.acceptance.nginx import Nginx, documented, program
 from tests.acceptance.test_kill import processes_of
-from tests.programs import bell
+from tests.harness.programs import bell
 
 pytestmark = pytest.mark.skipif(program() is None, reason="nginx is not installed")
 

@@ -11,7 +11,7 @@ import pytest
 
 from sojourn.embedded import Embedded
 from tests import worker_environment
-from tests.programs import bell, sampler_params
+from tests.harness.programs import bell, sampler_params
 from tests.worker_environment import ROOT, declared, needed
 
 FINAL = ("Completed", "Failed", "Cancelled")

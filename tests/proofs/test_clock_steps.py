@@ -16,14 +16,14 @@ from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.effects import Effect
 from sojourn.journal.encoding import decisions
-from tests.proofs.town import LATER, SMALL, Device, Town
+from tests.model.multi_device import LATER, SMALL, Device, MultiDevice
 
 MOVES = 600
 SIZES = (1.0, 7.0, 3600.0, 400 * 86_400.0)
 HALVED = replace(SMALL, name="small, halved", half_life=64.0)
 
 
-class Stepped(Town):
+class Stepped(MultiDevice):
     def __init__(self) -> None:
         self.twins: dict[str, Lane] = {}
         self.jumped: dict[str, float] = {}
@@ -75,25 +75,25 @@ def texts(effects: list[Effect]) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_d24_a_lane_decides_as_if_nobody_had_set_the_clock(seed: int) -> None:
-    chance, town = Random(seed), Stepped()
+    chance, model = Random(seed), Stepped()
     words: dict[Callable[[int, int], object], int] = {
-        lambda d, n: town.submit(d, n, chance.randrange(32), n > 0): 2,
-        lambda d, n: town.submit_in_session(d, n, chance.randrange(13), n > 1): 6,
-        lambda d, n: town.prepare(d, n): 3,
-        lambda d, n: town.cancel(d, n): 1,
-        lambda d, n: town.finish(d, n): 1,
-        lambda d, _: town.finish(d, 0): 6,
-        lambda d, n: town.open(d, n, n > 4, chance.choice((0, 0, 9, 41))): 2,
-        lambda d, n: (town.close if n > 3 else town.drain)(d, n): 1,
-        lambda d, n: town.book(d, n, chance.randrange(3), chance.randrange(3, 12), n > 2, n > 3): 1,
-        lambda d, n: town.halt(d, n) if n == 0 else town.resume(d): 1,
-        lambda d, _: town.ready(d): 1,
-        lambda d, n: town.lose(d) if n == 0 else town.ready(d): 1,
-        lambda _, n: town.share(n) if n < 3 else None: 1,
-        lambda _, n: town.sleep(float(n)): 5,
-        lambda _, n: town.oversleep(float(n)): 1,
-        lambda d, _: town.step(d, chance.choice(SIZES) * chance.choice((1.0, -1.0))): 5,
+        lambda d, n: model.submit(d, n, chance.randrange(32), n > 0): 2,
+        lambda d, n: model.submit_in_session(d, n, chance.randrange(13), n > 1): 6,
+        lambda d, n: model.prepare(d, n): 3,
+        lambda d, n: model.cancel(d, n): 1,
+        lambda d, n: model.finish(d, n): 1,
+        lambda d, _: model.finish(d, 0): 6,
+        lambda d, n: model.open(d, n, n > 4, chance.choice((0, 0, 9, 41))): 2,
+        lambda d, n: (model.close if n > 3 else model.drain)(d, n): 1,
+        lambda d, n: model.reserve(d, n, chance.randrange(3), chance.randrange(3, 12), n > 2, n > 3): 1,
+        lambda d, n: model.halt(d, n) if n == 0 else model.resume(d): 1,
+        lambda d, _: model.ready(d): 1,
+        lambda d, n: model.lose(d) if n == 0 else model.ready(d): 1,
+        lambda _, n: model.share(n) if n < 3 else None: 1,
+        lambda _, n: model.sleep(float(n)): 5,
+        lambda _, n: model.oversleep(float(n)): 1,
+        lambda d, _: model.step(d, chance.choice(SIZES) * chance.choice((1.0, -1.0))): 5,
     }
     for word in chance.choices(list(words), list(words.values()), k=MOVES):
         word(chance.randrange(2), chance.randrange(8))
-    assert town.steps_made > MOVES / 50
+    assert model.steps_made > MOVES / 50

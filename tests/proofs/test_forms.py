@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sojourn.core import Profile
-from sojourn.core.calendar import WindowMode
+from sojourn.core.calendar import ReservationMode
 from sojourn.core.effects import (
     Charge,
     Effect,
@@ -25,13 +25,13 @@ from sojourn.core.effects import (
     Start,
     Stop,
 )
-from tests.proofs.tiny import SLOWER, TINY, Move, Tiny, called, unpack
+from tests.model.small_model import SLOWER, TINY, Move, SmallModel, called, unpack
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 WALKS = 3000 if NIGHTLY else 40
 EVERY = 3
 
-D, P = WindowMode.DEDICATED, WindowMode.PRIORITY
+D, P = ReservationMode.DEDICATED, ReservationMode.PRIORITY
 WORLDS = [
     ("open first close drain cancel end lose time", 3, D, TINY),
     ("open first second system cancel end time", 4, D, SLOWER),
@@ -47,7 +47,7 @@ WHOLE_WORLDS = [
 ]
 
 
-def twins(start: Tiny, walks: int, every: int) -> Iterator[tuple[Tiny, Tiny]]:
+def twins(start: SmallModel, walks: int, every: int) -> Iterator[tuple[SmallModel, SmallModel]]:
     """Two ways to one form, for one of `every` steps of random walks that came to a form again."""
     begin = start.pack()
     first = {start.digest(): begin}
@@ -65,7 +65,7 @@ def twins(start: Tiny, walks: int, every: int) -> Iterator[tuple[Tiny, Tiny]]:
                     yield known, unpack(world.pack())
 
 
-def all_twins(start: Tiny) -> Iterator[tuple[Tiny, Tiny]]:
+def all_twins(start: SmallModel) -> Iterator[tuple[SmallModel, SmallModel]]:
     """For every step of a whole world that came to a form again: the first world of it, and this one."""
     first = {start.digest(): start.pack()}
     todo = list(first.values())
@@ -81,7 +81,7 @@ def all_twins(start: Tiny) -> Iterator[tuple[Tiny, Tiny]]:
                 todo.append(first[digest])
 
 
-def answers(world: Tiny) -> dict[Move, tuple[list[tuple[Any, ...]], tuple[Any, ...]]]:
+def answers(world: SmallModel) -> dict[Move, tuple[list[tuple[Any, ...]], tuple[Any, ...]]]:
     """To each move, in the names of the form, the effects and the form of the world after it."""
     names = world.canonical()[1]
     packed = world.pack()
@@ -126,9 +126,11 @@ def told(effect: Effect, names: str, now: float) -> tuple[Any, ...]:
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("menu", "until", "mode", "profile"), WORLDS)
-def test_worlds_of_one_form_answer_alike(menu: str, until: int, mode: WindowMode, profile: Profile) -> None:
+def test_worlds_of_one_form_answer_alike(
+    menu: str, until: int, mode: ReservationMode, profile: Profile
+) -> None:
     compared = 0
-    for one, other in twins(Tiny(float(until), menu, mode, profile=profile), WALKS, EVERY):
+    for one, other in twins(SmallModel(float(until), menu, mode, profile=profile), WALKS, EVERY):
         assert answers(one) == answers(other), f"{one.path!r} and {other.path!r}"
         compared += 1
     assert compared > 20
@@ -137,10 +139,12 @@ def test_worlds_of_one_form_answer_alike(menu: str, until: int, mode: WindowMode
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("menu", "until", "mode"), WHOLE_WORLDS if NIGHTLY else WHOLE_WORLDS[:1])
-def test_all_worlds_of_one_form_answer_alike_in_whole_worlds(menu: str, until: int, mode: WindowMode) -> None:
+def test_all_worlds_of_one_form_answer_alike_in_whole_worlds(
+    menu: str, until: int, mode: ReservationMode
+) -> None:
     """With every pair compared, the states are proved to be as good as the world itself."""
     compared = 0
-    for one, other in all_twins(Tiny(float(until), menu, mode)):
+    for one, other in all_twins(SmallModel(float(until), menu, mode)):
         assert answers(one) == answers(other), f"{one.path!r} and {other.path!r}"
         compared += 1
     assert compared > 50
@@ -154,7 +158,7 @@ def test_a_form_that_forgets_something_is_found_out(forgotten: tuple[int, ...]) 
     assert any(answers(one) != answers(other) for one, other in twins(start, 200, 1))
 
 
-class Forgetful(Tiny):
+class Forgetful(SmallModel):
     """A world whose form lacks one thing: the test above would notice."""
 
     def __init__(self, part: tuple[int, ...], *more: Any) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from sojourn.core.calendar import Calendar, Reservation, Room, WindowMode
+from sojourn.core.calendar import Calendar, Gap, Reservation, ReservationMode
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.queues import Queues
 from sojourn.core.shares import ProjectShare, Shares
-from tests.proofs.reference import Snapshot, faded, next_job
+from tests.model.reference import Snapshot, faded, next_job
 
 ROUNDS = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 150
 WEIGHTS = (0.0, 0.5, 1.0, 1.0, 1.0, 3.0)
@@ -75,7 +75,7 @@ def random_queue(
                 fair.expire(now)
         if asked:
             list(fair.order(now))
-            fair.first(now, Room(others=float(seq % 10)))
+            fair.first(now, Gap(others=float(seq % 10)))
     return fair, jobs, charges, now
 
 
@@ -124,7 +124,9 @@ def test_r46_the_naive_scheduler_would_pass_over_the_same_jobs(half_life: float 
             calendar.add(Reservation(f"R{i}", r.choice(("p0", "p1")), "u", ahead, ahead + 1.0))
             ahead += 1.0
         if r.random() < 0.5:
-            calendar.add(Reservation("P", "p0", "u", now - r.randint(0, 40), now + 0.5, WindowMode.PRIORITY))
+            calendar.add(
+                Reservation("P", "p0", "u", now - r.randint(0, 40), now + 0.5, ReservationMode.PRIORITY)
+            )
         queues = Queues(fair, calendar, jobs)
         plain = Snapshot([], [], list(calendar), charges, fair.shares, profile)
         while True:
@@ -186,7 +188,7 @@ def test_new_shares_hold_as_if_the_queue_had_been_made_with_them() -> None:
             plain.add(waiting(job))
         fair.set_shares(shares)
         for limit in (3.0, 7.0):
-            assert fair.first(now, Room(others=limit)) == plain.first(now, Room(others=limit)), f"seed {seed}"
+            assert fair.first(now, Gap(others=limit)) == plain.first(now, Gap(others=limit)), f"seed {seed}"
         while (job_id := fair.first(now)) is not None:
             assert plain.first(now) == job_id, f"seed {seed}"
             fair.remove(job_id)

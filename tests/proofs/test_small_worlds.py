@@ -10,15 +10,15 @@ import os
 
 import pytest
 
-from sojourn.core.calendar import AfterWindow, WindowMode
-from tests.proofs.explore import Seen, explore
-from tests.proofs.tiny import Tiny
+from sojourn.core.calendar import AfterReservation, ReservationMode
+from tests.model.explore import Seen, explore
+from tests.model.small_model import SmallModel
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 MOST = int(os.environ.get("SOJOURN_PROOF_STATES", "200000" if NIGHTLY else "1500"))
 CORES = min(2, os.cpu_count() or 1) if NIGHTLY else 1
-D, P = WindowMode.DEDICATED, WindowMode.PRIORITY
-FAIL, REQUEUE = AfterWindow.FAIL, AfterWindow.REQUEUE
+D, P = ReservationMode.DEDICATED, ReservationMode.PRIORITY
+FAIL, REQUEUE = AfterReservation.FAIL, AfterReservation.REQUEUE
 
 CAST = "open first plain system book end time"
 """Two users, each with a session that gets a job, and a plain job; a system job; a reservation."""
@@ -47,20 +47,20 @@ def report(name: str, until: int, seen: Seen) -> None:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("name", "until", "menu", "mode", "after"), QUICK + (WHOLE if NIGHTLY else []))
 def test_every_invariant_holds_in_every_state_of_a_small_world(
-    name: str, until: int, menu: str, mode: WindowMode, after: AfterWindow
+    name: str, until: int, menu: str, mode: ReservationMode, after: AfterReservation
 ) -> None:
-    seen = explore(Tiny(float(until), menu, mode, after), cores=CORES)
+    seen = explore(SmallModel(float(until), menu, mode, after), cores=CORES)
     report(name, until, seen)
     assert seen.complete
 
 
 @pytest.mark.timeout(7200)
 def test_every_invariant_holds_in_the_nearest_states_of_the_world_with_everything() -> None:
-    seen = explore(Tiny(4.0, EVERYTHING), MOST, CORES)
+    seen = explore(SmallModel(4.0, EVERYTHING), MOST, CORES)
     report("everything", 4, seen)
     assert seen.complete or seen.states >= MOST
 
 
 def test_two_processes_see_the_same_states_as_one() -> None:
     start = ("open first plain end time", D, FAIL)
-    assert explore(Tiny(1.0, *start), cores=2) == explore(Tiny(1.0, *start))
+    assert explore(SmallModel(1.0, *start), cores=2) == explore(SmallModel(1.0, *start))

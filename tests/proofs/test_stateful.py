@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.proofs.town import ESTIMATED, LATER, Town
+from tests.model.multi_device import ESTIMATED, LATER, MultiDevice
 
 D = st.integers(0, 1)
 N = st.integers(0, 7)
@@ -18,35 +18,35 @@ YES = st.booleans()
 class TownMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.town = Town((ESTIMATED, LATER))
+        self.model = MultiDevice((ESTIMATED, LATER))
 
     @rule(d=D, who=WHO, limit=LIMIT, prepared=YES)
     def submit(self, d: int, who: int, limit: int, prepared: bool) -> None:
-        self.town.submit(d, who, limit, prepared)
+        self.model.submit(d, who, limit, prepared)
 
     @rule(d=D, which=N, limit=st.integers(0, 12), prepared=YES)
     def submit_in_session(self, d: int, which: int, limit: int, prepared: bool) -> None:
-        self.town.submit_in_session(d, which, limit, prepared)
+        self.model.submit_in_session(d, which, limit, prepared)
 
     @rule(d=D)
     def calibrate(self, d: int) -> None:
-        self.town.calibrate(d)
+        self.model.calibrate(d)
 
     @rule(d=D, n=N, how=st.sampled_from(["prepare", "unfit", "cancel"]))
     def change(self, d: int, n: int, how: str) -> None:
-        getattr(self.town, how)(d, n)
+        getattr(self.model, how)(d, n)
 
     @rule(d=D, outcome=st.integers(0, 5))
     def finish(self, d: int, outcome: int) -> None:
-        self.town.finish(d, outcome)
+        self.model.finish(d, outcome)
 
     @rule(d=D, who=WHO, batch=YES, max_time=st.integers(0, 41))
     def open(self, d: int, who: int, batch: bool, max_time: int) -> None:
-        self.town.open(d, who, batch, max_time)
+        self.model.open(d, who, batch, max_time)
 
     @rule(d=D, n=N, hard=YES)
     def close(self, d: int, n: int, hard: bool) -> None:
-        (self.town.close if hard else self.town.drain)(d, n)
+        (self.model.close if hard else self.model.drain)(d, n)
 
     @rule(
         d=D,
@@ -55,31 +55,31 @@ class TownMachine(RuleBasedStateMachine):
         length=st.integers(2, 20),
         how=st.integers(0, 3),
     )
-    def book(self, d: int, project: int, after: int, length: int, how: int) -> None:
-        self.town.book(d, project, after, length, bool(how & 1), bool(how & 2))
+    def reserve(self, d: int, project: int, after: int, length: int, how: int) -> None:
+        self.model.reserve(d, project, after, length, bool(how & 1), bool(how & 2))
 
     @rule(d=D, n=N)
-    def unbook(self, d: int, n: int) -> None:
-        self.town.unbook(d, n)
+    def cancel_reservation(self, d: int, n: int) -> None:
+        self.model.cancel_reservation(d, n)
 
     @rule(d=D, mode=st.integers(0, 2))
     def halt(self, d: int, mode: int) -> None:
-        self.town.halt(d, mode)
+        self.model.halt(d, mode)
 
     @rule(d=D, how=st.sampled_from(["resume", "lose", "ready", "restart", "tick"]))
     def device(self, d: int, how: str) -> None:
-        getattr(self.town, how)(d)
+        getattr(self.model, how)(d)
 
     @rule(n=st.integers(0, 3))
     def share(self, n: int) -> None:
-        self.town.share(n)
+        self.model.share(n)
 
     @rule(seconds=st.integers(1, 8), told=YES)
     def time(self, seconds: int, told: bool) -> None:
-        (self.town.sleep if told else self.town.oversleep)(float(seconds))
+        (self.model.sleep if told else self.model.oversleep)(float(seconds))
 
     def teardown(self) -> None:
-        self.town.run_out()
+        self.model.run_out()
 
 
 TestTown = pytest.mark.timeout(7200)(TownMachine.TestCase)

@@ -9,25 +9,29 @@ from sojourn.core.calendar import Calendar
 from sojourn.core.effects import Rejected
 from sojourn.core.events import JobAccepted
 from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.formatting import at_time, seconds
 from sojourn.core.limits import left_before, limit_of, remedy, source_of
-from sojourn.core.model import Halt, HaltMode, Job, JobKind, Session
+from sojourn.core.model import DeviceMode, DeviceStatus, Job, JobKind, Session
 from sojourn.core.profile import SESSION_PROGRAMS, Profile
-from sojourn.core.words import at_time, seconds
 
 
-def draining(device: str, halt: Halt | None) -> Rejected | None:
-    if halt is None or halt.mode is not HaltMode.DRAINING:
+def draining(device: str, status: DeviceStatus | None) -> Rejected | None:
+    if status is None or status.mode is not DeviceMode.DRAINING:
         return None
-    why = halt.message or "no reason was given"
+    why = status.message or "no reason was given"
     return Rejected(
         codes.DEVICE_DRAINING,
-        f"{device} is being drained by {halt.by} and takes no new work: {why}. "
+        f"{device} is being drained by {status.by} and takes no new work: {why}. "
         "Use another device, or try later.",
     )
 
 
 def job(
-    event: JobAccepted, sessions: Mapping[str, Session], profile: Profile, device: str, halt: Halt | None
+    event: JobAccepted,
+    sessions: Mapping[str, Session],
+    profile: Profile,
+    device: str,
+    status: DeviceStatus | None,
 ) -> Rejected | None:
     """R5, R6, R20, R35, R52."""
     if event.kind is JobKind.SYSTEM:
@@ -36,7 +40,7 @@ def job(
         refused = _in_session(event, sessions.get(event.session_id), profile, device)
         if refused is not None:
             return refused
-    elif (refused := draining(device, halt)) is not None:
+    elif (refused := draining(device, status)) is not None:
         return refused
     if event.own_limit is not None and event.own_limit > profile.job_cap:
         return Rejected(
@@ -78,9 +82,11 @@ def _in_session(
     return None
 
 
-def session(max_time: float | None, profile: Profile, device: str, halt: Halt | None) -> Rejected | None:
+def session(
+    max_time: float | None, profile: Profile, device: str, status: DeviceStatus | None
+) -> Rejected | None:
     """R20."""
-    if (refused := draining(device, halt)) is not None:
+    if (refused := draining(device, status)) is not None:
         return refused
     if max_time is not None and not 0 < max_time <= profile.max_time:
         return Rejected(
@@ -91,9 +97,9 @@ def session(max_time: float | None, profile: Profile, device: str, halt: Halt | 
     return None
 
 
-def session_windows(length: float, project: str, calendar: Calendar, now: float) -> Iterator[str]:
+def session_reservations(length: float, project: str, calendar: Calendar, now: float) -> Iterator[str]:
     """R44: warnings about reservations for the owner of a session of `length` seconds."""
-    yield from _open_window("session", length, project, calendar, now)
+    yield from _open_reservation("session", length, project, calendar, now)
     ahead = calendar.next_dedicated(now, project)
     if ahead is not None and calendar.date(now) + length > ahead.start:
         yield (
@@ -102,30 +108,36 @@ def session_windows(length: float, project: str, calendar: Calendar, now: float)
         )
 
 
-def job_windows(job: Job, profile: Profile, calendar: Calendar, now: float) -> Iterator[str]:
+def job_reservations(job: Job, profile: Profile, calendar: Calendar, now: float) -> Iterator[str]:
     """R44: warnings about reservations for the owner of a job, with what would fit before them."""
-    yield from _open_window("job", job.limit, job.project, calendar, now)
+    yield from _open_reservation("job", job.limit, job.project, calendar, now)
     ahead = calendar.next_dedicated(now, job.project)
     date = calendar.date(now)
     if ahead is not None and date + job.limit > ahead.start:
-        room = ahead.start - date
+        gap = ahead.start - date
         yield (
             f"Reservation {ahead.id} has the device from {at_time(ahead.start)} to {at_time(ahead.end)}; "
-            f"the job with its {limit_of(job, profile)} does not fit into the {left_before(room)} before "
-            f"it{remedy(room, job.estimate or None, source_of(job, profile))}."
+            f"the job with its {limit_of(job, profile)} does not fit into the {left_before(gap)} before "
+            f"it{remedy(gap, job.estimate or None, source_of(job, profile))}."
         )
 
 
-def _open_window(what: str, length: float, project: str, calendar: Calendar, now: float) -> Iterator[str]:
-    window = calendar.open_at(now)
-    if window is not None and window.project == project and calendar.date(now) + length > window.end:
+def _open_reservation(
+    what: str, length: float, project: str, calendar: Calendar, now: float
+) -> Iterator[str]:
+    reservation = calendar.open_at(now)
+    if (
+        reservation is not None
+        and reservation.project == project
+        and calendar.date(now) + length > reservation.end
+    ):
         yield (
-            f"This {what} may take {seconds(length)}, but your reservation {window.id} ends at "
-            f"{at_time(window.end)}; jobs of a session that have not started by then "
-            + ("fail." if window.after_window == "fail" else "wait in the queue.")
+            f"This {what} may take {seconds(length)}, but your reservation {reservation.id} ends at "
+            f"{at_time(reservation.end)}; jobs of a session that have not started by then "
+            + ("fail." if reservation.after_window == "fail" else "wait in the queue.")
         )
-    elif window is not None and window.project != project and window.mode == "dedicated":
-        yield f"Reservation {window.id} has the device until {at_time(window.end)}."
+    elif reservation is not None and reservation.project != project and reservation.mode == "dedicated":
+        yield f"Reservation {reservation.id} has the device until {at_time(reservation.end)}."
 
 
 def allocation(what: str, project: str, fair: FairShareQueue) -> Iterator[str]:

@@ -10,14 +10,14 @@ from math import inf
 from operator import attrgetter
 
 
-class WindowMode(StrEnum):
+class ReservationMode(StrEnum):
     """R47. `dedicated`: nothing else runs. `priority`: the holder's jobs submitted in it go first."""
 
     DEDICATED = "dedicated"
     PRIORITY = "priority"
 
 
-class AfterWindow(StrEnum):
+class AfterReservation(StrEnum):
     """R44: what becomes of the queued jobs of a session that became active inside the reservation."""
 
     FAIL = "fail"
@@ -37,8 +37,8 @@ class Reservation:
     user: str  # who booked
     start: float
     end: float
-    mode: WindowMode = WindowMode.DEDICATED
-    after_window: AfterWindow = AfterWindow.FAIL
+    mode: ReservationMode = ReservationMode.DEDICATED
+    after_window: AfterReservation = AfterReservation.FAIL
     idle_since: float | None = None
     opened: bool = False  # its opening has been reported
 
@@ -54,7 +54,7 @@ _start = attrgetter("start")
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Gap:
     """R46: how long a job that starts now may run, in seconds, to end before the next dedicated reservation
     of another project. `holder` is that project; a reservation of a third one may come after it."""
 
@@ -75,7 +75,7 @@ class Calendar:
 
     def __init__(self) -> None:
         self.lead = 0.0
-        self._windows: list[Reservation] = []
+        self._reservations: list[Reservation] = []
         self._by_id: dict[str, Reservation] = {}
         self._dedicated: list[Reservation] = []
         self._others: list[int] = []  # for each of these, where the next one of another project is
@@ -89,25 +89,25 @@ class Calendar:
         return date + self.lead
 
     def __iter__(self) -> Iterator[Reservation]:
-        return iter(self._windows)
+        return iter(self._reservations)
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return len(self._reservations)
 
     def get(self, reservation_id: str) -> Reservation | None:
         return self._by_id.get(reservation_id)
 
     def overlapping(self, start: float, end: float) -> Reservation | None:
         """The first booked reservation that shares time with `[start, end)`."""
-        at = bisect_right(self._windows, start, key=_start)
-        near = self._windows[max(0, at - 1) : at + 1]
+        at = bisect_right(self._reservations, start, key=_start)
+        near = self._reservations[max(0, at - 1) : at + 1]
         return next((w for w in near if w.start < end and start < w.end), None)
 
-    def add(self, window: Reservation) -> None:
+    def add(self, reservation: Reservation) -> None:
         """ValueError when it overlaps another one."""
-        if self.overlapping(window.start, window.end) is not None:
-            raise ValueError(f"reservation {window.id} overlaps another one")
-        self._by_id[window.id] = window
+        if self.overlapping(reservation.start, reservation.end) is not None:
+            raise ValueError(f"reservation {reservation.id} overlaps another one")
+        self._by_id[reservation.id] = reservation
         self._arrange()
 
     def remove(self, reservation_id: str) -> None:
@@ -115,8 +115,8 @@ class Calendar:
         self._arrange()
 
     def _arrange(self) -> None:
-        self._windows = sorted(self._by_id.values(), key=_start)
-        self._dedicated = [w for w in self._windows if w.mode is WindowMode.DEDICATED]
+        self._reservations = sorted(self._by_id.values(), key=_start)
+        self._dedicated = [w for w in self._reservations if w.mode is ReservationMode.DEDICATED]
         self._others = [len(self._dedicated)] * len(self._dedicated)
         for i in range(len(self._dedicated) - 2, -1, -1):
             same = self._dedicated[i].project == self._dedicated[i + 1].project
@@ -126,8 +126,8 @@ class Calendar:
         """The reservation that is open."""
         # not simply the first: at the instant where two meet, the one that is over may still stand there
         date = self.date(now)
-        at = bisect_right(self._windows, date, key=_start)
-        return self._windows[at - 1] if at and self._windows[at - 1].open_at(date) else None
+        at = bisect_right(self._reservations, date, key=_start)
+        return self._reservations[at - 1] if at and self._reservations[at - 1].open_at(date) else None
 
     def next_dedicated(self, now: float, project: str | None = None) -> Reservation | None:
         """The next dedicated reservation that begins after `now` and is not `project`'s own."""
@@ -136,13 +136,13 @@ class Calendar:
             at = self._others[at]
         return self._dedicated[at] if at < len(self._dedicated) else None
 
-    def room(self, now: float) -> Room:
+    def gap(self, now: float) -> Gap:
         ahead = self.next_dedicated(now)
         if ahead is None:
-            return Room()
+            return Gap()
         second, date = self.next_dedicated(now, ahead.project), self.date(now)
-        return Room(ahead.start - date, ahead.project, second.start - date if second is not None else inf)
+        return Gap(ahead.start - date, ahead.project, second.start - date if second is not None else inf)
 
-    def booked(self, project: str) -> float:
+    def reserved(self, project: str) -> float:
         """Seconds that the project holds in reservations that have not ended."""
-        return sum(w.seconds for w in self._windows if w.project == project)
+        return sum(w.seconds for w in self._reservations if w.project == project)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sojourn.core.calendar import Reservation
-from sojourn.core.model import Halt, Job, JobState, Session, SessionState
+from sojourn.core.model import DeviceStatus, Job, JobState, Session, SessionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class ReservationChanged:
 class DeviceChanged:
     """The status of the device has changed; None is online."""
 
-    halt: Halt | None
+    halt: DeviceStatus | None
     at: float
 
 

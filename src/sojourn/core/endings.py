@@ -8,17 +8,17 @@ from __future__ import annotations
 from sojourn import codes
 from sojourn.core import events as ev
 from sojourn.core import limits
-from sojourn.core.book import Book
 from sojourn.core.effects import ChargeKind
 from sojourn.core.model import Job, JobKind, JobState, Spent
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Queues
 from sojourn.core.sessions import Sessions
+from sojourn.core.state import LaneState
 
 
 class Endings:
-    def __init__(self, book: Book, queues: Queues, sessions: Sessions, profile: Profile) -> None:
-        self._book = book
+    def __init__(self, state: LaneState, queues: Queues, sessions: Sessions, profile: Profile) -> None:
+        self._state = state
         self._queues = queues
         self._sessions = sessions
         self._profile = profile
@@ -44,7 +44,7 @@ class Endings:
         if was is JobState.RUNNING and not free and job.started_at is not None:
             runs = runs or ((job.started_at, now, 0.0),)
             job.charged = sum(max(0.0, end - start) for start, end, _ in runs)
-        self._book.move_job(job, to, now, cause)
+        self._state.move_job(job, to, now, cause)
         if job.charged:
             self._charge(job, runs)
         self._sessions.job_ended(job, was, now)
@@ -54,7 +54,7 @@ class Endings:
         session_id = None if job.detached else job.session_id  # D15: a plain job is no usage of its session
         for start, end, jumped in runs:
             used = max(0.0, end - start)
-            self._book.charge(
+            self._state.charge(
                 kind, job.user, job.project, end - used, end, job_id=job.id, session_id=session_id
             )
             if used and job.kind is JobKind.USER:
@@ -81,6 +81,6 @@ class Endings:
             self.end(job, JobState.FAILED, now, event.outcome, why, codes.SYSTEM_FAILURE, free=True)
             return
         job.started_at = None
-        self._book.move_job(job, JobState.QUEUED, now, event.outcome)
+        self._state.move_job(job, JobState.QUEUED, now, event.outcome)
         self._sessions.requeued(job, now)
         self._queues.add(job)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sojourn.core.calendar import AfterWindow, WindowMode
-from sojourn.core.model import HaltMode, JobKind, Mode
+from sojourn.core.calendar import AfterReservation, ReservationMode
+from sojourn.core.model import DeviceMode, JobKind, Mode
 from sojourn.core.shares import Shares
 
 
@@ -116,7 +116,7 @@ class DeviceLost:
 class DeviceHalted:
     """An operator pauses, drains or maintains the device."""
 
-    mode: HaltMode
+    mode: DeviceMode
     by: str
     message: str
     until: float | None = None
@@ -138,8 +138,8 @@ class ReservationBooked:
     user: str
     start: float
     end: float
-    mode: WindowMode = WindowMode.DEDICATED
-    after_window: AfterWindow = AfterWindow.FAIL
+    mode: ReservationMode = ReservationMode.DEDICATED
+    after_window: AfterReservation = AfterReservation.FAIL
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from sojourn.core.calendar import WindowMode
+from sojourn.core.calendar import ReservationMode
 from sojourn.core.lane import Lane
 from sojourn.core.limits import fitting, source_of
-from sojourn.core.model import HaltMode, Job, JobKind, JobState, Session
+from sojourn.core.model import DeviceMode, Job, JobKind, JobState, Session
 from sojourn.core.queues import Place, Standing
 from sojourn.core.ranks import outweighed
 from sojourn.core.reasons import (
@@ -54,7 +54,7 @@ def explain(lane: Lane, job_id: str, now: float = 0.0) -> Explanation | None:
     What is left before a reservation is counted from `now`, if that is later than the last event.
     """
     now = max(now, lane.now)
-    job = lane.book.jobs.get(job_id)
+    job = lane.state.jobs.get(job_id)
     if job is None or job.state is JobState.RUNNING:
         return None
     if job.state is JobState.ACCEPTED:
@@ -62,15 +62,15 @@ def explain(lane: Lane, job_id: str, now: float = 0.0) -> Explanation | None:
     standing = lane.standing(job)
     of_queue = _of_queue(lane, job, standing)
     reasons = (*_of_device(lane), *_of_time(lane, job, standing.place, now), *_of_run(lane), *of_queue)
-    only_windows = all(isinstance(reason, Reserved | DoesNotFit) for reason in reasons)
-    starts_at = _starts_at(lane, job, now) if only_windows else None
+    only_reservations = all(isinstance(reason, Reserved | DoesNotFit) for reason in reasons)
+    starts_at = _starts_at(lane, job, now) if only_reservations else None
     return Explanation(job_id, standing.position + (lane.running is not None), lane.depth, reasons, starts_at)
 
 
 def _of_device(lane: Lane) -> list[Reason]:
     found: list[Reason] = []
-    if lane.halt is not None and lane.halt.mode is not HaltMode.DRAINING:
-        found.append(DeviceStopped(lane.halt.mode, lane.halt.by, lane.halt.message, lane.halt.until))
+    if lane.status is not None and lane.status.mode is not DeviceMode.DRAINING:
+        found.append(DeviceStopped(lane.status.mode, lane.status.by, lane.status.message, lane.status.until))
     if not lane.ready:
         found.append(DeviceDown(lane.lost_because))
     return found
@@ -84,16 +84,20 @@ def _of_time(lane: Lane, job: Job, place: Place, now: float) -> list[Reason]:
         found.append(AllocationUsed(job.project, lane.fair.used(job.project), allocation or 0.0))
     if job.kind is JobKind.SYSTEM:  # goes first, whoever has booked (R9)
         return found
-    window = lane.calendar.open_at(now)
-    if window is not None and window.project != job.project and window.mode is WindowMode.DEDICATED:
-        found.append(Reserved(window.id, window.project, window.mode, window.end))
+    reservation = lane.calendar.open_at(now)
+    if (
+        reservation is not None
+        and reservation.project != job.project
+        and reservation.mode is ReservationMode.DEDICATED
+    ):
+        found.append(Reserved(reservation.id, reservation.project, reservation.mode, reservation.end))
     ahead = lane.calendar.next_dedicated(now, job.project)
     if ahead is not None and not lane.queues.fits(job, now):
-        room = ahead.start - lane.calendar.date(now)
+        gap = ahead.start - lane.calendar.date(now)
         source, estimate = source_of(job, lane.profile), job.estimate or None
-        would_fit = fitting(room, estimate)
+        would_fit = fitting(gap, estimate)
         found.append(
-            DoesNotFit(ahead.id, ahead.start, ahead.end, job.limit, room, source, estimate, would_fit)
+            DoesNotFit(ahead.id, ahead.start, ahead.end, job.limit, gap, source, estimate, would_fit)
         )
     return found
 
@@ -102,11 +106,11 @@ def _starts_at(lane: Lane, job: Job, now: float) -> float | None:
     """From when on the dedicated reservations of other projects leave the job the time that it may run;
     None when it has failed by then."""
     at, instant = now, lane.calendar.instant
-    for window in lane.calendar:
-        if window.mode is WindowMode.DEDICATED and window.project != job.project:
-            if instant(window.start) >= at + job.limit:
+    for reservation in lane.calendar:
+        if reservation.mode is ReservationMode.DEDICATED and reservation.project != job.project:
+            if instant(reservation.start) >= at + job.limit:
                 break
-            at = max(at, instant(window.end))
+            at = max(at, instant(reservation.end))
     return at if at < _waits_until(lane, job) else None
 
 
@@ -115,16 +119,16 @@ def _waits_until(lane: Lane, job: Job) -> float:
     data (R34)."""
     if job.detached or job.session_id is None:
         return job.cache_expires_at or inf
-    session = lane.book.sessions[job.session_id]
-    window = lane.calendar.get(session.window or "")
-    return min(session.ends_at or inf, inf if window is None else lane.calendar.instant(window.end))
+    session = lane.state.sessions[job.session_id]
+    reservation = lane.calendar.get(session.window or "")
+    return min(session.ends_at or inf, inf if reservation is None else lane.calendar.instant(reservation.end))
 
 
 def _of_run(lane: Lane) -> list[Reason]:
     """What occupies the device."""
     if lane.run is None:
         return []
-    job = lane.book.jobs.get(lane.run.job_id)
+    job = lane.state.jobs.get(lane.run.job_id)
     if job is None:
         return [Clearing(lane.run.job_id)]
     return [Running(job.id, job.project, None if job.detached else job.session_id)]
@@ -136,9 +140,13 @@ def _of_queue(lane: Lane, job: Job, standing: Standing) -> list[Reason]:
     mine = standing.place
     if standing.system:
         found.append(SystemJobsAhead(standing.system))
-    window = lane.calendar.open_at(lane.now) if standing.holders else None
-    if window is not None and window.mode is WindowMode.PRIORITY and window.project != job.project:
-        found.append(Reserved(window.id, window.project, window.mode, window.end))
+    reservation = lane.calendar.open_at(lane.now) if standing.holders else None
+    if (
+        reservation is not None
+        and reservation.mode is ReservationMode.PRIORITY
+        and reservation.project != job.project
+    ):
+        found.append(Reserved(reservation.id, reservation.project, reservation.mode, reservation.end))
     active = lane.queues.active
     if active is not None and mine > Place.SESSION and not _ends_with_its_run(lane, active):
         found.append(SessionHolds(active.id, active.project, standing.session, _held_until(lane, active)))
@@ -157,7 +165,7 @@ def _of_queue(lane: Lane, job: Job, standing: Standing) -> list[Reason]:
 
 def _ends_with_its_run(lane: Lane, active: Session) -> bool:
     """It takes no more jobs, and the one that runs is its last (R38a)."""
-    return not active.accepting and lane.book.count_members(active.id) <= (active.running_since is not None)
+    return not active.accepting and lane.state.count_members(active.id) <= (active.running_since is not None)
 
 
 def _held_until(lane: Lane, active: Session) -> float | None:
@@ -165,8 +173,8 @@ def _held_until(lane: Lane, active: Session) -> float | None:
     if active.ttl_at is None or lane.queues.session_ready(lane.now):
         return None
     until = min(active.ttl_at, active.ends_at or inf)
-    window = lane.calendar.get(active.window or "")  # R44
-    return until if window is None else min(until, lane.calendar.instant(window.end))
+    reservation = lane.calendar.get(active.window or "")  # R44
+    return until if reservation is None else min(until, lane.calendar.instant(reservation.end))
 
 
 def _weightless(lane: Lane, job: Job, standing: Standing) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from math import log2
 
 from sojourn.core import ranks
-from sojourn.core.calendar import Room
+from sojourn.core.calendar import Gap
 from sojourn.core.model import Job
 from sojourn.core.ranks import Counts
 from sojourn.core.shares import EVEN, Shares
@@ -19,7 +19,7 @@ from sojourn.core.usage import UsageWindow
 
 __all__ = ["FairShareQueue", "Waiting"]
 
-ANY = Room()
+ANY = Gap()
 
 
 class FairShareQueue:
@@ -115,7 +115,7 @@ class FairShareQueue:
     def first(
         self,
         now: float,
-        room: Room = ANY,
+        gap: Gap = ANY,
         project: str | None = None,
         wanted: Callable[[Waiting], bool] | None = None,
     ) -> str | None:
@@ -127,19 +127,19 @@ class FairShareQueue:
         head = node.first() if node is not None and not node.blocked else None
         if node is None or head is None:
             return None
-        if head.limit <= room.of(head.project) and (wanted is None or wanted(head)):
+        if head.limit <= gap.of(head.project) and (wanted is None or wanted(head)):
             return head.job_id
-        most = room.of(project) if project is not None else self._most(room)
+        most = gap.of(project) if project is not None else self._most(gap)
         if node.shortest > most:
             return None
-        fitting = (job for _, job in node.walk(room.of, most))
+        fitting = (job for _, job in node.walk(gap.of, most))
         return next((job.job_id for job in fitting if wanted is None or wanted(job)), None)
 
-    def _most(self, room: Room) -> float:
+    def _most(self, gap: Gap) -> float:
         """The room of the holder of the next window counts only while he waits."""
-        holder = self._projects.get(room.holder)
+        holder = self._projects.get(gap.holder)
         waits = holder is not None and holder.key is not None
-        return max(room.others, room.holders) if waits else room.others
+        return max(gap.others, gap.holders) if waits else gap.others
 
     def order(self, now: float) -> Iterator[str]:
         """All who may start, in the order of `first` as things stand: nothing is charged meanwhile.

@@ -1,7 +1,7 @@
 """One device: `Lane.handle(event, now)` returns the effects. All policy decisions are taken in here.
 
 Pure and single-threaded. This module dispatches events, runs the device and selects (R1-R15, R51-R55);
-`sessions`, `windows`, `queues`, `endings` and `admission` know their own parts.
+`sessions`, `reservations`, `queues`, `endings` and `admission` know their own parts.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any
 from sojourn import codes
 from sojourn.core import admission, limits
 from sojourn.core import events as ev
-from sojourn.core.book import Book
-from sojourn.core.calendar import Calendar, Reservation, WindowMode
+from sojourn.core.calendar import Calendar, Reservation, ReservationMode
 from sojourn.core.effects import DeviceChanged, Effect, Rejected, Start, Stop
 from sojourn.core.endings import Endings
 from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.model import Halt, HaltMode, Job, JobState, Mode, Session, SessionState
+from sojourn.core.formatting import at_time, seconds
+from sojourn.core.model import DeviceMode, DeviceStatus, Job, JobState, Mode, Session, SessionState
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Place, Queues, Standing
+from sojourn.core.reservations import Reservations
 from sojourn.core.sessions import Sessions
 from sojourn.core.shares import EVEN, Shares
-from sojourn.core.timers import Due
-from sojourn.core.windows import Windows
-from sojourn.core.words import at_time, seconds
+from sojourn.core.state import LaneState
+from sojourn.core.timers import Timer
 
 
 @dataclass(slots=True)
@@ -52,15 +52,15 @@ class Lane:
         self.run: Run | None = None
         self.ready = False
         self.lost_because = "the device has not come up yet"
-        self.halt: Halt | None = None
-        self.book = Book()
+        self.status: DeviceStatus | None = None
+        self.state = LaneState()
         self.calendar = Calendar()
         self.fair = FairShareQueue(profile.fair_share_window, profile.half_life, shares)
-        self.queues = Queues(self.fair, self.calendar, self.book.jobs)
+        self.queues = Queues(self.fair, self.calendar, self.state.jobs)
         self._upcoming: list[str | None] = []  # who is next as of the last event, once that was asked
-        self._sessions = Sessions(self.book, self.queues, profile)
-        self._windows = Windows(self.book, self.queues, self._sessions, profile)
-        self._endings = Endings(self.book, self.queues, self._sessions, profile)
+        self._sessions = Sessions(self.state, self.queues, profile)
+        self._reservations = Reservations(self.state, self.queues, self._sessions, profile)
+        self._endings = Endings(self.state, self.queues, self._sessions, profile)
         self._handlers: dict[type, Callable[[Any, float], Rejected | None]] = {
             ev.JobAccepted: self._accepted,
             ev.JobPrepared: self._prepared,
@@ -74,8 +74,8 @@ class Lane:
             ev.DeviceLost: self._lost,
             ev.DeviceHalted: self._halted,
             ev.DeviceResumed: self._resumed,
-            ev.ReservationBooked: self._windows.book,
-            ev.ReservationCancelled: self._unbooked,
+            ev.ReservationBooked: self._reservations.reserve,
+            ev.ReservationCancelled: self._reservation_cancelled,
             ev.SharesChanged: self._shares,
             ev.UsageReported: self._usage,
             ev.ClockStepped: self._clock_stepped,
@@ -95,36 +95,36 @@ class Lane:
         self._fire(now - jumped, inclusive=False)  # what a jump leaps over is not overdue
         rejected = self._handlers[type(event)](event, now)
         if rejected is not None:
-            self.book.effects.append(rejected)
+            self.state.effects.append(rejected)
         self.fair.expire(now)
         if not self._overruled(now):
-            self._sessions.let_go(now)
+            self._sessions.release_idle(now)
         self._select(now)
         self._settle(now)
-        return self.book.take(now)
+        return self.state.take(now)
 
     def next_deadline(self) -> float | None:
         """When the lane wants a Tick: at the next timer, or when an idle device may serve a project again
         whose allocation was used up (R50)."""
-        due = self._next_due()
+        timer = self._next_timer()
         idle = self.ready and not self._stopped and self.run is None
         released = self.fair.release_at() if idle else None
-        return min((at for at in (due, released) if at is not None), default=None)
+        return min((at for at in (timer, released) if at is not None), default=None)
 
-    def _next_due(self) -> float | None:
-        self.book.deadlines.tidy(self._stands)
-        while (top := self.book.deadlines.peek()) is not None:
-            if self._stands(*top):
+    def _next_timer(self) -> float | None:
+        self.state.timers.compact(self._is_current)
+        while (top := self.state.timers.peek()) is not None:
+            if self._is_current(*top):
                 return top[0]
-            self.book.deadlines.pop()
+            self.state.timers.pop()
         return None
 
     def restore(
         self,
         jobs: Iterable[Job],
         sessions: Iterable[Session],
-        windows: Iterable[Reservation] = (),
-        halt: Halt | None = None,
+        reservations: Iterable[Reservation] = (),
+        status: DeviceStatus | None = None,
         lead: float = 0.0,
         charges: Iterable[tuple[str, str, float, float]] = (),
     ) -> list[ev.RunEnded]:
@@ -141,18 +141,18 @@ class Lane:
         lost: list[ev.RunEnded] = []
         for user, project, used, at in charges:
             self.fair.charge(project, user, used, at)
-        self.halt = halt
+        self.status = status
         self.calendar.lead = lead
-        for window in windows:
-            self.calendar.add(window)
-            self._windows.remind(window)
+        for reservation in reservations:
+            self.calendar.add(reservation)
+            self._reservations.schedule(reservation)
         for session in sessions:
-            self.book.sessions[session.id] = session
-            self.book.remind_all(session)
+            self.state.sessions[session.id] = session
+            self.state.schedule_all(session)
             if session.state is SessionState.ACTIVE:
                 self.queues.active = session
         for job in sorted(jobs, key=lambda job: job.seq):
-            self.book.restore_job(job)
+            self.state.restore_job(job)
             self.queues.accepted(job)
             if job.state is JobState.QUEUED:
                 self.queues.add(job)
@@ -176,7 +176,7 @@ class Lane:
 
     def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
         """How many jobs are before each of those that are queued; the one that runs counts."""
-        jobs = self.book.jobs
+        jobs = self.state.jobs
         queued = [jobs[i] for i in job_ids if i in jobs and jobs[i].state is JobState.QUEUED]
         found = self.queues.positions(queued, self.now, system=self._system_may_go)
         runs = self.running is not None
@@ -192,19 +192,19 @@ class Lane:
         """Warnings for the owner of a new session that may last `max_time` seconds (R44, R50)."""
         longest = self.profile.max_time if max_time is None else max_time
         return (
-            *admission.session_windows(longest, project, self.calendar, self.now),
+            *admission.session_reservations(longest, project, self.calendar, self.now),
             *admission.allocation("session", project, self.fair),
         )
 
     def job_warnings(self, job_id: str) -> tuple[str, ...]:
         """Warnings for the owner of a job that was just accepted or prepared (R44, R50). Those about
         reservations need its limit: for a job that awaits its estimate they come when it is prepared."""
-        job = self.book.jobs.get(job_id)
+        job = self.state.jobs.get(job_id)
         if job is None:
             return ()
         found: list[str] = []
         if job.state is not JobState.ACCEPTED or not self.profile.awaits_estimate(job):
-            found += admission.job_windows(job, self.profile, self.calendar, self.now)
+            found += admission.job_reservations(job, self.profile, self.calendar, self.now)
         if job.session_id is None or job.session_id != self.active:  # else it need not wait its turn (D20)
             found += admission.allocation("job", job.project, self.fair)
         return tuple(found)
@@ -212,12 +212,12 @@ class Lane:
     @property
     def jobs(self) -> Mapping[str, Job]:
         """The accepted, queued and running jobs by id, as the lane has them: to look at, not to keep."""
-        return self.book.jobs
+        return self.state.jobs
 
     @property
     def sessions(self) -> Mapping[str, Session]:
         """The sessions that have not ended by id, likewise."""
-        return self.book.sessions
+        return self.state.sessions
 
     @property
     def reservations(self) -> Iterator[Reservation]:
@@ -249,17 +249,17 @@ class Lane:
     @property
     def running(self) -> str | None:
         """The job that runs; None while a finished one is cleared away."""
-        return self.run.job_id if self.run and self.run.job_id in self.book.jobs else None
+        return self.run.job_id if self.run and self.run.job_id in self.state.jobs else None
 
     @property
     def depth(self) -> int:
         """Accepted and queued jobs."""
-        return len(self.book.jobs) - (self.running is not None)
+        return len(self.state.jobs) - (self.running is not None)
 
     # events: jobs
 
     def _accepted(self, event: ev.JobAccepted, now: float) -> Rejected | None:
-        refused = admission.job(event, self.book.sessions, self.profile, self.device, self.halt)
+        refused = admission.job(event, self.state.sessions, self.profile, self.device, self.status)
         if refused is not None:
             return refused
         job = Job(
@@ -275,39 +275,39 @@ class Lane:
             session_id=event.session_id,
             kind=event.kind,
         )
-        self.book.add_job(job, now, "accepted")
+        self.state.add_job(job, now, "accepted")
         self.queues.accepted(job)
         if event.session_id is not None:
-            self._sessions.joined(self.book.sessions[event.session_id], job)
+            self._sessions.job_added(self.state.sessions[event.session_id], job)
         return None
 
     def _prepared(self, event: ev.JobPrepared, now: float) -> None:
-        job = self.book.jobs.get(event.job_id)
+        job = self.state.jobs.get(event.job_id)
         if job is None or job.state is not JobState.ACCEPTED:
             return  # cancelled meanwhile, or reported twice
         job.queued_at = now
         job.estimate = event.estimate
         if (limit := self.profile.from_estimate(job)) is not None:
             job.limit = min(job.limit, limit)
-        self.book.move_job(job, JobState.QUEUED, now, "prepared")
+        self.state.move_job(job, JobState.QUEUED, now, "prepared")
         self.queues.add(job)
 
     def _unfit(self, event: ev.JobUnfit, now: float) -> None:
-        job = self.book.jobs.get(event.job_id)
+        job = self.state.jobs.get(event.job_id)
         if job is not None and job.state is JobState.ACCEPTED:
             self._endings.end(job, JobState.FAILED, now, "unfit", event.reason, event.code)
-            self._sessions.lost_first(job, f"failed before its data was prepared: {event.reason}", now)
+            self._sessions.root_lost(job, f"failed before its data was prepared: {event.reason}", now)
 
     def _cancelled(self, event: ev.JobCancelled, now: float) -> Rejected | None:
-        job = self.book.jobs.get(event.job_id)
+        job = self.state.jobs.get(event.job_id)
         if job is None:
             return Rejected(codes.CONFLICT, f"Job {event.job_id} has already ended.")
         running = job.state is JobState.RUNNING
         self._endings.end(job, JobState.CANCELLED, now, "cancelled", f"Cancelled by {event.by}.", None)
         if running:
-            self.book.effects.append(Stop(job.id, job.attempt))
+            self.state.effects.append(Stop(job.id, job.attempt))
         if self.profile.root_cancel_ends_session:
-            self._sessions.lost_first(job, "was cancelled", now)
+            self._sessions.root_lost(job, "was cancelled", now)
         return None
 
     # events: the device
@@ -316,7 +316,7 @@ class Lane:
         if self.run is None or (self.run.job_id, self.run.attempt) != (event.job_id, event.attempt):
             return  # reported twice
         self.run = None
-        job = self.book.jobs.get(event.job_id)
+        job = self.state.jobs.get(event.job_id)
         if job is None:
             return  # R53: the result lost the race against a cancel or a limit
         match event.outcome:
@@ -343,13 +343,13 @@ class Lane:
         self.lost_because = event.reason
 
     def _halted(self, event: ev.DeviceHalted, now: float) -> None:
-        self.halt = Halt(event.mode, event.by, event.message, now, event.until)
-        self.book.effects.append(DeviceChanged(self.halt, now))
+        self.status = DeviceStatus(event.mode, event.by, event.message, now, event.until)
+        self.state.effects.append(DeviceChanged(self.status, now))
 
     def _resumed(self, _: ev.DeviceResumed, now: float) -> None:
-        if self.halt is not None:
-            self.halt = None
-            self.book.effects.append(DeviceChanged(None, now))
+        if self.status is not None:
+            self.status = None
+            self.state.effects.append(DeviceChanged(None, now))
 
     def _usage(self, event: ev.UsageReported, _: float) -> None:
         self.fair.charge(event.project, event.user, event.seconds, event.at)
@@ -360,27 +360,27 @@ class Lane:
     # events: sessions and reservations
 
     def _opened(self, event: ev.SessionOpened, now: float) -> Rejected | None:
-        refused = admission.session(event.max_time, self.profile, self.device, self.halt)
+        refused = admission.session(event.max_time, self.profile, self.device, self.status)
         if refused is None:
             self._sessions.open(event, now)
         return refused
 
     def _drained(self, event: ev.SessionDrained, now: float) -> None:
-        session = self.book.sessions.get(event.session_id)
+        session = self.state.sessions.get(event.session_id)
         if session is not None and session.accepting:
             self._sessions.drain(session, now)
 
     def _closed(self, event: ev.SessionClosed, now: float) -> None:
-        session = self.book.sessions.get(event.session_id)
+        session = self.state.sessions.get(event.session_id)
         if session is None or session.state is SessionState.PENDING_CLOSED:
             return  # R38
         self._sessions.end(session, now, f"closed by {event.by}", "closed", outcome=self.profile.hard_close)
 
-    def _unbooked(self, event: ev.ReservationCancelled, now: float) -> Rejected | None:
-        window = self.calendar.get(event.reservation_id)
-        if window is None:
+    def _reservation_cancelled(self, event: ev.ReservationCancelled, now: float) -> Rejected | None:
+        reservation = self.calendar.get(event.reservation_id)
+        if reservation is None:
             return Rejected(codes.NOT_FOUND, f"Reservation {event.reservation_id} is not booked (any more).")
-        self._windows.cancel(window, now)
+        self._reservations.cancel(reservation, now)
         return None
 
     # time
@@ -392,63 +392,63 @@ class Lane:
         """D24: what runs goes on by its length, dates follow the clock."""
         self._fire(now - event.jumped, inclusive=True)
         if event.jumped:
-            self.book.jump(event.jumped, now)
+            self.state.jump(event.jumped, now)
             self.fair.jump(event.jumped)
             if self.run is not None and self.run.limit_at is not None:
                 self.run.limit_at += event.jumped
-                self.book.deadlines.push(self.run.limit_at, Due.RUN_LIMIT, self.run.job_id)
-        self._windows.step_clock(now, event.jumped, event.lead)
+                self.state.timers.push(self.run.limit_at, Timer.RUN_LIMIT, self.run.job_id)
+        self._reservations.step_clock(now, event.jumped, event.lead)
 
     def _fire(self, until: float, *, inclusive: bool) -> None:
         """R22 is inclusive: an event at the very instant of a deadline goes before it, a Tick fires it."""
-        while (at := self._next_due()) is not None and (at < until or (inclusive and at == until)):
-            top = self.book.deadlines.peek()
+        while (at := self._next_timer()) is not None and (at < until or (inclusive and at == until)):
+            top = self.state.timers.peek()
             assert top is not None
-            self.book.deadlines.pop()
-            self._due(top[1], top[2], at)
+            self.state.timers.pop()
+            self._on_timer(top[1], top[2], at)
             self._settle(at)
 
-    def _due(self, due: Due, entity: str, at: float) -> None:
-        match due:
-            case Due.RUN_LIMIT:
-                self._ran_too_long(self.book.jobs[entity], at)
-            case Due.MAX_TIME:
-                session = self.book.sessions[entity]
+    def _on_timer(self, timer: Timer, entity: str, at: float) -> None:
+        match timer:
+            case Timer.RUN_LIMIT:
+                self._ran_too_long(self.state.jobs[entity], at)
+            case Timer.MAX_TIME:
+                session = self.state.sessions[entity]
                 why = f"its max_time of {seconds(session.max_time or 0)} was over"
                 self._sessions.end(session, at, why, "max_time")
-            case Due.TTL:
-                self._sessions.ttl_over(self.book.sessions[entity], at)
-            case Due.UNUSED:
+            case Timer.TTL:
+                self._sessions.ttl_over(self.state.sessions[entity], at)
+            case Timer.UNUSED:
                 why = f"it was not used within {seconds(self.profile.unused_expiry)}"
-                self._sessions.end(self.book.sessions[entity], at, why, "unused")
+                self._sessions.end(self.state.sessions[entity], at, why, "unused")
             case _:  # a reservation's start or end
-                window = self.calendar.get(entity)
-                assert window is not None
-                if due is Due.WINDOW_START:
-                    self._windows.opened(window, at)
+                reservation = self.calendar.get(entity)
+                assert reservation is not None
+                if timer is Timer.RESERVATION_START:
+                    self._reservations.opened(reservation, at)
                 else:
-                    self._windows.end(window, at)
+                    self._reservations.end(reservation, at)
 
-    def _stands(self, at: float, due: Due, entity: str) -> bool:
+    def _is_current(self, at: float, timer: Timer, entity: str) -> bool:
         """Whether a reminder still means what its entity says."""
-        if due is Due.RUN_LIMIT:
+        if timer is Timer.RUN_LIMIT:
             run = self.run
             return (
-                run is not None and run.job_id == entity and run.limit_at == at and entity in self.book.jobs
+                run is not None and run.job_id == entity and run.limit_at == at and entity in self.state.jobs
             )
-        if due in (Due.WINDOW_START, Due.WINDOW_END):
+        if timer in (Timer.RESERVATION_START, Timer.RESERVATION_END):
             return self.calendar.get(entity) is not None
-        session = self.book.sessions.get(entity)
+        session = self.state.sessions.get(entity)
         if session is None:
             return False
-        field = {Due.MAX_TIME: session.ends_at, Due.TTL: session.ttl_at, Due.UNUSED: session.unused_at}
-        return field[due] == at
+        field = {Timer.MAX_TIME: session.ends_at, Timer.TTL: session.ttl_at, Timer.UNUSED: session.unused_at}
+        return field[timer] == at
 
     def _ran_too_long(self, job: Job, at: float) -> None:
         """R52."""
         why = limits.overrun(job, self.profile, at)
         self._endings.end(job, JobState.CANCELLED, at, "limit", why, codes.RAN_TOO_LONG)
-        self.book.effects.append(Stop(job.id, job.attempt))
+        self.state.effects.append(Stop(job.id, job.attempt))
 
     def _settle(self, now: float) -> None:
         """D1, R45: clocks run only for a session that could use the device; idle time is accounted."""
@@ -459,7 +459,7 @@ class Lane:
             self._sessions.resume_clock(now)
         able = self.ready and not self._stopped
         self._sessions.account(now, held=able and not overruled)
-        self._windows.account(now, idle=able and self.run is None)
+        self._reservations.account(now, idle=able and self.run is None)
 
     def _overruled(self, now: float) -> bool:
         """Whether somebody with precedence keeps the active session from the device."""
@@ -468,14 +468,18 @@ class Lane:
             return False
         if self.run is not None and self.run.session_id != active.id:
             return True
-        window = self.calendar.open_at(now)
-        return window is not None and window.mode is WindowMode.DEDICATED and window.project != active.project
+        reservation = self.calendar.open_at(now)
+        return (
+            reservation is not None
+            and reservation.mode is ReservationMode.DEDICATED
+            and reservation.project != active.project
+        )
 
     # running jobs
 
     @property
     def _stopped(self) -> bool:
-        return self.halt is not None and self.halt.mode is not HaltMode.DRAINING
+        return self.status is not None and self.status.mode is not DeviceMode.DRAINING
 
     @property
     def _system_may_go(self) -> bool:
@@ -492,7 +496,7 @@ class Lane:
             job_id = self._next(now)
             if job_id is None:
                 return
-            job = self.book.jobs[job_id]
+            job = self.state.jobs[job_id]
             self.queues.discard(job)
             if job.detached and job.cache_expires_at is not None and now > job.cache_expires_at:
                 why = (
@@ -506,8 +510,8 @@ class Lane:
     def _start(self, job: Job, now: float) -> None:
         job.started_at = now
         job.attempt += 1
-        self.book.move_job(job, JobState.RUNNING, now, "selected")
+        self.state.move_job(job, JobState.RUNNING, now, "selected")
         self._sessions.started(job, now)
         self.run = Run(job.id, job.attempt, job.session_id, now + job.limit)
-        self.book.deadlines.push(now + job.limit, Due.RUN_LIMIT, job.id)
-        self.book.effects.append(Start(job.id, job.attempt))
+        self.state.timers.push(now + job.limit, Timer.RUN_LIMIT, job.id)
+        self.state.effects.append(Start(job.id, job.attempt))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from sojourn.core.formatting import at_time, seconds
 from sojourn.core.model import Job
 from sojourn.core.profile import Profile
-from sojourn.core.words import at_time, seconds
 
 
 class LimitSource(StrEnum):
@@ -54,22 +54,22 @@ def limit_of(job: Job, profile: Profile) -> str:
     return named(job.limit, source_of(job, profile), job.estimate)
 
 
-def fitting(room: float, estimate: float | None) -> int | None:
-    """The longest max_execution_time with which the job would fit into `room` seconds: it is a whole number,
+def fitting(gap: float, estimate: float | None) -> int | None:
+    """The longest max_execution_time with which the job would fit into `gap` seconds: it is a whole number,
     at least 1. None when there is none, or when the job is estimated to take longer."""
-    most = int(room)
+    most = int(gap)
     return most if most >= 1 and (estimate is None or estimate <= most) else None
 
 
-def remedy(room: float, estimate: float | None, source: LimitSource | None) -> str:
-    """The end of a sentence about a job that does not fit into `room` seconds: what would."""
-    most = fitting(room, estimate)
+def remedy(gap: float, estimate: float | None, source: LimitSource | None) -> str:
+    """The end of a sentence about a job that does not fit into `gap` seconds: what would."""
+    most = fitting(gap, estimate)
     if most is not None:
         known = ""
         if estimate is not None and source is not LimitSource.ESTIMATE:  # else it was named with the limit
             known = f"its estimate is {_about(estimate)}: "
         return f"; {known}submitted with a max_execution_time of at most {most} s it would fit now"
-    if estimate is not None and estimate > room:
+    if estimate is not None and estimate > gap:
         return f", and its estimate of {_about(estimate)} does not either"
     return ""
 
@@ -103,9 +103,9 @@ def too_often(job: Job, profile: Profile, why: str | None) -> str:
     )
 
 
-def left_before(room: float) -> str:
+def left_before(gap: float) -> str:
     """The time that is left, to a tenth of a second."""
-    return seconds(round(room, 1))
+    return seconds(round(gap, 1))
 
 
 def _about(estimate: float) -> str:

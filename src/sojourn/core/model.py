@@ -54,7 +54,7 @@ class Mode(StrEnum):
     BATCH = "batch"
 
 
-class HaltMode(StrEnum):
+class DeviceMode(StrEnum):
     """What an operator can want of a device that is not simply online.
 
     `paused` and `maintenance`: the queue keeps, nothing starts. `draining`: what is there runs, nothing
@@ -67,10 +67,10 @@ class HaltMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Halt:
+class DeviceStatus:
     """`until` is when the operator expects the end; nothing happens by itself then."""
 
-    mode: HaltMode
+    mode: DeviceMode
     by: str
     message: str
     since: float

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from math import inf
 
-from sojourn.core.calendar import Calendar, Reservation, Room, WindowMode
+from sojourn.core.calendar import Calendar, Gap, Reservation, ReservationMode
 from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.model import Job, JobKind, Session
 from sojourn.core.ranks import Counts, project_of, rising
@@ -132,7 +132,7 @@ class Queues:
 
     def session_ready(self, now: float) -> bool:
         """R24: whether a job of the active session waits that needs nothing but the device (D21)."""
-        return self._of_session(self.calendar.room(now)) is not None
+        return self._of_session(self.calendar.gap(now)) is not None
 
     # who is next
 
@@ -143,45 +143,49 @@ class Queues:
         """
         if self._system and system:
             return self._system[0][1]
-        window, room = self.calendar.open_at(now), self.calendar.room(now)
-        if window is not None and (job_id := self._of_holder(window, room, now)) is not None:
+        reservation, gap = self.calendar.open_at(now), self.calendar.gap(now)
+        if reservation is not None and (job_id := self._of_holder(reservation, gap, now)) is not None:
             return job_id
-        if window is not None and window.mode is WindowMode.DEDICATED and not self._holds(window):
+        if (
+            reservation is not None
+            and reservation.mode is ReservationMode.DEDICATED
+            and not self._holds(reservation)
+        ):
             return None
         if self.active is not None:
-            return self._of_session(room)
-        return self.fair.first(now, room)
+            return self._of_session(gap)
+        return self.fair.first(now, gap)
 
-    def _of_session(self, room: Room) -> str | None:
-        if all(shortest > room.of(project) for project, shortest in self._shortest.items()):
+    def _of_session(self, gap: Gap) -> str | None:
+        if all(shortest > gap.of(project) for project, shortest in self._shortest.items()):
             return None
         for _, job_id in self._session:
-            if self._fits(self._jobs[job_id], room):
+            if self._fits(self._jobs[job_id], gap):
                 return job_id
         self._shortest = {}  # the search has seen all of them
         for _, job_id in self._session:
             self._note_limit(self._jobs[job_id])
         return None
 
-    def _of_holder(self, window: Reservation, room: Room, now: float) -> str | None:
+    def _of_holder(self, reservation: Reservation, gap: Gap, now: float) -> str | None:
         """R9 (2), R47: what the reservation's holder wants to run, unless its own session has the device."""
-        if self._holds(window):
+        if self._holds(reservation):
             return None
 
         def wanted(job: Waiting) -> bool:
-            return self._in_time(job.job_id, window)
+            return self._in_time(job.job_id, reservation)
 
-        return self.fair.first(now, room, window.project, wanted)
+        return self.fair.first(now, gap, reservation.project, wanted)
 
-    def _holds(self, window: Reservation) -> bool:
-        return self.active is not None and self.active.project == window.project
+    def _holds(self, reservation: Reservation) -> bool:
+        return self.active is not None and self.active.project == reservation.project
 
     def fits(self, job: Job, now: float) -> bool:
         """R46: a user's job cannot run into a dedicated reservation of somebody else."""
-        return self._fits(job, self.calendar.room(now))
+        return self._fits(job, self.calendar.gap(now))
 
-    def _fits(self, job: Job, room: Room) -> bool:
-        return job.limit <= room.of(job.project)
+    def _fits(self, job: Job, gap: Gap) -> bool:
+        return job.limit <= gap.of(job.project)
 
     def line(self, now: float, *, system: bool) -> Iterator[tuple[Place, str]]:
         """All queued jobs in the order in which they would start if nothing else happened.
@@ -189,13 +193,13 @@ class Queues:
         A job that does not fit before a reservation keeps its place (R46): it is passed over, not overtaken.
         Those of a project whose allocation is used up stand last, oldest first.
         """
-        jobs, window = self._jobs, self.calendar.open_at(now)
+        jobs, reservation = self._jobs, self.calendar.open_at(now)
         if system:
             yield from ((Place.SYSTEM, i) for _, i in self._system)
         holders: dict[str, None] = {}
-        if window is not None and not self._holds(window):
-            his = (i for i in self.fair.order(now) if jobs[i].project == window.project)
-            holders = dict.fromkeys(i for i in his if self._in_time(i, window))
+        if reservation is not None and not self._holds(reservation):
+            his = (i for i in self.fair.order(now) if jobs[i].project == reservation.project)
+            holders = dict.fromkeys(i for i in his if self._in_time(i, reservation))
         yield from ((Place.HOLDER, i) for i in holders)
         yield from ((Place.SESSION, i) for _, i in self._session)
         if not system:
@@ -207,10 +211,10 @@ class Queues:
     def standing(self, job: Job, now: float, *, system: bool) -> Standing:
         """Where a queued job stands in `line`, without going through it."""
         self.fair.expire(now)
-        entry, window = (job.seq, job.id), self.calendar.open_at(now)
-        if window is not None and self._holds(window):
-            window = None
-        place = self._place(job, window, system=system)
+        entry, reservation = (job.seq, job.id), self.calendar.open_at(now)
+        if reservation is not None and self._holds(reservation):
+            reservation = None
+        place = self._place(job, reservation, system=system)
         systems = Place.SYSTEM if system else Place.SYSTEM_LATER
         first, second = (
             bisect_left(queue, entry) if place is at else len(queue) if place > at else 0
@@ -219,13 +223,13 @@ class Queues:
         holders: Counts = {}
         queue: Counts = {}
         if place is Place.HOLDER:
-            holders, _ = self._split(self.fair.before(job), window)
+            holders, _ = self._split(self.fair.before(job), reservation)
         elif place > Place.HOLDER:
-            if window is not None:
-                holders, _ = self._split(self.fair.all_of(window.project), window)
+            if reservation is not None:
+                holders, _ = self._split(self.fair.all_of(reservation.project), reservation)
             if place >= Place.QUEUE:
                 line = self.fair.before(job) if place is Place.QUEUE else self.fair.everybody()
-                _, queue = self._split(line, window)
+                _, queue = self._split(line, reservation)
         spent = self.fair.spent_before(job.seq) if place is Place.SPENT else {}
         return Standing(place, first, second, holders, queue, spent)
 
@@ -233,8 +237,12 @@ class Queues:
         """How many queued jobs are before each of these queued jobs in `line`."""
         found: dict[str, int] = {}
         users: dict[Node, list[Job]] = {}
-        window = self.calendar.open_at(now)
-        parted = window.project if window is not None and window.mode is WindowMode.PRIORITY else None
+        reservation = self.calendar.open_at(now)
+        parted = (
+            reservation.project
+            if reservation is not None and reservation.mode is ReservationMode.PRIORITY
+            else None
+        )
         for job in jobs:
             if job.id in self.fair and job.project != parted:
                 users.setdefault(self.fair.leaf(job.project, job.user), []).append(job)
@@ -251,48 +259,52 @@ class Queues:
             found |= {job.id: n + user.older(job.seq) for job, n in zip(own, before, strict=True)}
         return found
 
-    def _place(self, job: Job, window: Reservation | None, *, system: bool) -> Place:
-        """`window` is the open one whose holder goes before the active session."""
+    def _place(self, job: Job, reservation: Reservation | None, *, system: bool) -> Place:
+        """`reservation` is the open one whose holder goes before the active session."""
         if job.kind is JobKind.SYSTEM:
             return Place.SYSTEM if system else Place.SYSTEM_LATER
         if job.id not in self.fair:
             return Place.SESSION
         if self.fair.blocked(job.project):
             return Place.SPENT
-        his = window is not None and window.project == job.project and self._in_time(job.id, window)
+        his = (
+            reservation is not None
+            and reservation.project == job.project
+            and self._in_time(job.id, reservation)
+        )
         return Place.HOLDER if his else Place.QUEUE
 
-    def _split(self, counts: Counts, window: Reservation | None) -> tuple[Counts, Counts]:
+    def _split(self, counts: Counts, reservation: Reservation | None) -> tuple[Counts, Counts]:
         """Those whom the reservation puts first, and the others."""
-        if window is None:
+        if reservation is None:
             return {}, counts
         holders: Counts = {}
         others: Counts = {}
         for node, count in counts.items():
-            if project_of(node).name != window.project:
+            if project_of(node).name != reservation.project:
                 others[node] = count
-            elif window.mode is WindowMode.DEDICATED:
+            elif reservation.mode is ReservationMode.DEDICATED:
                 holders[node] = count
             elif node.level == "project":
                 for user in node.children.values():
-                    self._split_user(user, user.size, window, holders, others)
+                    self._split_user(user, user.size, reservation, holders, others)
             else:
-                self._split_user(node, count, window, holders, others)
+                self._split_user(node, count, reservation, holders, others)
         return holders, others
 
     def _split_user(
-        self, user: Node, count: int, window: Reservation, holders: Counts, others: Counts
+        self, user: Node, count: int, reservation: Reservation, holders: Counts, others: Counts
     ) -> None:
         """The oldest `count` jobs of the user."""
         if self.in_order:
-            since = window.start
+            since = reservation.start
             early = min(count, bisect_left(user.jobs, since, key=lambda j: self._jobs[j.job_id].accepted_at))
         else:
-            early = sum(not self._in_time(job.job_id, window) for job in islice(user.jobs, count))
+            early = sum(not self._in_time(job.job_id, reservation) for job in islice(user.jobs, count))
         for counts, part in ((others, early), (holders, count - early)):
             if part:
                 counts[user] = part
 
-    def _in_time(self, job_id: str, window: Reservation) -> bool:
-        begin = self.calendar.instant(window.start)
-        return window.mode is WindowMode.DEDICATED or self._jobs[job_id].accepted_at >= begin
+    def _in_time(self, job_id: str, reservation: Reservation) -> bool:
+        begin = self.calendar.instant(reservation.start)
+        return reservation.mode is ReservationMode.DEDICATED or self._jobs[job_id].accepted_at >= begin

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sojourn.core.calendar import WindowMode
+from sojourn.core.calendar import ReservationMode
+from sojourn.core.formatting import at_time, seconds
 from sojourn.core.limits import LimitSource, left_before, named, remedy
-from sojourn.core.model import HaltMode
-from sojourn.core.words import at_time, seconds
+from sojourn.core.model import DeviceMode
 
 Name = Callable[[str], str]
 """From a project's id to its name."""
@@ -26,7 +26,7 @@ class Preparing:
 class DeviceStopped:
     """An operator has paused the device or put it into maintenance."""
 
-    mode: HaltMode
+    mode: DeviceMode
     by: str
     message: str
     until: float | None
@@ -38,9 +38,9 @@ class DeviceStopped:
 
 
 _STOPPED = {
-    HaltMode.PAUSED: "paused",
-    HaltMode.MAINTENANCE: "in maintenance",
-    HaltMode.DRAINING: "being drained",
+    DeviceMode.PAUSED: "paused",
+    DeviceMode.MAINTENANCE: "in maintenance",
+    DeviceMode.DRAINING: "being drained",
 }
 
 
@@ -75,11 +75,11 @@ class Reserved:
 
     reservation: str
     project: str
-    mode: WindowMode
+    mode: ReservationMode
     until: float
 
     def sentence(self, name: Name) -> str:
-        what = "has the device" if self.mode is WindowMode.DEDICATED else "goes first"
+        what = "has the device" if self.mode is ReservationMode.DEDICATED else "goes first"
         whose = f"reservation {self.reservation} of project {name(self.project)}"
         return f"{whose} {what} until {at_time(self.until)}"
 

@@ -20,7 +20,7 @@ Level = Literal["root", "account", "project", "user"]
 Key = tuple[bool, float, int, str]
 """(weight is 0, used/weight, the oldest job that waits, name): the least goes first."""
 
-Room = Callable[[str], float]
+GapOf = Callable[[str], float]
 """The longest job of a project that may start now, in seconds (R46)."""
 
 FEW = 64
@@ -203,7 +203,7 @@ class Node:
             heappop(heap)
         return None
 
-    def walk(self, room: Room, most: float = inf) -> Iterator[tuple[int, Waiting]]:
+    def walk(self, gap: GapOf, most: float = inf) -> Iterator[tuple[int, Waiting]]:
         """All jobs below that fit, in the order in which `first` would give them while nothing is charged.
 
         With each job comes the number of the oldest that waits below at its turn: it decides the ties, and
@@ -215,7 +215,7 @@ class Node:
                 if job.limit <= most:
                     yield job.seq, job
         else:
-            yield from self._walk_children(room, most)
+            yield from self._walk_children(gap, most)
         self.shortest = self._shortest()  # the search has seen all of them
 
     def _shortest(self) -> float:
@@ -224,12 +224,12 @@ class Node:
         may_start = (child for child in self.children.values() if child.key is not None)
         return min((child.shortest for child in may_start), default=inf)
 
-    def _walk_children(self, room: Room, most: float) -> Iterator[tuple[int, Waiting]]:
+    def _walk_children(self, gap: GapOf, most: float) -> Iterator[tuple[int, Waiting]]:
         looked_at: list[tuple[Key, Node, float]] = []
         passed: list[Key] = []
         for child in self.children.values():
             if child.key is not None:
-                its_most = room(child.name) if child.level == "project" else most
+                its_most = gap(child.name) if child.level == "project" else most
                 if child.shortest <= its_most:
                     looked_at.append((child.key, child, its_most))
                 else:
@@ -241,7 +241,7 @@ class Node:
             later.append(min(later[-1], group[0][0][2]))
         for group in equals:
             later.pop()
-            walks = [child.walk(room, its_most) for _, child, its_most in group]
+            walks = [child.walk(gap, its_most) for _, child, its_most in group]
             share, oldest = group[0][0][:2], None
             for at, job in walks[0] if len(walks) == 1 else merge(*walks):
                 if oldest is None:

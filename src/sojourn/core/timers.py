@@ -6,45 +6,45 @@ from collections.abc import Callable
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 
-FEW_DEADLINES = 128
+FEW_TIMERS = 128
 
 
-class Due(IntEnum):
+class Timer(IntEnum):
     """The kinds of deadline; at the same instant they fire in this order."""
 
     RUN_LIMIT = 0
-    WINDOW_END = 1
+    RESERVATION_END = 1
     MAX_TIME = 2
     TTL = 3
     UNUSED = 4
-    WINDOW_START = 5
+    RESERVATION_START = 5
 
 
-class Deadlines:
+class Timers:
     """A heap of instants. An entry is out of date when its entity has another instant by now, or none."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, Due, str]] = []
-        self._tidy_at = FEW_DEADLINES
+        self._heap: list[tuple[float, Timer, str]] = []
+        self._compact_at = FEW_TIMERS
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def push(self, at: float, due: Due, entity: str) -> None:
-        heappush(self._heap, (at, due, entity))
+    def push(self, at: float, timer: Timer, entity: str) -> None:
+        heappush(self._heap, (at, timer, entity))
 
-    def tidy(self, stands: Callable[[float, Due, str], bool]) -> None:
+    def compact(self, is_current: Callable[[float, Timer, str], bool]) -> None:
         """Drop entries that are out of date once there are many; they would stay until their instant."""
-        if len(self._heap) >= self._tidy_at:
-            self._heap = [entry for entry in self._heap if stands(*entry)]
+        if len(self._heap) >= self._compact_at:
+            self._heap = [entry for entry in self._heap if is_current(*entry)]
             heapify(self._heap)
-            self._tidy_at = max(FEW_DEADLINES, 2 * len(self._heap))
+            self._compact_at = max(FEW_TIMERS, 2 * len(self._heap))
 
-    def drop(self, *kinds: Due) -> None:
+    def drop(self, *kinds: Timer) -> None:
         self._heap = [entry for entry in self._heap if entry[1] not in kinds]
         heapify(self._heap)
 
-    def peek(self) -> tuple[float, Due, str] | None:
+    def peek(self) -> tuple[float, Timer, str] | None:
         return self._heap[0] if self._heap else None
 
     def pop(self) -> None:

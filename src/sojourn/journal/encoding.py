@@ -27,7 +27,7 @@ from sojourn.core.effects import (
     Start,
     Stop,
 )
-from sojourn.core.model import Halt, Job, Session
+from sojourn.core.model import DeviceStatus, Job, Session
 from sojourn.core.profile import Profile
 from sojourn.core.shares import ProjectShare, Shares
 
@@ -63,7 +63,7 @@ class Restored(msgspec.Struct):
     jobs: list[Job]
     sessions: list[Session]
     windows: list[Reservation]
-    halt: Halt | None
+    halt: DeviceStatus | None
     charges: list[tuple[str, str, float, float]]
     lead: float = 0.0
 

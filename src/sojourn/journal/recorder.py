@@ -14,7 +14,7 @@ from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.calendar import Reservation
 from sojourn.core.effects import Effect
-from sojourn.core.model import Halt, Job, Session
+from sojourn.core.model import DeviceStatus, Job, Session
 from sojourn.journal import encoding
 from sojourn.store.journal import JournalRow, read_journal
 
@@ -43,7 +43,7 @@ class Journal:
         jobs: Iterable[Job],
         sessions: Iterable[Session],
         windows: Iterable[Reservation],
-        halt: Halt | None,
+        halt: DeviceStatus | None,
         charges: Iterable[tuple[str, str, float, float]],
         lead: float = 0.0,
     ) -> JournalRow:

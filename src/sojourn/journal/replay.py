@@ -99,7 +99,7 @@ def _state(of: Restored | Lane) -> set[str]:
     """Everything that survives a restart, a line for each entity."""
     if isinstance(of, Lane):
         jobs, sessions = list(of.jobs.values()), list(of.sessions.values())
-        windows, halt = list(of.reservations), of.halt
+        windows, halt = list(of.reservations), of.status
     else:
         jobs, sessions, windows, halt = of.jobs, of.sessions, of.windows, of.halt
     return {repr(entity) for entity in (*jobs, *sessions, *windows, halt) if entity is not None}

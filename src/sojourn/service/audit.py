@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from sojourn.core.words import at_time
+from sojourn.core.formatting import at_time
 from sojourn.service.clock import Clock, Handle
 from sojourn.store import audit as rows
 from sojourn.store.audit import Entry

@@ -13,9 +13,9 @@ import structlog
 from sojourn.config.values import DAY
 from sojourn.core import events as ev
 from sojourn.core.explain import explain
+from sojourn.core.formatting import at_time
 from sojourn.core.model import JobKind, JobState
 from sojourn.core.reasons import Clearing, Reason, Running, SessionHolds, without_ids
-from sojourn.core.words import at_time
 from sojourn.service import ids, joblog
 from sojourn.service.admission import Admission
 from sojourn.service.answered import AnsweredSubmits

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from sojourn import codes
 from sojourn.buckets import Buckets
 from sojourn.config import TEN_YEARS, LimitsSettings, check_limits
+from sojourn.core.formatting import seconds
 from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
-from sojourn.core.words import seconds
 from sojourn.service.errors import BadRequest, TooLarge, TooMany
 from sojourn.service.submit import NewJob
 from sojourn.service.turns import Looks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from sojourn.core import events as ev
-from sojourn.core.model import HaltMode, JobKind
+from sojourn.core.model import DeviceMode, JobKind
 from sojourn.service import ids
 from sojourn.service.directory import SYSTEM_PROJECT, SYSTEM_USER
 from sojourn.service.dispatcher import Dispatcher
@@ -35,15 +35,15 @@ class Operations:
         `until` says when the end is expected; only `resume_device` brings it about.
         """
         desk = self._desk(who, device)
-        if mode not in tuple(HaltMode):
-            raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(HaltMode)}.")
+        if mode not in tuple(DeviceMode):
+            raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(DeviceMode)}.")
         message = _checked(message)
         if until is not None and until <= self._hub.clock.date():
             raise BadRequest("The expected end is in the past. Name a later time, or none.")
         entry = self._hub.audit.entry(
             who, f"device.{mode}", f"device {device}", message=message or None, until=until
         )
-        await desk.feed(ev.DeviceHalted(HaltMode(mode), who.user, message, until), also=entry.write)
+        await desk.feed(ev.DeviceHalted(DeviceMode(mode), who.user, message, until), also=entry.write)
         self._hub.audit.done(entry)
 
     async def resume_device(self, who: Principal, device: str) -> None:
@@ -114,7 +114,7 @@ def pending_calibration(desk: Dispatcher) -> str | None:
 
 def state_of(desk: Dispatcher) -> DeviceState:
     """What operators want of the device."""
-    halt = desk.lane.halt
+    halt = desk.lane.status
     if halt is None:
         return DeviceState()
     return DeviceState(halt.mode.value, halt.message, halt.by, halt.since, halt.until)

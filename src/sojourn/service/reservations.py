@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sojourn import codes
 from sojourn.core import events as ev
-from sojourn.core.calendar import AfterWindow, WindowMode
+from sojourn.core.calendar import AfterReservation, ReservationMode
 from sojourn.service import ids
 from sojourn.service.devices import is_mock
 from sojourn.service.dispatcher import Dispatcher
@@ -53,8 +53,8 @@ class Reservations:
         start: float | None,
         end: float | None = None,
         length: float | None = None,
-        mode: str = WindowMode.DEDICATED,
-        after_window: str = AfterWindow.FAIL,
+        mode: str = ReservationMode.DEDICATED,
+        after_window: str = AfterReservation.FAIL,
     ) -> ReservationView:
         """Book from `start` (None: now) to `end`, or for `length` seconds, for a project's users.
 
@@ -66,10 +66,12 @@ class Reservations:
         desk = self._hub.dispatcher(device)
         if device in self._hub.models:
             raise BadRequest(f"{device} is for dry runs, nobody waits for it; it cannot be reserved.")
-        if mode not in tuple(WindowMode):
-            raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(WindowMode)}.")
-        if after_window not in tuple(AfterWindow):
-            raise BadRequest(f"after_window is {after_window!r}; it must be one of {', '.join(AfterWindow)}.")
+        if mode not in tuple(ReservationMode):
+            raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(ReservationMode)}.")
+        if after_window not in tuple(AfterReservation):
+            raise BadRequest(
+                f"after_window is {after_window!r}; it must be one of {', '.join(AfterReservation)}."
+            )
         if (end is None) == (length is None):
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
         if may(who, Action.RESERVE_MORE):
@@ -100,8 +102,8 @@ class Reservations:
             who.user_id,
             begin,
             until,
-            WindowMode(mode),
-            AfterWindow(after_window),
+            ReservationMode(mode),
+            AfterReservation(after_window),
         )
         entry = self._hub.audit.entry(
             who,

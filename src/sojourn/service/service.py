@@ -17,8 +17,8 @@ from sojourn.config import ServerSettings, Settings
 from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind
+from sojourn.core.formatting import at_time
 from sojourn.core.usage import UsageMeter
-from sojourn.core.words import at_time
 from sojourn.execution.engine import DeviceUnavailable, EngineFactory, Pace, WorkerPhase, WorkerState
 from sojourn.execution.local.engine import LocalEngine
 from sojourn.journal.recorder import Journal

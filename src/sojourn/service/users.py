@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sojourn.core.words import at_time, seconds
+from sojourn.core.formatting import at_time, seconds
 from sojourn.service.audit import Audit
 from sojourn.service.errors import BadRequest, Forbidden
 from sojourn.service.hub import Hub

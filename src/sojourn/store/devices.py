@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from sojourn.core.effects import DeviceChanged, Effect
-from sojourn.core.model import Halt, HaltMode
+from sojourn.core.model import DeviceMode, DeviceStatus
 from sojourn.store import tables as t
 
 
-def halts(connection: Connection) -> dict[str, Halt]:
+def halts(connection: Connection) -> dict[str, DeviceStatus]:
     """The devices that are not online."""
     return {row.device: halt_of(row) for row in connection.execute(select(t.device_states))}
 
@@ -33,11 +33,11 @@ def write(connection: Connection, device: str, effects: Iterable[Effect]) -> Non
                 connection.execute(insert(t.device_states), halt_row(device, effect.halt))
 
 
-def halt_of(row: Any) -> Halt:
-    return Halt(HaltMode(row.mode), row.by, row.message, row.since, row.until)
+def halt_of(row: Any) -> DeviceStatus:
+    return DeviceStatus(DeviceMode(row.mode), row.by, row.message, row.since, row.until)
 
 
-def halt_row(device: str, halt: Halt) -> dict[str, Any]:
+def halt_row(device: str, halt: DeviceStatus) -> dict[str, Any]:
     return {
         "device": device,
         "mode": halt.mode.value,

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
 
-from sojourn.core.calendar import AfterWindow, Reservation, WindowMode
+from sojourn.core.calendar import AfterReservation, Reservation, ReservationMode
 from sojourn.core.effects import Effect, ReservationChanged
 from sojourn.store import tables as t
 
@@ -99,8 +99,8 @@ def reservation_of(row: Any) -> Reservation:
         user=row.user_id,
         start=row.starts_at,
         end=row.ends_at,
-        mode=WindowMode(row.mode),
-        after_window=AfterWindow(row.after_window),
+        mode=ReservationMode(row.mode),
+        after_window=AfterReservation(row.after_window),
         idle_since=row.idle_since,
         opened=row.state == "open",
     )

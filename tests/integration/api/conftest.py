@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api.api_harness import Live, User
+from tests.harness.api import Live, User
 
 CONFIG = """
 [server]

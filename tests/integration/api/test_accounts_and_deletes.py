@@ -19,7 +19,7 @@ from ibm_platform_services import ResourceControllerV2
 from qiskit_ibm_runtime import QiskitRuntimeService
 from qiskit_ibm_runtime.exceptions import IBMInputValueError, RuntimeJobNotFound
 
-from tests.integration.api.api_harness import Live, User, complaint, submit, wait
+from tests.harness.api import Live, User, complaint, submit, wait
 
 # Instances
 

@@ -20,7 +20,7 @@ from qiskit_ibm_runtime.exceptions import (
     RuntimeJobTimeoutError,
 )
 
-from tests.integration.api.api_harness import Live, User
+from tests.harness.api import Live, User
 
 AT_ONCE = 5.0
 """Seconds; a client that was made to wait for its token manager waits 60."""

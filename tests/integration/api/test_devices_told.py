@@ -17,7 +17,7 @@ from qiskit import QuantumCircuit, transpile
 from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService, SamplerV2
 
 from sojourn.embedded import Embedded
-from tests.integration.api.api_harness import complaint
+from tests.harness.api import complaint
 
 DEVICES: list[dict[str, Any]] = [
     {"name": "ideal", "driver": "aer", "options": {"qubits": 6}},

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.integration.api.api_harness import GRANT, Live, User, complaint, submit, wait
+from tests.harness.api import GRANT, Live, User, complaint, submit, wait
 
 # Who
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.integration.api.api_harness import Live, User
+from tests.harness.api import Live, User
 
 RESET = struct.pack("ii", 1, 0)
 FORWARDED = {

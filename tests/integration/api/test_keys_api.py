@@ -16,7 +16,7 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2
 
-from tests.integration.api.api_harness import GRANT, Live, User, complaint, submit
+from tests.harness.api import GRANT, Live, User, complaint, submit
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from sojourn.embedded import Embedded
-from tests.integration.api.api_harness import submit, wait
+from tests.harness.api import submit, wait
 
 MOCK = {"name": "mock", "driver": "mock", "options": {"qubits": 127}}
 BODY, USER, ALL, INCOMING, UNREAD = 8, 16, 32, 4, 4

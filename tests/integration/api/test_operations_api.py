@@ -14,7 +14,7 @@ from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError
 
 from sojourn.embedded import Embedded
-from tests.integration.api.api_harness import complaint
+from tests.harness.api import complaint
 
 DEVICES = [
     {"name": "bench", "driver": "mock", "options": {"qubits": 5}},

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import sojourn
-from tests.integration.api.api_harness import Live, User, complaint, submit, wait
+from tests.harness.api import Live, User, complaint, submit, wait
 
 
 def test_version_needs_no_key(live: Live) -> None:

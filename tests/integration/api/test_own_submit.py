@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.api_harness import Live, User, complaint, wait
+from tests.harness.api import Live, User, complaint, wait
 
 
 def body(params: str, **more: Any) -> bytes:

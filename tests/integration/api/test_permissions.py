@@ -23,7 +23,7 @@ from sojourn.config import DeviceSettings, LimitsSettings, PolicySettings, Serve
 from sojourn.service.permissions import MAY, Action, Role
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.service import Service
-from tests.programs import job_body
+from tests.harness.programs import job_body
 
 _R = Role
 HELD: dict[str, set[Role]] = {

@@ -13,7 +13,7 @@ from qiskit import QuantumCircuit
 from qiskit_ibm_runtime import Batch, QiskitRuntimeService, SamplerV2
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError
 
-from tests.integration.api.api_harness import Live, User, complaint, submit, wait
+from tests.harness.api import Live, User, complaint, submit, wait
 
 
 @pytest.fixture(autouse=True)

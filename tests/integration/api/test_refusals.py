@@ -20,7 +20,7 @@ from qiskit import QuantumCircuit
 from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2, Session
 from qiskit_ibm_runtime.exceptions import IBMError
 
-from tests.integration.api.api_harness import Live, User, submit, wait
+from tests.harness.api import Live, User, submit, wait
 
 ID = re.compile(r"[0-9a-f]{16}")
 

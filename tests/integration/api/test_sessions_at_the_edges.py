@@ -26,7 +26,7 @@ from sojourn.service.clock import VirtualClock
 from sojourn.service.errors import Conflict
 from sojourn.service.service import Service
 from sojourn.store import tables as t
-from tests.programs import job_body
+from tests.harness.programs import job_body
 
 pytestmark = pytest.mark.timeout(60)
 FINAL = ("Completed", "Failed", "Cancelled")

@@ -15,7 +15,7 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2
 
-from tests.integration.api.api_harness import Live, User
+from tests.harness.api import Live, User
 
 
 @pytest.fixture

@@ -14,28 +14,28 @@ from sojourn.service.audit import ADDRESSES
 from sojourn.service.errors import BadRequest, Conflict, Refusal
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.views import Principal
-from tests.integration.service.conftest import House
-from tests.programs import job_body
+from tests.harness.programs import job_body
+from tests.harness.service import ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 HOUR = 3600.0
 
 
-def operator(h: House) -> Principal:
+def operator(h: ServiceHarness) -> Principal:
     accounts = h.service.accounts
     return accounts.principal(accounts.user_id("operator"), None)
 
 
-async def told(h: House, **filters: Any) -> list[tuple[str, str, str]]:
+async def told(h: ServiceHarness, **filters: Any) -> list[tuple[str, str, str]]:
     """(by, action, subject), the newest last."""
     await h.settled()
     return [(e.by, e.action, e.subject) for e in reversed(await h.service.audit.find(**filters))]
 
 
-def test_every_act_of_administration_is_on_record_once_with_who_did_it(house: Houses) -> None:
+def test_every_act_of_administration_is_on_record_once_with_who_did_it(run_service: RunService) -> None:
     made: dict[str, str] = {}
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         s, op = h.service, operator(h)
         await s.add_user("ann", "lab", who=op)
         key = await s.people.add_key(op, "ann", name="ci")
@@ -62,7 +62,7 @@ def test_every_act_of_administration_is_on_record_once_with_who_did_it(house: Ho
         await s.restore_user("ann", who=op)
         made.update(job=other.id, session=session.id, window=window.id or "", key=key.api_key)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         everything = await told(h)
         found = [e for e in everything if e[1] != "look"]
         expected = [
@@ -100,11 +100,11 @@ def test_every_act_of_administration_is_on_record_once_with_who_did_it(house: Ho
         newest, *_ = await h.service.audit.find(limit=1)
         assert (await h.service.audit.find(limit=1, before_id=newest.id))[0].action == "user.revoked"
 
-    house(body, after, sections={"reservations": ReservationSettings(notice=HOUR)})
+    run_service(body, after, sections={"reservations": ReservationSettings(notice=HOUR)})
 
 
-def test_what_is_refused_is_not_on_record(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_what_is_refused_is_not_on_record(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         op = operator(h)
         await h.service.add_user("ann", "lab", who=op)
         before = await told(h)
@@ -123,11 +123,11 @@ def test_what_is_refused_is_not_on_record(house: Houses) -> None:
                 await late
         assert await told(h) == before
 
-    house(body)
+    run_service(body)
 
 
-def test_an_operators_look_at_others_jobs_is_on_record_once_an_hour(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_an_operators_look_at_others_jobs_is_on_record_once_an_hour(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         await h.service.add_user("ann", "lab")
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         job = await h.submit(ann, job_body("slow"))
@@ -147,11 +147,13 @@ def test_an_operators_look_at_others_jobs_is_on_record_once_an_hour(house: House
         await h.service.job(op, job.id)
         assert await told(h, action="look") == [*looks, looks[0]]
 
-    house(body)
+    run_service(body)
 
 
-def test_failed_logins_of_a_minute_are_one_entry_however_many_and_from_wherever(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_failed_logins_of_a_minute_are_one_entry_however_many_and_from_wherever(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         for number in range(1000):
             h.service.audit.login_failed(f"10.0.0.{number % 100}")
         assert await told(h, action="login") == []
@@ -165,14 +167,14 @@ def test_failed_logins_of_a_minute_are_one_entry_however_many_and_from_wherever(
         assert len(await told(h, action="login")) == 1
         h.service.audit.login_failed("10.0.0.1")  # written at the stop
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         assert len(await told(h, action="login")) == 2
 
-    house(body, after)
+    run_service(body, after)
 
 
-def test_entries_end_after_audit_days_in_small_batches(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_entries_end_after_audit_days_in_small_batches(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         for _ in range(1100):
             await h.service.audit.note(None, "test", "nothing")
         h.clock.advance(86_400)
@@ -181,14 +183,14 @@ def test_entries_end_after_audit_days_in_small_batches(house: Houses) -> None:
         await h.service._retention.run()
         assert await told(h) == [("(service)", "test", "young")]
 
-    house(body, sections={"retention": RetentionSettings(audit_days=1)})
+    run_service(body, sections={"retention": RetentionSettings(audit_days=1)})
 
 
-def test_an_admin_reserves_within_the_bounds_and_an_operator_beyond_them(house: Houses) -> None:
+def test_an_admin_reserves_within_the_bounds_and_an_operator_beyond_them(run_service: RunService) -> None:
     """The bounds over the real store: what ended, was cancelled, or was made by an operator counts as it
     is."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         s, op, now = h.service, operator(h), h.clock.now()
         await s.add_user("ann", "lab")
         await s.projects.change(op, "lab", ProjectChange(members={"ann": MemberChange(admin=True)}))
@@ -222,9 +224,9 @@ def test_an_admin_reserves_within_the_bounds_and_an_operator_beyond_them(house: 
             await s.cancel_reservation(ann, first)
         await book(op, now + 7 * 24 * HOUR, 100)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         op = operator(h)
         found = await h.service.calendar(op)
         assert len(found) == 6  # what is beyond a bound that is lower now stays
 
-    house(body, after)
+    run_service(body, after)

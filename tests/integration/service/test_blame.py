@@ -18,10 +18,10 @@ from sojourn.api.http.statuses import status_of
 from sojourn.config import DeviceSettings
 from sojourn.execution.engine import DeviceUnavailable, WorkerPhase
 from sojourn.service.errors import BadRequest
-from tests.integration.service.conftest import House
-from tests.programs import job_body, sampler_params
+from tests.harness.programs import job_body, sampler_params
+from tests.harness.service import ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 MANILA = DeviceSettings(name="manila", driver="fake", options={"backend": "FakeManilaV2"})
 wait = Parameter("wait")
 
@@ -53,12 +53,12 @@ AT_FAULT: dict[str, tuple[Any, ...]] = {
 }
 
 
-def submit(h: House, who: Any, *pubs: tuple[Any, ...], **more: Any) -> Any:
+def submit(h: ServiceHarness, who: Any, *pubs: tuple[Any, ...], **more: Any) -> Any:
     return h.submit(who, job_body("manila", params=sampler_params(*pubs), **more))
 
 
-def test_the_faults_of_jobs_leave_the_device_ready_and_the_session_alive(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_the_faults_of_jobs_leave_the_device_ready_and_the_session_alive(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         session = await h.service.open_session(ann, device="manila", mode="dedicated", max_time=None)
         good = (delayed(100, "dt"), None, 10)
@@ -79,22 +79,22 @@ def test_the_faults_of_jobs_leave_the_device_ready_and_the_session_alive(house: 
         again = await submit(h, ann, good, session_id=session.id)
         assert (await h.ended(ann, again.id)).state == "completed"
 
-    house(body, devices=(MANILA,))
+    run_service(body, devices=(MANILA,))
 
 
-def test_swept_delays_and_stretches_run(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_swept_delays_and_stretches_run(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         stretched = delayed(100, "dt", beside=True)
         sweep = (delayed(wait, "dt"), np.array([[0.0], [20_000.0]]), 10)
         job = await submit(h, ann, sweep, (stretched, None, 10))
         assert (await h.ended(ann, job.id)).state == "completed"
 
-    house(body, devices=(MANILA,))
+    run_service(body, devices=(MANILA,))
 
 
 def test_r40_a_device_that_cannot_look_at_the_first_job_does_not_end_its_session(
-    house: Houses, tmp_path: Path
+    run_service: RunService, tmp_path: Path
 ) -> None:
     """Its interpreter is gone when the service starts again, and comes back later."""
     python = tmp_path / "python"
@@ -106,14 +106,14 @@ def test_r40_a_device_that_cannot_look_at_the_first_job_does_not_end_its_session
     install()
     made: dict[str, Any] = {}
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         made["ann"] = ann = await h.user("ann")
         made["session"] = await h.service.open_session(ann, device="away", mode="batch", max_time=None)
         made["root"] = await h.submit(ann, job_body("away", session_id=made["session"].id))
         assert (await h.service.job(ann, made["root"].id)).state == "accepted"
         python.unlink()
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ann, root = made["ann"], made["root"].id
         with pytest.raises(DeviceUnavailable):  # refused together with the session's job, or after it
             await h.service.hub.engine.prepare("away", "sampler", b"{}")
@@ -125,4 +125,4 @@ def test_r40_a_device_that_cannot_look_at_the_first_job_does_not_end_its_session
         assert (await h.ended(ann, second.id)).state == "completed"
 
     away = DeviceSettings(name="away", driver="mock", options={"qubits": 5}, python=str(python))
-    house(before, after, devices=(away,), admission_hold=0.0)
+    run_service(before, after, devices=(away,), admission_hold=0.0)

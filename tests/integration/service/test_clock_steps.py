@@ -13,24 +13,24 @@ from sojourn.service.clock import VirtualClock
 from sojourn.service.retention import EVERY
 from sojourn.service.usage import UsageQuery
 from sojourn.service.views import Principal
-from tests.integration.service.conftest import SLOW, House
+from tests.harness.programs import job_body
+from tests.harness.service import SLOW, ServiceHarness
 from tests.integration.service.test_operations import book, calibrated, operator
-from tests.programs import job_body
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 HOUR, DAY = 3600.0, 86_400.0
 STEPS = [4 * HOUR, 400 * DAY, -HOUR, -400 * DAY]
 NOON = DeviceSettings(name="mock", driver="mock", options={"qubits": 5}, calibrate="0 12 * * *")
 
 
-def person(h: House, name: str) -> Principal:
+def person(h: ServiceHarness, name: str) -> Principal:
     accounts = h.service.accounts
     return accounts.principal(accounts.user_id(name), None)
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_d24_a_running_job_and_its_session_do_not_notice(house: Houses, by: float) -> None:
-    async def body(h: House) -> None:
+def test_d24_a_running_job_and_its_session_do_not_notice(run_service: RunService, by: float) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=3000.0)
         job = await h.submit(ann, job_body(backend="slow", session_id=session.id))
@@ -57,14 +57,16 @@ def test_d24_a_running_job_and_its_session_do_not_notice(house: Houses, by: floa
         report = await h.service.usage_report(ann, UsageQuery(start=0.0, by=("kind",)))
         assert [(row.keys, row.seconds) for row in report.rows] == [(("job",), 3000.0)]
 
-    house(body, devices=(SLOW,))
+    run_service(body, devices=(SLOW,))
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_d24_usage_is_as_old_after_a_restart_as_the_time_that_has_passed(house: Houses, by: float) -> None:
+def test_d24_usage_is_as_old_after_a_restart_as_the_time_that_has_passed(
+    run_service: RunService, by: float
+) -> None:
     used: list[float] = []
 
-    async def run(h: House) -> None:
+    async def run(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body(backend="slow"))
         await h.running(ann, job.id)
@@ -74,7 +76,7 @@ def test_d24_usage_is_as_old_after_a_restart_as_the_time_that_has_passed(house: 
         h.clock.step(by)
         used.append(h.service.usage(ann).consumed_seconds)
 
-    async def later(h: House) -> None:
+    async def later(h: ServiceHarness) -> None:
         assert h.service.usage(person(h, "ann")).consumed_seconds == used[0] == 100.0
         for desk in h.service.hub.dispatchers.values():
             assert desk.lane.used(person(h, "ann").project_id) == 100.0
@@ -83,16 +85,16 @@ def test_d24_usage_is_as_old_after_a_restart_as_the_time_that_has_passed(house: 
         h.clock.advance(2 * HOUR)
         assert h.service.usage(person(h, "ann")).consumed_seconds == 0.0
 
-    house(run, later, devices=(SLOW,))
+    run_service(run, later, devices=(SLOW,))
 
 
 def test_d24_time_does_not_go_back_when_the_clock_was_set_back_while_the_server_was_down(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
     last: list[float] = []
     clocks: list[VirtualClock] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         clocks.append(h.clock)
         ann = await h.user("ann")
         job = await h.submit(ann, job_body())
@@ -102,7 +104,7 @@ def test_d24_time_does_not_go_back_when_the_clock_was_set_back_while_the_server_
         await h.service.stop()
         h.clock.step(-2 * HOUR)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ann = person(h, "ann")
         assert h.service.clock.lead == 2 * HOUR
         job = await h.submit(ann, job_body())
@@ -116,11 +118,11 @@ def test_d24_time_does_not_go_back_when_the_clock_was_set_back_while_the_server_
         (window,) = await h.service.calendar(ann, "mock")
         assert (window.state, window.start) == ("open", h.clock.date())
 
-    house(before, after)
+    run_service(before, after)
 
 
-def test_d24_now_is_what_the_clock_shows_and_a_booking_from_now_on_is_open(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_d24_now_is_what_the_clock_shows_and_a_booking_from_now_on_is_open(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         await h.user("ann")
         h.clock.step(-HOUR)
         h.clock.advance(0.123_456_7)
@@ -134,11 +136,11 @@ def test_d24_now_is_what_the_clock_shows_and_a_booking_from_now_on_is_open(house
         assert seen.end == pytest.approx(h.clock.date() + HOUR - 600, abs=1e-5)
         await h.service.halt_device(operator(h), "slow", "paused", until=h.clock.date() + 1)
 
-    house(body, devices=(SLOW,))
+    run_service(body, devices=(SLOW,))
 
 
-def test_d24_a_clock_that_is_put_right_within_the_hour_has_deleted_nothing(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_d24_a_clock_that_is_put_right_within_the_hour_has_deleted_nothing(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body())
         await h.ended(ann, job.id)
@@ -157,11 +159,11 @@ def test_d24_a_clock_that_is_put_right_within_the_hour_has_deleted_nothing(house
             lambda c: c.exec_driver_sql("SELECT count(result_hash) FROM jobs").scalar()
         )
 
-    house(body, sections={"retention": {"results_days": 2}})
+    run_service(body, sections={"retention": {"results_days": 2}})
 
 
-def test_d24_a_schedule_follows_the_clock(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_d24_a_schedule_follows_the_clock(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         await calibrated(h, "mock")
         due = h.service.device("mock").next_calibration
         assert due is not None
@@ -172,23 +174,23 @@ def test_d24_a_schedule_follows_the_clock(house: Houses) -> None:
         jobs = h.service.hub.dispatchers["mock"].lane.jobs
         assert [job.program for job in jobs.values()] == ["calibrate"]
 
-    house(body, devices=(NOON,))
+    run_service(body, devices=(NOON,))
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_r54_a_lost_reply_is_remembered_as_long_as_ever(house: Houses, by: float) -> None:
+def test_r54_a_lost_reply_is_remembered_as_long_as_ever(run_service: RunService, by: float) -> None:
     lost: list[str] = []
 
-    async def send(h: House, exchange: Exchange) -> str:
+    async def send(h: ServiceHarness, exchange: Exchange) -> str:
         return (await submit(h.service, person(h, "ann"), job_body(), call=Call(exchange=exchange))).id
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         await h.user("ann")
         lost.append(await send(h, Exchange(h.clock.monotonic())))
         h.clock.advance(100)
         h.clock.step(by)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         assert await send(h, Exchange(h.clock.monotonic())) == lost[0]
 
-    house(before, after)
+    run_service(before, after)

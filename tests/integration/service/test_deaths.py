@@ -15,13 +15,13 @@ from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, TooMany
 from sojourn.service.usage import UsageQuery
 from sojourn.service.views import JobView, Principal
-from tests.integration.service.conftest import SLOW, House
-from tests.programs import job_body, sampler_params
+from tests.harness.programs import job_body, sampler_params
+from tests.harness.service import SLOW, ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 
 
-async def runs(h: House, who: Principal, job_id: str, attempt: int) -> None:
+async def runs(h: ServiceHarness, who: Principal, job_id: str, attempt: int) -> None:
     record = await h.service.hub.job_record(who, job_id)
     while (record.job.state, record.job.attempt) != ("running", attempt):
         waiter = asyncio.get_running_loop().create_future()
@@ -29,7 +29,7 @@ async def runs(h: House, who: Principal, job_id: str, attempt: int) -> None:
         await waiter
 
 
-async def dies(h: House, who: Principal, job_id: str, attempt: int, after: float) -> None:
+async def dies(h: ServiceHarness, who: Principal, job_id: str, attempt: int, after: float) -> None:
     """The worker dies `after` seconds (virtual) of this attempt."""
     await runs(h, who, job_id, attempt)
     engine = h.service.hub.engine
@@ -39,19 +39,19 @@ async def dies(h: House, who: Principal, job_id: str, attempt: int, after: float
     os.kill(engine.state("slow").pid or 0, signal.SIGKILL)
 
 
-async def killed(h: House, who: Principal) -> JobView:
+async def killed(h: ServiceHarness, who: Principal) -> JobView:
     job = await h.submit(who, job_body("slow"))
     await dies(h, who, job.id, 1, 30.0)
     await dies(h, who, job.id, 2, 12.0)
     return await h.ended(who, job.id)
 
 
-async def crashes_of(h: House, name: str) -> int:
+async def crashes_of(h: ServiceHarness, name: str) -> int:
     return next(user.crashes for user in h.service.users() if user.name == name)
 
 
-def test_d23_a_job_whose_worker_dies_again_is_charged_for_both_runs(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_d23_a_job_whose_worker_dies_again_is_charged_for_both_runs(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await killed(h, ann)
         assert (job.state, job.reason_code, job.attempt) == ("failed", codes.WORKER_KILLED, 2)
@@ -66,18 +66,20 @@ def test_d23_a_job_whose_worker_dies_again_is_charged_for_both_runs(house: House
         lane = h.service.hub.dispatchers["mock"].lane
         assert lane.used(ann.project_id) == 42.0
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         assert h.service.usage(ann).consumed_seconds == 42.0
         assert await crashes_of(h, "ann") == 2
 
-    house(body, after_a_restart)
+    run_service(body, after_a_restart)
 
 
-def test_d23_a_first_death_counts_after_a_restart_and_the_lost_run_between_does_not(house: Houses) -> None:
+def test_d23_a_first_death_counts_after_a_restart_and_the_lost_run_between_does_not(
+    run_service: RunService,
+) -> None:
     made: list[str] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body("slow"))
         made.append(job.id)
@@ -85,20 +87,20 @@ def test_d23_a_first_death_counts_after_a_restart_and_the_lost_run_between_does_
         await runs(h, ann, job.id, 2)
         h.clock.advance(100.0)
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         assert await crashes_of(h, "ann") == 1
         await dies(h, ann, made[0], 3, 5.0)
         job = await h.ended(ann, made[0])
         assert (job.reason_code, job.quantum_seconds) == (codes.WORKER_KILLED, 35.0)
 
-    house(body, after_a_restart)
+    run_service(body, after_a_restart)
 
 
 def test_a_user_whose_jobs_keep_killing_workers_is_refused_for_a_while_and_nobody_else_is(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         await killed(h, ann)
         with pytest.raises(TooMany) as refusal:
@@ -108,7 +110,7 @@ def test_a_user_whose_jobs_keep_killing_workers_is_refused_for_a_while_and_nobod
         assert (await crashes_of(h, "ann"), await crashes_of(h, "bob")) == (2, 0)
         await h.ended(bob, (await h.submit(bob, job_body("mock"))).id)
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         with pytest.raises(TooMany):
             await h.submit(ann, job_body("mock"))
@@ -116,11 +118,11 @@ def test_a_user_whose_jobs_keep_killing_workers_is_refused_for_a_while_and_nobod
         await h.ended(ann, (await h.submit(ann, job_body("mock"))).id)
         assert await crashes_of(h, "ann") == 1
 
-    house(body, after_a_restart, sections={"limits": {"crashes_per_hour": 2}})
+    run_service(body, after_a_restart, sections={"limits": {"crashes_per_hour": 2}})
 
 
-def test_d24_deaths_count_for_an_hour_however_the_clock_is_set(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_d24_deaths_count_for_an_hour_however_the_clock_is_set(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await killed(h, ann)
         h.clock.step(4 * 3600.0)
@@ -128,18 +130,18 @@ def test_d24_deaths_count_for_an_hour_however_the_clock_is_set(house: Houses) ->
             await h.submit(ann, job_body("mock"))
         assert refusal.value.retry_after == pytest.approx(3600.0 - 12.0)
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         with pytest.raises(TooMany):
             await h.submit(ann, job_body("mock"))
         h.clock.advance(3600.0 - 12.0)
         await h.ended(ann, (await h.submit(ann, job_body("mock"))).id)
 
-    house(body, after_a_restart, sections={"limits": {"crashes_per_hour": 2}})
+    run_service(body, after_a_restart, sections={"limits": {"crashes_per_hour": 2}})
 
 
-def test_a_death_with_the_fork_server_is_nobodys(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_death_with_the_fork_server_is_nobodys(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body("slow"))
         await h.running(ann, job.id)
@@ -154,10 +156,10 @@ def test_a_death_with_the_fork_server_is_nobodys(house: Houses) -> None:
         assert await crashes_of(h, "ann") == 0
         await h.service.cancel_job(ann, job.id)
 
-    house(body)
+    run_service(body)
 
 
-def test_a_job_that_cannot_fit_is_refused_at_submit_and_a_small_one_runs(house: Houses) -> None:
+def test_a_job_that_cannot_fit_is_refused_at_submit_and_a_small_one_runs(run_service: RunService) -> None:
     """The memory of the machine, or of its control group, is what a run may take; here it is set."""
     big = DeviceSettings(
         name="big", driver="aer", options={"qubits": 30, "method": "statevector"}, memory_mb=2560
@@ -168,11 +170,11 @@ def test_a_job_that_cannot_fit_is_refused_at_submit_and_a_small_one_runs(house: 
             f'OPENQASM 3.0; include "stdgates.inc"; qubit[{qubits}] q; bit[{qubits}] c; h q; c = measure q;'
         )
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         with pytest.raises(BadRequest, match=r"at least 8192 MB .* may take 2560 MB \(memory_mb"):
             await h.submit(ann, job_body("big", params=sampler_params([text(29), None, 1])))
         small = await h.submit(ann, job_body("big", params=sampler_params([text(2)])))
         assert (await h.ended(ann, small.id)).state == "completed"
 
-    house(body, devices=(big, SLOW))
+    run_service(body, devices=(big, SLOW))

@@ -8,19 +8,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from sojourn.core import PROFILES
-from tests.integration.service.conftest import QUICK, House
+from tests.harness.service import QUICK, ServiceHarness
 
 
 @pytest.mark.parametrize(("profile", "per_start"), [("seed", 1), ("ibm2023", 0)])
 def test_a_former_name_of_a_profile_is_logged_once_per_start(
-    house: Callable[..., None], profile: str, per_start: int
+    run_service: Callable[..., None], profile: str, per_start: int
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         lanes = [desk.lane for desk in h.service.hub.dispatchers.values()]
         assert [lane.profile for lane in lanes] == [PROFILES["ibm2023"]] * len(lanes)
 
     with capture_logs() as lines:
-        house(body, body, devices=(QUICK,), profile=profile)
+        run_service(body, body, devices=(QUICK,), profile=profile)
     logged = [line for line in lines if line["event"] == "configuration.deprecated"]
     assert len(logged) == 2 * per_start
     for line in logged:

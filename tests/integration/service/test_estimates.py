@@ -13,10 +13,10 @@ from qiskit import QuantumCircuit
 from sojourn.config import DeviceSettings
 from sojourn.service.projects import ProjectChange
 from sojourn.service.views import JobView, Principal
-from tests.integration.service.conftest import House
-from tests.programs import job_body, sampler_params
+from tests.harness.programs import job_body, sampler_params
+from tests.harness.service import ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 HOUR = 3600.0
 LIKE = (DeviceSettings(name="mock", driver="mock", options={"like": "FakeManilaV2"}),)
 """It knows how long its gates take, and takes no time."""
@@ -32,7 +32,7 @@ def flip(**more: Any) -> bytes:
     return job_body(params=sampler_params((circuit, None, 64)), **more)
 
 
-async def booked(h: House, after: float, device: str = "mock") -> float:
+async def booked(h: ServiceHarness, after: float, device: str = "mock") -> float:
     """Somebody else has the device for an hour, `after` seconds from now; returns the end."""
     accounts = h.service.accounts
     boss = accounts.principal(accounts.user_id("operator"), None)
@@ -42,7 +42,7 @@ async def booked(h: House, after: float, device: str = "mock") -> float:
     return made.end
 
 
-async def queued(h: House, who: Principal, job_id: str) -> JobView:
+async def queued(h: ServiceHarness, who: Principal, job_id: str) -> JobView:
     """The job once it has been prepared."""
     record = await h.service.hub.job_record(who, job_id)
     while record.job.state == "accepted":
@@ -53,7 +53,7 @@ async def queued(h: House, who: Principal, job_id: str) -> JobView:
     return await h.service.job(who, job_id)
 
 
-async def said(h: House, who: Principal, job_id: str) -> str:
+async def said(h: ServiceHarness, who: Principal, job_id: str) -> str:
     """Why the job waits, the same for its owner's `job.metrics()` as for `sojourn jobs why`."""
     waiting = await h.service.waiting(who, job_id)
     why = await h.service.why(who, job_id)
@@ -62,10 +62,12 @@ async def said(h: House, who: Principal, job_id: str) -> str:
     return " ".join(waiting.waiting_reasons)
 
 
-def test_d22_a_job_with_its_programs_limit_waits_and_is_told_what_would_let_it_start(house: Houses) -> None:
+def test_d22_a_job_with_its_programs_limit_waits_and_is_told_what_would_let_it_start(
+    run_service: RunService,
+) -> None:
     """The setting is off. At the submit, in the metrics, and with the same numbers; what it says is true."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await h.ended(ann, (await h.submit(ann, flip(cost=10))).id)  # the device is up
         end = await booked(h, 100.5)
@@ -96,13 +98,13 @@ def test_d22_a_job_with_its_programs_limit_waits_and_is_told_what_would_let_it_s
         after = await h.service.waiting(ann, job.id)
         assert (after.waiting_reasons, after.estimated_start) == ((), None)
 
-    house(body, devices=LIKE)
+    run_service(body, devices=LIKE)
 
 
 def test_d22_a_job_that_states_nothing_starts_before_a_reservation_if_its_estimate_is_short(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await booked(h, 100.0)
         job = await h.submit(ann, flip())
@@ -112,18 +114,18 @@ def test_d22_a_job_that_states_nothing_starts_before_a_reservation_if_its_estima
         assert ended.estimated_seconds is not None
         assert 0 < ended.estimated_seconds < 20
 
-    house(body, devices=LIKE, estimate_factor=3.0, estimate_floor=60.0)
+    run_service(body, devices=LIKE, estimate_factor=3.0, estimate_floor=60.0)
 
 
 @pytest.mark.parametrize("hold", [0.0, 60.0])
 def test_d22_the_warning_is_of_the_limit_that_holds_also_when_it_comes_after_the_answer(
-    house: Houses, hold: float
+    run_service: RunService, hold: float
 ) -> None:
     """The limit is known when the job is prepared, which may be after the submit was answered. It, the
     estimate and the warning are the same after a restart, also if the configuration says something else."""
     waiting: list[JobView] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await booked(h, 30.0)
         job = await h.submit(ann, flip())
@@ -134,7 +136,7 @@ def test_d22_the_warning_is_of_the_limit_that_holds_also_when_it_comes_after_the
         assert waiting[0].limit == 60.0
         assert "limit of 60 s (from its estimate of 0.016 s" in await said(h, ann, job.id)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         again = await h.service.job(ann, waiting[0].id)
         assert again == waiting[0]
@@ -142,32 +144,34 @@ def test_d22_the_warning_is_of_the_limit_that_holds_also_when_it_comes_after_the
         h.clock.advance(30.0 + HOUR)
         assert (await h.ended(ann, again.id)).state == "completed"
 
-    house(before, after, devices=LIKE, estimate_factor=3.0, estimate_floor=60.0, admission_hold=hold)
+    run_service(before, after, devices=LIKE, estimate_factor=3.0, estimate_floor=60.0, admission_hold=hold)
 
 
 def test_d22_a_limit_outlives_a_change_of_the_configuration_and_nothing_untrue_is_said_of_it(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
     ids: list[str] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await booked(h, 30.0)
         ids.append((await h.submit(ann, flip())).id)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         assert (await h.service.job(ann, ids[0])).limit == 60.0
         assert "with its limit of 60 s it does not fit" in await said(h, ann, ids[0])
 
-    house(before, devices=LIKE, estimate_factor=3.0, estimate_floor=60.0)
-    house(after, devices=LIKE)
+    run_service(before, devices=LIKE, estimate_factor=3.0, estimate_floor=60.0)
+    run_service(after, devices=LIKE)
 
 
-def test_d22_a_projects_execution_seconds_bound_what_follows_from_an_estimate(house: Houses) -> None:
+def test_d22_a_projects_execution_seconds_bound_what_follows_from_an_estimate(
+    run_service: RunService,
+) -> None:
     """They are no limit that the job states; one that it states holds."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, boss = await h.user("ann"), await h.user("boss")
         for most, limit in ((30, 30.0), (90, 60.0)):
             await h.service.projects.change(boss, "anns", ProjectChange(limits={"execution_seconds": most}))
@@ -182,13 +186,13 @@ def test_d22_a_projects_execution_seconds_bound_what_follows_from_an_estimate(ho
             job = await h.submit(ann, flip())
             assert because in await said(h, ann, job.id)
 
-    house(body, devices=LIKE, estimate_factor=3.0, estimate_floor=60.0)
+    run_service(body, devices=LIKE, estimate_factor=3.0, estimate_floor=60.0)
 
 
-def test_d22_a_device_that_does_not_know_its_durations_makes_no_limits(house: Houses) -> None:
+def test_d22_a_device_that_does_not_know_its_durations_makes_no_limits(run_service: RunService) -> None:
     """Its estimate is 0 whatever the job, and a simulation may take long."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await booked(h, 100.0)
         job = await h.submit(ann, flip())
@@ -198,4 +202,4 @@ def test_d22_a_device_that_does_not_know_its_durations_makes_no_limits(house: Ho
         assert "estimate" not in sentence
         assert "at most 100 s" in sentence
 
-    house(body, devices=PLAIN, estimate_factor=3.0, estimate_floor=60.0)
+    run_service(body, devices=PLAIN, estimate_factor=3.0, estimate_floor=60.0)

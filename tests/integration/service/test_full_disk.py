@@ -23,11 +23,11 @@ from sojourn.service.usage import LONGEST_REPORT, UsageQuery
 from sojourn.service.views import JobView, Principal
 from sojourn.store import jobs
 from sojourn.store import tables as t
-from tests.integration.service.conftest import House
-from tests.programs import job_body, sampler_params
+from tests.harness.programs import job_body, sampler_params
+from tests.harness.service import ServiceHarness
 from tests.unit.store.test_full_disk import room
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 SHOTS = 1_000_000
 """Of five bits each, and of three pubs: a result of 2 to 4 MB."""
 
@@ -43,7 +43,7 @@ def large(device: str = "mock") -> bytes:
     return job_body(device, params=sampler_params(*[(coins(), None, SHOTS)] * 3))
 
 
-async def change(h: House, full: bool) -> str | None:
+async def change(h: ServiceHarness, full: bool) -> str | None:
     """Wait until the service has seen that its disk is full, or is not any more."""
     disk = h.service.hub.disk
     while (disk.reason is not None) != full:
@@ -52,9 +52,9 @@ async def change(h: House, full: bool) -> str | None:
 
 
 def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_there_is_room(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         kept = await h.submit(ann, job_body())
         await h.ended(ann, kept.id)
@@ -95,11 +95,13 @@ def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_th
         assert isinstance(found, Large)
         assert found.size > 2**20
 
-    house(body)
+    run_service(body)
 
 
-def test_r56_private_inputs_that_a_full_disk_kept_are_forgotten_when_there_is_room(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r56_private_inputs_that_a_full_disk_kept_are_forgotten_when_there_is_room(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, store = await h.user("ann"), h.service.hub.store
         job = await h.submit(ann, job_body(private=True))
         await h.ended(ann, job.id)
@@ -121,11 +123,11 @@ def test_r56_private_inputs_that_a_full_disk_kept_are_forgotten_when_there_is_ro
             is None
         )
 
-    house(body)
+    run_service(body)
 
 
-def test_while_there_is_no_room_jobs_wait_and_are_not_run_for_nothing(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_while_there_is_no_room_jobs_wait_and_are_not_run_for_nothing(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         first = await h.submit(ann, job_body("slow"))
         await h.running(ann, first.id)
@@ -145,11 +147,11 @@ def test_while_there_is_no_room_jobs_wait_and_are_not_run_for_nothing(house: Hou
         await h.running(ann, waits.id)
         assert (await h.service.job(ann, waits.id)).attempt == 1
 
-    house(body)
+    run_service(body)
 
 
-def test_who_waits_is_told_why_the_device_is_down_as_the_reason_changes(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_who_waits_is_told_why_the_device_is_down_as_the_reason_changes(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         desk, engine = h.service.hub.dispatchers["broken"], h.service.hub.engine
         desk.worker_changed(WorkerState(WorkerPhase.STARTING, "its worker ended, and is replaced"))
         while engine.state("broken").phase is not WorkerPhase.FAILED:
@@ -165,11 +167,11 @@ def test_who_waits_is_told_why_the_device_is_down_as_the_reason_changes(house: H
         assert desk.lane.lost_because == reason
 
     broken = DeviceSettings(name="broken", driver="mock", options={"qubits": 0})
-    house(body, devices=(broken,))
+    run_service(body, devices=(broken,))
 
 
-def test_inputs_without_room_are_refused_and_leave_nothing(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_inputs_without_room_are_refused_and_leave_nothing(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await room(h.service.hub.store, 100)
         padded = job_body()[:-1] + b" " * 10 + b"}"
@@ -181,13 +183,13 @@ def test_inputs_without_room_are_refused_and_leave_nothing(house: Houses) -> Non
         assert count == 0
         assert h.service.hub.records.open_jobs.count((ann.project_id,)) == 0
 
-    house(body)
+    run_service(body)
 
 
-def test_a_job_whose_result_cannot_fit_is_refused_at_its_submit(house: Houses) -> None:
+def test_a_job_whose_result_cannot_fit_is_refused_at_its_submit(run_service: RunService) -> None:
     """When free space is known: the estimate is the most that the result can take."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         disk = h.service.hub.disk
         assert disk.view().usable_mb is not None
@@ -197,20 +199,20 @@ def test_a_job_whose_result_cannot_fit_is_refused_at_its_submit(house: Houses) -
             await h.submit(ann, large())
         disk.check_result(900_000)
 
-    house(body)
+    run_service(body)
 
 
 def limited(mb: float) -> dict[str, object]:
     return {"limits": {"stored_mb": mb}}
 
 
-def boss(h: House) -> Principal:
+def boss(h: ServiceHarness) -> Principal:
     accounts = h.service.accounts
     return accounts.principal(accounts.user_id("operator"), None)
 
 
-def test_r50_a_project_stores_no_more_than_its_limit_and_can_delete(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_a_project_stores_no_more_than_its_limit_and_can_delete(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         size = len(job_body())
 
@@ -229,11 +231,13 @@ def test_r50_a_project_stores_no_more_than_its_limit_and_can_delete(house: House
         await h.service.delete_job(ann, first.id)
         assert (await done(ann)).state == "completed"
 
-    house(body)
+    run_service(body)
 
 
-def test_r50_nothing_is_run_for_a_project_whose_results_have_filled_its_limit(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_nothing_is_run_for_a_project_whose_results_have_filled_its_limit(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         blocks = await h.submit(ann, job_body("slow"))
         waits = await h.submit(ann, job_body("slow"))
@@ -245,11 +249,13 @@ def test_r50_nothing_is_run_for_a_project_whose_results_have_filled_its_limit(ho
         assert (ended.state, ended.reason_code) == ("failed", codes.OVER_LIMIT)
         assert "stored_mb" in (ended.reason or "")
 
-    house(body)
+    run_service(body)
 
 
-def test_r49_a_report_that_is_too_long_is_refused_before_all_of_it_is_fetched(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r49_a_report_that_is_too_long_is_refused_before_all_of_it_is_fetched(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         now = h.clock.now()
         rows = [
@@ -268,4 +274,4 @@ def test_r49_a_report_that_is_too_long_is_refused_before_all_of_it_is_fetched(ho
         report = await h.service.usage_report(ann, UsageQuery(by=("job", "user")))
         assert sorted(row.seconds for row in report.rows) == [1.0, LONGEST_REPORT], "hers, and the others'"
 
-    house(body)
+    run_service(body)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from sojourn import codes
 from sojourn.execution.engine import WorkerPhase
 from sojourn.service.views import JobView, Principal
-from tests.integration.service.conftest import SLOW, House
-from tests.programs import job_body
+from tests.harness.programs import job_body
+from tests.harness.service import SLOW, ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 STRICT = {"profiles": {"strict": {"base": "ibm2023", "rerun_lost": False}}}
 
 
@@ -23,7 +23,7 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-async def stop_at_work(h: House, who: Principal) -> JobView:
+async def stop_at_work(h: ServiceHarness, who: Principal) -> JobView:
     """A job whose worker is stopped after it has run for 100 s."""
     job = await h.submit(who, job_body("slow"))
     await h.running(who, job.id)
@@ -33,8 +33,10 @@ async def stop_at_work(h: House, who: Principal) -> JobView:
     return job
 
 
-def test_r55_a_job_whose_worker_was_stopped_is_run_again_and_charged_to_nobody(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r55_a_job_whose_worker_was_stopped_is_run_again_and_charged_to_nobody(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await stop_at_work(h, ann)
         record = await h.service.hub.job_record(ann, job.id)
@@ -53,24 +55,24 @@ def test_r55_a_job_whose_worker_was_stopped_is_run_again_and_charged_to_nobody(h
         await h.settled()
         assert h.service.usage(ann).consumed_seconds == 0, "the second attempt has just begun"
 
-    house(body, devices=(SLOW,))
+    run_service(body, devices=(SLOW,))
 
 
 def test_r55_where_lost_jobs_are_not_run_again_it_fails_with_the_systems_code_and_is_free(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.ended(ann, (await stop_at_work(h, ann)).id)
         assert (job.state, job.reason_code) == ("failed", codes.SYSTEM_FAILURE)
         assert "was stopped for 2 s" in (job.reason or "")
         assert h.service.usage(ann).consumed_seconds == 0
 
-    house(body, devices=(SLOW,), sections=STRICT, profile="strict")
+    run_service(body, devices=(SLOW,), sections=STRICT, profile="strict")
 
 
-def test_without_a_preparer_the_service_is_not_ready_and_says_why(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_without_a_preparer_the_service_is_not_ready_and_says_why(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await h.submit(ann, job_body("slow"))
         engine = h.engine
@@ -84,4 +86,4 @@ def test_without_a_preparer_the_service_is_not_ready_and_says_why(house: Houses)
         await until(lambda: engine.preparers()["up"] == len(pids))
         assert (await h.service.ready())["preparers"]["reason"] is None
 
-    house(body, devices=(SLOW,))
+    run_service(body, devices=(SLOW,))

@@ -21,33 +21,33 @@ from sojourn.service.errors import (
 )
 from sojourn.service.views import JobFilter, Principal
 from sojourn.store import tables as t
-from tests.integration.service.conftest import House
-from tests.programs import job_body
+from tests.harness.programs import job_body
+from tests.harness.service import ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 HOUR = 3600.0
 DAY = 24 * HOUR
 
 
-def operator(h: House) -> Principal:
+def operator(h: ServiceHarness) -> Principal:
     accounts = h.service.accounts
     return accounts.principal(accounts.user_id("operator"), None)
 
 
-def by(h: House, api_key: str, crn: str | None = None) -> Principal:
+def by(h: ServiceHarness, api_key: str, crn: str | None = None) -> Principal:
     """The caller as a request with this key makes it."""
     key = h.service.accounts.keys.of_secret(api_key)
     return h.service.accounts.principal(key.user, crn, key)
 
 
-def works(h: House, api_key: str) -> bool:
+def works(h: ServiceHarness, api_key: str) -> bool:
     return h.service.accounts.by_key(api_key) is not None
 
 
-def test_each_of_several_keys_works_and_is_ended_alone(house: Houses) -> None:
+def test_each_of_several_keys_works_and_is_ended_alone(run_service: RunService) -> None:
     kept: list[str] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         first = (await h.service.add_user("ann", "lab")).api_key
         ann = by(h, first)
         laptop = await h.service.people.add_key(ann, "ann", name="laptop")
@@ -64,14 +64,14 @@ def test_each_of_several_keys_works_and_is_ended_alone(house: Houses) -> None:
         assert [works(h, key) for key in (first, laptop.api_key, other.api_key)] == [False, True, True]
         kept.extend((first, laptop.api_key))
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         assert [works(h, key) for key in kept] == [False, True]
 
-    house(body, after)
+    run_service(body, after)
 
 
-def test_a_key_ends_at_its_expiry_to_the_second_and_says_so(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_key_ends_at_its_expiry_to_the_second_and_says_so(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = by(h, (await h.service.add_user("ann", "lab")).api_key)
         ends = h.clock.now() + DAY
         made = await h.service.people.add_key(ann, "ann", name="ci", expires=ends)
@@ -87,11 +87,11 @@ def test_a_key_ends_at_its_expiry_to_the_second_and_says_so(house: Houses) -> No
         with pytest.raises(BadRequest, match="is past"):
             await h.service.people.add_key(ann, "ann", expires=h.clock.now())
 
-    house(body)
+    run_service(body)
 
 
-def test_a_key_that_expires_makes_none_that_outlives_it(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_key_that_expires_makes_none_that_outlives_it(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = by(h, (await h.service.add_user("ann", "lab")).api_key)
         ends = h.clock.now() + DAY
         short = by(h, (await h.service.people.add_key(ann, "ann", name="ci", expires=ends)).api_key)
@@ -102,16 +102,16 @@ def test_a_key_that_expires_makes_none_that_outlives_it(house: Houses) -> None:
         assert (await h.service.people.add_key(short, "ann")).key.expires == ends
         assert (await h.service.people.rotate_key(short, "ann", "key-1")).key.expires == ends
 
-    house(body)
+    run_service(body)
 
 
 @pytest.mark.parametrize("keep", [0.0, 600.0])
 def test_a_rotated_key_has_its_name_and_the_old_one_works_as_long_as_was_said(
-    house: Houses, keep: float
+    run_service: RunService, keep: float
 ) -> None:
     kept: list[str] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         old = (await h.service.add_user("ann", "lab")).api_key
         made = await h.service.people.rotate_key(by(h, old), "ann", "key-1", keep=keep)
         assert (made.key.name, made.key.project) == ("key-1", "lab")
@@ -119,7 +119,7 @@ def test_a_rotated_key_has_its_name_and_the_old_one_works_as_long_as_was_said(
         assert works(h, old) is bool(keep)
         kept.extend((old, made.api_key))
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         old, new = kept
         assert [works(h, old), works(h, new)] == [bool(keep), True]
         if keep:
@@ -130,11 +130,11 @@ def test_a_rotated_key_has_its_name_and_the_old_one_works_as_long_as_was_said(
         h.clock.advance(keep)
         assert [works(h, old), works(h, new)] == [False, not keep]
 
-    house(body, after)
+    run_service(body, after)
 
 
-def test_names_and_numbers_of_keys_are_bounded_and_refused_with_the_limit(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_names_and_numbers_of_keys_are_bounded_and_refused_with_the_limit(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = by(h, (await h.service.add_user("ann", "lab")).api_key)
         with pytest.raises(Conflict, match="has a key 'key-1'"):
             await h.service.people.add_key(ann, "ann", name="key-1")
@@ -154,11 +154,13 @@ def test_names_and_numbers_of_keys_are_bounded_and_refused_with_the_limit(house:
         h.clock.advance(1)  # one that has expired does not count
         assert (await h.service.people.add_key(ann, "ann")).key.name == "key-3"
 
-    house(body, sections={"access": AccessSettings(keys_per_user=3)})
+    run_service(body, sections={"access": AccessSettings(keys_per_user=3)})
 
 
-def test_keys_are_managed_by_their_user_and_by_operators_and_by_no_admin_of_a_project(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_keys_are_managed_by_their_user_and_by_operators_and_by_no_admin_of_a_project(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = by(h, (await h.service.add_user("ann", "lab")).api_key)
         ben = replace(by(h, (await h.service.add_user("ben", "lab")).api_key), admin=True)
         for name in ("ann", "nobody"):  # whether there is one is not told
@@ -174,20 +176,20 @@ def test_keys_are_managed_by_their_user_and_by_operators_and_by_no_admin_of_a_pr
         assert [k.name for k in h.service.people.keys(ann, "ann")] == ["key-1", "spare"]
         assert by(h, made.api_key).user == "ann"
 
-    house(body)
+    run_service(body)
 
 
 def test_a_key_acts_in_the_project_that_it_was_made_for_unless_the_request_says_another(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
     kept: list[str] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         chem = await h.service.add_user("lea", "chem")
         phys = await h.service.add_user("lea", "phys")
         kept.extend((chem.api_key, phys.api_key, chem.instance))
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         chem, phys, instance = kept
         assert [by(h, key).project for key in (chem, phys)] == ["chem", "phys"]
         assert by(h, phys, instance).project == "chem"
@@ -203,13 +205,13 @@ def test_a_key_acts_in_the_project_that_it_was_made_for_unless_the_request_says_
             by(h, phys)
         assert by(h, phys, instance).project == "chem"
 
-    house(body, after)
+    run_service(body, after)
 
 
-def test_the_last_use_is_kept_over_a_restart_and_written_once_in_ten_minutes(house: Houses) -> None:
+def test_the_last_use_is_kept_over_a_restart_and_written_once_in_ten_minutes(run_service: RunService) -> None:
     kept: list[str] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         secret = (await h.service.add_user("ann", "lab")).api_key
         start = h.clock.now()
         ann = by(h, secret)
@@ -227,20 +229,20 @@ def test_the_last_use_is_kept_over_a_restart_and_written_once_in_ten_minutes(hou
         assert view.used == writes[-1]
         kept.append(secret)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         async with asyncio.timeout(5):
             rows = await h.service.hub.store.read(
                 lambda c: list(c.execute(select(t.api_keys.c.used_at).where(t.api_keys.c.name == "key-1")))
             )
         assert rows[0].used_at > h.clock.now() - 2400
 
-    house(body, after)
+    run_service(body, after)
 
 
-def test_a_revoked_user_is_restored_with_projects_and_jobs_and_no_old_key(house: Houses) -> None:
+def test_a_revoked_user_is_restored_with_projects_and_jobs_and_no_old_key(run_service: RunService) -> None:
     kept: list[str] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         old = (await h.service.add_user("eve", "lab")).api_key
         eve = by(h, old)
         job = await h.submit(eve, job_body())
@@ -255,18 +257,20 @@ def test_a_revoked_user_is_restored_with_projects_and_jobs_and_no_old_key(house:
         assert (made.name, made.project) == ("eve", "lab")
         kept.extend((old, made.api_key, job.id))
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         old, new, job = kept
         assert [works(h, old), works(h, new)] == [False, True]
         assert (await h.service.job(by(h, new), job)).user == "eve"
 
-    house(body, after)
+    run_service(body, after)
 
 
-def test_the_name_of_a_revoked_user_is_given_anew_only_when_asked_and_inherits_nothing(house: Houses) -> None:
+def test_the_name_of_a_revoked_user_is_given_anew_only_when_asked_and_inherits_nothing(
+    run_service: RunService,
+) -> None:
     kept: list[str] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         old = (await h.service.add_user("eve", "lab")).api_key
         job = await h.submit(by(h, old), job_body())
         with pytest.raises(Conflict, match="has not been revoked"):
@@ -277,7 +281,7 @@ def test_the_name_of_a_revoked_user_is_given_anew_only_when_asked_and_inherits_n
         new = await h.service.add_user("eve", "lab", anew=True)
         kept.extend((old, new.api_key, job.id))
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         old, new, job = kept
         assert not works(h, old)
         eve = by(h, new)
@@ -293,11 +297,13 @@ def test_the_name_of_a_revoked_user_is_given_anew_only_when_asked_and_inherits_n
         await h.service.add_user("eve", "lab", anew=True)
         assert [u.name for u in h.service.users()][2:] == ["eve.revoked-1", "eve.revoked-2", "eve"]
 
-    house(body, after)
+    run_service(body, after)
 
 
-def test_who_is_taken_out_of_a_project_is_told_what_is_left_and_acts_there_no_more(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_who_is_taken_out_of_a_project_is_told_what_is_left_and_acts_there_no_more(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         key = (await h.service.add_user("eve", "lab")).api_key
         other = await h.service.add_user("eve", "chem")
         eve = by(h, key)
@@ -323,7 +329,7 @@ def test_who_is_taken_out_of_a_project_is_told_what_is_left_and_acts_there_no_mo
         again = await h.service.add_user("eve", "lab")  # and back
         assert (await h.service.job(by(h, again.api_key), here.id)).state == "cancelled"
 
-    house(body)
+    run_service(body)
 
 
 # The keys in files
@@ -331,52 +337,52 @@ def test_who_is_taken_out_of_a_project_is_told_what_is_left_and_acts_there_no_mo
 
 @pytest.mark.parametrize("name", ["operator", "local"])
 def test_a_key_file_that_is_removed_ends_the_key_that_was_in_it(
-    house: Houses, tmp_path: Path, name: str
+    run_service: RunService, tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / f"{name}.key"
     kept: list[str] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         kept.append(path.read_text().strip())
         mine = await h.service.people.add_key(operator(h), name, name="mine")
         kept.append(mine.api_key)
         path.unlink()
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         old, mine = kept[:2]
         new = path.read_text().strip()
         assert [works(h, key) for key in (old, mine, new)] == [False, True, True]
         assert path.stat().st_mode & 0o777 == 0o600
         kept.append(new)
 
-    async def unchanged(h: House) -> None:
+    async def unchanged(h: ServiceHarness) -> None:
         assert path.read_text().strip() == kept[2]
 
-    house(body, after, unchanged)
+    run_service(body, after, unchanged)
 
 
-def test_a_rotated_operator_key_is_in_its_file(house: Houses, tmp_path: Path) -> None:
+def test_a_rotated_operator_key_is_in_its_file(run_service: RunService, tmp_path: Path) -> None:
     path = tmp_path / "operator.key"
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         old = path.read_text().strip()
         made = await h.service.people.rotate_key(operator(h), "operator", "operator.key", keep=0)
         assert path.read_text().strip() == made.api_key
         assert [works(h, old), works(h, made.api_key)] == [False, True]
         assert not (tmp_path / "operator.key.new").exists()
 
-    house(body, body)
+    run_service(body, body)
 
 
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_rotation_of_a_key_file_that_was_interrupted_is_done_or_undone(
-    house: Houses, tmp_path: Path, committed: bool
+    run_service: RunService, tmp_path: Path, committed: bool
 ) -> None:
     """What a kill leaves between the new key's file, its commit and the old file's end."""
     path, fresh = tmp_path / "operator.key", tmp_path / "operator.key.new"
     kept: list[str] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         keys = h.service.accounts.keys
         user = h.service.accounts.user_id("operator")
         secret, left = keys.replacing(keys.named(user, "operator", "operator.key"), 0, None)
@@ -386,9 +392,9 @@ def test_a_rotation_of_a_key_file_that_was_interrupted_is_done_or_undone(
             await keys.replace(keys.named(user, "operator", "operator.key"), secret, left, entry)
         kept.append(secret.api_key if committed else path.read_text().strip())
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         assert path.read_text().strip() == kept[0]
         assert works(h, kept[0])
         assert not fresh.exists()
 
-    house(body, after)
+    run_service(body, after)

@@ -13,14 +13,14 @@ from sojourn.service.errors import BadRequest, Refusal, TooLarge, TooMany
 from sojourn.service.limits import Limits
 from sojourn.service.projects import ProjectChange
 from sojourn.service.views import JobFilter
-from tests.integration.service.conftest import House
-from tests.programs import bell, job_body, sampler_params
+from tests.harness.programs import bell, job_body, sampler_params
+from tests.harness.service import ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 DAY = 86_400
 
 
-async def full(h: House, who: Any, device: str = "slow", **more: Any) -> BadRequest:
+async def full(h: ServiceHarness, who: Any, device: str = "slow", **more: Any) -> BadRequest:
     with pytest.raises(BadRequest) as refusal:
         await h.submit(who, job_body(device, **more))
     assert refusal.value.code == 3458
@@ -28,8 +28,8 @@ async def full(h: House, who: Any, device: str = "slow", **more: Any) -> BadRequ
     return refusal.value
 
 
-def test_r50_pending_jobs_of_a_user_are_limited_and_an_ended_one_makes_room(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_pending_jobs_of_a_user_are_limited_and_an_ended_one_makes_room(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         jobs = [await h.submit(ann, job_body("slow")) for _ in range(3)]
         refusal = await full(h, ann, "mock")
@@ -40,15 +40,15 @@ def test_r50_pending_jobs_of_a_user_are_limited_and_an_ended_one_makes_room(hous
         await h.submit(ann, job_body("slow"))
         await full(h, ann)
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         await full(h, ann)
 
-    house(body, after_a_restart, sections={"limits": {"pending_per_user": 3}})
+    run_service(body, after_a_restart, sections={"limits": {"pending_per_user": 3}})
 
 
-def test_r50_pending_jobs_of_a_project_and_of_a_device_are_limited(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_pending_jobs_of_a_project_and_of_a_device_are_limited(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         for _ in range(2):
             await h.submit(ann, job_body("slow"))
@@ -58,11 +58,11 @@ def test_r50_pending_jobs_of_a_project_and_of_a_device_are_limited(house: Houses
         done = await h.submit(bob, job_body("mock"))
         await h.ended(bob, done.id)
 
-    house(body, sections={"limits": {"pending_per_project": 2, "pending_per_device": 3}})
+    run_service(body, sections={"limits": {"pending_per_project": 2, "pending_per_device": 3}})
 
 
-def test_r50_submits_at_the_same_time_do_not_slip_past_the_limit(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_submits_at_the_same_time_do_not_slip_past_the_limit(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         answers = await asyncio.gather(
             *(h.submit(ann, job_body("slow")) for _ in range(8)), return_exceptions=True
@@ -70,11 +70,11 @@ def test_r50_submits_at_the_same_time_do_not_slip_past_the_limit(house: Houses) 
         assert sum(isinstance(answer, Refusal) for answer in answers) == 5
         assert (await h.service.jobs(ann, JobFilter(pending=True))).count == 3
 
-    house(body, sections={"limits": {"pending_per_user": 3}})
+    run_service(body, sections={"limits": {"pending_per_user": 3}})
 
 
-def test_r50_a_refused_submit_takes_no_place(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_a_refused_submit_takes_no_place(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         for _ in range(3):
             with pytest.raises(BadRequest):
@@ -86,11 +86,11 @@ def test_r50_a_refused_submit_takes_no_place(house: Houses) -> None:
         assert len(h.service.hub.records.open_jobs) == len(h.service.hub.records.open_sessions) == 0
         await h.submit(ann, job_body("slow"))
 
-    house(body, sections={"limits": {"pending_per_user": 1, "sessions_per_user": 1}})
+    run_service(body, sections={"limits": {"pending_per_user": 1, "sessions_per_user": 1}})
 
 
-def test_r50_what_has_not_ended_is_counted_in_words_that_fit_one_and_several(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_what_has_not_ended_is_counted_in_words_that_fit_one_and_several(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, boss = await h.user("ann"), await h.user("boss")
         for count, words in ((1, "1 job in project anns that has"), (2, "2 jobs in project anns that have")):
             await h.service.projects.change(boss, "anns", ProjectChange(limits={"pending_per_user": count}))
@@ -102,11 +102,11 @@ def test_r50_what_has_not_ended_is_counted_in_words_that_fit_one_and_several(hou
         with pytest.raises(BadRequest, match="User ann has 1 session in project anns that has not ended; "):
             await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
 
-    house(body, sections={"limits": {"sessions_per_user": 1}})
+    run_service(body, sections={"limits": {"sessions_per_user": 1}})
 
 
-def test_r50_a_projects_own_limits_hold_at_once_and_can_be_taken_back(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_a_projects_own_limits_hold_at_once_and_can_be_taken_back(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, boss = await h.user("ann"), await h.user("boss")
         await h.submit(ann, job_body("slow"))
         own = ProjectChange(limits={"pending_per_user": 1})
@@ -116,7 +116,7 @@ def test_r50_a_projects_own_limits_hold_at_once_and_can_be_taken_back(house: Hou
         await h.service.projects.change(boss, "anns", ProjectChange(limits={"pending_per_user": None}))
         await h.submit(ann, job_body("slow"))
 
-    house(body)
+    run_service(body)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_r50_a_projects_own_limits_hold_at_once_and_can_be_taken_back(house: Hou
     ],
 )
 def test_r50_a_job_that_is_too_large_is_refused_with_both_numbers(
-    house: Houses, limit: dict[str, float], body: dict[str, Any], words: tuple[str, ...]
+    run_service: RunService, limit: dict[str, float], body: dict[str, Any], words: tuple[str, ...]
 ) -> None:
-    async def inside(h: House) -> None:
+    async def inside(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         with pytest.raises((BadRequest, TooLarge)) as refusal:
             await h.submit(ann, job_body(**body))
@@ -140,11 +140,13 @@ def test_r50_a_job_that_is_too_large_is_refused_with_both_numbers(
             assert word in refusal.value.message
         assert (await h.service.jobs(ann, JobFilter())).count == 0
 
-    house(inside, sections={"limits": limit}, admission_hold=30.0)
+    run_service(inside, sections={"limits": limit}, admission_hold=30.0)
 
 
-def test_r50_a_job_that_is_found_too_large_after_the_answer_fails_with_the_number(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_a_job_that_is_found_too_large_after_the_answer_fails_with_the_number(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body())
         ended = await h.ended(ann, job.id)
@@ -152,11 +154,11 @@ def test_r50_a_job_that_is_found_too_large_after_the_answer_fails_with_the_numbe
         assert ended.reason is not None
         assert "the limit of its project is 60 (executions)" in ended.reason
 
-    house(body, sections={"limits": {"executions": 60}}, admission_hold=0.0)
+    run_service(body, sections={"limits": {"executions": 60}}, admission_hold=0.0)
 
 
-def test_r50_a_job_that_asks_for_no_time_runs_no_longer_than_the_limit(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_a_job_that_asks_for_no_time_runs_no_longer_than_the_limit(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body("slow"))
         await h.running(ann, job.id)
@@ -164,15 +166,15 @@ def test_r50_a_job_that_asks_for_no_time_runs_no_longer_than_the_limit(house: Ho
         h.clock.advance(31)
         assert (await h.ended(ann, job.id)).reason_code == 1305
 
-    house(body, sections={"limits": {"execution_seconds": 30}})
+    run_service(body, sections={"limits": {"execution_seconds": 30}})
 
 
 def test_r20_a_limit_that_nobody_asked_for_is_no_reason_to_refuse_a_job_in_a_shorter_session(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
     """A project's execution_seconds is longer than the session: the job runs as long as the session lasts."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         short = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=20)
         unsaid = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
@@ -188,11 +190,11 @@ def test_r20_a_limit_that_nobody_asked_for_is_no_reason_to_refuse_a_job_in_a_sho
         with pytest.raises(BadRequest, match=r"25 s but session .* at most 20 s"):
             await h.submit(ann, job_body("mock", session_id=short.id, cost=25))
 
-    house(body, sections={"limits": {"execution_seconds": 30}})
+    run_service(body, sections={"limits": {"execution_seconds": 30}})
 
 
-def test_r50_sessions_of_a_user_are_limited_and_a_closed_one_makes_room(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_sessions_of_a_user_are_limited_and_a_closed_one_makes_room(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         first = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
         await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
@@ -205,11 +207,11 @@ def test_r50_sessions_of_a_user_are_limited_and_a_closed_one_makes_room(house: H
         await h.settled()
         await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
 
-    house(body, sections={"limits": {"sessions_per_user": 2}})
+    run_service(body, sections={"limits": {"sessions_per_user": 2}})
 
 
-def test_the_open_plan_may_be_refused_sessions(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_the_open_plan_may_be_refused_sessions(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, boss = await h.user("ann"), await h.user("boss")
         await h.service.projects.change(boss, "anns", ProjectChange(plan="open"))
         with pytest.raises(BadRequest, match="open plan") as refusal:
@@ -220,13 +222,13 @@ def test_the_open_plan_may_be_refused_sessions(house: Houses) -> None:
         await h.service.open_session(boss, device="mock", mode="batch", max_time=None)
         await h.ended(ann, (await h.submit(ann, job_body())).id)
 
-    house(body, profile="ibm2026")
+    run_service(body, profile="ibm2026")
 
 
 def test_r50_over_its_allocation_a_project_is_told_and_waits_until_usage_leaves_the_window(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         await h.service.projects.change(bob, "anns", ProjectChange(allocation=100.0))
         first = await h.submit(ann, job_body("slow"))
@@ -251,11 +253,11 @@ def test_r50_over_its_allocation_a_project_is_told_and_waits_until_usage_leaves_
         h.clock.advance(100 + 3600)  # D18: it leaves at the full hour
         assert (await h.ended(ann, waiting.id)).state == "completed"
 
-    house(body)
+    run_service(body)
 
 
-def test_r50_an_operator_who_grants_more_lets_the_waiting_job_go(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_an_operator_who_grants_more_lets_the_waiting_job_go(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, boss = await h.user("ann"), await h.user("boss")
         await h.service.projects.change(boss, "anns", ProjectChange(allocation=0.0))
         waiting = await h.submit(ann, job_body("mock"))
@@ -265,11 +267,13 @@ def test_r50_an_operator_who_grants_more_lets_the_waiting_job_go(house: Houses) 
         await h.service.projects.change(boss, "anns", ProjectChange(unlimited=True))
         assert (await h.ended(ann, waiting.id)).state == "completed"
 
-    house(body)
+    run_service(body)
 
 
-def test_r50_a_caller_over_the_rate_is_slowed_down_and_refused_only_after_that(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r50_a_caller_over_the_rate_is_slowed_down_and_refused_only_after_that(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         now = 0.0
         limits = Limits(h.service.hub, lambda: now)
@@ -288,4 +292,4 @@ def test_r50_a_caller_over_the_rate_is_slowed_down_and_refused_only_after_that(h
         now += 60
         assert [limits.pace(ann, 0.1) for _ in range(39)] == [0] * 39  # status polls count for little
 
-    house(body, sections={"limits": {"request_rate": 2, "request_burst": 4}})
+    run_service(body, sections={"limits": {"request_rate": 2, "request_burst": 4}})

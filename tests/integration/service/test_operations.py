@@ -14,16 +14,16 @@ from qiskit import QuantumCircuit
 
 from sojourn.api.http.replies import iso
 from sojourn.config import DeviceSettings, ReservationSettings
-from sojourn.core.words import at_time
+from sojourn.core.formatting import at_time
 from sojourn.service.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.reservations import ReservationView
 from sojourn.service.views import JobFilter, JobView, Principal
 from sojourn.store import ledger
-from tests.integration.service.conftest import QUICK, SLOW, House
-from tests.programs import job_body, sampler_params
+from tests.harness.programs import job_body, sampler_params
+from tests.harness.service import QUICK, SLOW, ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 HOUR = 3600.0
 AT_ONCE = {"reservations": ReservationSettings(notice=0)}
 DRIFTING = DeviceSettings(
@@ -32,21 +32,21 @@ DRIFTING = DeviceSettings(
 NIGHTLY = DeviceSettings(name="mock", driver="mock", options={"qubits": 5}, calibrate="0 4 * * *")
 
 
-def operator(h: House) -> Principal:
+def operator(h: ServiceHarness) -> Principal:
     accounts = h.service.accounts
     return accounts.principal(accounts.user_id("operator"), None)
 
 
-async def state(h: House, who: Principal, job: JobView) -> str:
+async def state(h: ServiceHarness, who: Principal, job: JobView) -> str:
     await h.settled()
     return (await h.service.job(who, job.id)).state
 
 
-async def calibrated(h: House, device: str) -> JobView:
+async def calibrated(h: ServiceHarness, device: str) -> JobView:
     return await h.ended(operator(h), (await h.service.calibrate(operator(h), device)).id)
 
 
-async def book(h: House, who: Principal, **more: Any) -> ReservationView:
+async def book(h: ServiceHarness, who: Principal, **more: Any) -> ReservationView:
     wanted: dict[str, Any] = {"device": "mock", "project": None, "start": None, "length": HOUR}
     return await h.service.reserve(who, **(wanted | more))
 
@@ -55,17 +55,19 @@ async def book(h: House, who: Principal, **more: Any) -> ReservationView:
 
 
 @pytest.mark.parametrize("mode", ["paused", "maintenance"])
-def test_a_paused_device_accepts_and_starts_nothing_also_after_a_restart(house: Houses, mode: str) -> None:
+def test_a_paused_device_accepts_and_starts_nothing_also_after_a_restart(
+    run_service: RunService, mode: str
+) -> None:
     waiting: list[JobView] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         until = h.clock.now() + HOUR
         await h.service.halt_device(operator(h), "mock", mode, "new  fridge", until)
         waiting.append(await h.submit(ann, job_body()))
         assert await state(h, ann, waiting[0]) == "queued"
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         assert await state(h, ann, waiting[0]) == "queued"
         device = h.service.device("mock")
@@ -80,11 +82,11 @@ def test_a_paused_device_accepts_and_starts_nothing_also_after_a_restart(house: 
         assert (await h.ended(ann, waiting[0].id)).state == "completed"
         assert h.service.device("mock").message == "active"
 
-    house(before, after)
+    run_service(before, after)
 
 
-def test_d16_a_draining_device_refuses_new_work_and_runs_what_it_has(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_d16_a_draining_device_refuses_new_work_and_runs_what_it_has(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
         await h.service.halt_device(operator(h), "mock", "draining", "moving out")
@@ -100,11 +102,11 @@ def test_d16_a_draining_device_refuses_new_work_and_runs_what_it_has(house: Hous
         await h.service.described()
         assert (await h.service.ready())["ready"] is True
 
-    house(body)
+    run_service(body)
 
 
-def test_only_operators_change_a_devices_state_or_calibrate(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_only_operators_change_a_devices_state_or_calibrate(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         for call in (
             h.service.halt_device(ann, "mock", "paused"),
@@ -120,14 +122,14 @@ def test_only_operators_change_a_devices_state_or_calibrate(house: Houses) -> No
         with pytest.raises(BadRequest, match="300"):
             await h.service.halt_device(operator(h), "mock", "paused", "x" * 301)
 
-    house(body)
+    run_service(body)
 
 
 # Calibrations
 
 
-def test_a_calibration_is_a_system_job_that_nobody_pays_and_users_do_not_see(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_calibration_is_a_system_job_that_nobody_pays_and_users_do_not_see(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.service.calibrate(operator(h), "mock", "weekly")
         done = await h.ended(operator(h), job.id)
@@ -149,11 +151,11 @@ def test_a_calibration_is_a_system_job_that_nobody_pays_and_users_do_not_see(hou
         assert kinds == [], "a system job counts for nobody's share"
         assert [c.id for c in h.service.calibrations("mock")] == ["cal-2", "cal-1"]
 
-    house(body)
+    run_service(body)
 
 
-def test_a_calibration_that_waits_is_answered_with_its_place(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_calibration_that_waits_is_answered_with_its_place(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body("slow"))
         await h.running(ann, job.id)
@@ -162,11 +164,11 @@ def test_a_calibration_that_waits_is_answered_with_its_place(house: Houses) -> N
         assert (await h.service.why(operator(h), asked.id)).position == 1
         assert (await h.service.job(operator(h), asked.id)).position == 1
 
-    house(body)
+    run_service(body)
 
 
-def test_there_are_never_two_pending_calibrations_of_a_device(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_there_are_never_two_pending_calibrations_of_a_device(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         await h.service.halt_device(operator(h), "mock", "paused")
         first = await h.service.calibrate(operator(h), "mock")
         with pytest.raises(Conflict, match=first.id):
@@ -174,11 +176,11 @@ def test_there_are_never_two_pending_calibrations_of_a_device(house: Houses) -> 
         await h.service.cancel_job(operator(h), first.id)
         await h.service.calibrate(operator(h), "mock")
 
-    house(body)
+    run_service(body)
 
 
-def test_r11_d1_a_calibration_in_a_hold_does_not_end_the_session(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r11_d1_a_calibration_in_a_hold_does_not_end_the_session(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
         await h.ended(ann, (await h.submit(ann, job_body(session_id=session.id))).id)
@@ -189,14 +191,16 @@ def test_r11_d1_a_calibration_in_a_hold_does_not_end_the_session(house: Houses) 
         await h.ended(ann, (await h.submit(ann, job_body(session_id=session.id))).id)
         assert await state(h, bob, other) == "queued"
 
-    house(body)
+    run_service(body)
 
 
-def test_a_calibration_refreshes_the_properties_and_the_old_ones_stay_to_be_asked_for(house: Houses) -> None:
+def test_a_calibration_refreshes_the_properties_and_the_old_ones_stay_to_be_asked_for(
+    run_service: RunService,
+) -> None:
     start: list[float] = []
     kept: list[Any] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         first = await h.service.description("manila")
         start.append(h.clock.now())
         h.clock.advance(HOUR)
@@ -209,7 +213,7 @@ def test_a_calibration_refreshes_the_properties_and_the_old_ones_stay_to_be_aske
         h.clock.advance(HOUR)
         await asked(h)
 
-    async def asked(h: House) -> None:
+    async def asked(h: ServiceHarness) -> None:
         ask = h.service.calibrated
         for wanted, found in (
             ({}, "cal-2"),
@@ -229,20 +233,20 @@ def test_a_calibration_refreshes_the_properties_and_the_old_ones_stay_to_be_aske
         with pytest.raises(NotFound, match="'cal-1', 'cal-2'"):
             await ask("manila", calibration_id="cal-3")
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         await h.service.description("manila")
         await asked(h)
         assert [c.id for c in h.service.calibrations("manila")] == ["cal-2", "cal-1"]
         await calibrated(h, "manila")
         assert h.service.device("manila").calibration == "cal-3"
 
-    house(before, after, devices=(DRIFTING,))
+    run_service(before, after, devices=(DRIFTING,))
 
 
-def test_a_calibration_is_in_force_from_the_time_on_that_is_told_of_it(house: Houses) -> None:
+def test_a_calibration_is_in_force_from_the_time_on_that_is_told_of_it(run_service: RunService) -> None:
     """Times are told to the microsecond, which may lie before the time itself."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         await h.service.description("mock")
         for _ in range(8):
             h.clock.advance(1.0 + 1e-7 * 3)
@@ -251,7 +255,7 @@ def test_a_calibration_is_in_force_from_the_time_on_that_is_told_of_it(house: Ho
             told = datetime.fromisoformat(iso(calibration.at) or "").timestamp()
             assert (await h.service.calibrated("mock", at=told))[0] == calibration.id
 
-    house(body)
+    run_service(body)
 
 
 def counts(result: bytes) -> Any:
@@ -259,11 +263,11 @@ def counts(result: bytes) -> Any:
 
 
 def test_jobs_run_under_the_present_calibration_also_in_a_new_worker_and_after_a_restart(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
     seen: list[Any] = []
 
-    async def run(h: House, who: Principal) -> None:
+    async def run(h: ServiceHarness, who: Principal) -> None:
         circuit = QuantumCircuit(1, 1)
         circuit.x(0)
         circuit.measure(0, 0)
@@ -272,7 +276,7 @@ def test_jobs_run_under_the_present_calibration_also_in_a_new_worker_and_after_a
         assert done.state == "completed"
         seen.append(counts(await h.result(who, done.id)))
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await run(h, ann)
         await run(h, ann)
@@ -285,16 +289,16 @@ def test_jobs_run_under_the_present_calibration_also_in_a_new_worker_and_after_a
         os.kill(pid, signal.SIGKILL)
         await run(h, ann)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         await run(h, h.service.accounts.principal(h.service.accounts.user_id("ann"), None))
         assert seen[2] == seen[3] == seen[4]
         assert h.service.device("manila").calibration == "cal-2"
 
-    house(before, after, devices=(DRIFTING,))
+    run_service(before, after, devices=(DRIFTING,))
 
 
-def test_a_job_that_names_an_old_calibration_is_refused_with_the_present_one(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_job_that_names_an_old_calibration_is_refused_with_the_present_one(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await h.service.description("mock")
         await h.submit(ann, job_body(calibration_id="cal-1"))
@@ -305,26 +309,26 @@ def test_a_job_that_names_an_old_calibration_is_refused_with_the_present_one(hou
             await h.submit(ann, job_body(calibration_id="cal-9"))
         await h.submit(ann, job_body(calibration_id="cal-2"))
 
-    house(body)
+    run_service(body)
 
 
-def test_another_device_behind_the_same_name_begins_a_new_calibration(house: Houses) -> None:
-    async def before(h: House) -> None:
+def test_another_device_behind_the_same_name_begins_a_new_calibration(run_service: RunService) -> None:
+    async def before(h: ServiceHarness) -> None:
         await h.service.description("manila")
         await calibrated(h, "manila")
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         found = await h.service.description("manila")
         assert found.num_qubits == 2
         assert h.service.device("manila").calibration == "cal-3"
         assert (await h.service.calibrated("manila", calibration_id="cal-2"))[1].num_qubits == 5
 
-    house(before, devices=(DRIFTING,))
-    house(after, devices=(DeviceSettings(name="manila", driver="aer", options={"qubits": 2}),))
+    run_service(before, devices=(DRIFTING,))
+    run_service(after, devices=(DeviceSettings(name="manila", driver="aer", options={"qubits": 2}),))
 
 
-def test_a_schedule_calibrates_and_a_missed_one_runs_once_at_the_start(house: Houses) -> None:
-    async def before(h: House) -> None:
+def test_a_schedule_calibrates_and_a_missed_one_runs_once_at_the_start(run_service: RunService) -> None:
+    async def before(h: ServiceHarness) -> None:
         await h.service.description("mock")
         due = h.service.device("mock").next_calibration
         assert due is not None
@@ -339,13 +343,13 @@ def test_a_schedule_calibrates_and_a_missed_one_runs_once_at_the_start(house: Ho
         h.clock.advance(5 * 24 * HOUR)
         await h.service.start()
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         await tried(h, 3)
         assert [c.number for c in h.service.calibrations("mock")] == [4, 3, 2, 1]
         page = await h.service.jobs(operator(h), JobFilter())
         assert {view.caller for view in page.jobs} == {"the schedule"}
 
-    async def tried(h: House, count: int) -> None:
+    async def tried(h: ServiceHarness, count: int) -> None:
         await h.settled()
         await h.settled()
         page = await h.service.jobs(operator(h), JobFilter())
@@ -353,13 +357,15 @@ def test_a_schedule_calibrates_and_a_missed_one_runs_once_at_the_start(house: Ho
             await h.ended(operator(h), view.id)
         assert page.count == count
 
-    house(before, after, devices=(NIGHTLY,))
+    run_service(before, after, devices=(NIGHTLY,))
 
 
-def test_a_calibration_that_is_cancelled_never_held_and_one_that_was_lost_is_run_again(house: Houses) -> None:
+def test_a_calibration_that_is_cancelled_never_held_and_one_that_was_lost_is_run_again(
+    run_service: RunService,
+) -> None:
     lost: list[JobView] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         await h.service.description("slow")
         for _ in range(2):
             job = await h.service.calibrate(operator(h), "slow")
@@ -369,20 +375,20 @@ def test_a_calibration_that_is_cancelled_never_held_and_one_that_was_lost_is_run
             lost.append(job)
         assert [c.id for c in h.service.calibrations("slow")] == ["cal-1"]
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         states = [(await h.service.job(operator(h), job.id)).state for job in lost]
         assert states == ["cancelled", "queued"] or states == ["cancelled", "running"]
         await h.running(operator(h), lost[1].id)
         assert (await h.service.job(operator(h), lost[1].id)).attempt == 2
         await h.service.cancel_job(operator(h), lost[1].id)
 
-    house(before, after)
+    run_service(before, after)
 
 
 # Reservations
 
 
-async def members(h: House) -> tuple[Principal, Principal, Principal]:
+async def members(h: ServiceHarness) -> tuple[Principal, Principal, Principal]:
     """An admin of the project `lab`, a member of it, and somebody else."""
     service = h.service
     found = []
@@ -394,8 +400,10 @@ async def members(h: House) -> tuple[Principal, Principal, Principal]:
     return found[0], found[1], found[2]
 
 
-def test_r47_operators_and_project_admins_book_and_others_see_only_busy_times(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r47_operators_and_project_admins_book_and_others_see_only_busy_times(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ada, ben, cyd = await members(h)
         made = await book(h, ada, start=h.clock.now() + HOUR)
         assert (made.project, made.user, made.state) == ("lab", "ada", "booked")
@@ -421,11 +429,11 @@ def test_r47_operators_and_project_admins_book_and_others_see_only_busy_times(ho
         assert [r.id for r in await h.service.calendar(cyd, ended=True)] == [own.id]
         assert [r.state for r in await h.service.calendar(ada, ended=True)] == ["cancelled", "booked"]
 
-    house(body)
+    run_service(body)
 
 
-def test_r47_what_cannot_be_booked_is_refused_with_1223_and_the_limit(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r47_what_cannot_be_booked_is_refused_with_1223_and_the_limit(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         op = operator(h)
         now = h.clock.now()
         await book(h, op, start=now + HOUR)
@@ -445,14 +453,14 @@ def test_r47_what_cannot_be_booked_is_refused_with_1223_and_the_limit(house: Hou
         with pytest.raises(NotFound, match="no project 'x'"):
             await book(h, op, project="x")
 
-    house(body, reservation_minimum=600.0, reservation_allowance=8 * HOUR)
+    run_service(body, reservation_minimum=600.0, reservation_allowance=8 * HOUR)
 
 
-def test_a_restart_in_the_middle_of_a_window_keeps_everything(house: Houses) -> None:
+def test_a_restart_in_the_middle_of_a_window_keeps_everything(run_service: RunService) -> None:
     waiting: list[JobView] = []
     windows: list[ReservationView] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ada, _, cyd = await members(h)
         await h.service.description("mock")  # the device is there: from now on it can stand idle
         windows.append(await book(h, ada))
@@ -462,7 +470,7 @@ def test_a_restart_in_the_middle_of_a_window_keeps_everything(house: Houses) -> 
         waiting.append(await h.submit(cyd, job_body()))
         assert await state(h, cyd, waiting[0]) == "queued"
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ada, cyd = (
             h.service.accounts.principal(h.service.accounts.user_id(name), None) for name in ("ada", "cyd")
         )
@@ -478,11 +486,11 @@ def test_a_restart_in_the_middle_of_a_window_keeps_everything(house: Houses) -> 
         assert [r.state for r in await h.service.calendar(ada, "mock", ended=True)] == ["ended"]
         assert h.service.usage(ada).consumed_seconds == pytest.approx(HOUR)  # D13: idle time counts
 
-    house(before, after, sections=AT_ONCE)
+    run_service(before, after, sections=AT_ONCE)
 
 
-def test_cancelling_an_open_window_frees_the_device_at_once(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_cancelling_an_open_window_frees_the_device_at_once(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ada, _, cyd = await members(h)
         made = await book(h, ada)
         job = await h.submit(cyd, job_body())
@@ -490,11 +498,11 @@ def test_cancelling_an_open_window_frees_the_device_at_once(house: Houses) -> No
         await h.service.cancel_reservation(operator(h), made.id or "")
         assert (await h.ended(cyd, job.id)).state == "completed"
 
-    house(body, sections=AT_ONCE)
+    run_service(body, sections=AT_ONCE)
 
 
-def test_the_calendar_of_a_device_has_only_its_own(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_the_calendar_of_a_device_has_only_its_own(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         op = operator(h)
         await book(h, op)
         other = await book(h, op, device="slow")
@@ -502,4 +510,4 @@ def test_the_calendar_of_a_device_has_only_its_own(house: Houses) -> None:
         with pytest.raises(NotFound):
             await h.service.calendar(op, "nowhere")
 
-    house(body, devices=(QUICK, SLOW))
+    run_service(body, devices=(QUICK, SLOW))

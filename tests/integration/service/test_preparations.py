@@ -20,10 +20,10 @@ from structlog.testing import capture_logs
 from sojourn.execution.engine import UserPreparations
 from sojourn.service.admission import LATER
 from sojourn.service.errors import Conflict, Refusal
-from tests.integration.service.conftest import House
-from tests.programs import job_body, sampler_params
+from tests.harness.programs import job_body, sampler_params
+from tests.harness.service import ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 COUNT = 50_000
 """Observables, each for a point of its own: some ten seconds of preparation."""
 
@@ -44,11 +44,11 @@ def slow(**more: Any) -> bytes:
     return f'{rest[:-1]}, "params": {_params()}}}'.encode()
 
 
-def of(h: House, user: str) -> UserPreparations | None:
+def of(h: ServiceHarness, user: str) -> UserPreparations | None:
     return next((found for found in h.service.hub.engine.preparations() if found.user == user), None)
 
 
-def count(h: House, *users: str) -> int:
+def count(h: ServiceHarness, *users: str) -> int:
     """Preparations of these users that are in work or wait for a preparer."""
     found = h.service.hub.engine.preparations()
     return sum(each.in_work + each.waiting for each in found if each.user in users)
@@ -66,7 +66,7 @@ def long(lines: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [line for line in lines if line["event"] == "preparation.long" and line["user"] == "eve"]
 
 
-async def quick(h: House, who: Any) -> float:
+async def quick(h: ServiceHarness, who: Any) -> float:
     """Seconds from the submit of a small job to its end."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -76,10 +76,12 @@ async def quick(h: House, who: Any) -> float:
 
 
 @pytest.mark.parametrize("preparers", [1, 2])
-def test_a_job_waits_for_one_preparation_of_another_user_and_no_more(house: Houses, preparers: int) -> None:
+def test_a_job_waits_for_one_preparation_of_another_user_and_no_more(
+    run_service: RunService, preparers: int
+) -> None:
     limit = 2.0
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         eve, ada = await h.user("eve"), await h.user("ada")
         await quick(h, ada)
         with capture_logs() as lines:
@@ -99,11 +101,11 @@ def test_a_job_waits_for_one_preparation_of_another_user_and_no_more(house: Hous
             await h.service.delete_job(eve, job)
 
     server = {"preparers": preparers, "prepare_small_seconds": limit, "prepare_seconds_per_mb": 0.0}
-    house(body, server={**server, "prepare_burst": 1.0, "prepare_rate": 0.0}, admission_hold=0.05)
+    run_service(body, server={**server, "prepare_burst": 1.0, "prepare_rate": 0.0}, admission_hold=0.05)
 
 
-def test_a_job_that_ends_for_whatever_reason_is_prepared_no_further(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_job_that_ends_for_whatever_reason_is_prepared_no_further(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         eve, ada = await h.user("eve"), await h.user("ada")
         boss = replace(await h.user("boss"), operator=True)
         await quick(h, ada)
@@ -125,19 +127,19 @@ def test_a_job_that_ends_for_whatever_reason_is_prepared_no_further(house: House
 
     server = {"preparers": 2, "prepare_small_seconds": 60.0}
     with capture_logs() as lines:
-        house(body, server=server, admission_hold=0.05)
+        run_service(body, server=server, admission_hold=0.05)
 
 
-def test_r55_after_a_restart_accepted_jobs_are_prepared_again_in_turns(house: Houses) -> None:
+def test_r55_after_a_restart_accepted_jobs_are_prepared_again_in_turns(run_service: RunService) -> None:
     number = LATER + 3
     jobs: list[str] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         eve = await h.user("eve")
         await h.user("ada")
         jobs.extend([(await h.submit(eve, slow(tags=[str(i)]))).id for i in range(number)])
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         accounts = h.service.accounts
         eve, ada = (accounts.principal(accounts.user_id(name), None) for name in ("eve", "ada"))
         await quick(h, ada)
@@ -150,4 +152,4 @@ def test_r55_after_a_restart_accepted_jobs_are_prepared_again_in_turns(house: Ho
         await until(lambda: of(h, "eve") is None)  # what is given up may take a second to go
 
     server = {"preparers": 2, "prepare_small_seconds": 60.0}
-    house(before, after, server=server, admission_hold=0.05)
+    run_service(before, after, server=server, admission_hold=0.05)

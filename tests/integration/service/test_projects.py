@@ -10,15 +10,15 @@ from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Conflict, NotFound
 from sojourn.service.projects import MemberChange, ProjectChange
 from sojourn.service.views import Principal
-from tests.integration.service.conftest import House
-from tests.programs import job_body
+from tests.harness.programs import job_body
+from tests.harness.service import ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 ONE = DeviceSettings(name="one", driver="mock", options={"qubits": 5, "seconds": 3600.0})
 TWO = DeviceSettings(name="two", driver="mock", options={"qubits": 5, "seconds": 3600.0})
 
 
-async def use(h: House, who: Principal, seconds: float, device: str = "one") -> None:
+async def use(h: ServiceHarness, who: Principal, seconds: float, device: str = "one") -> None:
     """Charge device seconds: a job that is cancelled while it runs."""
     job = await h.submit(who, job_body(device))
     await h.running(who, job.id)
@@ -27,7 +27,7 @@ async def use(h: House, who: Principal, seconds: float, device: str = "one") -> 
     await h.ended(who, job.id)
 
 
-async def order(h: House, device: str) -> list[str]:
+async def order(h: ServiceHarness, device: str) -> list[str]:
     """Who would start on the device, in order."""
     await h.settled()
     jobs = h.service.hub.dispatchers[device].lane.jobs
@@ -36,8 +36,8 @@ async def order(h: House, device: str) -> list[str]:
     ]
 
 
-def test_r48_what_was_used_on_one_device_counts_on_every_other(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r48_what_was_used_on_one_device_counts_on_every_other(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob, eve = await h.user("ann"), await h.user("bob"), await h.user("eve")
         await use(h, ann, 1000, "one")
         await use(h, bob, 200, "one")
@@ -47,15 +47,15 @@ def test_r48_what_was_used_on_one_device_counts_on_every_other(house: Houses) ->
             await h.submit(who, job_body("two"))
         assert await order(h, "two") == ["bob", "bob", "ann", "ann"]
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         # eve's job was running and is run again
         assert [name for name in await order(h, "two") if name != "eve"] == ["bob", "bob", "ann", "ann"]
 
-    house(body, after_a_restart, devices=(ONE, TWO))
+    run_service(body, after_a_restart, devices=(ONE, TWO))
 
 
-def test_r48_a_new_weight_holds_at_once_on_every_device_for_jobs_that_wait(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r48_a_new_weight_holds_at_once_on_every_device_for_jobs_that_wait(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob, eve = await h.user("ann"), await h.user("bob"), await h.user("eve")
         await use(h, ann, 1000)
         await use(h, bob, 200)
@@ -72,15 +72,15 @@ def test_r48_a_new_weight_holds_at_once_on_every_device_for_jobs_that_wait(house
         assert await order(h, "two") == ["bob", "ann"]
         await h.service.projects.change(eve, "anns", ProjectChange(weight=10.0))
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         # eve's job was running and is run again
         assert [name for name in await order(h, "two") if name != "eve"] == ["ann", "bob"]
 
-    house(body, after_a_restart, devices=(ONE, TWO))
+    run_service(body, after_a_restart, devices=(ONE, TWO))
 
 
-def test_r48_the_weight_of_an_account_is_shared_by_its_projects(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r48_the_weight_of_an_account_is_shared_by_its_projects(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob, eve = await h.user("ann"), await h.user("bob"), await h.user("eve")
         await use(h, ann, 300)
         await use(h, bob, 200)
@@ -95,11 +95,11 @@ def test_r48_the_weight_of_an_account_is_shared_by_its_projects(house: Houses) -
         assert await order(h, "one") == ["ann", "bob"]
         assert h.service.projects.accounts()["physics"] == 2.0
 
-    house(body, devices=(ONE, TWO))
+    run_service(body, devices=(ONE, TWO))
 
 
-def test_r48_the_weight_of_a_user_counts_within_the_project(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r48_the_weight_of_a_user_counts_within_the_project(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, eve = await h.user("ann"), await h.user("eve")
         key = await h.service.add_user("abe", "anns")
         abe = h.service.accounts.principal(h.service.accounts.by_key(key.api_key) or "", None)
@@ -117,7 +117,7 @@ def test_r48_the_weight_of_a_user_counts_within_the_project(house: Houses) -> No
         assert h.service.accounts.principal(ann.user_id, None).admin
         assert not h.service.accounts.principal(abe.user_id, None).admin
 
-    house(body, devices=(ONE, TWO))
+    run_service(body, devices=(ONE, TWO))
 
 
 STATED = {
@@ -136,8 +136,8 @@ STATED = {
 }
 
 
-def test_what_the_configuration_states_holds_and_commands_change_the_rest(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_what_the_configuration_states_holds_and_commands_change_the_rest(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, boss = await h.user("ann"), await h.user("boss")
         assert ann.admin
         change = h.service.projects.change
@@ -160,20 +160,20 @@ def test_what_the_configuration_states_holds_and_commands_change_the_rest(house:
         with pytest.raises(Conflict, match="configuration"):
             await h.service.projects.weigh(boss, "physics", 1.0)
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         boss = h.service.accounts.principal(h.service.accounts.user_id("boss"), None)
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         assert [info.project.name for info in h.service.projects.projects(boss)] == ["bosss"]
         info = h.service.projects.project(ann, "anns")
         assert (info.project.weight, info.project.plan, info.project.allocation) == (5.0, "open", 60)
 
-    house(body, after_a_restart, sections=STATED)
+    run_service(body, after_a_restart, sections=STATED)
 
 
-def test_r50_an_allocation_of_0_lets_nothing_run_whoever_sets_it(house: Houses) -> None:
+def test_r50_an_allocation_of_0_lets_nothing_run_whoever_sets_it(run_service: RunService) -> None:
     made: dict[str, Principal] = {}
 
-    async def stated(h: House) -> None:
+    async def stated(h: ServiceHarness) -> None:
         ann = made["ann"] = await h.user("ann")
         bob, boss = await h.user("bob"), await h.user("boss")
         await h.service.projects.change(boss, "bobs", ProjectChange(allocation=0.0))
@@ -184,7 +184,7 @@ def test_r50_an_allocation_of_0_lets_nothing_run_whoever_sets_it(house: Houses) 
             await h.settled()
             assert (await h.service.job(who, job.id)).state == "queued"
 
-    async def not_stated(h: House) -> None:
+    async def not_stated(h: ServiceHarness) -> None:
         ann = made["ann"]
         assert h.service.usage(ann).limit_seconds == 0  # what is stored stays
         assert "allocation" not in h.service.projects.project(ann, "anns").configured
@@ -192,12 +192,12 @@ def test_r50_an_allocation_of_0_lets_nothing_run_whoever_sets_it(house: Houses) 
         assert h.service.usage(ann).limit_seconds is None
 
     zero = {"projects": [{"name": "anns", "allocation": 0}]}
-    house(stated, devices=(ONE,), sections=zero)
-    house(not_stated, devices=(ONE,), sections={"projects": [{"name": "anns"}]})
+    run_service(stated, devices=(ONE,), sections=zero)
+    run_service(not_stated, devices=(ONE,), sections={"projects": [{"name": "anns"}]})
 
 
-def test_a_project_can_be_made_ahead_of_its_first_user(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_project_can_be_made_ahead_of_its_first_user(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         boss = await h.user("boss")
         boss = Principal(boss.user_id, boss.user, boss.project_id, boss.project, operator=True)
         info = await h.service.projects.create(boss, "anns", ProjectChange(weight=2.0))
@@ -209,15 +209,15 @@ def test_a_project_can_be_made_ahead_of_its_first_user(house: Houses) -> None:
         with pytest.raises(BadRequest, match="project name"):
             await h.service.projects.create(boss, "no name", ProjectChange())
 
-    house(body)
+    run_service(body)
 
 
-def test_a_new_project_is_made_as_it_is_to_be_or_not_at_all(house: Houses) -> None:
+def test_a_new_project_is_made_as_it_is_to_be_or_not_at_all(run_service: RunService) -> None:
     wanted = ProjectChange(
         account="uni", weight=2.0, allocation=5.0, plan="open", limits={"circuits": 3.0}, tags=["a b", "A b"]
     )
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         boss = await h.user("boss")
         for refused in (
             ProjectChange(weight=2.0, members={"boss": MemberChange(weight=2.0)}),
@@ -229,16 +229,16 @@ def test_a_new_project_is_made_as_it_is_to_be_or_not_at_all(house: Houses) -> No
             h.service.accounts.project_named("half")
         await h.service.projects.create(boss, "whole", wanted)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         found = h.service.accounts.project_named("whole")
         assert (found.account, found.weight, found.allocation, found.plan) == ("uni", 2.0, 5.0, "open")
         assert (found.limits, found.tags) == ({"circuits": 3.0}, ("a b",))
 
-    house(body, after)
+    run_service(body, after)
 
 
-def test_nobody_can_be_called_what_the_services_own_usage_is_shown_under(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_nobody_can_be_called_what_the_services_own_usage_is_shown_under(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         boss = await h.user("boss")
         for name, project in (("system", "anns"), ("ann", "system")):
             with pytest.raises(BadRequest, match="'system'"):
@@ -246,7 +246,7 @@ def test_nobody_can_be_called_what_the_services_own_usage_is_shown_under(house: 
         with pytest.raises(BadRequest, match="'system'"):
             await h.service.projects.create(boss, "system", ProjectChange())
 
-    house(body)
+    run_service(body)
 
 
 @pytest.mark.parametrize(
@@ -265,9 +265,9 @@ def test_nobody_can_be_called_what_the_services_own_usage_is_shown_under(house: 
     ],
 )
 def test_a_change_that_cannot_be_is_refused_with_what_is_possible(
-    house: Houses, change: ProjectChange, words: str
+    run_service: RunService, change: ProjectChange, words: str
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         before = h.service.projects.project(ann, "anns")
         with pytest.raises(BadRequest, match=words):
@@ -278,4 +278,4 @@ def test_a_change_that_cannot_be_is_refused_with_what_is_possible(
         with pytest.raises(NotFound, match="ann"):
             await h.service.projects.change(ann, "anns", ProjectChange(members={"x": MemberChange(1.0)}))
 
-    house(body)
+    run_service(body)

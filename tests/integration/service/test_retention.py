@@ -17,22 +17,24 @@ from sojourn.journal.recorder import export
 from sojourn.service.errors import Expired
 from sojourn.service.views import Principal
 from sojourn.store import calibrations, journal
-from tests.integration.service.conftest import QUICK, House
+from tests.harness.programs import job_body
+from tests.harness.service import QUICK, ServiceHarness
 from tests.integration.service.test_operations import DRIFTING, calibrated
-from tests.programs import job_body
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 DAY = 86_400.0
 
 
-def person(h: House, name: str) -> Principal:
+def person(h: ServiceHarness, name: str) -> Principal:
     return h.service.accounts.principal(h.service.accounts.user_id(name), None)
 
 
-def test_an_old_calibrations_properties_are_answered_with_410_and_its_row_stays(house: Houses) -> None:
+def test_an_old_calibrations_properties_are_answered_with_410_and_its_row_stays(
+    run_service: RunService,
+) -> None:
     start: list[float] = []
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         await h.service.description("manila")
         start.append(h.clock.now())
         for _ in range(4):  # cal-2 on the first day, …, cal-5 on the fourth
@@ -44,7 +46,7 @@ def test_an_old_calibrations_properties_are_answered_with_410_and_its_row_stays(
         await h.service._retention.run()  # there is nothing more to delete
         await asked(h)
 
-    async def asked(h: House) -> None:
+    async def asked(h: ServiceHarness) -> None:
         ask = h.service.calibrated
         with pytest.raises(Expired, match=r"'cal-2' of manila .*calibrations_days.* 'cal-5'") as refusal:
             await ask("manila", calibration_id="cal-2")
@@ -57,16 +59,16 @@ def test_an_old_calibrations_properties_are_answered_with_410_and_its_row_stays(
             assert described.properties
         assert [c.id for c in h.service.calibrations("manila")] == [f"cal-{n}" for n in (5, 4, 3, 2, 1)]
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         await h.service.description("manila")
         await asked(h)
 
     # cal-2 was followed 2.5 days ago, cal-3 1.5 days
-    house(body, after_a_restart, devices=(DRIFTING,), sections={"retention": {"calibrations_days": 2}})
+    run_service(body, after_a_restart, devices=(DRIFTING,), sections={"retention": {"calibrations_days": 2}})
 
 
-def test_bytes_that_a_kept_calibration_or_a_job_names_stay(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_bytes_that_a_kept_calibration_or_a_job_names_stay(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         """`mock` measures nothing: all of its calibrations say the same."""
         await h.service.description("mock")
         for _ in range(3):
@@ -77,14 +79,16 @@ def test_bytes_that_a_kept_calibration_or_a_job_names_stay(house: Houses) -> Non
         await h.service._retention.run()
         assert (await h.service.calibrated("mock", calibration_id="cal-2"))[1].num_qubits == 5
 
-    house(body, devices=(QUICK,), sections={"retention": {"calibrations_days": 1}})
+    run_service(body, devices=(QUICK,), sections={"retention": {"calibrations_days": 1}})
 
 
-def test_the_journal_is_deleted_up_to_a_start_and_what_is_left_replays(house: Houses, tmp_path: Path) -> None:
+def test_the_journal_is_deleted_up_to_a_start_and_what_is_left_replays(
+    run_service: RunService, tmp_path: Path
+) -> None:
     database = tmp_path / "sojourn.db"
     began: list[float] = []
 
-    async def life(h: House) -> None:
+    async def life(h: ServiceHarness) -> None:
         if not began:
             await h.user("ann")
         began.append(h.clock.now())
@@ -93,7 +97,7 @@ def test_the_journal_is_deleted_up_to_a_start_and_what_is_left_replays(house: Ho
             await h.ended(ann, (await h.submit(ann, job_body())).id)
             h.clock.advance(DAY)
 
-    async def third(h: House) -> None:
+    async def third(h: ServiceHarness) -> None:
         await life(h)
         before = list(export(database))
         assert min(decode(line).at for line in before) == began[0]
@@ -109,11 +113,11 @@ def test_the_journal_is_deleted_up_to_a_start_and_what_is_left_replays(house: Ho
         assert report.difference is None
         assert report.lives == 2 * len(report.devices)
 
-    async def fourth(h: House) -> None:
+    async def fourth(h: ServiceHarness) -> None:
         await life(h)
         assert replay(export(database)).difference is None
 
-    house(
+    run_service(
         life,
         life,
         third,
@@ -123,8 +127,8 @@ def test_the_journal_is_deleted_up_to_a_start_and_what_is_left_replays(house: Ho
     )
 
 
-def test_a_journal_without_an_old_start_is_kept_whole(house: Houses, tmp_path: Path) -> None:
-    async def body(h: House) -> None:
+def test_a_journal_without_an_old_start_is_kept_whole(run_service: RunService, tmp_path: Path) -> None:
+    async def body(h: ServiceHarness) -> None:
         await h.user("ann")
         await h.ended(person(h, "ann"), (await h.submit(person(h, "ann"), job_body())).id)
         before = list(export(tmp_path / "sojourn.db"))
@@ -133,16 +137,18 @@ def test_a_journal_without_an_old_start_is_kept_whole(house: Houses, tmp_path: P
         after = list(export(tmp_path / "sojourn.db"))
         assert after[: len(before)] == before
 
-    house(body, sections={"retention": {"journal_days": 6}}, server={"journal": True})
+    run_service(body, sections={"retention": {"journal_days": 6}}, server={"journal": True})
 
 
-def test_a_life_that_is_half_deleted_is_left_out_of_the_export(house: Houses, tmp_path: Path) -> None:
+def test_a_life_that_is_half_deleted_is_left_out_of_the_export(
+    run_service: RunService, tmp_path: Path
+) -> None:
     database = tmp_path / "sojourn.db"
 
-    async def life(h: House) -> None:
+    async def life(h: ServiceHarness) -> None:
         await h.ended(person(h, "local"), (await h.submit(person(h, "local"), job_body())).id)
 
-    async def again(h: House) -> None:
+    async def again(h: ServiceHarness) -> None:
         await life(h)
         store = h.service.hub.store
         begins = await store.read(journal.beginnings, h.clock.now() + 1)
@@ -153,4 +159,4 @@ def test_a_life_that_is_half_deleted_is_left_out_of_the_export(house: Houses, tm
         assert report.difference is None
         assert report.lives == 3  # slow lived twice
 
-    house(life, again, server={"journal": True})
+    run_service(life, again, server={"journal": True})

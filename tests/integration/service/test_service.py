@@ -22,14 +22,14 @@ from sojourn.store import jobs as stored_jobs
 from sojourn.store import tables as t
 from sojourn.store.blobs import PART
 from sojourn.store.database.access import READERS
-from tests.integration.service.conftest import QUICK, SLOW, House
-from tests.programs import job_body
+from tests.harness.programs import job_body
+from tests.harness.service import QUICK, SLOW, ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 
 
-def test_a_job_runs_and_its_result_comes_back(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_job_runs_and_its_result_comes_back(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body(tags=["x"], cost=60))
         done = await h.ended(ann, job.id)
@@ -43,11 +43,11 @@ def test_a_job_runs_and_its_result_comes_back(house: Houses) -> None:
             "completed",
         ]
 
-    house(body)
+    run_service(body)
 
 
-def test_a_refused_job_leaves_nothing_behind(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_refused_job_leaves_nothing_behind(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         for bad in (
             b"",
@@ -65,11 +65,11 @@ def test_a_refused_job_leaves_nothing_behind(house: Houses) -> None:
             await h.submit(ann, job_body("nowhere"))
         assert (await h.service.jobs(ann, JobFilter())).count == 0
 
-    house(body)
+    run_service(body)
 
 
-def test_another_users_job_and_session_do_not_exist(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_another_users_job_and_session_do_not_exist(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         job = await h.submit(ann, job_body())
         session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
@@ -82,11 +82,11 @@ def test_another_users_job_and_session_do_not_exist(house: Houses) -> None:
         with pytest.raises(NotFound):
             await h.submit(bob, job_body(session_id=session.id))
 
-    house(body)
+    run_service(body)
 
 
-def test_a_session_keeps_the_device_until_its_ttl_is_over(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_session_keeps_the_device_until_its_ttl_is_over(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
         first = await h.submit(ann, job_body(session_id=session.id))
@@ -101,11 +101,11 @@ def test_a_session_keeps_the_device_until_its_ttl_is_over(house: Houses) -> None
         assert (await h.ended(bob, other.id)).state == "completed"
         assert (await h.service.session(ann, session.id)).state == "inactive"
 
-    house(body)
+    run_service(body)
 
 
-def test_a_closed_session_refuses_and_says_why(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_closed_session_refuses_and_says_why(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         session = await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
         await h.service.close_session(ann, session.id)
@@ -114,21 +114,21 @@ def test_a_closed_session_refuses_and_says_why(house: Houses) -> None:
             await h.submit(ann, job_body(session_id=session.id))
         assert refusal.value.code == 1217
 
-    house(body)
+    run_service(body)
 
 
-def test_a_session_of_another_device_is_refused(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_session_of_another_device_is_refused(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
         with pytest.raises(BadRequest, match="slow"):
             await h.submit(ann, job_body("mock", session_id=session.id))
 
-    house(body)
+    run_service(body)
 
 
-def test_cancelling_a_running_job_frees_the_device(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_cancelling_a_running_job_frees_the_device(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         one = await h.submit(ann, job_body("slow"))
         two = await h.submit(ann, job_body("slow"))
@@ -139,13 +139,13 @@ def test_cancelling_a_running_job_frees_the_device(house: Houses) -> None:
             await h.service.cancel_job(ann, one.id)
         await h.running(ann, two.id)
 
-    house(body)
+    run_service(body)
 
 
-def test_cancelling_a_job_whose_inputs_are_being_read_frees_the_device(house: Houses) -> None:
+def test_cancelling_a_job_whose_inputs_are_being_read_frees_the_device(run_service: RunService) -> None:
     """Its run is not with the worker yet, so that there is nothing to kill: it must not begin afterwards."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         first = await h.submit(ann, job_body("slow"))
         params = json.loads(job_body("slow"))["params"] | {"options": {"default_shots": 77}}
@@ -169,11 +169,11 @@ def test_cancelling_a_job_whose_inputs_are_being_read_frees_the_device(house: Ho
         async with asyncio.timeout(30):
             await h.running(ann, two.id)
 
-    house(body)
+    run_service(body)
 
 
-def test_r52_a_job_that_runs_too_long_is_cancelled_with_1305(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r52_a_job_that_runs_too_long_is_cancelled_with_1305(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body("slow", cost=60))
         await h.running(ann, job.id)
@@ -181,11 +181,11 @@ def test_r52_a_job_that_runs_too_long_is_cancelled_with_1305(house: Houses) -> N
         done = await h.ended(ann, job.id)
         assert (done.state, done.reason_code, done.quantum_seconds) == ("cancelled", 1305, 60.0)
 
-    house(body)
+    run_service(body)
 
 
-def test_usage_reaches_the_other_devices(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_usage_reaches_the_other_devices(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         used = await h.submit(ann, job_body("slow", cost=500))
         await h.running(ann, used.id)
@@ -196,11 +196,11 @@ def test_usage_reaches_the_other_devices(house: Houses) -> None:
         lane = h.service.hub.dispatchers["mock"].lane
         assert lane.used(ann.project_id) == 500.0
 
-    house(body)
+    run_service(body)
 
 
-def test_r54_an_idempotency_key_is_exact(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r54_an_idempotency_key_is_exact(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         one = await h.submit(ann, job_body(), idempotency_key="k1")
         await h.ended(ann, one.id)
@@ -210,13 +210,13 @@ def test_r54_an_idempotency_key_is_exact(house: Houses) -> None:
         with pytest.raises(Conflict, match="k1"):
             await h.submit(ann, job_body(tags=["other"]), idempotency_key="k1")
 
-    house(body)
+    run_service(body)
 
 
-def test_r55_what_was_acknowledged_survives_a_restart(house: Houses) -> None:
+def test_r55_what_was_acknowledged_survives_a_restart(run_service: RunService) -> None:
     made: dict[str, Any] = {}
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = made["ann"] = await h.user("ann")
         made["session"] = await h.service.open_session(ann, device="slow", mode="batch", max_time=5000)
         made["jobs"] = [
@@ -225,7 +225,7 @@ def test_r55_what_was_acknowledged_survives_a_restart(house: Houses) -> None:
         ]
         await h.running(ann, made["jobs"][0])
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ann = made["ann"]
         views = [await h.service.job(ann, job) for job in made["jobs"]]
         assert [v.tags for v in views] == [("t",)] * 3
@@ -238,37 +238,39 @@ def test_r55_what_was_acknowledged_survives_a_restart(house: Houses) -> None:
         assert (await h.service.session(ann, session.id)).state == "pending_closed"
         assert [(await h.service.job(ann, j)).state for j in made["jobs"]] == ["running", "failed", "failed"]
 
-    house(before, after)
+    run_service(before, after)
 
 
-def test_r55_a_device_that_is_no_longer_configured_keeps_its_jobs(house: Houses, tmp_path: Path) -> None:
-    from tests.integration.service.conftest import QUICK, SLOW
+def test_r55_a_device_that_is_no_longer_configured_keeps_its_jobs(
+    run_service: RunService, tmp_path: Path
+) -> None:
+    from tests.harness.service import QUICK, SLOW
 
     made: dict[str, Any] = {}
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         made["ann"] = await h.user("ann")
         made["job"] = (await h.submit(made["ann"], job_body("slow"))).id
 
-    async def without(h: House) -> None:
+    async def without(h: ServiceHarness) -> None:
         assert (await h.service.job(made["ann"], made["job"])).state in ("queued", "running")
         with pytest.raises(NotFound):
             await h.submit(made["ann"], job_body("slow"))
 
-    async def again(h: House) -> None:
+    async def again(h: ServiceHarness) -> None:
         await h.running(made["ann"], made["job"])
 
-    house(before, devices=(QUICK, SLOW))
-    house(without, devices=(QUICK,))
-    house(again, devices=(QUICK, SLOW))
+    run_service(before, devices=(QUICK, SLOW))
+    run_service(without, devices=(QUICK,))
+    run_service(again, devices=(QUICK, SLOW))
 
 
 def test_r55_what_has_ended_on_a_device_that_is_no_longer_configured_can_be_looked_at_and_deleted(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
     made: dict[str, Any] = {}
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = made["ann"] = await h.user("ann")
         session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
         job = await h.submit(ann, job_body("slow", session_id=session.id))
@@ -278,7 +280,7 @@ def test_r55_what_has_ended_on_a_device_that_is_no_longer_configured_can_be_look
         await h.settled()
         made["job"], made["session"] = job.id, session.id
 
-    async def without(h: House) -> None:
+    async def without(h: ServiceHarness) -> None:
         ann, job, session = made["ann"], made["job"], made["session"]
         why = await h.service.why(ann, job)
         assert (why.device, why.state, why.position, why.depth) == ("slow", "cancelled", None, 0)
@@ -304,14 +306,14 @@ def test_r55_what_has_ended_on_a_device_that_is_no_longer_configured_can_be_look
         with pytest.raises(NotFound):
             await h.service.why(ann, job)
 
-    house(before, devices=(QUICK, SLOW))
-    house(without, devices=(QUICK,))
+    run_service(before, devices=(QUICK, SLOW))
+    run_service(without, devices=(QUICK,))
 
 
-def test_a_job_that_is_deleted_meanwhile_is_not_found(house: Houses) -> None:
+def test_a_job_that_is_deleted_meanwhile_is_not_found(run_service: RunService) -> None:
     """Whole kind: each request that has seen the job, and comes to the store after its deletion."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         service, jobs = h.service, []
         for private in (False, True):
@@ -339,11 +341,11 @@ def test_a_job_that_is_deleted_meanwhile_is_not_found(house: Houses) -> None:
             with pytest.raises(NotFound):
                 await service.set_tags(ann, job_id, [])
 
-    house(body)
+    run_service(body)
 
 
-def test_a_job_that_is_deleted_while_its_end_is_committed_is_gone(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_job_that_is_deleted_while_its_end_is_committed_is_gone(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         for _ in range(5):
             view = await h.submit(ann, job_body("mock"))
@@ -358,11 +360,11 @@ def test_a_job_that_is_deleted_while_its_end_is_committed_is_gone(house: Houses)
             with pytest.raises(NotFound):
                 await h.service.job(ann, view.id)
 
-    house(body)
+    run_service(body)
 
 
-def test_a_jobs_position_is_the_same_in_every_view(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_jobs_position_is_the_same_in_every_view(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         boss = h.service.accounts.principal(h.service.accounts.user_id("operator"), None)
         first = await h.submit(ann, job_body("slow"))
@@ -378,11 +380,11 @@ def test_a_jobs_position_is_the_same_in_every_view(house: Houses) -> None:
         page = await h.service.jobs(bob, JobFilter(limit=1, positions=True))
         assert [job.position for job in page.jobs] == [listed[waiting[2].id]]
 
-    house(body)
+    run_service(body)
 
 
-def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body(private=True))
         await h.ended(ann, job.id)
@@ -399,17 +401,19 @@ def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(house: Ho
         (why,) = (await h.service.job(ann, job.id)).warnings
         assert "given once (R56)" in why
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         (job,) = (await h.service.jobs(ann, JobFilter())).jobs
         assert await h.service.result(ann, job.id) == b""
         assert "given once (R56)" in " ".join(job.warnings)
 
-    house(body, after_a_restart)
+    run_service(body, after_a_restart)
 
 
-def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(house: Houses, tmp_path: Path) -> None:
-    async def body(h: House) -> None:
+def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(
+    run_service: RunService, tmp_path: Path
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         for name in ("operator", "local"):
             path = tmp_path / f"{name}.key"
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -417,16 +421,16 @@ def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(house: Hou
             assert user_id is not None
             assert h.service.accounts.principal(user_id, None).user == name
 
-    house(body, body)
+    run_service(body, body)
 
 
 @pytest.mark.parametrize("more", [{}, {"start_session": True}])
 def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(
-    house: Houses, more: dict[str, Any]
+    run_service: RunService, more: dict[str, Any]
 ) -> None:
     """Nor does a session come of it, or of any other request that was on its way."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         eve = await h.user("eve")
         counted = h.service.hub.records.open_jobs
         submit = asyncio.ensure_future(h.submit(eve, job_body(**more)))
@@ -443,13 +447,13 @@ def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(
         assert await h.service.sessions(eve, 10) == []
         assert not counted.count((eve.project_id,))
 
-    house(body)
+    run_service(body)
 
 
 def test_a_submit_whose_large_inputs_are_being_written_when_its_user_is_revoked_makes_no_job(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         eve = await h.user("eve")
         store = h.service.hub.store
         padded = job_body().replace(b'"params": {', b'"params": {' + b" " * (16 * PART), 1)
@@ -464,11 +468,11 @@ def test_a_submit_whose_large_inputs_are_being_written_when_its_user_is_revoked_
         assert (await h.service.jobs(eve, JobFilter())).count == 0
         assert await store.read(lambda c: c.execute(select(t.blob_parts.c.number)).first()) is None
 
-    house(body)
+    run_service(body)
 
 
-def test_a_revoked_user_is_nobody_at_once(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_revoked_user_is_nobody_at_once(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         key = await h.service.add_user("eve", "evil")
         user_id = h.service.accounts.by_key(key.api_key)
         assert user_id is not None
@@ -477,11 +481,11 @@ def test_a_revoked_user_is_nobody_at_once(house: Houses) -> None:
         with pytest.raises(NotAuthenticated):
             h.service.accounts.principal(user_id, None)
 
-    house(body)
+    run_service(body)
 
 
-def test_the_last_operator_cannot_be_revoked(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_the_last_operator_cannot_be_revoked(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         with pytest.raises(Conflict, match="last operator"):
             await h.service.revoke_user("operator")
         await h.service.add_user("root", "operators", operator=True)
@@ -489,21 +493,21 @@ def test_the_last_operator_cannot_be_revoked(house: Houses) -> None:
         with pytest.raises(Conflict, match="last operator"):
             await h.service.revoke_user("root")
 
-    house(body)
+    run_service(body)
 
 
-def test_an_operators_rights_are_given_or_refused_and_never_forgotten(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_an_operators_rights_are_given_or_refused_and_never_forgotten(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         await h.user("ann")
         with pytest.raises(Conflict, match="not an operator"):
             await h.service.add_user("ann", "more", operator=True)
         assert [u.projects for u in h.service.users() if u.name == "ann"] == [("anns",)]
 
-    house(body)
+    run_service(body)
 
 
-def test_deleting_a_job_forgets_it_and_its_bytes(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_deleting_a_job_forgets_it_and_its_bytes(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body())
         await h.ended(ann, job.id)
@@ -511,11 +515,11 @@ def test_deleting_a_job_forgets_it_and_its_bytes(house: Houses) -> None:
         with pytest.raises(NotFound):
             await h.service.job(ann, job.id)
 
-    house(body)
+    run_service(body)
 
 
-def test_a_waiting_job_is_told_why_with_names(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_waiting_job_is_told_why_with_names(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         one = await h.submit(ann, job_body("slow"))
         await h.running(ann, one.id)
@@ -538,36 +542,38 @@ def test_a_waiting_job_is_told_why_with_names(house: Houses) -> None:
         assert (seen.running, seen.busy) == (None, True)
         assert (await h.service.why(ann, one.id)).reasons == ()
 
-    house(body)
+    run_service(body)
 
 
-def test_a_dry_run_wakes_the_companion_of_its_device(house: Callable[..., None]) -> None:
+def test_a_dry_run_wakes_the_companion_of_its_device(run_service: Callable[..., None]) -> None:
     """The client sends it to `mock_<rest of the name>`; that worker sleeps until then."""
     device = DeviceSettings(name="ideal_five", driver="aer", options={"qubits": 5})
 
-    async def body(home: House) -> None:
+    async def body(home: ServiceHarness) -> None:
         ada = await home.user("bea" if home.service.accounts.has("ada") else "ada")
         job = await home.submit(ada, job_body("mock_five"))
         done = await home.ended(ada, job.id)
         assert (done.state, done.reason) == ("completed", None)
 
-    house(body, body, devices=(device,))
+    run_service(body, body, devices=(device,))
 
 
-def test_a_dry_run_in_a_session_is_refused_with_what_to_do(house: Callable[..., None]) -> None:
+def test_a_dry_run_in_a_session_is_refused_with_what_to_do(run_service: Callable[..., None]) -> None:
     device = DeviceSettings(name="ideal_five", driver="aer", options={"qubits": 5})
 
-    async def body(home: House) -> None:
+    async def body(home: ServiceHarness) -> None:
         ada = await home.user("ada")
         session = await home.service.open_session(ada, device="ideal_five", mode="dedicated", max_time=None)
         with pytest.raises(BadRequest, match="dry run stands outside of sessions"):
             await home.submit(ada, job_body("mock_five", session_id=session.id))
 
-    house(body, devices=(device,))
+    run_service(body, devices=(device,))
 
 
-def test_r54_one_idempotency_key_makes_one_job_however_many_bodies_come_at_once(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r54_one_idempotency_key_makes_one_job_however_many_bodies_come_at_once(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         same = [h.submit(ann, job_body(), idempotency_key="k") for _ in range(3)]
         other = [h.submit(ann, job_body(tags=[str(i)]), idempotency_key="k") for i in range(3)]
@@ -576,28 +582,28 @@ def test_r54_one_idempotency_key_makes_one_job_however_many_bodies_come_at_once(
         assert all(isinstance(answer, Conflict) for answer in answers[3:]), answers
         assert (await h.service.jobs(ann, JobFilter())).count == 1
 
-    house(body)
+    run_service(body)
 
 
-def test_r54_a_key_whose_submit_was_refused_can_be_used_again(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r54_a_key_whose_submit_was_refused_can_be_used_again(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         with pytest.raises(NotFound):
             await h.submit(ann, job_body("nowhere"), idempotency_key="k")
         assert (await h.submit(ann, job_body(), idempotency_key="k")).device == "mock"
 
-    house(body)
+    run_service(body)
 
 
-def test_a_deleted_jobs_body_can_be_submitted_again(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_deleted_jobs_body_can_be_submitted_again(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         first = await h.submit(ann, job_body(), idempotency_key="k")
         await h.ended(ann, first.id)
         await h.service.delete_job(ann, first.id)
         assert (await h.submit(ann, job_body(), idempotency_key="k")).id != first.id
 
-    house(body)
+    run_service(body)
 
 
 @pytest.mark.parametrize(
@@ -612,8 +618,10 @@ def test_a_deleted_jobs_body_can_be_submitted_again(house: Houses) -> None:
         ({"session_time": 10**400}, "session_time is 1000"),
     ],
 )
-def test_r20_a_refused_first_job_leaves_no_session(house: Houses, more: dict[str, Any], numbers: str) -> None:
-    async def body(h: House) -> None:
+def test_r20_a_refused_first_job_leaves_no_session(
+    run_service: RunService, more: dict[str, Any], numbers: str
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         with pytest.raises(BadRequest, match=numbers) as refusal:
             await h.submit(ann, job_body(start_session=True, **more))
@@ -621,11 +629,11 @@ def test_r20_a_refused_first_job_leaves_no_session(house: Houses, more: dict[str
         await h.settled()
         assert await h.service.sessions(ann, 10) == []
 
-    house(body, max_time=400)
+    run_service(body, max_time=400)
 
 
-def test_a_time_for_a_session_that_the_job_does_not_start_is_refused(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_time_for_a_session_that_the_job_does_not_start_is_refused(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         opened = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
         for more in ({}, {"start_session": False}, {"session_id": opened.id}):
@@ -633,14 +641,14 @@ def test_a_time_for_a_session_that_the_job_does_not_start_is_refused(house: Hous
                 await h.submit(ann, job_body("mock", session_time=600, **more))
         await h.submit(ann, job_body("mock", session_time=None))
 
-    house(body)
+    run_service(body)
 
 
-def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(house: Houses) -> None:
+def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(run_service: RunService) -> None:
     keys: list[str] = []
     ids: list[str] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         keys.append((await h.service.add_user("ann", "anns")).api_key)
         ann = h.service.accounts.principal(h.service.accounts.by_key(keys[0]) or "", None)
         for _ in range(2):
@@ -648,7 +656,7 @@ def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(house: 
             ids.append(session.id)
         await h.service.close_session(ann, ids[0])
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.by_key(keys[0]) or "", None)
         for _ in range(2):
             assert {s.id for s in await h.service.sessions(ann, 10)} == set(ids)
@@ -657,42 +665,42 @@ def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(house: 
                 await h.service.close_session(ann, session_id)
                 assert (await h.service.session(ann, session_id)).state == "closed"
 
-    house(before, devices=(QUICK, SLOW))
-    house(after, after, devices=(QUICK,))
+    run_service(before, devices=(QUICK, SLOW))
+    run_service(after, after, devices=(QUICK,))
 
 
-def test_a_job_of_a_device_that_was_taken_away_is_told_so(house: Houses) -> None:
+def test_a_job_of_a_device_that_was_taken_away_is_told_so(run_service: RunService) -> None:
     kept: list[str] = []
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await h.running(ann, (await h.submit(ann, job_body("slow"))).id)
         kept.append((await h.submit(ann, job_body("slow"))).id)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         why = await h.service.why(ann, kept[0])
         assert "not in the configuration any more. Cancel the job" in why.reasons[0].sentence
 
-    house(before, devices=(QUICK, SLOW))
-    house(after, devices=(QUICK,))
+    run_service(before, devices=(QUICK, SLOW))
+    run_service(after, devices=(QUICK,))
 
 
-def test_a_lane_that_breaks_ends_the_service(house: Houses) -> None:
+def test_a_lane_that_breaks_ends_the_service(run_service: RunService) -> None:
     """Half an event may be in its memory then, and nothing of it in the store."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         with pytest.raises(KeyError):
             h.service.hub.dispatchers["mock"].feed("no event")  # type: ignore[arg-type]
         assert (await h.service.ready())["ready"] is False
 
-    house(body, broken=KeyError)
+    run_service(body, broken=KeyError)
 
 
 def test_r53_a_job_that_is_cancelled_while_its_inputs_are_read_is_not_run(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         store, lane = h.service.hub.store, h.service.hub.dispatchers["slow"].lane
         first = await h.submit(ann, job_body("slow"))
@@ -712,4 +720,4 @@ def test_r53_a_job_that_is_cancelled_while_its_inputs_are_read_is_not_run(
             while lane.run is not None:
                 await h.settled()
 
-    house(body)
+    run_service(body)

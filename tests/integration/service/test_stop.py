@@ -10,14 +10,14 @@ from sqlalchemy.exc import OperationalError
 
 from sojourn.config import DeviceSettings
 from sojourn.execution.engine import WorkerPhase, WorkerState
-from tests.integration.service.conftest import QUICK, House
-from tests.programs import job_body
+from tests.harness.programs import job_body
+from tests.harness.service import QUICK, ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 OTHER = DeviceSettings(name="other", driver="mock", options={"qubits": 5})
 
 
-async def hold(h: House, name: str, device: str) -> str:
+async def hold(h: ServiceHarness, name: str, device: str) -> str:
     """A session of a new user that holds the device."""
     who = await h.user(name)
     session = await h.service.open_session(who, device=device, mode="dedicated", max_time=None)
@@ -25,10 +25,10 @@ async def hold(h: House, name: str, device: str) -> str:
     return session.id
 
 
-def test_no_clock_of_any_device_runs_on_after_a_stop(house: Houses) -> None:
+def test_no_clock_of_any_device_runs_on_after_a_stop(run_service: RunService) -> None:
     """Also where one device is told last what the hold of another cost."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         await hold(h, "ann", "mock")
         await hold(h, "bob", "other")
         h.clock.advance(50)
@@ -38,24 +38,24 @@ def test_no_clock_of_any_device_runs_on_after_a_stop(house: Houses) -> None:
         h.clock.advance(10_000)
         assert {lane.now for lane in lanes} == {stopped}
 
-    house(body, devices=(QUICK, OTHER))
+    run_service(body, devices=(QUICK, OTHER))
 
 
-def test_a_worker_that_comes_up_during_a_stop_starts_nothing(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_a_worker_that_comes_up_during_a_stop_starts_nothing(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         await hold(h, "ann", "mock")
         desk = h.service.hub.dispatchers["mock"]
         await desk.leave()
         desk.worker_changed(WorkerState(WorkerPhase.READY))
         assert not desk.lane.ready
 
-    house(body)
+    run_service(body)
 
 
 def test_a_stop_whose_last_word_cannot_be_written_ends_everything_all_the_same(
-    house: Houses, tmp_path: Path
+    run_service: RunService, tmp_path: Path
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         await hold(h, "ann", "mock")
         await hold(h, "bob", "other")
         h.clock.advance(50)
@@ -64,4 +64,4 @@ def test_a_stop_whose_last_word_cannot_be_written_ends_everything_all_the_same(
         await h.service.stop()
         assert not (await h.service.ready())["ready"]
 
-    house(body, devices=(QUICK, OTHER), broken=OperationalError)
+    run_service(body, devices=(QUICK, OTHER), broken=OperationalError)

@@ -17,14 +17,14 @@ from sojourn.service.usage import UsageQuery
 from sojourn.service.views import JobFilter, Principal
 from sojourn.store import jobs
 from sojourn.store.ledger import Mask, Sum, sums
-from tests.integration.service.conftest import QUICK, House
-from tests.programs import job_body
+from tests.harness.programs import job_body
+from tests.harness.service import QUICK, ServiceHarness
 
-Houses = Callable[..., None]
+RunService = Callable[..., None]
 DAY = 86_400
 
 
-async def use(h: House, who: Principal, seconds: float, session: str | None = None) -> str:
+async def use(h: ServiceHarness, who: Principal, seconds: float, session: str | None = None) -> str:
     job = await h.submit(who, job_body("slow", session_id=session))
     await h.running(who, job.id)
     h.clock.advance(seconds)
@@ -33,7 +33,7 @@ async def use(h: House, who: Principal, seconds: float, session: str | None = No
     return job.id
 
 
-def boss(h: House) -> Principal:
+def boss(h: ServiceHarness) -> Principal:
     accounts = h.service.accounts
     return accounts.principal(accounts.user_id("operator"), None)
 
@@ -50,15 +50,17 @@ class Narrowed(TypedDict, total=False):
 
 
 async def rows(
-    h: House, who: Principal, *by: str, **more: Unpack[Narrowed]
+    h: ServiceHarness, who: Principal, *by: str, **more: Unpack[Narrowed]
 ) -> dict[tuple[str | None, ...], float]:
     report = await h.service.usage_report(who, UsageQuery(by=by, **more))
     assert report.seconds == pytest.approx(sum(row.seconds for row in report.rows))
     return {row.keys: round(row.seconds, 6) for row in report.rows}
 
 
-def test_r49_reports_by_user_project_device_kind_session_and_day_have_one_sum(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r49_reports_by_user_project_device_kind_session_and_day_have_one_sum(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         await use(h, ann, 100)
         job = await use(h, bob, 40)
@@ -77,11 +79,13 @@ def test_r49_reports_by_user_project_device_kind_session_and_day_have_one_sum(ho
         assert len(days) >= 3
         assert await rows(h, op) == {(): 147}
 
-    house(body)
+    run_service(body)
 
 
-def test_r49_a_row_over_midnight_or_over_the_edge_of_the_period_counts_in_parts(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r49_a_row_over_midnight_or_over_the_edge_of_the_period_counts_in_parts(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         midnight = (h.clock.now() // DAY + 1) * DAY
         h.clock.advance(midnight - 30 - h.clock.now())
@@ -96,11 +100,13 @@ def test_r49_a_row_over_midnight_or_over_the_edge_of_the_period_counts_in_parts(
             (second,): 5,
         }
 
-    house(body)
+    run_service(body)
 
 
-def test_r49_a_sessions_elapsed_time_and_its_jobs_usage_agree_with_the_ledger(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r49_a_sessions_elapsed_time_and_its_jobs_usage_agree_with_the_ledger(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
         jobs = []
@@ -115,11 +121,11 @@ def test_r49_a_sessions_elapsed_time_and_its_jobs_usage_agree_with_the_ledger(ho
         assert by_kind[("job",)] == sum([(await h.service.job(ann, j)).quantum_seconds for j in jobs])
         assert h.service.usage(ann).consumed_seconds == pytest.approx(sum(by_kind.values()))
 
-    house(body)
+    run_service(body)
 
 
-def test_r49_a_held_session_is_charged_for_its_hold_and_says_the_same(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_r49_a_held_session_is_charged_for_its_hold_and_says_the_same(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
         job = await h.submit(ann, job_body("mock", session_id=session.id))
@@ -134,11 +140,11 @@ def test_r49_a_held_session_is_charged_for_its_hold_and_says_the_same(house: Hou
         assert await rows(h, ann, "kind", "session") == {("held", session.id): 300}
         assert h.service.usage(ann).consumed_seconds == pytest.approx(300)
 
-    house(body)
+    run_service(body)
 
 
-def test_users_see_their_own_usage_and_the_projects_and_admins_see_everybody(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_users_see_their_own_usage_and_the_projects_and_admins_see_everybody(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         key = await h.service.add_user("abe", "anns")
         abe = h.service.accounts.principal(h.service.accounts.by_key(key.api_key) or "", None)
@@ -164,13 +170,13 @@ def test_users_see_their_own_usage_and_the_projects_and_admins_see_everybody(hou
             with pytest.raises(BadRequest):
                 await h.service.usage_report(ann, wrong)
 
-    house(body)
+    run_service(body)
 
 
-def test_a_report_that_is_too_long_is_not_made_before_it_is_refused(house: Houses) -> None:
+def test_a_report_that_is_too_long_is_not_made_before_it_is_refused(run_service: RunService) -> None:
     """What others used is summed in the database, so it makes a report no longer."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         for who, seconds in ((ann, 10), (ann, 10), (bob, 20), (bob, 40), (bob, 40)):
             await use(h, who, seconds)
@@ -188,11 +194,11 @@ def test_a_report_that_is_too_long_is_not_made_before_it_is_refused(house: House
             masked = await found(by, 5, Mask(ann.user_id, "(others)"))
             assert sorted((each.seconds, each.rows) for each in masked) == [(10, 1), (10, 1), (100, 3)]
 
-    house(body)
+    run_service(body)
 
 
-def test_retention_deletes_old_bytes_and_steps_and_never_the_ledger(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_retention_deletes_old_bytes_and_steps_and_never_the_ledger(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         await h.service.projects.change(boss(h), "bobs", ProjectChange(allocation=0.0))
         live = await h.submit(bob, job_body())  # waits for ever
@@ -218,23 +224,23 @@ def test_retention_deletes_old_bytes_and_steps_and_never_the_ledger(house: House
         assert await h.service.params(bob, live.id)
         assert await rows(h, ann, "job", kind="job", start=0.0) == {(charged,): 60}
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         (old,) = [j for j in (await h.service.hub.store.read(jobs.recent, 0)) if "old" in j.meta.tags]
         with pytest.raises(Expired):
             await h.service.result(ann, old.job.id)
 
     days = {"params_days": 4, "results_days": 4, "story_days": 4}
-    house(body, after_a_restart, sections={"retention": days})
+    run_service(body, after_a_restart, sections={"retention": days})
 
 
 @pytest.mark.parametrize("private", [False, True])
 def test_r49_what_a_job_used_that_was_deleted_while_it_ran_stays_in_the_ledger(
-    house: Houses, private: bool
+    run_service: RunService, private: bool
 ) -> None:
     used: dict[str, float] = {}
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body("slow", private=private))
         waits = await h.submit(ann, job_body("slow"))
@@ -252,18 +258,18 @@ def test_r49_what_a_job_used_that_was_deleted_while_it_ran_stays_in_the_ledger(
         await h.service.delete_job(ann, waits.id)
         used["all"] = h.service.usage(ann).consumed_seconds
 
-    async def after_a_restart(h: House) -> None:
+    async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         assert (await h.service.jobs(ann, JobFilter())).count == 0
         assert h.service.usage(ann).consumed_seconds == used["all"]
 
-    house(body, after_a_restart)
+    run_service(body, after_a_restart)
 
 
 def test_r56_of_a_private_result_that_was_deleted_it_is_not_said_that_somebody_read_it(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body(private=True))
         await h.ended(ann, job.id)
@@ -273,16 +279,16 @@ def test_r56_of_a_private_result_that_was_deleted_it_is_not_said_that_somebody_r
         with pytest.raises(Expired, match="deleted: this service keeps the result"):
             await h.service.result(ann, job.id)
 
-    house(body, sections={"retention": {"results_days": 1}})
+    run_service(body, sections={"retention": {"results_days": 1}})
 
 
 @pytest.mark.parametrize("days", [0, 1])
 def test_r56_a_private_result_that_an_early_version_gave_without_a_note_is_empty(
-    house: Houses, days: int
+    run_service: RunService, days: int
 ) -> None:
     """Its age cannot have deleted it."""
 
-    async def body(h: House) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body(private=True))
         await h.ended(ann, job.id)
@@ -292,11 +298,11 @@ def test_r56_a_private_result_that_an_early_version_gave_without_a_note_is_empty
         record.meta.warnings = ()
         assert await h.service.result(ann, job.id) == b""
 
-    house(body, sections={"retention": {"results_days": days}})
+    run_service(body, sections={"retention": {"results_days": days}})
 
 
-def test_retention_comes_by_itself_every_hour(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_retention_comes_by_itself_every_hour(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body())
         await h.ended(ann, job.id)
@@ -306,11 +312,11 @@ def test_retention_comes_by_itself_every_hour(house: Houses) -> None:
         with pytest.raises(Expired):
             await h.service.result(ann, job.id)
 
-    house(body, sections={"retention": {"results_days": 1}})
+    run_service(body, sections={"retention": {"results_days": 1}})
 
 
-def test_without_retention_everything_is_kept(house: Houses) -> None:
-    async def body(h: House) -> None:
+def test_without_retention_everything_is_kept(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await h.submit(ann, job_body())
         await h.ended(ann, job.id)
@@ -318,20 +324,20 @@ def test_without_retention_everything_is_kept(house: Houses) -> None:
         await h.settled()
         assert await h.service.result(ann, job.id)
 
-    house(body)
+    run_service(body)
 
 
-def test_r49_a_hold_ends_with_the_service_and_begins_with_the_device(house: Houses) -> None:
+def test_r49_a_hold_ends_with_the_service_and_begins_with_the_device(run_service: RunService) -> None:
     kept: dict[str, Principal | str] = {}
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = kept["ann"] = await h.user("ann")
         session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
         kept["session"] = session.id
         await h.ended(ann, (await h.submit(ann, job_body("mock", session_id=session.id))).id)
         h.clock.advance(50)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         ann, session = kept["ann"], kept["session"]
         assert isinstance(ann, Principal)
         assert isinstance(session, str)
@@ -339,35 +345,35 @@ def test_r49_a_hold_ends_with_the_service_and_begins_with_the_device(house: Hous
         assert held["held",] == 50.0
         assert (await h.service.session(ann, session)).elapsed == pytest.approx(sum(held.values()))
 
-    house(before, after)
+    run_service(before, after)
 
 
 def test_a_device_that_was_taken_away_can_be_asked_about_and_one_that_never_was_is_refused(
-    house: Houses,
+    run_service: RunService,
 ) -> None:
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         await h.ended(ann, (await h.submit(ann, job_body("other"))).id)
 
-    async def after(h: House) -> None:
+    async def after(h: ServiceHarness) -> None:
         assert await rows(h, boss(h), "device", device="other") == {}  # no time has passed
         with pytest.raises(NotFound, match=r"no backend 'othre'\. Backends: mock"):
             await rows(h, boss(h), "device", device="othre")
 
-    house(before, devices=(QUICK, DeviceSettings(name="other", driver="mock", options={"qubits": 5})))
-    house(after, devices=(QUICK,))
+    run_service(before, devices=(QUICK, DeviceSettings(name="other", driver="mock", options={"qubits": 5})))
+    run_service(after, devices=(QUICK,))
 
 
-def test_r17_the_clocks_of_a_device_that_is_no_longer_configured_run_on(house: Houses) -> None:
+def test_r17_the_clocks_of_a_device_that_is_no_longer_configured_run_on(run_service: RunService) -> None:
     kept: dict[str, Principal | str] = {}
 
-    async def before(h: House) -> None:
+    async def before(h: ServiceHarness) -> None:
         ann = kept["ann"] = await h.user("ann")
         session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=100)
         kept["session"] = session.id
         await h.running(ann, (await h.submit(ann, job_body("slow", session_id=session.id))).id)
 
-    async def without(h: House) -> None:
+    async def without(h: ServiceHarness) -> None:
         ann, session = kept["ann"], kept["session"]
         assert isinstance(ann, Principal)
         assert isinstance(session, str)
@@ -378,5 +384,5 @@ def test_r17_the_clocks_of_a_device_that_is_no_longer_configured_run_on(house: H
         await h.settled()
         assert (await h.service.session(ann, session)).state == "closed"
 
-    house(before)
-    house(without, devices=(QUICK,))
+    run_service(before)
+    run_service(without, devices=(QUICK,))

@@ -17,7 +17,7 @@ from unittest.mock import patch
 import pytest
 
 from sojourn.core import Lane
-from sojourn.core.book import Book
+from sojourn.core.state import LaneState
 from sojourn.service.admission import Admission
 from sojourn.service.answered import AnsweredSubmits
 from sojourn.service.dispatcher import Dispatcher
@@ -104,7 +104,7 @@ SABOTAGE: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "forgets the run that was lost": (Lane, "restore", _forget_the_run),
     "forgets jobs that were not prepared": (Admission, "_prepare_later", lambda *_: _nothing()),
     "loses ledger rows": (ledger, "write", lambda *_: None),
-    "does not write a session's clocks": (Book, "touch", lambda *_: None),
+    "does not write a session's clocks": (LaneState, "touch", lambda *_: None),
 }
 
 

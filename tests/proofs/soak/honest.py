@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.common import Http
 
-from tests.programs import job_body
+from tests.harness.programs import job_body
 
 API = "/api/v1"
 THINK = 0.3

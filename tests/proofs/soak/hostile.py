@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from tests.programs import job_body
+from tests.harness.programs import job_body
 from tests.proofs.soak.attack import PATIENCE, Attack, Target, ended, status_of
 
 MB = 1 << 20

@@ -6,24 +6,24 @@ import pytest
 
 from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
-from sojourn.core.calendar import WindowMode
+from sojourn.core.calendar import ReservationMode
 from sojourn.core.effects import ChargeKind, Rejected
 from sojourn.core.explain import explain
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.reasons import DoesNotFit
 from sojourn.core.shares import ProjectShare
-from tests.unit.core.world import START, World
+from tests.harness.lane import START, LaneHarness
 
 HOUR, DAY = 3600.0, 86_400.0
 STEPS = [1.0, 4 * HOUR, 400 * DAY, -1.0, -HOUR, -400 * DAY]
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> LaneHarness:
+    return LaneHarness()
 
 
-def step(world: World, by: float) -> None:
+def step(world: LaneHarness, by: float) -> None:
     """As the service follows a clock that is set by `by`."""
     lead = world.lane.calendar.lead - by
     jumped = max(0.0, -lead)
@@ -31,7 +31,7 @@ def step(world: World, by: float) -> None:
     world.do(ev.ClockStepped(jumped, max(0.0, lead)))
 
 
-def date(world: World) -> float:
+def date(world: LaneHarness) -> float:
     return world.lane.calendar.date(world.now)
 
 
@@ -39,7 +39,7 @@ def date(world: World) -> float:
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_r52_a_job_runs_up_to_its_limit_whatever_the_clock_does(world: World, by: float) -> None:
+def test_r52_a_job_runs_up_to_its_limit_whatever_the_clock_does(world: LaneHarness, by: float) -> None:
     world.submit("a", limit=100.0)
     world.sleep(60)
     step(world, by)
@@ -51,7 +51,9 @@ def test_r52_a_job_runs_up_to_its_limit_whatever_the_clock_does(world: World, by
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_r49_a_job_is_charged_for_what_it_ran_and_its_times_say_the_same(world: World, by: float) -> None:
+def test_r49_a_job_is_charged_for_what_it_ran_and_its_times_say_the_same(
+    world: LaneHarness, by: float
+) -> None:
     world.submit("a")
     world.sleep(3)
     step(world, by)
@@ -66,7 +68,7 @@ def test_r49_a_job_is_charged_for_what_it_ran_and_its_times_say_the_same(world: 
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_r49_rows_of_a_device_do_not_overlap_over_a_step(world: World, by: float) -> None:
+def test_r49_rows_of_a_device_do_not_overlap_over_a_step(world: LaneHarness, by: float) -> None:
     for name in ("a", "b", "c"):
         world.submit(name)
         world.sleep(2)
@@ -79,7 +81,7 @@ def test_r49_rows_of_a_device_do_not_overlap_over_a_step(world: World, by: float
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_r22_an_idle_hold_ends_when_its_ttl_has_passed(world: World, by: float) -> None:
+def test_r22_an_idle_hold_ends_when_its_ttl_has_passed(world: LaneHarness, by: float) -> None:
     world.open("A")
     world.submit("a1", session="A")
     world.finish("a1")
@@ -94,7 +96,7 @@ def test_r22_an_idle_hold_ends_when_its_ttl_has_passed(world: World, by: float) 
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_d1_a_suspended_ttl_clock_has_left_what_it_had(world: World, by: float) -> None:
+def test_d1_a_suspended_ttl_clock_has_left_what_it_had(world: LaneHarness, by: float) -> None:
     world.open("A")
     world.submit("a1", session="A")
     world.finish("a1")
@@ -110,7 +112,7 @@ def test_d1_a_suspended_ttl_clock_has_left_what_it_had(world: World, by: float) 
 
 @pytest.mark.parametrize("by", STEPS)
 @pytest.mark.parametrize("lost", [False, True], ids=["active", "inactive"])
-def test_r17_a_session_lasts_its_max_time(world: World, by: float, lost: bool) -> None:
+def test_r17_a_session_lasts_its_max_time(world: LaneHarness, by: float, lost: bool) -> None:
     world.open("A", max_time=1000.0)
     world.submit("a1", session="A")
     world.finish("a1")
@@ -125,7 +127,7 @@ def test_r17_a_session_lasts_its_max_time(world: World, by: float, lost: bool) -
             world.submit(f"more{_}", session="A")
             world.finish()
     assert not world.is_("A", "closed")
-    session = world.lane.book.sessions["A"]
+    session = world.lane.state.sessions["A"]
     assert session.started_at is not None
     assert session.ends_at == session.started_at + 1000.0
     world.sleep(1)
@@ -133,7 +135,7 @@ def test_r17_a_session_lasts_its_max_time(world: World, by: float, lost: bool) -
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_r26_a_session_that_is_not_used_ends_when_that_time_has_passed(world: World, by: float) -> None:
+def test_r26_a_session_that_is_not_used_ends_when_that_time_has_passed(world: LaneHarness, by: float) -> None:
     world.open("A")
     expiry = world.lane.profile.unused_expiry
     world.sleep(expiry - 10)
@@ -146,7 +148,7 @@ def test_r26_a_session_that_is_not_used_ends_when_that_time_has_passed(world: Wo
 
 @pytest.mark.parametrize(("more", "ends"), [(-1.0, "running"), (1.0, "failed")])
 @pytest.mark.parametrize("by", STEPS)
-def test_r34_cached_data_is_kept_for_its_time(world: World, by: float, more: float, ends: str) -> None:
+def test_r34_cached_data_is_kept_for_its_time(world: LaneHarness, by: float, more: float, ends: str) -> None:
     world.open("A", max_time=600.0)
     world.submit("a1", session="A")
     world.submit("a2", session="A", prepared=False)
@@ -165,7 +167,7 @@ def test_r34_cached_data_is_kept_for_its_time(world: World, by: float, more: flo
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_what_was_overdue_before_the_step_happens_at_its_own_time(world: World, by: float) -> None:
+def test_what_was_overdue_before_the_step_happens_at_its_own_time(world: LaneHarness, by: float) -> None:
     world.submit("a", limit=100.0)
     world.now += 100.0  # nobody has told the lane
     due = world.now
@@ -177,7 +179,7 @@ def test_what_was_overdue_before_the_step_happens_at_its_own_time(world: World, 
 @pytest.mark.parametrize("by", STEPS)
 @pytest.mark.parametrize("restarts", [False, True], ids=["goes on", "restarts"])
 def test_d23_runs_that_killed_their_workers_are_usage_of_the_time_that_has_passed(
-    world: World, by: float, restarts: bool
+    world: LaneHarness, by: float, restarts: bool
 ) -> None:
     def dies() -> None:
         world.do(ev.RunEnded("a", world.jobs["a"].attempt, ev.Outcome.CRASHED, "SIGKILL"))
@@ -197,12 +199,12 @@ def test_d23_runs_that_killed_their_workers_are_usage_of_the_time_that_has_passe
     assert world.lane.fair.used("ann") == 42.0
 
 
-def test_d24_a_session_that_has_ended_while_its_job_runs_keeps_its_times(world: World) -> None:
+def test_d24_a_session_that_has_ended_while_its_job_runs_keeps_its_times(world: LaneHarness) -> None:
     world.open("A", max_time=1000.0)
     world.submit("a1", session="A")
     world.sleep(1000)
     assert world.is_("A", "pending_closed")
-    session = world.lane.book.sessions["A"]
+    session = world.lane.state.sessions["A"]
     before = (session.started_at, session.ends_at)
     step(world, HOUR)
     assert (session.started_at, session.ends_at) == before
@@ -216,7 +218,7 @@ def test_d24_a_session_that_has_ended_while_its_job_runs_keeps_its_times(world: 
 @pytest.mark.parametrize("by", STEPS)
 @pytest.mark.parametrize("half_life", [None, DAY])
 def test_r48_usage_counts_as_long_as_without_the_step(by: float, half_life: float | None) -> None:
-    stepped, plain = (World(fair_share_window=7 * DAY, half_life=half_life) for _ in range(2))
+    stepped, plain = (LaneHarness(fair_share_window=7 * DAY, half_life=half_life) for _ in range(2))
     for world in (stepped, plain):
         world.used(50.0, "ann")
         world.sleep(HOUR)
@@ -234,7 +236,7 @@ def test_r48_usage_counts_as_long_as_without_the_step(by: float, half_life: floa
 def test_r50_an_allocation_is_free_again_when_it_would_have_been(half_life: float | None) -> None:
     free = []
     for by in (0.0, 30 * DAY):
-        world = World(fair_share_window=7 * DAY, half_life=half_life)
+        world = LaneHarness(fair_share_window=7 * DAY, half_life=half_life)
         world.shares(projects={"ann": ProjectShare(allocation=10.0)})
         world.used(15.0, "ann")
         world.submit("a", "ann")
@@ -260,85 +262,87 @@ def test_usage_that_nobody_has_yet_can_jump_as_well() -> None:
 
 
 @pytest.mark.parametrize("by", [1.0, HOUR, -HOUR, -400 * DAY])
-def test_r43_a_reservation_begins_and_ends_at_its_dates(world: World, by: float) -> None:
+def test_r43_a_reservation_begins_and_ends_at_its_dates(world: LaneHarness, by: float) -> None:
     begin = world.now + 2 * HOUR
-    world.book("R", "ann", 2 * HOUR, HOUR)
+    world.reserve("R", "ann", 2 * HOUR, HOUR)
     step(world, by)
     world.sleep(2 * HOUR - by - 1)
-    assert world.windows["R"] == ["booked"]
+    assert world.reservations["R"] == ["booked"]
     world.sleep(1)
     assert date(world) == begin
-    assert world.windows["R"][-1] == "open"
+    assert world.reservations["R"][-1] == "open"
     world.sleep(HOUR)
-    assert world.windows["R"][-1] == "ended"
+    assert world.reservations["R"][-1] == "ended"
     assert [row.seconds for row in world.charges] == [HOUR]
 
 
-def test_r43_a_clock_that_is_set_back_and_forward_again_opens_a_window_once(world: World) -> None:
-    world.book("R", "ann", 2 * HOUR, HOUR)
+def test_r43_a_clock_that_is_set_back_and_forward_again_opens_a_window_once(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 2 * HOUR, HOUR)
     step(world, -HOUR)
     step(world, HOUR)
     world.sleep(2 * HOUR)
-    assert world.windows["R"].count("open") == 2  # it opens, and the device idles for its holder
+    assert world.reservations["R"].count("open") == 2  # it opens, and the device idles for its holder
     world.sleep(HOUR)
     assert [row.seconds for row in world.charges] == [HOUR]
 
 
-def test_d24_a_window_in_the_skipped_time_ends_unopened_and_free(world: World) -> None:
-    world.book("R", "ann", HOUR, HOUR)
-    world.book("S", "bob", 5 * HOUR, HOUR)
+def test_d24_a_window_in_the_skipped_time_ends_unopened_and_free(world: LaneHarness) -> None:
+    world.reserve("R", "ann", HOUR, HOUR)
+    world.reserve("S", "bob", 5 * HOUR, HOUR)
     step(world, 4 * HOUR)
-    assert world.windows == {"R": ["booked", "ended"], "S": ["booked"]}
+    assert world.reservations == {"R": ["booked", "ended"], "S": ["booked"]}
     world.submit("x", "xav", limit=1000.0)
     assert world.running == "x"
     assert world.charges == []
 
 
-def test_d24_a_window_that_has_begun_in_the_skipped_time_opens_now_and_ends_at_its_date(world: World) -> None:
-    world.book("R", "ann", HOUR, 2 * HOUR)
+def test_d24_a_window_that_has_begun_in_the_skipped_time_opens_now_and_ends_at_its_date(
+    world: LaneHarness,
+) -> None:
+    world.reserve("R", "ann", HOUR, 2 * HOUR)
     step(world, 2 * HOUR)
-    assert world.windows["R"][-1] == "open"
+    assert world.reservations["R"][-1] == "open"
     world.submit("x", "xav", limit=10.0)
     assert world.running is None
     world.sleep(HOUR)
-    assert world.windows["R"][-1] == "ended"
+    assert world.reservations["R"][-1] == "ended"
     assert world.running == "x"
     assert [row.seconds for row in world.charges] == [HOUR]
 
 
 @pytest.mark.parametrize("by", [*STEPS, 0.5 * HOUR])
-def test_d24_an_open_window_lasts_as_long_as_it_would_have(world: World, by: float) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_d24_an_open_window_lasts_as_long_as_it_would_have(world: LaneHarness, by: float) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.do(ev.Tick())
     world.sleep(600)
     step(world, by)
     world.sleep(3000 - 1)
     assert world.lane.calendar.open_at(world.now) is not None
     world.sleep(1)
-    assert world.windows["R"][-1] == "ended"
+    assert world.reservations["R"][-1] == "ended"
     assert sum(row.seconds for row in world.charges) == HOUR
 
 
 @pytest.mark.parametrize(("by", "left"), [(0.5 * HOUR, 0.5 * HOUR), (1.5 * HOUR, 0.0)])
-def test_d24_an_open_window_lasts_into_no_other(world: World, by: float, left: float) -> None:
-    world.book("R", "ann", 0, HOUR)
-    world.book("S", "bob", HOUR, HOUR)
+def test_d24_an_open_window_lasts_into_no_other(world: LaneHarness, by: float, left: float) -> None:
+    world.reserve("R", "ann", 0, HOUR)
+    world.reserve("S", "bob", HOUR, HOUR)
     world.do(ev.Tick())
     step(world, by)
     world.sleep(left)
-    assert world.windows["R"][-1] == "ended"
-    assert world.windows["S"][-1] == "open"
+    assert world.reservations["R"][-1] == "ended"
+    assert world.reservations["S"][-1] == "open"
     rest = 2 * HOUR - max(by, HOUR)
     world.sleep(rest)
-    assert world.windows["S"][-1] == "ended"
+    assert world.reservations["S"][-1] == "ended"
     charged = [(row.project, row.seconds) for row in world.charges]
     assert charged == [("ann", left)] * (left > 0) + [("bob", rest)]
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_r47_jobs_of_a_priority_window_keep_their_precedence(world: World, by: float) -> None:
+def test_r47_jobs_of_a_priority_window_keep_their_precedence(world: LaneHarness, by: float) -> None:
     world.submit("x", "xav")
-    world.book("R", "ann", 10, HOUR, mode=WindowMode.PRIORITY)
+    world.reserve("R", "ann", 10, HOUR, mode=ReservationMode.PRIORITY)
     world.sleep(20)
     world.submit("before", "bob")
     world.submit("a", "ann")
@@ -346,8 +350,8 @@ def test_r47_jobs_of_a_priority_window_keep_their_precedence(world: World, by: f
     assert world.lane.order()[0] == "a"
 
 
-def test_r44_a_job_is_told_the_room_that_it_has_on_the_clock_that_was_set_back(world: World) -> None:
-    world.book("R", "ann", HOUR, HOUR)
+def test_r44_a_job_is_told_the_room_that_it_has_on_the_clock_that_was_set_back(world: LaneHarness) -> None:
+    world.reserve("R", "ann", HOUR, HOUR)
     step(world, -HOUR)
     world.submit("x", "xav", limit=3 * HOUR)
     (told,) = world.lane.job_warnings("x")
@@ -362,8 +366,8 @@ def test_r44_a_job_is_told_the_room_that_it_has_on_the_clock_that_was_set_back(w
     assert world.lane.session_warnings(2 * HOUR, "xav") == ()
 
 
-def test_r44_whose_window_has_the_device_ends_by_the_clock(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r44_whose_window_has_the_device_ends_by_the_clock(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.do(ev.Tick())
     step(world, -HOUR)
     world.open("A", "ann", max_time=2 * HOUR)
@@ -378,10 +382,10 @@ def test_r44_whose_window_has_the_device_ends_by_the_clock(world: World) -> None
     (reason,) = [r for r in found.reasons if hasattr(r, "held_until")]
     assert reason.held_until == world.now + 100.0
     world.sleep(100)
-    assert world.windows["R"][-1] == "ended"
+    assert world.reservations["R"][-1] == "ended"
 
 
-def test_r47_now_is_what_the_clock_shows(world: World) -> None:
+def test_r47_now_is_what_the_clock_shows(world: LaneHarness) -> None:
     step(world, -HOUR)
     past = ev.ReservationBooked("P", "ann", "admin", date(world) - 1, date(world) + HOUR)
     refused = world.do(past)[0]
@@ -389,34 +393,34 @@ def test_r47_now_is_what_the_clock_shows(world: World) -> None:
     assert refused.code == 1223
     world.do(ev.ReservationBooked("R", "ann", "admin", date(world), date(world) + HOUR))
     world.do(ev.Tick())
-    assert world.windows["R"][-1] == "open"
+    assert world.reservations["R"][-1] == "open"
     world.do(ev.ReservationCancelled("R"))
-    assert world.windows["R"][-1] == "cancelled"
+    assert world.reservations["R"][-1] == "cancelled"
 
 
 # restarts
 
 
 @pytest.mark.parametrize("lead", [0.0, 10.0, 3 * HOUR])
-def test_r55_a_lane_is_told_at_a_start_how_far_the_clock_is_behind(world: World, lead: float) -> None:
+def test_r55_a_lane_is_told_at_a_start_how_far_the_clock_is_behind(world: LaneHarness, lead: float) -> None:
     """An open window goes on by its length, one that is booked by its date."""
     step(world, -HOUR)
-    world.book("R", "ann", -HOUR, HOUR)
-    world.book("S", "bob", 0, HOUR)
+    world.reserve("R", "ann", -HOUR, HOUR)
+    world.reserve("S", "bob", 0, HOUR)
     world.do(ev.Tick())
     old = world.lane
-    assert world.windows["R"][-1] == "open"
+    assert world.reservations["R"][-1] == "open"
     world.restart(lead=old.calendar.lead)
     world.do(ev.ClockStepped(0.0, lead))
     begun = date(world)
-    assert world.windows["R"][-1] == ("open" if lead else "ended")
+    assert world.reservations["R"][-1] == ("open" if lead else "ended")
     assert lead == world.now - begun
     if lead:
         world.sleep(HOUR if lead > HOUR else 10.0)
-        assert world.windows["R"][-1] == "ended"
+        assert world.reservations["R"][-1] == "ended"
 
 
-def test_batches_are_sessions_too(world: World) -> None:
+def test_batches_are_sessions_too(world: LaneHarness) -> None:
     world.open("B", mode=Mode.BATCH)
     world.submit("b1", session="B")
     step(world, 4 * HOUR)
@@ -424,7 +428,7 @@ def test_batches_are_sessions_too(world: World) -> None:
     assert world.is_("B", "active")
 
 
-def test_r17_the_times_of_a_session_that_has_ended_stay_as_they_were(world: World) -> None:
+def test_r17_the_times_of_a_session_that_has_ended_stay_as_they_were(world: LaneHarness) -> None:
     """Its end is on record at the time of then, also while its last job still runs."""
     world.open("A", max_time=1000.0)
     world.submit("a1", session="A")

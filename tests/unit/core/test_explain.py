@@ -7,25 +7,25 @@ import pytest
 from sojourn.core import JobKind
 from sojourn.core import events as ev
 from sojourn.core import explain as ex
-from sojourn.core.calendar import WindowMode
-from sojourn.core.model import HaltMode
+from sojourn.core.calendar import ReservationMode
+from sojourn.core.model import DeviceMode
 from sojourn.core.reasons import Clearing, NoWeight, Reason, Running, SessionHolds, without_ids
 from sojourn.core.shares import ProjectShare, Shares
-from tests.unit.core.world import START, World
+from tests.harness.lane import START, LaneHarness
 
 
 def name(project: str) -> str:
     return project.upper()
 
 
-def why(world: World, job: str) -> list[str]:
+def why(world: LaneHarness, job: str) -> list[str]:
     found = ex.explain(world.lane, job)
     assert found is not None
     return [reason.sentence(name) for reason in found.reasons]
 
 
 def test_a_job_behind_others_is_told_who_they_are() -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("x", "xav")
     for job in ("a1", "a2", "a3"):
         world.submit(job, "ann")
@@ -40,7 +40,7 @@ def test_a_job_behind_others_is_told_who_they_are() -> None:
 
 
 def test_a_running_or_ended_job_waits_for_nothing() -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("a1")
     assert ex.explain(world.lane, "a1") is None
     world.finish("a1")
@@ -48,13 +48,13 @@ def test_a_running_or_ended_job_waits_for_nothing() -> None:
 
 
 def test_a_job_that_is_being_prepared_says_so() -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("a1", prepared=False)
     assert why(world, "a1") == ["the job is still being checked and prepared"]
 
 
 def test_a_held_device_names_the_session_and_the_end_of_the_hold() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("s2", "ann", "S")
@@ -67,22 +67,22 @@ def test_a_held_device_names_the_session_and_the_end_of_the_hold() -> None:
 
 
 def test_an_operator_who_pauses_is_named_with_the_message() -> None:
-    world = World()
-    world.do(ev.DeviceHalted(HaltMode.PAUSED, "olga", "new helium", world.now + 60))
+    world = LaneHarness()
+    world.do(ev.DeviceHalted(DeviceMode.PAUSED, "olga", "new helium", world.now + 60))
     world.submit("a1")
     (sentence,) = why(world, "a1")
     assert sentence.startswith("the device is paused by olga: new helium (expected until ")
 
 
 def test_a_device_that_is_down_says_why() -> None:
-    world = World()
+    world = LaneHarness()
     world.do(ev.DeviceLost("no worker"))
     world.submit("a1")
     assert why(world, "a1") == ["the device is not available: no worker"]
 
 
 def test_somebody_elses_reservation_is_named_before_and_while_it_is_open() -> None:
-    world = World()
+    world = LaneHarness()
     window = ev.ReservationBooked("R", "bob", "bob", world.now + 1000, world.now + 2000)
     world.do(window)
     world.submit("a1", "ann", limit=5000.0)
@@ -94,8 +94,8 @@ def test_somebody_elses_reservation_is_named_before_and_while_it_is_open() -> No
 
 
 def test_a_priority_window_puts_the_holders_jobs_ahead() -> None:
-    world = World()
-    mode = WindowMode.PRIORITY
+    world = LaneHarness()
+    mode = ReservationMode.PRIORITY
     world.do(ev.ReservationBooked("R", "bob", "bob", world.now + 10, world.now + 2000, mode))
     world.submit("x", "xav")
     world.submit("a1", "ann")
@@ -105,7 +105,7 @@ def test_a_priority_window_puts_the_holders_jobs_ahead() -> None:
 
 
 def test_a_used_up_allocation_is_given_with_its_numbers() -> None:
-    world = World()
+    world = LaneHarness()
     world.do(ev.SharesChanged(Shares(projects={"ann": ProjectShare(allocation=10.0)})))
     world.submit("a1", "ann")
     world.run_for(12, "a1")
@@ -114,7 +114,7 @@ def test_a_used_up_allocation_is_given_with_its_numbers() -> None:
 
 
 def test_who_has_used_more_than_the_share_is_told_how_much() -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("a1", "ann")
     world.run_for(90, "a1")
     world.submit("b0", "bob")
@@ -126,7 +126,7 @@ def test_who_has_used_more_than_the_share_is_told_how_much() -> None:
 
 
 def test_system_jobs_ahead_are_counted() -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("x", "xav")
     world.submit("cal", "system", kind=JobKind.SYSTEM)
     world.submit("a1")
@@ -135,7 +135,7 @@ def test_system_jobs_ahead_are_counted() -> None:
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_position_counts_down_to_the_start(count: int) -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("x", "xav")
     for i in range(count):
         world.submit(f"a{i}", "ann")
@@ -150,7 +150,7 @@ def test_position_counts_down_to_the_start(count: int) -> None:
 
 
 def test_a_job_that_waits_for_a_cancelled_one_to_be_cleared_away_says_so() -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("x", "xav")
     world.submit("a1")
     world.cancel("x")
@@ -161,18 +161,18 @@ def test_a_job_that_waits_for_a_cancelled_one_to_be_cleared_away_says_so() -> No
 
 
 def test_a_system_job_is_not_told_of_reservations_and_sessions_that_it_goes_before() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
-    world.book("R", "bob", 10, 2000)
+    world.reserve("R", "bob", 10, 2000)
     world.submit("cal", "system", kind=JobKind.SYSTEM)
     world.sleep(20)
     assert why(world, "cal") == ["job s1 of session S of project ANN is running"]
 
 
 def test_the_holder_of_a_reservation_is_not_told_of_a_session_that_it_goes_before() -> None:
-    world = World()
-    world.book("R", "bob", 10, 2000)
+    world = LaneHarness()
+    world.reserve("R", "bob", 10, 2000)
     world.open("S", max_time=5000)
     world.submit("s1", "ann", "S", limit=5)
     world.submit("s2", "ann", "S")
@@ -185,7 +185,7 @@ def test_the_holder_of_a_reservation_is_not_told_of_a_session_that_it_goes_befor
 
 
 def test_a_system_job_that_may_not_disturb_a_session_waits_behind_its_jobs() -> None:
-    world = World(system_in_dedicated=False)
+    world = LaneHarness(system_in_dedicated=False)
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("s2", "ann", "S")
@@ -197,7 +197,7 @@ def test_a_system_job_that_may_not_disturb_a_session_waits_behind_its_jobs() -> 
 
 
 def test_a_session_whose_job_waits_for_the_device_has_no_end_of_a_hold() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("b1", "bob")
@@ -210,7 +210,7 @@ def test_a_session_whose_job_waits_for_the_device_has_no_end_of_a_hold() -> None
 
 
 def test_a_session_that_somebody_keeps_from_the_device_does_not_hold_it() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("b1", "bob")
@@ -223,7 +223,7 @@ def test_a_session_that_somebody_keeps_from_the_device_does_not_hold_it() -> Non
 
 
 def test_r34_a_job_that_outlived_its_session_runs_as_a_plain_one() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("s2", "ann", "S", prepared=False)
@@ -235,7 +235,7 @@ def test_r34_a_job_that_outlived_its_session_runs_as_a_plain_one() -> None:
 
 
 def test_jobs_without_an_allocation_stand_last_and_the_oldest_of_them_first() -> None:
-    world = World()
+    world = LaneHarness()
     world.shares(projects={"ann": ProjectShare(allocation=10.0), "cid": ProjectShare(allocation=10.0)})
     world.submit("x", "xav")
     world.submit("c1", "cid")
@@ -248,7 +248,7 @@ def test_jobs_without_an_allocation_stand_last_and_the_oldest_of_them_first() ->
 
 
 def test_a_share_is_counted_within_the_account_that_the_project_belongs_to() -> None:
-    world = World()
+    world = LaneHarness()
     world.shares(
         accounts={"lab": 3.0, "club": 1.0},
         projects={
@@ -267,12 +267,12 @@ def test_a_share_is_counted_within_the_account_that_the_project_belongs_to() -> 
 
 
 def test_a_session_job_is_not_told_of_a_share_that_does_not_decide() -> None:
-    world = World()
+    world = LaneHarness()
     world.used(100.0, "ann")
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("s2", "ann", "S")
-    world.book("R", "bob", 10, 2000, mode=WindowMode.PRIORITY)
+    world.reserve("R", "bob", 10, 2000, mode=ReservationMode.PRIORITY)
     world.sleep(10)
     world.submit("b1", "bob")
     assert why(world, "s2") == [
@@ -283,10 +283,10 @@ def test_a_session_job_is_not_told_of_a_share_that_does_not_decide() -> None:
 
 
 def test_who_is_behind_the_holders_jobs_in_a_priority_window_is_told_of_it() -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("x", "xav")
     world.submit("b1", "bob")
-    world.book("R", "ann", 10, 2000, mode=WindowMode.PRIORITY)
+    world.reserve("R", "ann", 10, 2000, mode=ReservationMode.PRIORITY)
     world.sleep(10)
     assert len(why(world, "b1")) == 1, "nobody of the holder waits"
     world.submit("a1", "ann")
@@ -297,7 +297,7 @@ def test_who_is_behind_the_holders_jobs_in_a_priority_window_is_told_of_it() -> 
 
 
 def test_who_has_no_weight_is_told_where_when_that_is_what_puts_others_first() -> None:
-    world = World()
+    world = LaneHarness()
     projects = {
         "ann": ProjectShare("lab", weight=0.0),
         "bob": ProjectShare("lab"),
@@ -316,18 +316,18 @@ def test_who_has_no_weight_is_told_where_when_that_is_what_puts_others_first() -
 
 
 def test_an_operators_message_and_expected_end_are_told_when_there_are_any() -> None:
-    world = World()
-    world.do(ev.DeviceHalted(HaltMode.PAUSED, "olga", "", None))
+    world = LaneHarness()
+    world.do(ev.DeviceHalted(DeviceMode.PAUSED, "olga", "", None))
     world.submit("a1")
     assert why(world, "a1") == ["the device is paused by olga"]
-    world.do(ev.DeviceHalted(HaltMode.MAINTENANCE, "olga", "a new chip", START + 60))
+    world.do(ev.DeviceHalted(DeviceMode.MAINTENANCE, "olga", "a new chip", START + 60))
     assert why(world, "a1") == [
         "the device is in maintenance by olga: a new chip (expected until 1970-01-12 13:47:40 UTC)"
     ]
 
 
 def test_numbers_in_reasons_are_rounded_and_counted() -> None:
-    world = World()
+    world = LaneHarness()
     world.shares(projects={"ann": ProjectShare(allocation=10.0)})
     world.used(12.34567, "ann")
     world.submit("x", "xav")
@@ -356,10 +356,10 @@ def test_numbers_in_reasons_are_rounded_and_counted() -> None:
 
 
 def test_r46_the_window_that_a_job_does_not_fit_before_is_never_its_own() -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("x", "xav", limit=50.0)
-    world.book("R", "ann", 100, 2000)
-    world.book("S", "bob", 5000, 2000)
+    world.reserve("R", "ann", 100, 2000)
+    world.reserve("S", "bob", 5000, 2000)
     world.submit("a1", "ann", limit=6000.0)
     assert [reason for reason in why(world, "a1") if "does not fit" in reason] == [
         "with its limit of 6000 s (its max_execution_time) it does not fit into the 5000 s before "
@@ -369,7 +369,7 @@ def test_r46_the_window_that_a_job_does_not_fit_before_is_never_its_own() -> Non
 
 
 def test_r48_among_those_without_weight_nobody_is_told_of_it() -> None:
-    world = World()
+    world = LaneHarness()
     world.shares(projects={"ann": ProjectShare(weight=0.0), "bob": ProjectShare(weight=0.0)})
     for name, user in (("x", "xav"), ("b1", "bob"), ("a1", "ann")):
         world.submit(name, user)
@@ -377,7 +377,7 @@ def test_r48_among_those_without_weight_nobody_is_told_of_it() -> None:
 
 
 def test_r48_a_share_counts_from_the_first_second_on() -> None:
-    world = World()
+    world = LaneHarness()
     world.used(0.4, "ann")
     world.used(0.1, "bob")
     for name, user in (("x", "xav"), ("a1", "ann"), ("b1", "bob")):
@@ -388,8 +388,8 @@ def test_r48_a_share_counts_from_the_first_second_on() -> None:
 @pytest.mark.parametrize(("max_time", "length", "until"), [(1000.0, 40.0, 40.0), (50.0, 9000.0, 50.0)])
 def test_a_hold_ends_with_whatever_comes_first(max_time: float, length: float, until: float) -> None:
     """Before its ttl: the end of the window in which it became active (R44), or its max_time (R32)."""
-    world = World(reservation_minimum=10.0)
-    world.book("R", "ann", 0.0, length, mode=WindowMode.PRIORITY)
+    world = LaneHarness(reservation_minimum=10.0)
+    world.reserve("R", "ann", 0.0, length, mode=ReservationMode.PRIORITY)
     world.open("S", max_time=max_time)
     world.submit("s1", "ann", "S", limit=20.0)
     world.submit("b1", "bob")
@@ -403,12 +403,12 @@ def test_a_hold_ends_with_whatever_comes_first(max_time: float, length: float, u
 
 
 def test_a_session_of_which_no_job_can_start_before_a_window_has_an_end_of_its_hold() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("b1", "bob")
     world.run_for(10, "s1")
-    world.book("R", "cid", 1000.0, 3600.0)
+    world.reserve("R", "cid", 1000.0, 3600.0)
     world.submit("s2", "ann", "S", limit=5000.0)
     said = why(world, "b1")
     assert (
@@ -418,7 +418,7 @@ def test_a_session_of_which_no_job_can_start_before_a_window_has_an_end_of_its_h
 
 
 def test_a_session_that_ends_with_its_running_job_goes_before_nobody() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("b1", "bob")
@@ -429,7 +429,7 @@ def test_a_session_that_ends_with_its_running_job_goes_before_nobody() -> None:
 
 
 def test_a_session_that_takes_no_more_jobs_goes_first_with_those_that_it_has() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("s2", "ann", "S")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sojourn.core import JobKind
 from sojourn.core import explain as ex
 from sojourn.core.reasons import Clearing, Preparing, Running, SessionHolds, without_ids
-from tests.unit.core.world import World
+from tests.harness.lane import LaneHarness
 
 
 def test_a_session_whose_hold_a_system_job_interrupts_keeps_the_device() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.finish("s1")
@@ -22,7 +22,7 @@ def test_a_session_whose_hold_a_system_job_interrupts_keeps_the_device() -> None
 
 
 def test_a_run_whose_job_was_cancelled_is_not_named() -> None:
-    world = World()
+    world = LaneHarness()
     world.submit("a1", "ann")
     world.submit("b1", "bob")
     world.cancel("a1")  # its worker has not stopped yet
@@ -32,7 +32,7 @@ def test_a_run_whose_job_was_cancelled_is_not_named() -> None:
 
 
 def test_who_may_not_know_what_is_there_is_told_no_ids() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("s2", "ann", "S")

@@ -10,13 +10,13 @@ from sojourn.core.fairshare import FairShareQueue, Waiting
 from sojourn.core.profile import DAY, HOUR
 from sojourn.core.shares import EVEN, ProjectShare, Shares
 from sojourn.core.usage import UsageMeter, UsageWindow
-from tests.unit.core.world import World
+from tests.harness.lane import LaneHarness
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> LaneHarness:
     """A device that is busy, so that what is submitted waits."""
-    world = World()
+    world = LaneHarness()
     world.submit("x", "xav")
     return world
 
@@ -31,7 +31,7 @@ def queue(
     return fair
 
 
-def test_r48_a_projects_weight_divides_what_it_used(world: World) -> None:
+def test_r48_a_projects_weight_divides_what_it_used(world: LaneHarness) -> None:
     world.shares(projects={"ann": ProjectShare(weight=3.0)})
     world.used(299.0, "ann")
     world.used(100.0, "bob")
@@ -41,7 +41,7 @@ def test_r48_a_projects_weight_divides_what_it_used(world: World) -> None:
     assert world.running == "a1"
 
 
-def test_r48_accounts_come_before_projects_and_projects_before_users(world: World) -> None:
+def test_r48_accounts_come_before_projects_and_projects_before_users(world: LaneHarness) -> None:
     lab = {name: ProjectShare(account="lab") for name in ("p", "q")}
     world.shares(projects={**lab, "r": ProjectShare(account="club")})
     world.used(10.0, "ann", "p")
@@ -54,7 +54,7 @@ def test_r48_accounts_come_before_projects_and_projects_before_users(world: Worl
         world.finish(expected)
 
 
-def test_r48_weight_0_means_only_when_nobody_else_waits(world: World) -> None:
+def test_r48_weight_0_means_only_when_nobody_else_waits(world: LaneHarness) -> None:
     world.shares(projects={"zoe": ProjectShare(weight=0.0)})
     world.used(1e6, "bob")
     world.submit("z1", "zoe")
@@ -81,7 +81,7 @@ def test_r48_accounts_and_users_have_weights_too() -> None:
     assert list(fair.order(10.0)) == ["j3", "j1", "j2"]
 
 
-def test_r48_new_shares_count_at_once_and_keep_usage_and_queue(world: World) -> None:
+def test_r48_new_shares_count_at_once_and_keep_usage_and_queue(world: LaneHarness) -> None:
     world.used(100.0, "ann")
     world.submit("a1", "ann")
     world.used(60.0, "bob")
@@ -236,7 +236,7 @@ def test_r48_picking_and_forgetting_stay_exact_over_many_changes() -> None:
     assert fair.first(10_000.0) == "j0"
 
 
-def test_r49_an_accounts_usage_is_the_sum_of_its_rows(world: World) -> None:
+def test_r49_an_accounts_usage_is_the_sum_of_its_rows(world: LaneHarness) -> None:
     world.run_for(0.1, "x")
     world.open("A", "ann", project="lab")
     for i in range(3):
@@ -252,7 +252,7 @@ def test_r49_an_accounts_usage_is_the_sum_of_its_rows(world: World) -> None:
     assert world.lane.fair.used("lab", "ann") == pytest.approx(sum(ann), abs=1e-8)
 
 
-def test_r50_a_project_whose_allocation_is_used_up_waits_and_is_told(world: World) -> None:
+def test_r50_a_project_whose_allocation_is_used_up_waits_and_is_told(world: LaneHarness) -> None:
     world.shares(projects={"ann": ProjectShare(allocation=100.0)})
     world.used(100.0, "ann")
     world.submit("a1", "ann")
@@ -267,7 +267,7 @@ def test_r50_a_project_whose_allocation_is_used_up_waits_and_is_told(world: Worl
     assert not world.lane.fair.blocked("nobody")
 
 
-def test_d20_a_session_that_is_active_goes_on_when_the_allocation_is_used_up(world: World) -> None:
+def test_d20_a_session_that_is_active_goes_on_when_the_allocation_is_used_up(world: LaneHarness) -> None:
     """And is not told that its jobs wait; it has to queue like others once it has lost the device."""
     world.finish("x")
     world.open("A", "ann")
@@ -289,7 +289,7 @@ def test_d20_a_session_that_is_active_goes_on_when_the_allocation_is_used_up(wor
     assert world.running is None
 
 
-def test_r50_it_goes_on_by_itself_when_usage_has_left_the_window(world: World) -> None:
+def test_r50_it_goes_on_by_itself_when_usage_has_left_the_window(world: LaneHarness) -> None:
     world.shares(projects={"ann": ProjectShare(allocation=100.0)})
     world.used(100.0, "ann")
     world.finish("x")
@@ -302,7 +302,7 @@ def test_r50_it_goes_on_by_itself_when_usage_has_left_the_window(world: World) -
 
 
 def test_r50_it_goes_on_by_itself_when_usage_has_faded() -> None:
-    world = World(half_life=1000.0)
+    world = LaneHarness(half_life=1000.0)
     world.shares(projects={"ann": ProjectShare(allocation=100.0), "bob": ProjectShare(allocation=0.0)})
     world.used(400.0, "ann")
     world.submit("a1", "ann")
@@ -315,7 +315,7 @@ def test_r50_it_goes_on_by_itself_when_usage_has_faded() -> None:
     assert world.lane.next_deadline() is None  # an allocation of nothing never comes back
 
 
-def test_r50_an_operator_may_grant_more_at_once(world: World) -> None:
+def test_r50_an_operator_may_grant_more_at_once(world: LaneHarness) -> None:
     world.shares(projects={"ann": ProjectShare(allocation=0.0)})
     world.finish("x")
     world.submit("a1", "ann")
@@ -324,10 +324,10 @@ def test_r50_an_operator_may_grant_more_at_once(world: World) -> None:
     assert world.running == "a1"
 
 
-def test_r50_not_even_in_a_window_of_its_own(world: World) -> None:
+def test_r50_not_even_in_a_window_of_its_own(world: LaneHarness) -> None:
     world.shares(projects={"ann": ProjectShare(allocation=100.0)})
     world.used(100.0, "ann")
-    world.book("R", "ann", 0, 3600.0)
+    world.reserve("R", "ann", 0, 3600.0)
     world.submit("a1", "ann")
     world.finish("x")
     assert world.running is None

@@ -9,15 +9,15 @@ from sojourn.core import JobKind, JobState, Lane, Profile, SessionState
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind, JobChanged, Rejected, Start
 from sojourn.core.transitions import JOB, SESSION, IllegalTransition
-from tests.unit.core.world import START, World
+from tests.harness.lane import START, LaneHarness
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> LaneHarness:
+    return LaneHarness()
 
 
-def test_r48_the_least_used_project_goes_first_and_its_oldest_job(world: World) -> None:
+def test_r48_the_least_used_project_goes_first_and_its_oldest_job(world: LaneHarness) -> None:
     world.submit("a1", "ann")
     world.submit("a2", "ann")
     world.submit("b1", "bob")
@@ -30,7 +30,7 @@ def test_r48_the_least_used_project_goes_first_and_its_oldest_job(world: World) 
     assert world.running == "a2"
 
 
-def test_r48_ties_go_to_the_oldest_waiting_job(world: World) -> None:
+def test_r48_ties_go_to_the_oldest_waiting_job(world: LaneHarness) -> None:
     world.submit("z", "zoe")
     world.submit("c1", "cid")
     world.submit("b1", "bob")
@@ -38,7 +38,7 @@ def test_r48_ties_go_to_the_oldest_waiting_job(world: World) -> None:
     assert world.running == "c1"
 
 
-def test_r48_usage_leaves_the_window_after_28_days(world: World) -> None:
+def test_r48_usage_leaves_the_window_after_28_days(world: LaneHarness) -> None:
     world.submit("a1", "ann")
     world.run_for(1000, "a1")
     world.sleep(28 * 86400 + 3600)
@@ -51,7 +51,7 @@ def test_r48_usage_leaves_the_window_after_28_days(world: World) -> None:
     assert world.running == "a2"
 
 
-def test_r48_usage_on_another_device_counts(world: World) -> None:
+def test_r48_usage_on_another_device_counts(world: LaneHarness) -> None:
     world.do(ev.UsageReported("ann", "ann", 100.0, world.now))
     world.submit("x", "xav")
     world.submit("a1", "ann")
@@ -60,14 +60,14 @@ def test_r48_usage_on_another_device_counts(world: World) -> None:
     assert world.running == "b1"
 
 
-def test_r49_a_jobs_row_is_its_time_on_the_device(world: World) -> None:
+def test_r49_a_jobs_row_is_its_time_on_the_device(world: LaneHarness) -> None:
     world.submit("a1")
     world.run_for(12.5, "a1")
     (row,) = world.charges
     assert row == Charge(ChargeKind.JOB, "ann", "ann", START, START + 12.5, "a1", None)
 
 
-def test_r49_held_idle_time_is_a_row_of_its_own_kind(world: World) -> None:
+def test_r49_held_idle_time_is_a_row_of_its_own_kind(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.run_for(10, "a1")
@@ -85,7 +85,7 @@ def test_r49_held_idle_time_is_a_row_of_its_own_kind(world: World) -> None:
 
 @pytest.mark.parametrize("outcome", [ev.Outcome.CRASHED, ev.Outcome.LOST])
 def test_r49_a_system_failure_charges_nothing(outcome: ev.Outcome) -> None:
-    world = World(crash_reruns=0, rerun_lost=False)
+    world = LaneHarness(crash_reruns=0, rerun_lost=False)
     world.submit("a1")
     world.sleep(10)
     world.finish("a1", outcome)
@@ -95,7 +95,7 @@ def test_r49_a_system_failure_charges_nothing(outcome: ev.Outcome) -> None:
 
 
 def test_r49_a_result_that_cannot_be_stored_fails_its_job_without_a_charge_and_the_next_one_runs() -> None:
-    world = World(crash_reruns=5)
+    world = LaneHarness(crash_reruns=5)
     world.submit("a1")
     world.submit("b1", "bob")
     world.sleep(10)
@@ -107,7 +107,9 @@ def test_r49_a_result_that_cannot_be_stored_fails_its_job_without_a_charge_and_t
 
 
 @pytest.mark.parametrize("said", [None, "the device was lost"])
-def test_r55_a_job_whose_runs_are_lost_is_started_ten_times_at_most(world: World, said: str | None) -> None:
+def test_r55_a_job_whose_runs_are_lost_is_started_ten_times_at_most(
+    world: LaneHarness, said: str | None
+) -> None:
     world.submit("a1")
     for _ in range(9):
         world.finish("a1", ev.Outcome.LOST, reason=said)
@@ -121,7 +123,7 @@ def test_r55_a_job_whose_runs_are_lost_is_started_ten_times_at_most(world: World
     assert world.charges == []
 
 
-def test_r49_a_user_error_and_a_cancel_charge_what_was_used(world: World) -> None:
+def test_r49_a_user_error_and_a_cancel_charge_what_was_used(world: LaneHarness) -> None:
     world.submit("a1")
     world.sleep(3)
     world.finish("a1", ev.Outcome.FAILED, reason="bad angle", code=1)
@@ -131,7 +133,7 @@ def test_r49_a_user_error_and_a_cancel_charge_what_was_used(world: World) -> Non
     assert [c.seconds for c in world.charges] == [3.0, 4.0]
 
 
-def test_d23_a_job_whose_worker_dies_again_pays_for_both_runs(world: World) -> None:
+def test_d23_a_job_whose_worker_dies_again_pays_for_both_runs(world: LaneHarness) -> None:
     world.submit("a1")
     world.sleep(30)
     world.finish("a1", ev.Outcome.CRASHED)
@@ -150,7 +152,9 @@ def test_d23_a_job_whose_worker_dies_again_pays_for_both_runs(world: World) -> N
     assert job.charged == world.lane.fair.used("ann") == 42.5
 
 
-def test_d23_the_first_run_is_charged_where_it_was_and_not_over_the_run_of_another(world: World) -> None:
+def test_d23_the_first_run_is_charged_where_it_was_and_not_over_the_run_of_another(
+    world: LaneHarness,
+) -> None:
     """The least used goes first, so between the two runs another user's job has the device."""
     world.submit("a1")
     world.used(100.0, "ann")
@@ -167,7 +171,7 @@ def test_d23_the_first_run_is_charged_where_it_was_and_not_over_the_run_of_anoth
     ]
 
 
-def test_d23_a_job_that_survives_its_second_run_pays_for_that_one_alone(world: World) -> None:
+def test_d23_a_job_that_survives_its_second_run_pays_for_that_one_alone(world: LaneHarness) -> None:
     world.submit("a1")
     world.sleep(30)
     world.finish("a1", ev.Outcome.CRASHED)
@@ -178,7 +182,7 @@ def test_d23_a_job_that_survives_its_second_run_pays_for_that_one_alone(world: W
 
 @pytest.mark.parametrize("reruns", [0, 2])
 def test_d23_one_death_proves_nothing_and_the_profile_says_how_many_do(reruns: int) -> None:
-    world = World(crash_reruns=reruns, charged_crashes=3)
+    world = LaneHarness(crash_reruns=reruns, charged_crashes=3)
     world.submit("a1")
     for _ in range(reruns + 1):
         world.sleep(1)
@@ -189,7 +193,7 @@ def test_d23_one_death_proves_nothing_and_the_profile_says_how_many_do(reruns: i
 
 
 def test_d23_a_profile_can_charge_nobody_for_a_death() -> None:
-    world = World(charged_crashes=0)
+    world = LaneHarness(charged_crashes=0)
     world.submit("a1")
     for _ in range(2):
         world.sleep(1)
@@ -199,7 +203,7 @@ def test_d23_a_profile_can_charge_nobody_for_a_death() -> None:
 
 
 @pytest.mark.parametrize("outcome", [ev.Outcome.LOST, ev.Outcome.STOPPED])
-def test_d23_a_run_that_the_service_lost_proves_nothing(world: World, outcome: ev.Outcome) -> None:
+def test_d23_a_run_that_the_service_lost_proves_nothing(world: LaneHarness, outcome: ev.Outcome) -> None:
     world.submit("a1")
     for each in (ev.Outcome.CRASHED, outcome, outcome):
         world.sleep(1)
@@ -209,7 +213,7 @@ def test_d23_a_run_that_the_service_lost_proves_nothing(world: World, outcome: e
     assert [c.seconds for c in world.charges] == [1.0]
 
 
-def test_d23_what_counts_against_a_job_survives_a_restart(world: World) -> None:
+def test_d23_what_counts_against_a_job_survives_a_restart(world: LaneHarness) -> None:
     world.submit("a1")
     world.sleep(3)
     world.finish("a1", ev.Outcome.CRASHED)
@@ -222,7 +226,7 @@ def test_d23_what_counts_against_a_job_survives_a_restart(world: World) -> None:
     assert [(c.start - START, c.end - START) for c in world.charges] == [(0.0, 3.0), (10.0, 14.0)]
 
 
-def test_d23_a_calibration_whose_worker_dies_is_a_failure_of_the_system(world: World) -> None:
+def test_d23_a_calibration_whose_worker_dies_is_a_failure_of_the_system(world: LaneHarness) -> None:
     world.submit("c1", program="calibrate", kind=JobKind.SYSTEM)
     for _ in range(2):
         world.sleep(1)
@@ -231,7 +235,7 @@ def test_d23_a_calibration_whose_worker_dies_is_a_failure_of_the_system(world: W
     assert world.charges == []
 
 
-def test_d23_both_runs_are_usage_of_the_jobs_session(world: World) -> None:
+def test_d23_both_runs_are_usage_of_the_jobs_session(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     for _ in range(2):
@@ -241,13 +245,13 @@ def test_d23_both_runs_are_usage_of_the_jobs_session(world: World) -> None:
     assert [c.session_id for c in world.charges] == ["A", "A"]
 
 
-def test_r51_a_job_goes_through_its_states_in_order(world: World) -> None:
+def test_r51_a_job_goes_through_its_states_in_order(world: LaneHarness) -> None:
     world.submit("a1")
     world.finish("a1")
     assert [s for e, s, _ in world.steps if e == "a1"] == ["accepted", "queued", "running", "completed"]
 
 
-def test_r52_a_job_that_runs_too_long_is_stopped(world: World) -> None:
+def test_r52_a_job_that_runs_too_long_is_stopped(world: LaneHarness) -> None:
     world.submit("a1", limit=60.0)
     world.submit("b1", "bob")
     world.sleep(59)
@@ -264,7 +268,7 @@ def test_r52_a_job_that_runs_too_long_is_stopped(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", ["accepted", "queued", "running"])
-def test_r53_cancel_works_in_every_state_before_the_end(world: World, state: str) -> None:
+def test_r53_cancel_works_in_every_state_before_the_end(world: LaneHarness, state: str) -> None:
     if state == "queued":
         world.submit("b1", "bob")
     world.submit("a1", prepared=state != "accepted")
@@ -276,7 +280,7 @@ def test_r53_cancel_works_in_every_state_before_the_end(world: World, state: str
     assert refused.code == codes.CONFLICT
 
 
-def test_r53_a_result_that_loses_the_race_against_a_cancel_is_dropped(world: World) -> None:
+def test_r53_a_result_that_loses_the_race_against_a_cancel_is_dropped(world: LaneHarness) -> None:
     world.submit("a1")
     world.cancel("a1")
     effects = world.finish("a1")
@@ -284,7 +288,7 @@ def test_r53_a_result_that_loses_the_race_against_a_cancel_is_dropped(world: Wor
     assert world.is_("a1", "cancelled")
 
 
-def test_r53_preparation_that_ends_after_a_cancel_changes_nothing(world: World) -> None:
+def test_r53_preparation_that_ends_after_a_cancel_changes_nothing(world: LaneHarness) -> None:
     world.submit("a1", prepared=False)
     world.cancel("a1")
     world.prepare("a1")
@@ -292,7 +296,7 @@ def test_r53_preparation_that_ends_after_a_cancel_changes_nothing(world: World) 
     assert world.is_("a1", "cancelled")
 
 
-def test_r55_a_crash_reruns_the_job_once_before_the_others(world: World) -> None:
+def test_r55_a_crash_reruns_the_job_once_before_the_others(world: LaneHarness) -> None:
     world.submit("a1")
     world.submit("a2")
     world.finish("a1", ev.Outcome.CRASHED)
@@ -304,16 +308,16 @@ def test_r55_a_crash_reruns_the_job_once_before_the_others(world: World) -> None
     assert world.running == "a2"
 
 
-def test_r55_a_late_report_of_an_earlier_attempt_is_ignored(world: World) -> None:
+def test_r55_a_late_report_of_an_earlier_attempt_is_ignored(world: LaneHarness) -> None:
     world.submit("a1")
     world.finish("a1", ev.Outcome.CRASHED)
     assert world.do(ev.RunEnded("a1", 1, ev.Outcome.COMPLETED)) == []
     assert world.is_("a1", "running")
 
 
-def restarted(world: World) -> World:
+def restarted(world: LaneHarness) -> LaneHarness:
     """The same facts in a new process."""
-    after = World()
+    after = LaneHarness()
     after.lane = Lane("device", world.lane.profile)
     after.now = world.now
     after.jobs, after.sessions = dict(world.jobs), dict(world.sessions)
@@ -328,7 +332,7 @@ def restarted(world: World) -> World:
     return after
 
 
-def test_r55_after_a_restart_the_lost_run_is_run_again_first(world: World) -> None:
+def test_r55_after_a_restart_the_lost_run_is_run_again_first(world: LaneHarness) -> None:
     world.submit("a1")
     world.submit("a2")
     after = restarted(world)
@@ -338,15 +342,15 @@ def test_r55_after_a_restart_the_lost_run_is_run_again_first(world: World) -> No
     assert after.running == "a2"
 
 
-def test_r55_hardware_fails_a_lost_run(world: World) -> None:
-    hardware = World(rerun_lost=False)
+def test_r55_hardware_fails_a_lost_run(world: LaneHarness) -> None:
+    hardware = LaneHarness(rerun_lost=False)
     hardware.submit("a1")
     after = restarted(hardware)
     assert after.is_("a1", "failed")
     assert after.jobs["a1"].reason_code == codes.SYSTEM_FAILURE
 
 
-def test_r55_an_active_session_survives_a_restart_with_its_clocks(world: World) -> None:
+def test_r55_an_active_session_survives_a_restart_with_its_clocks(world: LaneHarness) -> None:
     world.open("A", max_time=1000.0)
     world.submit("a1", "ann", "A")
     world.run_for(10, "a1")
@@ -362,7 +366,7 @@ def test_r55_an_active_session_survives_a_restart_with_its_clocks(world: World) 
     assert after.running == "b1"
 
 
-def test_r55_overdue_timers_fire_first_and_at_their_own_time(world: World) -> None:
+def test_r55_overdue_timers_fire_first_and_at_their_own_time(world: LaneHarness) -> None:
     world.open("A", max_time=1000.0)
     world.submit("a1", "ann", "A")
     world.run_for(10, "a1")
@@ -374,7 +378,9 @@ def test_r55_overdue_timers_fire_first_and_at_their_own_time(world: World) -> No
     assert after.running == "b1"
 
 
-def test_r55_a_session_that_ended_meanwhile_lets_its_lost_job_finish_as_a_plain_one(world: World) -> None:
+def test_r55_a_session_that_ended_meanwhile_lets_its_lost_job_finish_as_a_plain_one(
+    world: LaneHarness,
+) -> None:
     world.open("A", max_time=100.0)
     world.submit("a1", "ann", "A")
     world.now += 500
@@ -385,7 +391,7 @@ def test_r55_a_session_that_ended_meanwhile_lets_its_lost_job_finish_as_a_plain_
     assert after.is_("a1", "completed")
 
 
-def test_a_device_that_is_lost_starts_nothing_until_it_is_back(world: World) -> None:
+def test_a_device_that_is_lost_starts_nothing_until_it_is_back(world: LaneHarness) -> None:
     world.do(ev.DeviceLost("the cryostat is warm"))
     world.submit("a1")
     assert world.running is None
@@ -393,7 +399,7 @@ def test_a_device_that_is_lost_starts_nothing_until_it_is_back(world: World) -> 
     assert world.running == "a1"
 
 
-def test_a_session_whose_ttl_runs_out_while_its_job_waits_for_the_device_keeps_it(world: World) -> None:
+def test_a_session_whose_ttl_runs_out_while_its_job_waits_for_the_device_keeps_it(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.finish("a1")
@@ -406,7 +412,7 @@ def test_a_session_whose_ttl_runs_out_while_its_job_waits_for_the_device_keeps_i
     assert world.is_("A", "inactive")
 
 
-def test_a_rejected_event_changes_nothing_but_due_deadlines_still_fire(world: World) -> None:
+def test_a_rejected_event_changes_nothing_but_due_deadlines_still_fire(world: LaneHarness) -> None:
     world.open("A")
     world.now += 1801
     effects = world.do(ev.JobAccepted("x", 99, "ann", "ann", "sampler", "A"))
@@ -415,18 +421,18 @@ def test_a_rejected_event_changes_nothing_but_due_deadlines_still_fire(world: Wo
     assert world.is_("A", "closed")
 
 
-def test_time_never_runs_backwards_in_a_lane(world: World) -> None:
+def test_time_never_runs_backwards_in_a_lane(world: LaneHarness) -> None:
     world.submit("a1")
     world.now -= 50
     world.finish("a1")
     assert world.jobs["a1"].ended_at == START
 
 
-def test_an_illegal_step_raises_with_the_story(world: World) -> None:
+def test_an_illegal_step_raises_with_the_story(world: LaneHarness) -> None:
     world.submit("a1")
-    job = world.lane.book.jobs["a1"]
+    job = world.lane.state.jobs["a1"]
     with pytest.raises(IllegalTransition, match=r"accepted -> queued; .* queued -> running") as error:
-        world.lane.book.move_job(job, JobState.ACCEPTED, world.now, "a bug")
+        world.lane.state.move_job(job, JobState.ACCEPTED, world.now, "a bug")
     assert len(error.value.story) == 3
 
 
@@ -437,7 +443,7 @@ def test_the_tables_name_every_state() -> None:
             assert targets <= set(table)
 
 
-def test_position_follows_the_order_in_which_jobs_start(world: World) -> None:
+def test_position_follows_the_order_in_which_jobs_start(world: LaneHarness) -> None:
     world.submit("x", "xav")
     for i in range(4):
         world.submit(f"a{i}", "ann")
@@ -453,31 +459,33 @@ def test_profiles_are_data() -> None:
     assert Profile().limit_of("estimator") == 18_000
 
 
-def test_an_illegal_step_of_a_session_raises_with_the_story(world: World) -> None:
+def test_an_illegal_step_of_a_session_raises_with_the_story(world: LaneHarness) -> None:
     world.open("A")
-    session = world.lane.book.sessions["A"]
+    session = world.lane.state.sessions["A"]
     with pytest.raises(IllegalTransition, match="session A cannot go from open to inactive") as raised:
-        world.lane.book.move_session(session, SessionState.INACTIVE, world.now, "test")
+        world.lane.state.move_session(session, SessionState.INACTIVE, world.now, "test")
     assert len(raised.value.story) == 1
 
 
-def test_a_run_that_was_stopped_from_outside_is_run_again_or_fails_as_the_profile_says(world: World) -> None:
+def test_a_run_that_was_stopped_from_outside_is_run_again_or_fails_as_the_profile_says(
+    world: LaneHarness,
+) -> None:
     world.submit("a1")
     world.finish("a1", ev.Outcome.STOPPED)
     assert world.running == "a1"
     assert world.jobs["a1"].attempt == 2
 
 
-def test_reminders_of_jobs_that_have_ended_do_not_pile_up_behind_a_far_deadline(world: World) -> None:
+def test_reminders_of_jobs_that_have_ended_do_not_pile_up_behind_a_far_deadline(world: LaneHarness) -> None:
     world.open("A")
     for i in range(1000):
         world.submit(f"b{i}", "bob", limit=10_800.0)
         world.run_for(0.001, f"b{i}")
-    assert len(world.lane.book.deadlines) < 300
+    assert len(world.lane.state.timers) < 300
     assert world.lane.next_deadline() == world.sessions["A"].unused_at
 
 
-def test_r34_a_job_that_outlived_its_session_is_not_charged_to_it(world: World) -> None:
+def test_r34_a_job_that_outlived_its_session_is_not_charged_to_it(world: LaneHarness) -> None:
     world.open("A")
     world.submit("root", "ann", "A")
     world.run_for(1, "root")

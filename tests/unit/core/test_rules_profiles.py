@@ -9,17 +9,17 @@ import pytest
 from sojourn import codes
 from sojourn.core import PROFILES, JobKind, Mode, Profile
 from sojourn.core import events as ev
-from tests.unit.core.world import START, World
+from tests.harness.lane import START, LaneHarness
 
 IBM = PROFILES["ibm2026"]
 
 
 @pytest.fixture
-def world() -> World:
-    return World(IBM)
+def world() -> LaneHarness:
+    return LaneHarness(IBM)
 
 
-def test_r21_the_numbers_of_ibm2026(world: World) -> None:
+def test_r21_the_numbers_of_ibm2026(world: LaneHarness) -> None:
     assert (IBM.ttl(Mode.DEDICATED), IBM.ttl(Mode.BATCH)) == (60.0, 1.0)
     for mode, ttl in ((Mode.DEDICATED, 60), (Mode.BATCH, 1)):
         world.open(mode, "ann", mode=mode)
@@ -31,14 +31,14 @@ def test_r21_the_numbers_of_ibm2026(world: World) -> None:
         assert world.is_(mode, "inactive")
 
 
-def test_r19_ibm2026_sessions_last_8_hours_whatever_their_root(world: World) -> None:
+def test_r19_ibm2026_sessions_last_8_hours_whatever_their_root(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A", limit=60.0)
     assert world.sessions["A"].max_time == 8 * 3600.0
     assert Profile(default_max_time=8 * 3600.0, max_time=3600.0).session_time("sampler", None) == 3600.0
 
 
-def test_r40_in_ibm2026_cancelling_the_root_leaves_the_session_open(world: World) -> None:
+def test_r40_in_ibm2026_cancelling_the_root_leaves_the_session_open(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
@@ -48,7 +48,7 @@ def test_r40_in_ibm2026_cancelling_the_root_leaves_the_session_open(world: World
     assert world.submit("a3", "ann", "A") is None
 
 
-def test_r26_in_ibm2026_a_session_whose_only_job_was_cancelled_unused_still_ends(world: World) -> None:
+def test_r26_in_ibm2026_a_session_whose_only_job_was_cancelled_unused_still_ends(world: LaneHarness) -> None:
     world.submit("x", "xav")
     world.open("A")
     world.submit("a1", "ann", "A")
@@ -61,7 +61,7 @@ def test_r26_in_ibm2026_a_session_whose_only_job_was_cancelled_unused_still_ends
     assert "not used within 1800 s" in (world.sessions["A"].reason or "")
 
 
-def test_r33_in_ibm2026_a_hard_close_cancels_queued_jobs(world: World) -> None:
+def test_r33_in_ibm2026_a_hard_close_cancels_queued_jobs(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
@@ -71,7 +71,7 @@ def test_r33_in_ibm2026_a_hard_close_cancels_queued_jobs(world: World) -> None:
     assert world.is_("a1", "running")
 
 
-def test_r33_in_ibm2026_max_time_still_fails_them(world: World) -> None:
+def test_r33_in_ibm2026_max_time_still_fails_them(world: LaneHarness) -> None:
     world.open("A", max_time=10.0)
     world.submit("a1", "ann", "A", limit=10.0)
     world.submit("a2", "ann", "A")
@@ -81,7 +81,7 @@ def test_r33_in_ibm2026_max_time_still_fails_them(world: World) -> None:
     assert world.jobs["a2"].reason_code == codes.SESSION_CLOSED
 
 
-def test_r11_in_ibm2026_no_system_job_runs_during_a_dedicated_session(world: World) -> None:
+def test_r11_in_ibm2026_no_system_job_runs_during_a_dedicated_session(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.submit("calibration", "system", kind=JobKind.SYSTEM)
@@ -94,7 +94,7 @@ def test_r11_in_ibm2026_no_system_job_runs_during_a_dedicated_session(world: Wor
     assert world.running == "calibration"
 
 
-def test_r11_in_ibm2026_one_may_run_between_the_jobs_of_a_batch(world: World) -> None:
+def test_r11_in_ibm2026_one_may_run_between_the_jobs_of_a_batch(world: LaneHarness) -> None:
     world.open("A", mode=Mode.BATCH)
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
@@ -104,7 +104,7 @@ def test_r11_in_ibm2026_one_may_run_between_the_jobs_of_a_batch(world: World) ->
 
 
 def test_d15_in_ibm2026_a_dedicated_sessions_usage_is_its_wall_clock_and_a_batchs_that_of_its_jobs(
-    world: World,
+    world: LaneHarness,
 ) -> None:
     for mode, usage in ((Mode.DEDICATED, 10 + 20 + 5 + 60), (Mode.BATCH, 15.0)):
         name = f"{mode}"
@@ -121,7 +121,7 @@ def test_d15_in_ibm2026_a_dedicated_sessions_usage_is_its_wall_clock_and_a_batch
         assert sum(c.seconds for c in world.charges if c.session_id == name) == usage
 
 
-def test_d15_a_hold_that_is_not_charged_is_no_usage_while_it_lasts(world: World) -> None:
+def test_d15_a_hold_that_is_not_charged_is_no_usage_while_it_lasts(world: LaneHarness) -> None:
     world.open("A", mode=Mode.BATCH)
     world.submit("a1", "ann", "A")
     world.run_for(10)
@@ -131,9 +131,9 @@ def test_d15_a_hold_that_is_not_charged_is_no_usage_while_it_lasts(world: World)
 
 
 def test_d15_a_sessions_usage_includes_what_is_under_way() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("A")
-    assert world.lane.book.sessions["A"].usage(world.now) == 0.0
+    assert world.lane.state.sessions["A"].usage(world.now) == 0.0
     world.submit("a1", "ann", "A")
     world.sleep(7)
     session = world.sessions["A"]

@@ -7,27 +7,27 @@ import pytest
 from sojourn import codes
 from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
-from sojourn.core.calendar import AfterWindow, Calendar, Reservation, WindowMode
-from sojourn.core.model import HaltMode
-from tests.unit.core.world import START, World
+from sojourn.core.calendar import AfterReservation, Calendar, Reservation, ReservationMode
+from sojourn.core.model import DeviceMode
+from tests.harness.lane import START, LaneHarness
 
 HOUR = 3600.0
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> LaneHarness:
+    return LaneHarness()
 
 
-def rows(world: World) -> list[tuple[str, str, float]]:
+def rows(world: LaneHarness) -> list[tuple[str, str, float]]:
     return [(c.kind.value, c.project, c.seconds) for c in world.charges]
 
 
 # R43, R44: sessions and windows
 
 
-def test_r43_a_session_may_be_used_inside_a_reservation(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r43_a_session_may_be_used_inside_a_reservation(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.submit("b1", "bob")
     world.open("A", "ann")
     world.submit("a1", "ann", "A")
@@ -35,16 +35,16 @@ def test_r43_a_session_may_be_used_inside_a_reservation(world: World) -> None:
     assert world.sessions["A"].window == "R"
 
 
-def test_r43_a_reservation_needs_no_session(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r43_a_reservation_needs_no_session(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.submit("a1", "ann")
     assert world.running == "a1"
 
 
-def in_window(after: AfterWindow) -> World:
+def in_window(after: AfterReservation) -> LaneHarness:
     """A session that became active in a window, with one job running over its end and one queued."""
-    world = World()
-    world.book("R", "ann", 0, HOUR, after_window=after)
+    world = LaneHarness()
+    world.reserve("R", "ann", 0, HOUR, after_window=after)
     world.open("A", "ann")
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
@@ -53,18 +53,24 @@ def in_window(after: AfterWindow) -> World:
 
 
 def test_r44_at_the_windows_end_the_running_job_finishes_and_queued_ones_fail() -> None:
-    world = in_window(AfterWindow.FAIL)
+    world = in_window(AfterReservation.FAIL)
     assert world.is_("a1", "running")
     assert world.is_("a2", "failed")
     assert world.jobs["a2"].reason_code == codes.RESERVATION_OVER
     assert "Reservation R ended" in (world.jobs["a2"].reason or "")
-    assert world.windows["R"] == ["booked", "open", "open", "open", "ended"]  # its idle time began and ended
+    assert world.reservations["R"] == [
+        "booked",
+        "open",
+        "open",
+        "open",
+        "ended",
+    ]  # its idle time began and ended
     world.finish("a1")
     assert world.is_("a1", "completed")
 
 
 def test_r44_queued_jobs_are_requeued_when_the_reservation_says_so() -> None:
-    world = in_window(AfterWindow.REQUEUE)
+    world = in_window(AfterReservation.REQUEUE)
     world.submit("b1", "bob")
     assert world.is_("a2", "queued")
     world.finish("a1")
@@ -74,30 +80,30 @@ def test_r44_queued_jobs_are_requeued_when_the_reservation_says_so() -> None:
     assert world.is_("A", "active")
 
 
-def test_r44_a_session_that_was_active_before_the_window_keeps_its_jobs(world: World) -> None:
+def test_r44_a_session_that_was_active_before_the_window_keeps_its_jobs(world: LaneHarness) -> None:
     world.open("A", "ann")
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
-    world.book("R", "ann", 10, HOUR)
+    world.reserve("R", "ann", 10, HOUR)
     world.sleep(10 + HOUR)
     assert world.is_("a2", "queued")
     world.finish("a1")
     assert world.running == "a2"
 
 
-def test_r44_cancelling_an_open_window_ends_it(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r44_cancelling_an_open_window_ends_it(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.open("A", "ann")
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
     world.sleep(60)
     world.do(ev.ReservationCancelled("R"))
     assert world.is_("a2", "failed")
-    assert world.windows["R"][-1] == "cancelled"
+    assert world.reservations["R"][-1] == "cancelled"
 
 
-def test_r44_cancelling_at_the_very_end_of_a_window_ends_it_alike(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r44_cancelling_at_the_very_end_of_a_window_ends_it_alike(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.open("A", "ann")
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
@@ -107,8 +113,8 @@ def test_r44_cancelling_at_the_very_end_of_a_window_ends_it_alike(world: World) 
     assert world.is_("A", "pending_inactive")
 
 
-def test_r44_a_drained_session_ends_with_its_window(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r44_a_drained_session_ends_with_its_window(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.open("A", "ann")
     world.submit("a1", "ann", "A")
     world.finish("a1")
@@ -116,7 +122,7 @@ def test_r44_a_drained_session_ends_with_its_window(world: World) -> None:
     world.submit("a3", "ann", "A")
     world.finish("a2")
     world.finish("a3")
-    world.halt(HaltMode.PAUSED)
+    world.halt(DeviceMode.PAUSED)
     world.submit("a4", "ann", "A")
     world.drain("A")
     world.sleep(HOUR)
@@ -124,9 +130,9 @@ def test_r44_a_drained_session_ends_with_its_window(world: World) -> None:
     assert world.is_("A", "closed")
 
 
-def test_r44_what_does_not_fit_is_said_at_once(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
-    world.book("S", "bob", 2 * HOUR, HOUR)
+def test_r44_what_does_not_fit_is_said_at_once(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
+    world.reserve("S", "bob", 2 * HOUR, HOUR)
     world.submit("x", "ann", limit=60.0)
     world.submit("a1", "ann", limit=2 * HOUR)
     (own,) = world.lane.job_warnings("a1")
@@ -138,8 +144,8 @@ def test_r44_what_does_not_fit_is_said_at_once(world: World) -> None:
     assert world.lane.job_warnings("x") == ()
 
 
-def test_r44_a_warning_says_that_jobs_are_requeued(world: World) -> None:
-    world.book("R", "ann", 0, HOUR, after_window=AfterWindow.REQUEUE)
+def test_r44_a_warning_says_that_jobs_are_requeued(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR, after_window=AfterReservation.REQUEUE)
     world.submit("a1", "ann", limit=2 * HOUR)
     (said,) = world.lane.job_warnings("a1")
     assert "wait in the queue" in said
@@ -148,15 +154,15 @@ def test_r44_a_warning_says_that_jobs_are_requeued(world: World) -> None:
 # R45, D11, D12
 
 
-def held_by_ann(world: World) -> None:
+def held_by_ann(world: LaneHarness) -> None:
     world.open("A", "ann", max_time=3 * HOUR)
     world.submit("a1", "ann", "A")
     world.run_for(1, "a1")
 
 
-def test_r45_a_dedicated_window_outranks_anothers_active_session(world: World) -> None:
+def test_r45_a_dedicated_window_outranks_anothers_active_session(world: LaneHarness) -> None:
     held_by_ann(world)
-    world.book("R", "bob", 100, HOUR)
+    world.reserve("R", "bob", 100, HOUR)
     world.sleep(100)
     world.submit("a2", "ann", "A")
     assert world.running is None
@@ -165,9 +171,9 @@ def test_r45_a_dedicated_window_outranks_anothers_active_session(world: World) -
     assert world.is_("A", "active")
 
 
-def test_r45_the_ttl_is_suspended_and_max_time_runs_on(world: World) -> None:
+def test_r45_the_ttl_is_suspended_and_max_time_runs_on(world: LaneHarness) -> None:
     held_by_ann(world)
-    world.book("R", "bob", 100, HOUR)
+    world.reserve("R", "bob", 100, HOUR)
     world.sleep(100 + HOUR + 199)
     assert world.is_("A", "active")
     world.sleep(1)
@@ -177,16 +183,16 @@ def test_r45_the_ttl_is_suspended_and_max_time_runs_on(world: World) -> None:
     assert ("held", "ann", 200.0) in rows(world)
 
 
-def test_r45_max_time_may_run_out_inside_the_window(world: World) -> None:
+def test_r45_max_time_may_run_out_inside_the_window(world: LaneHarness) -> None:
     held_by_ann(world)
-    world.book("R", "bob", 100, 4 * HOUR)
+    world.reserve("R", "bob", 100, 4 * HOUR)
     world.sleep(3 * HOUR)
     assert world.is_("A", "closed")
 
 
-def test_d11_a_session_of_the_holder_deactivates_the_one_it_overtakes(world: World) -> None:
+def test_d11_a_session_of_the_holder_deactivates_the_one_it_overtakes(world: LaneHarness) -> None:
     held_by_ann(world)
-    world.book("R", "bob", 100, HOUR)
+    world.reserve("R", "bob", 100, HOUR)
     world.sleep(100)
     world.submit("a2", "ann", "A")
     world.open("B", "bob")
@@ -201,7 +207,7 @@ def test_d11_a_session_of_the_holder_deactivates_the_one_it_overtakes(world: Wor
 
 
 def test_d12_a_session_of_the_window_loses_the_device_when_its_job_ends() -> None:
-    world = in_window(AfterWindow.REQUEUE)
+    world = in_window(AfterReservation.REQUEUE)
     assert world.is_("A", "pending_inactive")
     world.finish("a1")
     world.submit("b1", "bob")
@@ -213,8 +219,8 @@ def test_d12_a_session_of_the_window_loses_the_device_when_its_job_ends() -> Non
     ]
 
 
-def test_d12_or_at_once_when_none_runs(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_d12_or_at_once_when_none_runs(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.sleep(HOUR - 10)
     world.open("A", "ann")
     world.submit("a1", "ann", "A")
@@ -226,7 +232,7 @@ def test_d12_or_at_once_when_none_runs(world: World) -> None:
 
 
 def test_d12_a_lost_run_of_such_a_session_waits_in_the_queue() -> None:
-    world = in_window(AfterWindow.FAIL)
+    world = in_window(AfterReservation.FAIL)
     world.used(1.0, "ann")
     world.submit("b1", "bob")
     world.finish("a1", ev.Outcome.LOST)
@@ -237,8 +243,8 @@ def test_d12_a_lost_run_of_such_a_session_waits_in_the_queue() -> None:
 # R46
 
 
-def test_r46_only_what_fits_starts_before_a_dedicated_window(world: World) -> None:
-    world.book("R", "ann", 1000, HOUR)
+def test_r46_only_what_fits_starts_before_a_dedicated_window(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 1000, HOUR)
     world.submit("long", "bob", limit=1001.0)
     world.submit("fits", "bob", limit=1000.0)
     assert world.running == "fits"
@@ -248,9 +254,9 @@ def test_r46_only_what_fits_starts_before_a_dedicated_window(world: World) -> No
     assert world.running == "long"
 
 
-def test_r46_a_shorter_one_goes_ahead_and_delays_none_that_fits(world: World) -> None:
+def test_r46_a_shorter_one_goes_ahead_and_delays_none_that_fits(world: LaneHarness) -> None:
     world.submit("x", "xav", limit=60.0)
-    world.book("R", "ann", 1000, HOUR)
+    world.reserve("R", "ann", 1000, HOUR)
     world.submit("long", "bob", limit=5000.0)
     world.submit("first", "cid", limit=900.0)
     world.submit("second", "dot", limit=10.0)
@@ -258,22 +264,22 @@ def test_r46_a_shorter_one_goes_ahead_and_delays_none_that_fits(world: World) ->
     assert world.running == "first"  # both fit: order decides, not length
 
 
-def test_r46_the_holders_own_job_may_run_into_the_window(world: World) -> None:
-    world.book("R", "ann", 1000, HOUR)
+def test_r46_the_holders_own_job_may_run_into_the_window(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 1000, HOUR)
     world.submit("a1", "ann", limit=5000.0)
     assert world.running == "a1"
 
 
-def test_r46_inside_an_active_session_a_job_that_fits_goes_first(world: World) -> None:
+def test_r46_inside_an_active_session_a_job_that_fits_goes_first(world: LaneHarness) -> None:
     held_by_ann(world)
-    world.book("R", "bob", 1000, HOUR)
+    world.reserve("R", "bob", 1000, HOUR)
     world.submit("long", "ann", "A", limit=2000.0)
     world.submit("short", "ann", "A", limit=100.0)
     assert world.running == "short"
 
 
-def test_r46_a_priority_window_needs_no_gap(world: World) -> None:
-    world.book("R", "ann", 1000, HOUR, mode=WindowMode.PRIORITY)
+def test_r46_a_priority_window_needs_no_gap(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 1000, HOUR, mode=ReservationMode.PRIORITY)
     world.submit("long", "bob", limit=5000.0)
     assert world.running == "long"
 
@@ -281,8 +287,10 @@ def test_r46_a_priority_window_needs_no_gap(world: World) -> None:
 # R47
 
 
-def test_r47_a_dedicated_window_keeps_others_out_even_when_its_holder_sends_nothing(world: World) -> None:
-    world.book("R", "ann", 100, HOUR)
+def test_r47_a_dedicated_window_keeps_others_out_even_when_its_holder_sends_nothing(
+    world: LaneHarness,
+) -> None:
+    world.reserve("R", "ann", 100, HOUR)
     world.sleep(100)
     world.submit("b1", "bob", limit=1.0)
     world.sleep(HOUR - 1)
@@ -291,9 +299,9 @@ def test_r47_a_dedicated_window_keeps_others_out_even_when_its_holder_sends_noth
     assert world.running == "b1"
 
 
-def test_r47_between_two_windows_that_meet_nothing_slips_in(world: World) -> None:
-    world.book("R", "ann", 100, HOUR)
-    world.book("S", "ann", 100 + HOUR, HOUR)
+def test_r47_between_two_windows_that_meet_nothing_slips_in(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 100, HOUR)
+    world.reserve("S", "ann", 100 + HOUR, HOUR)
     world.submit("b1", "bob", prepared=False)
     world.sleep(200)
     world.now = START + 100 + HOUR  # before anybody has told the lane the time
@@ -301,11 +309,11 @@ def test_r47_between_two_windows_that_meet_nothing_slips_in(world: World) -> Non
     assert world.running is None
 
 
-def test_r47_in_a_priority_window_the_holders_new_jobs_go_first(world: World) -> None:
+def test_r47_in_a_priority_window_the_holders_new_jobs_go_first(world: LaneHarness) -> None:
     world.submit("x", "xav")
     world.submit("b1", "bob")
     world.submit("old", "ann")
-    world.book("R", "ann", 100, HOUR, mode=WindowMode.PRIORITY)
+    world.reserve("R", "ann", 100, HOUR, mode=ReservationMode.PRIORITY)
     world.sleep(100)
     world.submit("new", "ann")
     for expected in ("x", "new", "b1", "old"):
@@ -313,9 +321,9 @@ def test_r47_in_a_priority_window_the_holders_new_jobs_go_first(world: World) ->
         world.submit(f"after-{expected}", "zoe")
 
 
-def test_r47_the_holders_job_goes_ahead_of_anothers_session_in_a_priority_window(world: World) -> None:
+def test_r47_the_holders_job_goes_ahead_of_anothers_session_in_a_priority_window(world: LaneHarness) -> None:
     held_by_ann(world)
-    world.book("R", "bob", 10, HOUR, mode=WindowMode.PRIORITY)
+    world.reserve("R", "bob", 10, HOUR, mode=ReservationMode.PRIORITY)
     world.sleep(10)
     world.submit("b1", "bob")
     assert world.running == "b1"
@@ -324,13 +332,13 @@ def test_r47_the_holders_job_goes_ahead_of_anothers_session_in_a_priority_window
     assert world.running == "a2"
 
 
-def test_r47_overlapping_bookings_are_refused_and_named(world: World) -> None:
-    assert world.book("R", "ann", 100, HOUR) is None
-    refused = world.book("S", "bob", 200, HOUR)
+def test_r47_overlapping_bookings_are_refused_and_named(world: LaneHarness) -> None:
+    assert world.reserve("R", "ann", 100, HOUR) is None
+    refused = world.reserve("S", "bob", 200, HOUR)
     assert refused is not None
     assert refused.code == codes.RESERVATION_REFUSED
     assert "Reservation R has the device" in refused.message
-    assert world.book("T", "bob", 100 + HOUR, HOUR) is None  # they may meet
+    assert world.reserve("T", "bob", 100 + HOUR, HOUR) is None  # they may meet
 
 
 def test_r47_a_calendar_never_holds_two_at_once() -> None:
@@ -342,29 +350,29 @@ def test_r47_a_calendar_never_holds_two_at_once() -> None:
     assert [w.id for w in calendar] == ["R"]
 
 
-def test_r47_a_window_has_a_least_length_and_a_future(world: World) -> None:
-    short = world.book("R", "ann", 0, 899)
+def test_r47_a_window_has_a_least_length_and_a_future(world: LaneHarness) -> None:
+    short = world.reserve("R", "ann", 0, 899)
     assert short is not None
     assert "at least 900 s" in short.message
-    past = world.book("R", "ann", -1, HOUR)
+    past = world.reserve("R", "ann", -1, HOUR)
     assert past is not None
     assert "in the past" in past.message
-    assert world.book("R", "ann", 0, 900) is None
+    assert world.reserve("R", "ann", 0, 900) is None
 
 
 def test_r47_a_project_has_an_allowance_of_seconds_booked_ahead() -> None:
-    world = World(reservation_allowance=2 * HOUR)
-    assert world.book("R", "ann", 0, HOUR) is None
-    refused = world.book("S", "ann", HOUR, HOUR + 1)
+    world = LaneHarness(reservation_allowance=2 * HOUR)
+    assert world.reserve("R", "ann", 0, HOUR) is None
+    refused = world.reserve("S", "ann", HOUR, HOUR + 1)
     assert refused is not None
     assert "7200 s" in refused.message
     assert "3600 s" in refused.message
-    assert world.book("S", "ann", HOUR, HOUR) is None
-    assert world.book("T", "bob", 2 * HOUR, HOUR) is None
+    assert world.reserve("S", "ann", HOUR, HOUR) is None
+    assert world.reserve("T", "bob", 2 * HOUR, HOUR) is None
 
 
-def test_r47_a_window_cancelled_before_its_start_never_was(world: World) -> None:
-    world.book("R", "ann", 100, HOUR)
+def test_r47_a_window_cancelled_before_its_start_never_was(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 100, HOUR)
     world.do(ev.ReservationCancelled("R"))
     world.submit("b1", "bob")
     assert world.running == "b1"
@@ -372,15 +380,15 @@ def test_r47_a_window_cancelled_before_its_start_never_was(world: World) -> None
     assert refused[0].code == codes.NOT_FOUND
 
 
-def test_r47_time_used_in_a_window_counts_as_usage(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r47_time_used_in_a_window_counts_as_usage(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.submit("a1", "ann")
     world.run_for(100, "a1")
     assert rows(world) == [("job", "ann", 100.0)]
 
 
-def test_d13_the_idle_time_of_a_dedicated_window_is_charged(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_d13_the_idle_time_of_a_dedicated_window_is_charged(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.sleep(600)
     world.submit("a1", "ann")
     world.run_for(100, "a1")
@@ -393,8 +401,8 @@ def test_d13_the_idle_time_of_a_dedicated_window_is_charged(world: World) -> Non
     assert world.lane.fair.used("ann") == HOUR
 
 
-def test_d13_a_hold_of_the_holders_own_session_has_its_own_rows(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_d13_a_hold_of_the_holders_own_session_has_its_own_rows(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.open("A", "ann")
     world.submit("a1", "ann", "A")
     world.run_for(100, "a1")
@@ -402,23 +410,23 @@ def test_d13_a_hold_of_the_holders_own_session_has_its_own_rows(world: World) ->
     assert rows(world) == [("job", "ann", 100.0), ("held", "ann", 300.0), ("reservation", "ann", 3200.0)]
 
 
-def test_d13_idle_time_is_not_charged_while_the_device_could_not_run(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_d13_idle_time_is_not_charged_while_the_device_could_not_run(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.sleep(100)
-    world.halt(HaltMode.MAINTENANCE)
+    world.halt(DeviceMode.MAINTENANCE)
     world.sleep(1000)
     world.resume()
     world.sleep(HOUR)
     assert rows(world) == [("reservation", "ann", 100.0), ("reservation", "ann", 2500.0)]
 
 
-def test_d13_a_priority_windows_idle_time_is_free(world: World) -> None:
-    world.book("R", "ann", 0, HOUR, mode=WindowMode.PRIORITY)
+def test_d13_a_priority_windows_idle_time_is_free(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR, mode=ReservationMode.PRIORITY)
     world.sleep(HOUR)
     assert rows(world) == []
 
 
-def test_d14_no_job_runs_longer_than_the_cap(world: World) -> None:
+def test_d14_no_job_runs_longer_than_the_cap(world: LaneHarness) -> None:
     refused = world.submit("a1", limit=3 * HOUR + 1)
     assert refused is not None
     assert refused.code == codes.OVER_LIMIT
@@ -427,8 +435,8 @@ def test_d14_no_job_runs_longer_than_the_cap(world: World) -> None:
     assert world.jobs["a2"].limit == 3 * HOUR  # its program would allow 18 000 s
 
 
-def test_r9_a_system_job_goes_before_the_windows_holder(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r9_a_system_job_goes_before_the_windows_holder(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.submit("a1", "ann")
     world.submit("a2", "ann")
     world.submit("calibration", "system", kind=JobKind.SYSTEM)
@@ -439,8 +447,10 @@ def test_r9_a_system_job_goes_before_the_windows_holder(world: World) -> None:
 # the states of a device
 
 
-@pytest.mark.parametrize("mode", [HaltMode.PAUSED, HaltMode.MAINTENANCE])
-def test_d16_a_paused_device_accepts_everything_and_starts_nothing(world: World, mode: HaltMode) -> None:
+@pytest.mark.parametrize("mode", [DeviceMode.PAUSED, DeviceMode.MAINTENANCE])
+def test_d16_a_paused_device_accepts_everything_and_starts_nothing(
+    world: LaneHarness, mode: DeviceMode
+) -> None:
     world.submit("a1")
     world.halt(mode)
     assert world.submit("a2") is None
@@ -453,11 +463,11 @@ def test_d16_a_paused_device_accepts_everything_and_starts_nothing(world: World,
     world.resume()  # again is no error
 
 
-def test_d16_a_draining_device_runs_what_is_there_and_takes_nothing_new(world: World) -> None:
+def test_d16_a_draining_device_runs_what_is_there_and_takes_nothing_new(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.submit("b1", "bob")
-    world.halt(HaltMode.DRAINING)
+    world.halt(DeviceMode.DRAINING)
     for refused in (world.submit("b2", "bob"), world.open("B", "bob")):
         assert refused is not None
         assert refused.code == codes.DEVICE_DRAINING
@@ -471,17 +481,17 @@ def test_d16_a_draining_device_runs_what_is_there_and_takes_nothing_new(world: W
     assert world.running == "b1"
 
 
-def test_d16_a_halt_without_a_message_says_so(world: World) -> None:
-    world.halt(HaltMode.DRAINING, "")
+def test_d16_a_halt_without_a_message_says_so(world: LaneHarness) -> None:
+    world.halt(DeviceMode.DRAINING, "")
     refused = world.submit("a1")
     assert refused is not None
     assert "no reason was given" in refused.message
 
 
-def test_r49_nobody_pays_for_a_hold_of_a_device_that_cannot_run(world: World) -> None:
+def test_r49_nobody_pays_for_a_hold_of_a_device_that_cannot_run(world: LaneHarness) -> None:
     held_by_ann(world)
     world.sleep(100)
-    world.halt(HaltMode.PAUSED)
+    world.halt(DeviceMode.PAUSED)
     world.submit("a2", "ann", "A")
     world.sleep(1000)
     world.resume()
@@ -500,21 +510,21 @@ def test_r49_nobody_pays_for_a_hold_of_a_device_that_cannot_run(world: World) ->
     ]
 
 
-def test_r55_windows_and_halts_survive_a_restart(world: World) -> None:
-    world.book("R", "ann", 100, HOUR)
-    world.halt(HaltMode.PAUSED)
-    again = World()
-    again.lane.restore([], [], list(world.lane.calendar), world.lane.halt)
+def test_r55_windows_and_halts_survive_a_restart(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 100, HOUR)
+    world.halt(DeviceMode.PAUSED)
+    again = LaneHarness()
+    again.lane.restore([], [], list(world.lane.calendar), world.lane.status)
     again.submit("b1", "bob")
     assert again.running is None
     again.resume()
     assert again.running is None  # it does not fit before the window
     again.sleep(100 + HOUR)
     assert again.running == "b1"
-    assert again.windows["R"][-1] == "ended"
+    assert again.reservations["R"][-1] == "ended"
 
 
-def test_r13_a_batch_promises_the_set_of_results_not_their_order(world: World) -> None:
+def test_r13_a_batch_promises_the_set_of_results_not_their_order(world: LaneHarness) -> None:
     world.open("A", "ann", mode=Mode.BATCH)
     for name in ("a1", "a2", "a3"):
         world.submit(name, "ann", "A", prepared=False)
@@ -526,7 +536,7 @@ def test_r13_a_batch_promises_the_set_of_results_not_their_order(world: World) -
     assert world.started[0] == "a3"
 
 
-def test_r28_a_session_resumes_when_its_job_starts(world: World) -> None:
+def test_r28_a_session_resumes_when_its_job_starts(world: LaneHarness) -> None:
     held_by_ann(world)
     world.sleep(300)
     world.submit("b1", "bob")
@@ -537,9 +547,9 @@ def test_r28_a_session_resumes_when_its_job_starts(world: World) -> None:
     assert world.is_("A", "active")
 
 
-def test_r55_a_restart_inside_a_window_forgets_no_idle_time(world: World) -> None:
+def test_r55_a_restart_inside_a_window_forgets_no_idle_time(world: LaneHarness) -> None:
     world.do(ev.DeviceLost("the worker died"))
-    world.book("R", "ann", 100, HOUR)
+    world.reserve("R", "ann", 100, HOUR)
     world.sleep(200)
     world.do(ev.DeviceReady())
     world.sleep(50)
@@ -552,22 +562,22 @@ def test_r55_a_restart_inside_a_window_forgets_no_idle_time(world: World) -> Non
     assert rows(world)[1:] == [("reservation", "ann", 30.0)]
 
 
-def test_r55_a_window_opens_also_when_the_service_was_restarted_before_it(world: World) -> None:
-    world.book("R", "ann", 100, HOUR)
+def test_r55_a_window_opens_also_when_the_service_was_restarted_before_it(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 100, HOUR)
     world.restart(down=50)
-    assert world.windows["R"] == ["booked"]
+    assert world.reservations["R"] == ["booked"]
     world.sleep(50)
-    assert world.windows["R"] == ["booked", "open"]
+    assert world.reservations["R"] == ["booked", "open"]
 
 
-def test_r47_idle_time_of_a_window_counts_for_who_booked_it(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r47_idle_time_of_a_window_counts_for_who_booked_it(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.sleep(HOUR)
     assert world.lane.fair.used("ann", "ann-admin") == HOUR
 
 
-def test_r55_a_restart_inside_a_window_forgets_no_held_time(world: World) -> None:
-    world.book("R", "ann", 100, HOUR)
+def test_r55_a_restart_inside_a_window_forgets_no_held_time(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 100, HOUR)
     world.open("A", "ann")
     world.sleep(200)
     world.submit("a1", "ann", "A")
@@ -577,7 +587,7 @@ def test_r55_a_restart_inside_a_window_forgets_no_held_time(world: World) -> Non
     assert rows(world)[-2:] == [("job", "ann", 10.0), ("held", "ann", 50.0)]
 
 
-def test_r49_nobody_pays_for_the_time_in_which_the_service_is_down(world: World) -> None:
+def test_r49_nobody_pays_for_the_time_in_which_the_service_is_down(world: LaneHarness) -> None:
     held_by_ann(world)
     world.sleep(20)
     world.restart(down=100)
@@ -587,7 +597,7 @@ def test_r49_nobody_pays_for_the_time_in_which_the_service_is_down(world: World)
     assert rows(world)[-2:] == [("held", "ann", 20.0), ("held", "ann", 30.0)]
 
 
-def test_r55_a_clock_that_ran_out_while_the_service_was_down_ends_the_hold_then(world: World) -> None:
+def test_r55_a_clock_that_ran_out_while_the_service_was_down_ends_the_hold_then(world: LaneHarness) -> None:
     held_by_ann(world)
     world.submit("b1", "bob")
     world.sleep(20)
@@ -597,7 +607,7 @@ def test_r55_a_clock_that_ran_out_while_the_service_was_down_ends_the_hold_then(
     assert ("A", "inactive", world.now - 720) in world.steps  # its ttl was absolute
 
 
-def test_r55_deadlines_that_passed_before_the_last_sign_of_life_fire_first(world: World) -> None:
+def test_r55_deadlines_that_passed_before_the_last_sign_of_life_fire_first(world: LaneHarness) -> None:
     held_by_ann(world)
     world.now += 400  # the service was late with its timer
     world.restart()
@@ -606,11 +616,11 @@ def test_r55_deadlines_that_passed_before_the_last_sign_of_life_fire_first(world
 
 
 def test_r45_a_job_that_a_later_booking_has_caught_finishes_and_then_the_clock_stands_still(
-    world: World,
+    world: LaneHarness,
 ) -> None:
     world.open("A", "ann", max_time=3 * HOUR)
     world.submit("a1", "ann", "A")
-    world.book("R", "bob", 100, HOUR)
+    world.reserve("R", "bob", 100, HOUR)
     world.sleep(200)
     assert world.running == "a1"
     world.finish("a1")
@@ -621,23 +631,23 @@ def test_r45_a_job_that_a_later_booking_has_caught_finishes_and_then_the_clock_s
     assert rows(world)[-1] == ("held", "ann", 300.0)
 
 
-def test_r47_a_window_may_end_where_another_begins(world: World) -> None:
-    world.book("R", "ann", 2 * HOUR, HOUR)
-    assert world.book("S", "bob", HOUR, HOUR) is None
+def test_r47_a_window_may_end_where_another_begins(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 2 * HOUR, HOUR)
+    assert world.reserve("S", "bob", HOUR, HOUR) is None
 
 
-def test_r47_in_a_priority_window_the_order_shows_the_holders_new_jobs_first(world: World) -> None:
+def test_r47_in_a_priority_window_the_order_shows_the_holders_new_jobs_first(world: LaneHarness) -> None:
     world.submit("x", "xav")
     world.submit("old", "ann")
     world.submit("b1", "bob")
-    world.book("R", "ann", 100, HOUR, mode=WindowMode.PRIORITY)
+    world.reserve("R", "ann", 100, HOUR, mode=ReservationMode.PRIORITY)
     world.used(50.0, "ann")
     world.sleep(100)
     world.submit("new", "ann")
     assert world.lane.order() == ["new", "b1", "old"]
 
 
-def between_jobs(world: World) -> None:
+def between_jobs(world: LaneHarness) -> None:
     """Session A of ann's has the device; its first job has just ended."""
     world.open("A")
     world.submit("a1", "ann", "A")
@@ -645,10 +655,10 @@ def between_jobs(world: World) -> None:
 
 
 def test_d21_a_job_that_does_not_fit_before_a_window_does_not_keep_the_device_for_its_session(
-    world: World,
+    world: LaneHarness,
 ) -> None:
     between_jobs(world)
-    world.book("R", "cid", 2000.0, 3600.0)
+    world.reserve("R", "cid", 2000.0, 3600.0)
     world.submit("a2", "ann", "A", limit=5000.0)
     world.submit("b1", "bob", limit=60.0)
     assert world.running is None
@@ -663,10 +673,10 @@ def test_d21_a_job_that_does_not_fit_before_a_window_does_not_keep_the_device_fo
     assert world.running == "a2"
 
 
-def test_d21_a_job_that_fits_keeps_it_also_beside_one_that_does_not(world: World) -> None:
+def test_d21_a_job_that_fits_keeps_it_also_beside_one_that_does_not(world: LaneHarness) -> None:
     between_jobs(world)
-    world.book("R", "cid", 2000.0, 3600.0)
-    world.halt(HaltMode.PAUSED)
+    world.reserve("R", "cid", 2000.0, 3600.0)
+    world.halt(DeviceMode.PAUSED)
     world.submit("a2", "ann", "A", limit=5000.0)
     world.submit("a3", "ann", "A", limit=60.0)
     world.sleep(400)
@@ -676,15 +686,15 @@ def test_d21_a_job_that_fits_keeps_it_also_beside_one_that_does_not(world: World
 
 
 def test_d21_a_session_whose_ttl_ran_out_lets_go_when_none_of_its_jobs_is_ready_any_more(
-    world: World,
+    world: LaneHarness,
 ) -> None:
     between_jobs(world)
-    world.halt(HaltMode.PAUSED)
+    world.halt(DeviceMode.PAUSED)
     world.submit("a2", "ann", "A", limit=5000.0)
     world.submit("b1", "bob", limit=60.0)
     world.sleep(400)
     assert world.is_("A", "active")  # its job waits for nothing but the device
-    world.book("R", "cid", 2000.0, 3600.0)
+    world.reserve("R", "cid", 2000.0, 3600.0)
     assert world.is_("A", "inactive")
     world.resume()
     assert world.running == "b1"

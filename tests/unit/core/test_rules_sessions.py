@@ -7,16 +7,16 @@ import pytest
 from sojourn import codes
 from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
-from tests.unit.core.world import START, World
+from tests.harness.lane import START, LaneHarness
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> LaneHarness:
+    return LaneHarness()
 
 
 def active_session(
-    world: World,
+    world: LaneHarness,
     name: str = "A",
     user: str = "ann",
     *,
@@ -30,7 +30,7 @@ def active_session(
     assert world.is_(name, "active")
 
 
-def test_r1_the_active_sessions_job_is_next(world: World) -> None:
+def test_r1_the_active_sessions_job_is_next(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.submit("b1", "bob")
@@ -39,7 +39,7 @@ def test_r1_the_active_sessions_job_is_next(world: World) -> None:
     assert world.running == "a2"
 
 
-def test_r2_no_other_users_job_starts_during_the_hold(world: World) -> None:
+def test_r2_no_other_users_job_starts_during_the_hold(world: LaneHarness) -> None:
     active_session(world)
     world.submit("b1", "bob")
     world.sleep(299)
@@ -48,13 +48,13 @@ def test_r2_no_other_users_job_starts_during_the_hold(world: World) -> None:
     assert world.running == "a2"
 
 
-def test_r2_not_even_a_plain_job_of_the_same_user_gets_in(world: World) -> None:
+def test_r2_not_even_a_plain_job_of_the_same_user_gets_in(world: LaneHarness) -> None:
     active_session(world)
     world.submit("plain", "ann")
     assert world.running is None
 
 
-def test_r3_the_first_job_of_a_session_waits_its_turn(world: World) -> None:
+def test_r3_the_first_job_of_a_session_waits_its_turn(world: LaneHarness) -> None:
     world.submit("b1", "bob")
     world.submit("b2", "bob")
     world.open("A", "bob")
@@ -66,7 +66,7 @@ def test_r3_the_first_job_of_a_session_waits_its_turn(world: World) -> None:
     assert world.is_("b3", "queued")
 
 
-def test_r4_later_jobs_skip_the_queue(world: World) -> None:
+def test_r4_later_jobs_skip_the_queue(world: LaneHarness) -> None:
     for i in range(3):
         world.submit(f"b{i}", "bob")
     world.open("A", "ann")
@@ -81,15 +81,15 @@ def test_r4_later_jobs_skip_the_queue(world: World) -> None:
     assert world.running == "a4"
 
 
-def test_r5_a_session_is_unknown_to_another_device(world: World) -> None:
+def test_r5_a_session_is_unknown_to_another_device(world: LaneHarness) -> None:
     world.open("A")
-    other = World()
+    other = LaneHarness()
     refused = other.submit("x", "ann", "A")
     assert refused is not None
     assert refused.code == codes.SESSION_CLOSED
 
 
-def test_r6_only_primitives_may_be_in_a_session(world: World) -> None:
+def test_r6_only_primitives_may_be_in_a_session(world: LaneHarness) -> None:
     world.open("A")
     refused = world.submit("x", "ann", "A", program="circuit-runner")
     assert refused is not None
@@ -99,7 +99,7 @@ def test_r6_only_primitives_may_be_in_a_session(world: World) -> None:
         assert world.submit(program, "ann", "A", program=program) is None
 
 
-def test_r7_a_session_ages_out_by_its_timers_alone(world: World) -> None:
+def test_r7_a_session_ages_out_by_its_timers_alone(world: LaneHarness) -> None:
     active_session(world, max_time=600.0)
     world.sleep(300)
     assert world.is_("A", "inactive")
@@ -107,7 +107,7 @@ def test_r7_a_session_ages_out_by_its_timers_alone(world: World) -> None:
     assert world.is_("A", "closed")
 
 
-def test_r8_while_active_jobs_come_and_go_without_another_session(world: World) -> None:
+def test_r8_while_active_jobs_come_and_go_without_another_session(world: LaneHarness) -> None:
     active_session(world)
     for i in range(20):
         world.sleep(200)
@@ -116,7 +116,7 @@ def test_r8_while_active_jobs_come_and_go_without_another_session(world: World) 
     assert [s for e, s, _ in world.steps if e == "A"] == ["open", "active"]
 
 
-def test_r9_system_jobs_then_the_session_then_fair_share(world: World) -> None:
+def test_r9_system_jobs_then_the_session_then_fair_share(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.submit("b1", "bob")
@@ -131,7 +131,7 @@ def test_r9_system_jobs_then_the_session_then_fair_share(world: World) -> None:
     assert world.running == "b1"
 
 
-def test_r10_session_jobs_run_one_at_a_time_and_all_are_accepted_at_once(world: World) -> None:
+def test_r10_session_jobs_run_one_at_a_time_and_all_are_accepted_at_once(world: LaneHarness) -> None:
     world.open("A")
     for i in range(50):
         assert world.submit(f"a{i}", "ann", "A") is None
@@ -141,21 +141,21 @@ def test_r10_session_jobs_run_one_at_a_time_and_all_are_accepted_at_once(world: 
     assert world.started == [f"a{i}" for i in range(50)]
 
 
-def test_r11_nothing_is_preempted(world: World) -> None:
+def test_r11_nothing_is_preempted(world: LaneHarness) -> None:
     world.submit("b1", "bob")
     world.submit("calibration", "system", kind=JobKind.SYSTEM)
     assert world.running == "b1"
     assert world.stopped == []
 
 
-def test_r11_a_system_job_runs_in_a_hold_and_the_session_stays_active(world: World) -> None:
+def test_r11_a_system_job_runs_in_a_hold_and_the_session_stays_active(world: LaneHarness) -> None:
     active_session(world)
     world.submit("calibration", "system", kind=JobKind.SYSTEM)
     assert world.running == "calibration"
     assert world.is_("A", "active")
 
 
-def test_d1_the_ttl_clock_stands_still_while_a_system_job_has_the_device(world: World) -> None:
+def test_d1_the_ttl_clock_stands_still_while_a_system_job_has_the_device(world: LaneHarness) -> None:
     active_session(world)
     world.sleep(100)
     world.submit("calibration", "system", kind=JobKind.SYSTEM)
@@ -167,14 +167,14 @@ def test_d1_the_ttl_clock_stands_still_while_a_system_job_has_the_device(world: 
     assert world.is_("A", "inactive")
 
 
-def test_r12_without_an_active_session_the_queue_decides(world: World) -> None:
+def test_r12_without_an_active_session_the_queue_decides(world: LaneHarness) -> None:
     world.submit("b1", "bob")
     world.submit("c1", "cid")
     world.finish("b1")
     assert world.running == "c1"
 
 
-def test_r14_batch_jobs_run_back_to_back(world: World) -> None:
+def test_r14_batch_jobs_run_back_to_back(world: LaneHarness) -> None:
     world.open("A", mode=Mode.BATCH)
     for i in range(5):
         world.submit(f"a{i}", "ann", "A")
@@ -185,7 +185,7 @@ def test_r14_batch_jobs_run_back_to_back(world: World) -> None:
     assert [c.kind for c in world.charges] == ["job"] * 5  # no hold between them
 
 
-def test_r15_a_second_session_waits_until_the_first_lets_go(world: World) -> None:
+def test_r15_a_second_session_waits_until_the_first_lets_go(world: LaneHarness) -> None:
     active_session(world, "A", "ann")
     world.open("B", "bob")
     world.submit("b1", "bob", "B")
@@ -195,7 +195,7 @@ def test_r15_a_second_session_waits_until_the_first_lets_go(world: World) -> Non
     assert (world.state("A"), world.state("B")) == ("inactive", "active")
 
 
-def test_r16_max_time_starts_with_the_root_not_in_the_queue(world: World) -> None:
+def test_r16_max_time_starts_with_the_root_not_in_the_queue(world: LaneHarness) -> None:
     world.submit("b1", "bob")
     world.open("A", max_time=100.0)
     world.submit("a1", "ann", "A")
@@ -205,7 +205,7 @@ def test_r16_max_time_starts_with_the_root_not_in_the_queue(world: World) -> Non
     assert world.sessions["A"].ends_at == world.now + 100
 
 
-def test_r17_max_time_runs_on_while_deactivated(world: World) -> None:
+def test_r17_max_time_runs_on_while_deactivated(world: LaneHarness) -> None:
     active_session(world, max_time=1000.0)
     world.sleep(300)
     assert world.is_("A", "inactive")
@@ -216,7 +216,7 @@ def test_r17_max_time_runs_on_while_deactivated(world: World) -> None:
     assert world.sessions["A"].closed_at == START + 1000
 
 
-def test_r18_max_time_may_exceed_a_jobs_own_limit(world: World) -> None:
+def test_r18_max_time_may_exceed_a_jobs_own_limit(world: LaneHarness) -> None:
     world.open("A", max_time=5000.0)
     assert world.submit("a1", "ann", "A", limit=10.0) is None
     assert world.sessions["A"].max_time == 5000.0
@@ -227,7 +227,7 @@ def test_r18_max_time_may_exceed_a_jobs_own_limit(world: World) -> None:
     [(120.0, "sampler", 120.0), (None, "sampler", 10_000.0), (None, "estimator", 18_000.0)],
 )
 def test_r19_max_time_defaults_to_the_roots_limit(
-    world: World, limit: float | None, program: str, expected: float
+    world: LaneHarness, limit: float | None, program: str, expected: float
 ) -> None:
     world.open("A")
     world.submit("a1", "ann", "A", limit=limit, program=program)
@@ -235,25 +235,25 @@ def test_r19_max_time_defaults_to_the_roots_limit(
 
 
 def test_r19_the_system_limit_caps_the_default() -> None:
-    world = World(max_time=600.0)
+    world = LaneHarness(max_time=600.0)
     world.open("A")
     world.submit("a1", "ann", "A")
     assert world.sessions["A"].max_time == 600.0
 
 
-def test_d2_before_the_root_starts_max_time_is_open(world: World) -> None:
+def test_d2_before_the_root_starts_max_time_is_open(world: LaneHarness) -> None:
     world.open("A")
     assert world.sessions["A"].max_time is None  # the details report the system limit
 
 
-def test_r20_a_session_above_the_system_limit_is_refused(world: World) -> None:
+def test_r20_a_session_above_the_system_limit_is_refused(world: LaneHarness) -> None:
     refused = world.open("A", max_time=28801.0)
     assert refused is not None
     assert "28801 s" in refused.message
     assert "28800 s" in refused.message
 
 
-def test_r20_a_job_that_outlasts_its_session_is_refused_with_both_numbers(world: World) -> None:
+def test_r20_a_job_that_outlasts_its_session_is_refused_with_both_numbers(world: LaneHarness) -> None:
     world.open("A", max_time=100.0)
     refused = world.submit("a1", "ann", "A", limit=101.0)
     assert refused is not None
@@ -263,7 +263,7 @@ def test_r20_a_job_that_outlasts_its_session_is_refused_with_both_numbers(world:
 
 
 def test_r21_an_operator_sets_the_ttl_by_mode() -> None:
-    world = World(interactive_ttl=10.0, batch_ttl=1.0)
+    world = LaneHarness(interactive_ttl=10.0, batch_ttl=1.0)
     active_session(world, "A", mode=Mode.BATCH)
     world.sleep(1)
     assert world.is_("A", "inactive")
@@ -276,7 +276,7 @@ def test_r21_an_operator_sets_the_ttl_by_mode() -> None:
     assert world.is_("B", "inactive")
 
 
-def test_r22_a_job_queued_at_the_very_end_of_the_ttl_starts_at_once(world: World) -> None:
+def test_r22_a_job_queued_at_the_very_end_of_the_ttl_starts_at_once(world: LaneHarness) -> None:
     active_session(world)
     world.submit("b1", "bob")
     world.now += 300
@@ -285,7 +285,7 @@ def test_r22_a_job_queued_at_the_very_end_of_the_ttl_starts_at_once(world: World
     assert world.is_("A", "active")
 
 
-def test_r22_the_ttl_restarts_at_each_end(world: World) -> None:
+def test_r22_the_ttl_restarts_at_each_end(world: LaneHarness) -> None:
     active_session(world)
     for i in range(3):
         world.sleep(299)
@@ -297,7 +297,7 @@ def test_r22_the_ttl_restarts_at_each_end(world: World) -> None:
     assert world.is_("A", "inactive")
 
 
-def test_r23_deactivated_at_that_instant_and_selection_resumes(world: World) -> None:
+def test_r23_deactivated_at_that_instant_and_selection_resumes(world: LaneHarness) -> None:
     active_session(world)
     world.submit("b1", "bob")
     world.sleep(300)
@@ -306,7 +306,7 @@ def test_r23_deactivated_at_that_instant_and_selection_resumes(world: World) -> 
     assert ("b1", "running", START + 301) in world.steps
 
 
-def test_d7_a_job_that_is_still_being_prepared_does_not_count_as_queued(world: World) -> None:
+def test_d7_a_job_that_is_still_being_prepared_does_not_count_as_queued(world: LaneHarness) -> None:
     active_session(world)
     world.submit("a2", "ann", "A", prepared=False)
     world.sleep(300)
@@ -316,7 +316,7 @@ def test_d7_a_job_that_is_still_being_prepared_does_not_count_as_queued(world: W
     assert world.is_("A", "active")
 
 
-def test_r24_nothing_ready_means_hold_then_deactivate(world: World) -> None:
+def test_r24_nothing_ready_means_hold_then_deactivate(world: LaneHarness) -> None:
     active_session(world)
     world.submit("b1", "bob")
     assert world.running is None
@@ -327,7 +327,7 @@ def test_r24_nothing_ready_means_hold_then_deactivate(world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])
-def test_r25_failed_and_cancelled_jobs_restart_the_ttl(world: World, how: str) -> None:
+def test_r25_failed_and_cancelled_jobs_restart_the_ttl(world: LaneHarness, how: str) -> None:
     active_session(world)
     world.sleep(200)
     world.submit("a2", "ann", "A")
@@ -342,7 +342,7 @@ def test_r25_failed_and_cancelled_jobs_restart_the_ttl(world: World, how: str) -
     assert world.is_("A", "inactive")
 
 
-def test_r26_there_is_no_ttl_before_the_root_has_started(world: World) -> None:
+def test_r26_there_is_no_ttl_before_the_root_has_started(world: LaneHarness) -> None:
     world.submit("b1", "bob")
     world.open("A")
     world.submit("a1", "ann", "A")
@@ -350,7 +350,7 @@ def test_r26_there_is_no_ttl_before_the_root_has_started(world: World) -> None:
     assert world.is_("A", "open")
 
 
-def test_r26_a_session_never_used_ends(world: World) -> None:
+def test_r26_a_session_never_used_ends(world: LaneHarness) -> None:
     world.open("A")
     world.sleep(1799)
     assert world.is_("A", "open")
@@ -359,7 +359,7 @@ def test_r26_a_session_never_used_ends(world: World) -> None:
     assert "1800 s" in (world.sessions["A"].reason or "")
 
 
-def test_r27_r28_a_deactivated_session_waits_and_resumes(world: World) -> None:
+def test_r27_r28_a_deactivated_session_waits_and_resumes(world: LaneHarness) -> None:
     active_session(world)
     world.sleep(300)
     world.submit("b1", "bob")
@@ -378,7 +378,7 @@ def test_r27_r28_a_deactivated_session_waits_and_resumes(world: World) -> None:
     assert world.running == "a3"
 
 
-def test_r29_another_session_may_start_after_a_deactivation(world: World) -> None:
+def test_r29_another_session_may_start_after_a_deactivation(world: LaneHarness) -> None:
     active_session(world)
     world.open("B", "bob")
     world.submit("b1", "bob", "B")
@@ -387,7 +387,7 @@ def test_r29_another_session_may_start_after_a_deactivation(world: World) -> Non
     assert world.running == "b1"
 
 
-def test_r30_the_max_time_of_a_waiting_session_may_run_out(world: World) -> None:
+def test_r30_the_max_time_of_a_waiting_session_may_run_out(world: LaneHarness) -> None:
     active_session(world, max_time=400.0)
     world.sleep(300)
     world.open("B", "bob")
@@ -399,7 +399,7 @@ def test_r30_the_max_time_of_a_waiting_session_may_run_out(world: World) -> None
     assert world.is_("B", "active")
 
 
-def test_r31_when_one_job_resumes_the_session_the_others_get_priority(world: World) -> None:
+def test_r31_when_one_job_resumes_the_session_the_others_get_priority(world: LaneHarness) -> None:
     active_session(world)
     world.sleep(300)
     world.submit("b1", "bob")
@@ -418,7 +418,7 @@ def test_r31_when_one_job_resumes_the_session_the_others_get_priority(world: Wor
     assert world.running == "a4"
 
 
-def test_r32_r33_at_max_time_queued_jobs_fail_with_a_reason(world: World) -> None:
+def test_r32_r33_at_max_time_queued_jobs_fail_with_a_reason(world: LaneHarness) -> None:
     world.open("A", max_time=100.0)
     for i in range(3):
         world.submit(f"a{i}", "ann", "A")
@@ -433,7 +433,7 @@ def test_r32_r33_at_max_time_queued_jobs_fail_with_a_reason(world: World) -> Non
     assert world.is_("a0", "running")
 
 
-def test_r34_accepted_jobs_become_plain_ones(world: World) -> None:
+def test_r34_accepted_jobs_become_plain_ones(world: LaneHarness) -> None:
     active_session(world)
     world.submit("a2", "ann", "A", prepared=False)
     world.close("A")
@@ -447,7 +447,7 @@ def test_r34_accepted_jobs_become_plain_ones(world: World) -> None:
 
 
 def test_r34_they_fail_at_start_when_the_roots_data_has_expired() -> None:
-    world = World(cache_grace=10.0)
+    world = LaneHarness(cache_grace=10.0)
     active_session(world, max_time=100.0)
     world.submit("a2", "ann", "A", prepared=False)
     world.close("A")
@@ -459,7 +459,7 @@ def test_r34_they_fail_at_start_when_the_roots_data_has_expired() -> None:
     assert world.jobs["a2"].reason_code == codes.CACHE_EXPIRED
 
 
-def test_r35_later_submissions_are_refused(world: World) -> None:
+def test_r35_later_submissions_are_refused(world: LaneHarness) -> None:
     active_session(world)
     world.close("A")
     refused = world.submit("a2", "ann", "A")
@@ -467,7 +467,7 @@ def test_r35_later_submissions_are_refused(world: World) -> None:
     assert refused.code == codes.SESSION_CLOSED
 
 
-def test_r36_a_running_job_finishes_and_the_session_is_pending_closed(world: World) -> None:
+def test_r36_a_running_job_finishes_and_the_session_is_pending_closed(world: LaneHarness) -> None:
     world.open("A", max_time=100.0)
     world.submit("a1", "ann", "A")
     world.sleep(150)
@@ -483,7 +483,7 @@ def test_r36_a_running_job_finishes_and_the_session_is_pending_closed(world: Wor
     assert world.running == "b1"  # no hold after the end
 
 
-def test_r37_submit_three_and_close_at_once(world: World) -> None:
+def test_r37_submit_three_and_close_at_once(world: LaneHarness) -> None:
     world.open("A")
     for i in range(3):
         world.submit(f"a{i}", "ann", "A")
@@ -492,7 +492,7 @@ def test_r37_submit_three_and_close_at_once(world: World) -> None:
     assert [world.jobs[f"a{i}"].state for i in range(3)] == ["completed", "failed", "failed"]
 
 
-def test_r38_closing_twice_is_no_error(world: World) -> None:
+def test_r38_closing_twice_is_no_error(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     for _ in range(3):
@@ -502,7 +502,7 @@ def test_r38_closing_twice_is_no_error(world: World) -> None:
     assert [s for e, s, _ in world.steps if e == "A"] == ["open", "active", "pending_closed", "closed"]
 
 
-def test_r38a_draining_lets_jobs_complete_and_then_ends_at_once(world: World) -> None:
+def test_r38a_draining_lets_jobs_complete_and_then_ends_at_once(world: LaneHarness) -> None:
     world.open("A")
     for i in range(3):
         world.submit(f"a{i}", "ann", "A")
@@ -517,7 +517,7 @@ def test_r38a_draining_lets_jobs_complete_and_then_ends_at_once(world: World) ->
     assert world.running == "b1"  # at once: no hold
 
 
-def test_r38a_draining_an_idle_session_ends_it(world: World) -> None:
+def test_r38a_draining_an_idle_session_ends_it(world: LaneHarness) -> None:
     active_session(world)
     world.drain("A")
     assert world.is_("A", "closed")
@@ -526,7 +526,7 @@ def test_r38a_draining_an_idle_session_ends_it(world: World) -> None:
     assert world.is_("B", "closed")
 
 
-def test_r38a_a_drained_session_that_has_not_started_still_runs_its_jobs(world: World) -> None:
+def test_r38a_a_drained_session_that_has_not_started_still_runs_its_jobs(world: LaneHarness) -> None:
     world.submit("b1", "bob")
     world.open("A")
     world.submit("a1", "ann", "A")
@@ -537,7 +537,7 @@ def test_r38a_a_drained_session_that_has_not_started_still_runs_its_jobs(world: 
     assert world.is_("A", "closed")
 
 
-def test_r40_cancelling_the_running_root_fails_the_others(world: World) -> None:
+def test_r40_cancelling_the_running_root_fails_the_others(world: LaneHarness) -> None:
     world.open("A")
     for i in range(3):
         world.submit(f"a{i}", "ann", "A")
@@ -552,7 +552,7 @@ def test_r40_cancelling_the_running_root_fails_the_others(world: World) -> None:
     assert refused is not None
 
 
-def test_r40_cancelling_the_first_job_while_it_is_queued_does_the_same(world: World) -> None:
+def test_r40_cancelling_the_first_job_while_it_is_queued_does_the_same(world: LaneHarness) -> None:
     world.submit("b1", "bob")
     world.open("A")
     world.submit("a1", "ann", "A")
@@ -563,7 +563,7 @@ def test_r40_cancelling_the_first_job_while_it_is_queued_does_the_same(world: Wo
     assert world.is_("A", "closed")
 
 
-def test_r40_cancelling_another_job_leaves_the_session_alone(world: World) -> None:
+def test_r40_cancelling_another_job_leaves_the_session_alone(world: LaneHarness) -> None:
     world.open("A")
     for i in range(3):
         world.submit(f"a{i}", "ann", "A")
@@ -572,7 +572,7 @@ def test_r40_cancelling_another_job_leaves_the_session_alone(world: World) -> No
     assert world.running == "a2"
 
 
-def test_r41_a_failed_root_leaves_its_data(world: World) -> None:
+def test_r41_a_failed_root_leaves_its_data(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a0", "ann", "A")
     world.submit("a1", "ann", "A")
@@ -580,7 +580,7 @@ def test_r41_a_failed_root_leaves_its_data(world: World) -> None:
     assert world.running == "a1"
 
 
-def test_r41_a_root_that_failed_before_its_data_was_prepared_counts_as_cancelled(world: World) -> None:
+def test_r41_a_root_that_failed_before_its_data_was_prepared_counts_as_cancelled(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a0", "ann", "A", prepared=False)
     world.submit("a1", "ann", "A", prepared=False)
@@ -589,7 +589,7 @@ def test_r41_a_root_that_failed_before_its_data_was_prepared_counts_as_cancelled
     assert "too wide" in (world.jobs["a1"].reason or "")
 
 
-def test_r42_the_cached_data_outlives_max_time(world: World) -> None:
+def test_r42_the_cached_data_outlives_max_time(world: LaneHarness) -> None:
     active_session(world, max_time=100.0)
     session = world.sessions["A"]
     assert session.cache_expires_at is not None

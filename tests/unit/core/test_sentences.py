@@ -9,27 +9,29 @@ import pytest
 from sojourn import codes
 from sojourn.core import JobKind
 from sojourn.core import events as ev
-from sojourn.core.calendar import AfterWindow, WindowMode
+from sojourn.core.calendar import AfterReservation, ReservationMode
 from sojourn.core.effects import Rejected
-from sojourn.core.model import HaltMode
+from sojourn.core.formatting import at_time, seconds
+from sojourn.core.model import DeviceMode
 from sojourn.core.shares import ProjectShare
-from sojourn.core.words import at_time, seconds
-from tests.unit.core.world import START, World
+from tests.harness.lane import START, LaneHarness
 
 HOUR = 3600.0
 NOON = "1970-01-12 13:46:40 UTC"  # START
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> LaneHarness:
+    return LaneHarness()
 
 
-def ended(world: World, name: str) -> tuple[str | None, int | None]:
+def ended(world: LaneHarness, name: str) -> tuple[str | None, int | None]:
     return world.jobs[name].reason, world.jobs[name].reason_code
 
 
-def warned(world: World, what: str = "job", length: float | None = 60.0, project: str = "ann") -> list[str]:
+def warned(
+    world: LaneHarness, what: str = "job", length: float | None = 60.0, project: str = "ann"
+) -> list[str]:
     """What is said of a session, or of a job that was just accepted."""
     if what == "session":
         return list(world.lane.session_warnings(length, project))
@@ -54,13 +56,13 @@ def test_instants_are_told_in_utc_wherever_the_server_stands(monkeypatch: pytest
 # jobs
 
 
-def test_r51_a_job_that_cannot_be_prepared_fails_with_what_was_found(world: World) -> None:
+def test_r51_a_job_that_cannot_be_prepared_fails_with_what_was_found(world: LaneHarness) -> None:
     world.submit("a1", prepared=False)
     world.do(ev.JobUnfit("a1", "It has no shots.", 7))
     assert ended(world, "a1") == ("It has no shots.", 7)
 
 
-def test_r53_who_cancelled_is_said(world: World) -> None:
+def test_r53_who_cancelled_is_said(world: LaneHarness) -> None:
     world.submit("a1")
     world.do(ev.JobCancelled("a1", "operator olga"))
     assert ended(world, "a1") == ("Cancelled by operator olga.", None)
@@ -68,7 +70,7 @@ def test_r53_who_cancelled_is_said(world: World) -> None:
     assert refused == Rejected(codes.CONFLICT, "Job a1 has already ended.")
 
 
-def test_r52_a_job_that_ran_too_long_is_told_its_limit_and_when(world: World) -> None:
+def test_r52_a_job_that_ran_too_long_is_told_its_limit_and_when(world: LaneHarness) -> None:
     world.submit("a1", limit=60.0)
     world.sleep(60)
     assert ended(world, "a1") == (
@@ -95,7 +97,7 @@ def test_r52_a_job_that_stated_no_limit_is_told_where_it_came_from_and_how_to_st
             " UTC.",
         ),
     ):
-        world = World(estimate_factor=10.0, estimate_floor=20.0)
+        world = LaneHarness(estimate_factor=10.0, estimate_floor=20.0)
         world.submit("a1", limit=limit, stated=False, program=program, estimate=estimate)
         world.sleep(11_000)
         reason, code = ended(world, "a1")
@@ -108,7 +110,7 @@ def test_r52_a_job_that_stated_no_limit_is_told_where_it_came_from_and_how_to_st
 
 def test_r49_a_job_that_the_system_lost_says_what_the_device_said_or_that_it_was_lost() -> None:
     for said, expected in ((None, "the device was lost while the job ran"), ("The fridge.", "The fridge.")):
-        world = World(rerun_lost=False)
+        world = LaneHarness(rerun_lost=False)
         world.submit("a1")
         world.sleep(5)
         world.finish("a1", ev.Outcome.LOST, reason=said)
@@ -119,7 +121,7 @@ def test_r49_a_job_that_the_system_lost_says_what_the_device_said_or_that_it_was
 # sessions
 
 
-def test_r33_a_closed_session_tells_its_jobs_who_closed_it_and_when(world: World) -> None:
+def test_r33_a_closed_session_tells_its_jobs_who_closed_it_and_when(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
@@ -130,7 +132,7 @@ def test_r33_a_closed_session_tells_its_jobs_who_closed_it_and_when(world: World
     assert world.sessions["A"].reason == why
 
 
-def test_r32_a_session_that_is_over_says_how_long_it_could_last(world: World) -> None:
+def test_r32_a_session_that_is_over_says_how_long_it_could_last(world: LaneHarness) -> None:
     world.open("A", max_time=100.0)
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
@@ -139,7 +141,7 @@ def test_r32_a_session_that_is_over_says_how_long_it_could_last(world: World) ->
     assert ended(world, "a2") == (why, codes.SESSION_CLOSED)
 
 
-def test_r26_an_unused_session_says_for_how_long_it_waited(world: World) -> None:
+def test_r26_an_unused_session_says_for_how_long_it_waited(world: LaneHarness) -> None:
     world.open("A")
     world.sleep(1800)
     assert world.sessions["A"].reason == (
@@ -147,14 +149,14 @@ def test_r26_an_unused_session_says_for_how_long_it_waited(world: World) -> None
     )
 
 
-def test_r38a_a_drained_session_says_so(world: World) -> None:
+def test_r38a_a_drained_session_says_so(world: LaneHarness) -> None:
     world.open("A")
     world.drain("A")
     why = f"Session A ended at {NOON}: closed by the user, and its last job was done."
     assert world.sessions["A"].reason == why
 
 
-def test_r40_jobs_that_lost_their_first_one_are_told_which_and_how(world: World) -> None:
+def test_r40_jobs_that_lost_their_first_one_are_told_which_and_how(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
@@ -169,7 +171,7 @@ def test_r40_jobs_that_lost_their_first_one_are_told_which_and_how(world: World)
     assert ended(world, "b2")[0] == why + "."
 
 
-def test_r34_a_plain_job_whose_cached_data_expired_is_told_when(world: World) -> None:
+def test_r34_a_plain_job_whose_cached_data_expired_is_told_when(world: LaneHarness) -> None:
     world.open("A", max_time=100.0)
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A", prepared=False)
@@ -194,8 +196,8 @@ def test_r34_a_plain_job_whose_cached_data_expired_is_told_when(world: World) ->
     )
 
 
-def test_r44_a_job_whose_window_is_over_is_told_which_and_when(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r44_a_job_whose_window_is_over_is_told_which_and_when(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     world.open("A")
     world.submit("a1", "ann", "A")
     world.submit("a2", "ann", "A")
@@ -209,8 +211,8 @@ def test_r44_a_job_whose_window_is_over_is_told_which_and_when(world: World) -> 
 # warnings
 
 
-def test_r44_work_that_may_outlast_its_own_window_is_warned(world: World) -> None:
-    world.book("R", "ann", 0, HOUR)
+def test_r44_work_that_may_outlast_its_own_window_is_warned(world: LaneHarness) -> None:
+    world.reserve("R", "ann", 0, HOUR)
     assert warned(world, "session", HOUR) == []
     (said,) = warned(world, "session", HOUR + 1)
     assert said == (
@@ -218,7 +220,7 @@ def test_r44_work_that_may_outlast_its_own_window_is_warned(world: World) -> Non
         "jobs of a session that have not started by then fail."
     )
     world.sleep(HOUR)
-    world.book("S", "ann", 0, HOUR, after_window=AfterWindow.REQUEUE)
+    world.reserve("S", "ann", 0, HOUR, after_window=AfterReservation.REQUEUE)
     (said,) = warned(world, "job", HOUR + 1)
     assert said.startswith("This job may take 3601 s, but your reservation S ends at ")
     assert said.endswith("jobs of a session that have not started by then wait in the queue.")
@@ -226,16 +228,16 @@ def test_r44_work_that_may_outlast_its_own_window_is_warned(world: World) -> Non
     assert warned(world, "job", HOUR + 1) == []
 
 
-def test_r44_somebody_elses_open_window_is_said(world: World) -> None:
-    world.book("R", "bob", 0, HOUR)
+def test_r44_somebody_elses_open_window_is_said(world: LaneHarness) -> None:
+    world.reserve("R", "bob", 0, HOUR)
     assert warned(world) == ["Reservation R has the device until 1970-01-12 14:46:40 UTC."]
     world.do(ev.ReservationCancelled("R"))
-    world.book("S", "bob", 0, HOUR, mode=WindowMode.PRIORITY)
+    world.reserve("S", "bob", 0, HOUR, mode=ReservationMode.PRIORITY)
     assert warned(world) == []
 
 
-def test_r44_work_that_does_not_fit_before_somebodys_window_is_warned(world: World) -> None:
-    world.book("R", "bob", 60, HOUR)
+def test_r44_work_that_does_not_fit_before_somebodys_window_is_warned(world: LaneHarness) -> None:
+    world.reserve("R", "bob", 60, HOUR)
     assert warned(world, "job", 60.0) == []
     window = "Reservation R has the device from 1970-01-12 13:47:40 UTC to 1970-01-12 14:47:40 UTC; "
     assert warned(world, "job", 61.0) == [
@@ -254,7 +256,7 @@ def test_r44_work_that_does_not_fit_before_somebodys_window_is_warned(world: Wor
     assert "a session of 28800 s" in warned(world, "session", None)[0]  # one that does not say
 
 
-def test_r50_a_project_with_an_allocation_of_nothing_is_told_what_alone_can_help(world: World) -> None:
+def test_r50_a_project_with_an_allocation_of_nothing_is_told_what_alone_can_help(world: LaneHarness) -> None:
     world.shares(projects={"ann": ProjectShare(allocation=0.0)})
     assert warned(world, "session") == [
         "Your project has an allocation of 0 s: the session is queued and starts when "
@@ -264,7 +266,7 @@ def test_r50_a_project_with_an_allocation_of_nothing_is_told_what_alone_can_help
     assert len(warned(world)) == 1
 
 
-def test_r50_a_project_that_has_used_up_its_allocation_is_told_what_can_help(world: World) -> None:
+def test_r50_a_project_that_has_used_up_its_allocation_is_told_what_can_help(world: LaneHarness) -> None:
     world.shares(projects={"ann": ProjectShare(allocation=9.0)})
     assert warned(world) == []
     world.used(9.0, "ann")
@@ -278,13 +280,13 @@ def test_r50_a_project_that_has_used_up_its_allocation_is_told_what_can_help(wor
 # refusals
 
 
-def refusal(world: World, name: str, *args: object, **more: object) -> str:
+def refusal(world: LaneHarness, name: str, *args: object, **more: object) -> str:
     refused = getattr(world, name)(*args, **more)
     assert refused is not None
     return str(refused.message)
 
 
-def test_r20_limits_are_refused_with_both_numbers(world: World) -> None:
+def test_r20_limits_are_refused_with_both_numbers(world: LaneHarness) -> None:
     assert refusal(world, "open", "A", max_time=28_801.0) == (
         "max_time is 28801 s; on device a session lasts more than 0 s and at most 28800 s. "
         "Ask for a time in that range."
@@ -303,7 +305,7 @@ def test_r20_limits_are_refused_with_both_numbers(world: World) -> None:
 
 
 def test_r20_a_session_that_is_as_long_as_can_be_is_not_told_to_be_longer() -> None:
-    world = World(max_time=50.0)
+    world = LaneHarness(max_time=50.0)
     world.open("A")
     world.open("B", max_time=50.0)
     for session in ("A", "B"):
@@ -313,7 +315,7 @@ def test_r20_a_session_that_is_as_long_as_can_be_is_not_told_to_be_longer() -> N
         )
 
 
-def test_r35_a_closed_session_says_why_it_takes_no_more(world: World) -> None:
+def test_r35_a_closed_session_says_why_it_takes_no_more(world: LaneHarness) -> None:
     assert refusal(world, "submit", "a1", "ann", "A") == (
         "Session A is not open on device. Open a new session."
     )
@@ -330,7 +332,7 @@ def test_r35_a_closed_session_says_why_it_takes_no_more(world: World) -> None:
     )
 
 
-def test_r6_a_program_that_cannot_be_in_a_session_is_told_which_can(world: World) -> None:
+def test_r6_a_program_that_cannot_be_in_a_session_is_told_which_can(world: LaneHarness) -> None:
     world.open("A")
     assert refusal(world, "submit", "a1", "ann", "A", program="circuit-runner") == (
         "Program 'circuit-runner' cannot run in a session; these can: calibrate, estimator, executor, "
@@ -338,31 +340,31 @@ def test_r6_a_program_that_cannot_be_in_a_session_is_told_which_can(world: World
     )
 
 
-def test_a_draining_device_says_who_drains_it_and_why(world: World) -> None:
-    world.halt(HaltMode.DRAINING)
+def test_a_draining_device_says_who_drains_it_and_why(world: LaneHarness) -> None:
+    world.halt(DeviceMode.DRAINING)
     assert refusal(world, "submit", "a1") == (
         "device is being drained by olga and takes no new work: the fridge is warm. "
         "Use another device, or try later."
     )
-    world.halt(HaltMode.DRAINING, "")
+    world.halt(DeviceMode.DRAINING, "")
     assert "no new work: no reason was given." in refusal(world, "open", "A")
     assert refusal(world, "open", "A").startswith("device is being drained")
     assert world.submit("c", kind=JobKind.SYSTEM) is None
 
 
-def test_r47_a_booking_that_cannot_be_says_why(world: World) -> None:
-    assert refusal(world, "book", "R", "ann", -60, HOUR) == (
+def test_r47_a_booking_that_cannot_be_says_why(world: LaneHarness) -> None:
+    assert refusal(world, "reserve", "R", "ann", -60, HOUR) == (
         "The window begins at 1970-01-12 13:45:40 UTC, which is in the past. Choose a later start."
     )
-    assert refusal(world, "book", "R", "ann", 0, 899) == (
+    assert refusal(world, "reserve", "R", "ann", 0, 899) == (
         "The window is 899 s long; a reservation is at least 900 s."
     )
     for end in (0, -HOUR):
-        assert refusal(world, "book", "R", "ann", 0, end).endswith(
+        assert refusal(world, "reserve", "R", "ann", 0, end).endswith(
             f"{at_time(START + end)}; its end must lie after its start. Choose a later end."
         )
-    world.book("R", "ann", 0, HOUR)
-    assert refusal(world, "book", "S", "bob", 60, HOUR) == (
+    world.reserve("R", "ann", 0, HOUR)
+    assert refusal(world, "reserve", "S", "bob", 60, HOUR) == (
         "Reservation R has the device from 1970-01-12 13:46:40 UTC to 1970-01-12 14:46:40 UTC. "
         "Reservations on a device cannot overlap; choose another time."
     )

@@ -12,14 +12,14 @@ import pytest
 
 from sojourn.core import Job, JobKind
 from sojourn.core import events as ev
-from sojourn.core.calendar import Calendar, Reservation, WindowMode
+from sojourn.core.calendar import Calendar, Reservation, ReservationMode
 from sojourn.core.explain import explain
 from sojourn.core.fairshare import FairShareQueue
 from sojourn.core.model import Mode, Session
 from sojourn.core.queues import Place, Queues
 from sojourn.core.ranks import rising
 from sojourn.core.shares import ProjectShare, Shares
-from tests.unit.core.world import World
+from tests.harness.lane import LaneHarness
 
 WEIGHTS = (0.0, 1.0, 1.0, 3.0)
 
@@ -40,7 +40,7 @@ def random_queues(r: random.Random) -> tuple[Queues, float, bool]:
     fair, calendar = FairShareQueue(1000.0, r.choice((None, 30.0)), shares), Calendar()
     queues = Queues(fair, calendar, jobs)
     if r.random() < 0.7:
-        mode = r.choice(tuple(WindowMode))
+        mode = r.choice(tuple(ReservationMode))
         calendar.add(Reservation("R", r.choice(projects), "u0", 130.0, 900.0, mode))
     if r.random() < 0.4:
         queues.active = Session("S", "u0", r.choice(projects), Mode.DEDICATED, 0.0, 300.0)
@@ -98,12 +98,12 @@ def test_equal_measures_between_two_that_are_equal_are_not_taken() -> None:
     assert rising(measure, []) == []
 
 
-def crowd(jobs: int) -> World:
+def crowd(jobs: int) -> LaneHarness:
     """Half of the jobs are one user's, the others of twenty users of five projects with equal and with other
     shares; the holder of an open priority window and a session wait too."""
-    world = World()
+    world = LaneHarness()
     world.submit("x", "xav", limit=9000.0)
-    world.book("R", "p1", 0.0, 3600.0, mode=WindowMode.PRIORITY)
+    world.reserve("R", "p1", 0.0, 3600.0, mode=ReservationMode.PRIORITY)
     for n in range(3):
         world.used(float(n), f"u{n}", "p0")
     world.open("S", "sue")
@@ -125,7 +125,7 @@ def fastest(ask: Callable[[], object]) -> float:
 def test_the_cost_of_a_look_does_not_grow_with_the_queue() -> None:
     """A walk would take fifty times as long in the longer one."""
     few, many = crowd(200), crowd(10_000)
-    looks: tuple[Callable[[World], object], ...] = (
+    looks: tuple[Callable[[LaneHarness], object], ...] = (
         lambda w: explain(w.lane, "j198"),  # the user with half of the queue
         lambda w: explain(w.lane, "j199"),
         lambda w: explain(w.lane, f"j{len(w.jobs) - 2}"),
@@ -138,7 +138,7 @@ def test_the_cost_of_a_look_does_not_grow_with_the_queue() -> None:
 
 
 def test_a_session_that_ends_is_not_asked_job_by_job_whether_one_of_them_runs() -> None:
-    world = World()
+    world = LaneHarness()
     world.open("S")
     world.submit("s1", "ann", "S")
     world.submit("s2", "ann", "S")
@@ -154,11 +154,11 @@ def test_a_session_that_ends_is_not_asked_job_by_job_whether_one_of_them_runs() 
 
 
 def test_r24_a_queue_of_a_session_in_which_nothing_fits_is_looked_through_once() -> None:
-    world = World(reservation_minimum=10.0)
+    world = LaneHarness(reservation_minimum=10.0)
     world.open("S", max_time=20_000.0)
     for n in range(4000):
         world.submit(f"s{n}", "ann", "S", limit=5000.0)
-    world.book("R", "bob", 4000.0, 3600.0)
+    world.reserve("R", "bob", 4000.0, 3600.0)
     world.finish()
     assert world.running is None, "none of them fits before the window"
     assert fastest(lambda: world.used(0.0, "eve")) < 0.0005
@@ -172,13 +172,13 @@ def test_r24_a_queue_of_a_session_in_which_nothing_fits_is_looked_through_once()
     assert world.running == "s"
 
 
-@pytest.mark.parametrize("windows", [3, 3000])
-def test_r46_of_many_reservations_of_one_project_only_the_next_ones_are_looked_at(windows: int) -> None:
+@pytest.mark.parametrize("reservations", [3, 3000])
+def test_r46_of_many_reservations_of_one_project_only_the_next_ones_are_looked_at(reservations: int) -> None:
     calendar = Calendar()
     calendar._by_id = {
-        f"R{n}": Reservation(f"R{n}", "ann", "ann", 10.0 * n, 10.0 * n + 10) for n in range(windows)
+        f"R{n}": Reservation(f"R{n}", "ann", "ann", 10.0 * n, 10.0 * n + 10) for n in range(reservations)
     }
-    last = 10.0 * windows + 10
+    last = 10.0 * reservations + 10
     calendar.add(Reservation("last", "bob", "bob", last, last + 10))
     assert calendar.open_at(5.0) is calendar.get("R0")
     assert calendar.open_at(last - 5) is None
@@ -191,6 +191,6 @@ def test_r46_of_many_reservations_of_one_project_only_the_next_ones_are_looked_a
     assert calendar.overlapping(15.0, 9999.0) is calendar.get("R1")
     assert calendar.overlapping(last - 9, last) is None
     assert calendar.overlapping(last - 9, last + 1) is calendar.get("last")
-    assert fastest(lambda: (calendar.room(5.0), calendar.open_at(5.0), calendar.get("last"))) < 0.0005
+    assert fastest(lambda: (calendar.gap(5.0), calendar.open_at(5.0), calendar.get("last"))) < 0.0005
     calendar.remove("R0")
     assert calendar.open_at(5.0) is None

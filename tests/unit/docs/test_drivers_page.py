@@ -13,7 +13,7 @@ from sojourn.devices.conformance import check
 from sojourn.devices.driver import Driver, DriverError
 from sojourn.worker.host import DeviceHost
 from sojourn.worker.protocol.types import Completed, DeviceSpec
-from tests.programs import sampler_params
+from tests.harness.programs import sampler_params
 
 PAGE = Path(__file__).parents[3] / "docs" / "drivers.md"
 

@@ -154,7 +154,7 @@ def test_a_log_replays_across_an_upgrade_that_renames_the_profile() -> None:
     lines = [
         restored().replace(b'"name":"ibm2023"', b'"name":"seed"'),
         line(1.0, accepted, lane.handle(accepted, 1.0)),
-        restored(jobs=[lane.book.jobs["a"]]),
+        restored(jobs=[lane.state.jobs["a"]]),
     ]
     report = replay(lines)
     assert (report.difference, report.lives) == (None, 2)

@@ -24,7 +24,7 @@ from sojourn.store.database import run_all
 from sojourn.store.database.disk_space import BALLAST, MB, DiskSpace, StoreFull, no_room
 from sojourn.store.database.sqlite import sqlite_engine
 from sojourn.store.migrations.upgrade import MIGRATIONS, upgrade
-from tests.unit.core.world import World
+from tests.harness.lane import LaneHarness
 from tests.unit.store.test_store import accepted, people
 
 Run = Callable[[Callable[[Database], Awaitable[None]]], None]
@@ -236,7 +236,7 @@ def stored(c: Connection) -> int:
 
 def test_r50_what_a_project_stores_is_counted_through_every_change(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
 
         async def agrees(expected: int) -> None:
             assert await store.read(jobs.stored_bytes, "ann") == {"ann": expected}

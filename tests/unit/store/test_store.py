@@ -20,7 +20,7 @@ from sojourn.store.blobs import read_blob
 from sojourn.store.database.sqlite import sqlite_engine
 from sojourn.store.jobs import JobQuery, _conditions
 from sojourn.store.migrations.upgrade import HEAD, MIGRATIONS, SchemaTooNew, current, upgrade
-from tests.unit.core.world import World
+from tests.harness.lane import LaneHarness
 
 Run = Callable[[Callable[[Database], Awaitable[None]]], None]
 
@@ -53,7 +53,7 @@ async def people(store: Database) -> None:
 
 
 async def commit(
-    store: Database, world: World, *events: ev.Event, meta: dict[str, JobMeta] | None = None
+    store: Database, world: LaneHarness, *events: ev.Event, meta: dict[str, JobMeta] | None = None
 ) -> None:
     effects = [effect for event in events for effect in world.do(event)]
     await store.commit(Unit("device", effects, meta or {}, {"h": b"body"}))
@@ -65,7 +65,7 @@ def accepted(name: str, seq: int, user: str = "ann", session: str | None = None)
 
 def test_what_a_lane_knows_comes_back_the_same(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         meta = {"a1": JobMeta(tags=("x", "y"), params_hash="h", submit_digest="d", warnings=("w",))}
         await commit(store, world, ev.SessionOpened("A", "ann", "ann", Mode.BATCH, 100.0))
         await commit(store, world, accepted("a1", 1, session="A"), ev.JobPrepared("a1"), meta=meta)
@@ -84,7 +84,7 @@ def test_d22_a_jobs_limit_its_estimate_and_who_set_it_come_back(run: Run) -> Non
     """Stated, its project's, its program's, and from its estimate; prepared or not."""
 
     async def body(store: Database) -> None:
-        world = World(estimate_factor=3.0, estimate_floor=60.0)
+        world = LaneHarness(estimate_factor=3.0, estimate_floor=60.0)
         asked = {"own": JobMeta(cost=500)}
         limits = {
             "own": (500.0, True),
@@ -115,7 +115,7 @@ def test_d22_a_jobs_limit_its_estimate_and_who_set_it_come_back(run: Run) -> Non
 
 def test_final_jobs_and_closed_sessions_are_not_live(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         await commit(store, world, ev.SessionOpened("A", "ann", "ann", Mode.DEDICATED))
         await commit(store, world, accepted("a1", 1, session="A"), ev.JobPrepared("a1"))
         world.now += 5
@@ -132,7 +132,7 @@ def test_final_jobs_and_closed_sessions_are_not_live(run: Run) -> None:
 
 def test_r48_charges_of_a_step_come_back_as_one_and_leave_the_window_when_they_did(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World(fair_share_window=672 * 60.0)  # kept by the minute (D18)
+        world = LaneHarness(fair_share_window=672 * 60.0)  # kept by the minute (D18)
         runs = ("ann", 20), ("bob", 5), ("ann", 10), ("ann", 30), ("bob", 40.5)
         for i, (user, length) in enumerate(runs):
             await commit(store, world, accepted(f"j{i}", i, user), ev.JobPrepared(f"j{i}"))
@@ -157,7 +157,7 @@ def test_r48_charges_of_a_step_come_back_as_one_and_leave_the_window_when_they_d
 
 def test_a_job_that_ends_and_the_next_that_starts_fit_in_one_unit(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         for i in (1, 2):
             await commit(store, world, accepted(f"a{i}", i), ev.JobPrepared(f"a{i}"))
         await commit(store, world, ev.RunEnded("a1", 1, ev.Outcome.COMPLETED))
@@ -168,7 +168,7 @@ def test_a_job_that_ends_and_the_next_that_starts_fit_in_one_unit(run: Run) -> N
 
 def test_ids_of_the_history_grow_in_the_order_of_the_commits_over_all_devices(run: Run) -> None:
     async def body(store: Database) -> None:
-        worlds = {"one": World(), "two": World()}
+        worlds = {"one": LaneHarness(), "two": LaneHarness()}
         committed: list[str] = []
         doubled: list[asyncio.Future[None]] = []
 
@@ -183,7 +183,7 @@ def test_ids_of_the_history_grow_in_the_order_of_the_commits_over_all_devices(ru
             job = accepted(f"{device}{i}", i)
             step(device, job)
             if i % 7 == 0:  # fails, with the group that it is in: the others are run again by themselves
-                doubled.append(store.commit(Unit(device, [*World().do(job)])))
+                doubled.append(store.commit(Unit(device, [*LaneHarness().do(job)])))
             step(device, ev.JobPrepared(job.job_id))
         await step("one", ev.Tick())
         failures = await asyncio.gather(*doubled, return_exceptions=True)
@@ -207,7 +207,7 @@ def _whole_history(connection: Connection) -> list[tuple[int, str]]:
 
 def test_an_id_of_the_history_is_not_given_again_when_all_that_is_old_was_deleted(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         for i in range(2):
             await commit(store, world, accepted(f"a{i}", i), ev.JobPrepared(f"a{i}"))
             world.now += 5
@@ -224,7 +224,7 @@ def test_an_id_of_the_history_is_not_given_again_when_all_that_is_old_was_delete
 
 def test_two_running_jobs_on_a_device_are_refused_by_the_schema(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         for i in (1, 2):
             await commit(store, world, accepted(f"a{i}", i), ev.JobPrepared(f"a{i}"))
         with pytest.raises(IntegrityError):
@@ -235,7 +235,7 @@ def test_two_running_jobs_on_a_device_are_refused_by_the_schema(run: Run) -> Non
 
 def test_two_active_sessions_on_a_device_are_refused_by_the_schema(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         for name in ("A", "B"):
             await commit(store, world, ev.SessionOpened(name, "ann", "ann", Mode.DEDICATED))
         with pytest.raises(IntegrityError):
@@ -246,7 +246,7 @@ def test_two_active_sessions_on_a_device_are_refused_by_the_schema(run: Run) -> 
 
 def test_a_ledger_row_cannot_be_changed(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         await commit(store, world, accepted("a1", 1), ev.JobPrepared("a1"))
         world.now += 5
         await commit(store, world, ev.RunEnded("a1", 1, ev.Outcome.COMPLETED))
@@ -259,9 +259,9 @@ def test_a_ledger_row_cannot_be_changed(run: Run) -> None:
 
 def test_a_unit_that_fails_leaves_nothing_and_its_neighbours_in_the_batch_stand(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         good = Unit("device", [*world.do(accepted("a1", 1))], {}, {})
-        bad = Unit("device", [*World().do(accepted("b1", 1))], {}, {"blob": b"of the bad one"})
+        bad = Unit("device", [*LaneHarness().do(accepted("b1", 1))], {}, {"blob": b"of the bad one"})
         last = Unit("device", [*world.do(accepted("a2", 2))], {}, {})
         results = await asyncio.gather(
             store.commit(good), store.commit(bad), store.commit(last), return_exceptions=True
@@ -309,7 +309,7 @@ def test_an_act_that_fails_is_told_to_its_caller_and_those_behind_it_are_served(
 
 def test_the_list_counts_all_that_match_and_pages_through_them(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         for i in range(1, 8):
             meta = {f"a{i}": JobMeta(tags=("odd", "all") if i % 2 else ("all",))}
             await commit(store, world, accepted(f"a{i}", i), meta=meta)
@@ -357,7 +357,7 @@ def test_a_list_of_few_jobs_does_not_walk_through_all_jobs(run: Run, query: JobQ
 
 def test_deleting_a_job_keeps_bytes_that_another_job_names(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         for i in (1, 2):
             await commit(store, world, accepted(f"a{i}", i), meta={f"a{i}": JobMeta(params_hash="h")})
         await store.write(jobs.remove, "a1")
@@ -370,7 +370,7 @@ def test_deleting_a_job_keeps_bytes_that_another_job_names(run: Run) -> None:
 
 def test_r56_a_private_result_is_given_once(run: Run) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         await commit(store, world, accepted("a1", 1), meta={"a1": JobMeta(private=True, result_hash="h")})
         taken = await asyncio.gather(*(store.write(jobs.take_result, "a1", f"note {n}") for n in range(5)))
         assert sorted(data or b"" for data, _ in taken) == [b"", b"", b"", b"", b"body"]
@@ -484,7 +484,7 @@ def test_a_database_of_a_later_version_is_not_touched(tmp_path: Path) -> None:
 
 def test_a_batch_is_on_disk_when_it_is_acknowledged(run: Run, tmp_path: Path) -> None:
     async def body(store: Database) -> None:
-        world = World()
+        world = LaneHarness()
         await commit(store, world, accepted("a1", 1))
         other = sqlite_engine(tmp_path / "s.db", writer=False)
         with other.connect() as connection:

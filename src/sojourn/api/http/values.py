@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sojourn.config import TEN_YEARS
-from sojourn.core import words
+from sojourn.core import formatting
 from sojourn.service import times
 from sojourn.service.errors import BadRequest
 
@@ -173,7 +173,7 @@ def duration(value: object, name: str, limit: float) -> float:
     if seconds is not None and seconds > TEN_YEARS:
         raise BadRequest(
             f"Field {name!r} is {shown(value)}, more than ten years; it must be at most "
-            f"{words.seconds(limit)}."
+            f"{formatting.seconds(limit)}."
         )
     if seconds is None or not seconds > 0:
         raise BadRequest(

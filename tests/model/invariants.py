@@ -1,6 +1,6 @@
 """Checks what must hold of one lane, from its effects alone. Knows the rules; does not look into the lane.
 
-`Witness.see(event, now, effects)` raises AssertionError at the first thing that cannot be. Times are whole
+`Invariants.see(event, now, effects)` raises AssertionError at the first thing that cannot be. Times are whole
 seconds, so that all sums are exact.
 """
 
@@ -25,8 +25,8 @@ from sojourn.core.effects import (
 )
 from sojourn.core.profile import Profile
 from sojourn.core.shares import EVEN, Shares
-from tests.proofs.reference import Snapshot, next_job
-from tests.unit.core import told
+from tests.model import effect_checks
+from tests.model.reference import Snapshot, next_job
 
 FINAL = {"completed", "failed", "cancelled"}
 JOB_STEPS = {
@@ -56,7 +56,7 @@ NEVER_CHANGE = (
 )
 
 
-class Witness:
+class Invariants:
     """One device as its effects tell it."""
 
     def __init__(self, profile: Profile, shares: Shares = EVEN) -> None:
@@ -64,7 +64,7 @@ class Witness:
         self.shares = shares
         self.jobs: dict[str, Any] = {}
         self.sessions: dict[str, Any] = {}
-        self.windows: dict[str, Any] = {}
+        self.reservations: dict[str, Any] = {}
         self.charges: list[tuple[float, str, str, float]] = []
         self.rows: list[Charge] = []
         self.ready = False
@@ -99,7 +99,7 @@ class Witness:
         applied = False
         self._overtaken = None
         for effect in effects:
-            told.check(effect)
+            effect_checks.check(effect)
             at = self._time(effect, now)
             assert self.now <= at <= now, f"{effect} is not in order"
             self._advance(at)
@@ -116,7 +116,7 @@ class Witness:
         return Snapshot(
             [j for j in self.jobs.values() if j.state == "queued"],
             [s for s in self.sessions.values() if s.state == "active"],
-            self.windows.values(),
+            self.reservations.values(),
             self.charges,
             self.shares,
             self.profile,
@@ -129,7 +129,7 @@ class Witness:
             self.occupant = None
         jobs = [copy(j) for j in self.jobs.values() if j.state not in FINAL]
         sessions = [copy(s) for s in self.sessions.values() if s.state != "closed"]
-        return jobs, sessions, [copy(w) for w in self.windows.values()], self.halt
+        return jobs, sessions, [copy(w) for w in self.reservations.values()], self.halt
 
     @property
     def able(self) -> bool:
@@ -165,7 +165,7 @@ class Witness:
 
     def _advance(self, to: float) -> None:
         """Let the clocks run, piece by piece between the ends of windows."""
-        cuts = {x for w in self.windows.values() for x in (w.start, w.end) if self.now < x < to}
+        cuts = {x for w in self.reservations.values() for x in (w.start, w.end) if self.now < x < to}
         for until in sorted({*cuts, to}):
             length, since = until - self.now, self.now
             self.now = until
@@ -189,7 +189,7 @@ class Witness:
             self._window_idle[dedicated.project] += length
 
     def _open(self, at: float) -> Any:
-        return next((w for w in self.windows.values() if w.start <= at < w.end), None)
+        return next((w for w in self.reservations.values() if w.start <= at < w.end), None)
 
     def _overruled(self, active: Any, dedicated: Any) -> bool:
         foreign = self.occupant is not None and self._occupant_session != active.id
@@ -199,7 +199,9 @@ class Witness:
         """R24, D21: a job of the session waits, and its run would be over before the next dedicated window of
         somebody else."""
         starts = [
-            w.start for w in self.windows.values() if w.mode == "dedicated" and w.project != session.project
+            w.start
+            for w in self.reservations.values()
+            if w.mode == "dedicated" and w.project != session.project
         ]
         return any(
             j.state == "queued" and not any(at < start < at + j.limit for start in starts)
@@ -241,9 +243,9 @@ class Witness:
                 self._charge(effect, now)
             case ReservationChanged():
                 if effect.state in ("booked", "open"):
-                    self.windows[effect.reservation.id] = effect.reservation
+                    self.reservations[effect.reservation.id] = effect.reservation
                 else:
-                    gone = self.windows.pop(effect.reservation.id)
+                    gone = self.reservations.pop(effect.reservation.id)
                     early = effect.at < gone.end
                     assert not early or effect.state == "cancelled", "a window ends at its end"
             case DeviceChanged():
@@ -318,7 +320,7 @@ class Witness:
         assert job.id == expected, f"the reference would start {expected}, not {job.id}"
         if job.kind == "system":
             return
-        for window in self.windows.values():
+        for window in self.reservations.values():
             if window.mode == "dedicated" and window.project != job.project:
                 assert not window.start <= now < window.end, "nothing starts inside a dedicated window"
                 assert not now < window.start < now + job.limit, "nor across its start"
@@ -407,7 +409,7 @@ class Witness:
         if known.state == "active":
             assert self._held[sid] == self._idle[sid], "R49: every idle second of a hold, and no other"
         if session.state in ("inactive", "pending_inactive") and known.state == "active":
-            window = self.windows.get(known.window or session.window or "")
+            window = self.reservations.get(known.window or session.window or "")
             over = known.window is not None and (
                 window is None or at == window.end or isinstance(event, ev.ReservationCancelled)
             )
@@ -486,9 +488,9 @@ class Witness:
         for job in running:
             assert self.occupant == (job.id, job.attempt)
             assert not late(job.started_at + job.limit), "R52 is never late"
-        for window in self.windows.values():
+        for window in self.reservations.values():
             assert not late(window.end), "a window ends in time"
-        if all(w.start > now for w in self.windows.values()):
+        if all(w.start > now for w in self.reservations.values()):
             assert self._window_rows == self._window_idle, "D13"
         self._ttl(now, ticked)
         expected = next_job(self.snapshot(), now)
@@ -525,5 +527,5 @@ class Witness:
         self.rows.clear()
 
 
-def all_ended(witness: Witness) -> bool:
-    return all(j.state in FINAL for j in witness.jobs.values())
+def all_ended(invariants: Invariants) -> bool:
+    return all(j.state in FINAL for j in invariants.jobs.values())

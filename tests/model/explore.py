@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-from tests.proofs.tiny import Tiny, unpack
+from tests.model.small_model import SmallModel, unpack
 
 CHUNK = 200
 
@@ -22,7 +22,7 @@ class Seen:
     complete: bool
 
 
-def explore(start: Tiny, most: int = 10**9, cores: int = 1) -> Seen:
+def explore(start: SmallModel, most: int = 10**9, cores: int = 1) -> Seen:
     """Every world that can be reached from `start`, until `most` have been seen."""
     seen = {start.digest()}
     level = [start.pack()]

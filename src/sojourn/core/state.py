@@ -10,7 +10,7 @@ from copy import copy
 
 from sojourn.core.effects import Charge, ChargeKind, Effect, JobChanged, SessionChanged
 from sojourn.core.model import Job, JobState, Session, SessionState
-from sojourn.core.timers import Deadlines, Due
+from sojourn.core.timers import Timer, Timers
 from sojourn.core.transitions import JOB, SESSION, IllegalTransition
 
 STORY_LENGTH = 32
@@ -32,13 +32,13 @@ _TIMES_OF_SESSION = (
 the times of a job before it runs."""
 
 
-class Book:
+class LaneState:
     """Live jobs and sessions of one lane. Final jobs and closed sessions leave it."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.sessions: dict[str, Session] = {}
-        self.deadlines = Deadlines()
+        self.timers = Timers()
         self.effects: list[Effect] = []
         self._members: dict[str, set[str]] = {}
         self._touched: dict[str, str] = {}
@@ -121,15 +121,15 @@ class Book:
 
     def set_ttl(self, session: Session, at: float | None) -> None:
         session.ttl_at = at
-        self._remind(at, Due.TTL, session.id)
+        self._schedule(at, Timer.TTL, session.id)
 
     def set_end(self, session: Session, at: float | None) -> None:
         session.ends_at = at
-        self._remind(at, Due.MAX_TIME, session.id)
+        self._schedule(at, Timer.MAX_TIME, session.id)
 
     def set_unused(self, session: Session, at: float | None) -> None:
         session.unused_at = at
-        self._remind(at, Due.UNUSED, session.id)
+        self._schedule(at, Timer.UNUSED, session.id)
 
     def jump(self, seconds: float, now: float) -> None:
         """Time has gone forward by so much without having passed: what runs is restated in the new time."""
@@ -137,7 +137,7 @@ class Book:
             if session.state is SessionState.PENDING_CLOSED:  # its end has passed, at the time of then
                 continue
             _add(seconds, session, _TIMES_OF_SESSION)
-            self.remind_all(session)
+            self.schedule_all(session)
             self.touch(session, _CLOCK_SET)
         for job in self.jobs.values():
             moved = _add(seconds, job, _TIMES_OF_JOB)
@@ -146,14 +146,14 @@ class Book:
             if moved or job.crashed:
                 self.effects.append(JobChanged(copy(job), job.state, now, _CLOCK_SET))
 
-    def remind_all(self, session: Session) -> None:
-        self._remind(session.ttl_at, Due.TTL, session.id)
-        self._remind(session.ends_at, Due.MAX_TIME, session.id)
-        self._remind(session.unused_at, Due.UNUSED, session.id)
+    def schedule_all(self, session: Session) -> None:
+        self._schedule(session.ttl_at, Timer.TTL, session.id)
+        self._schedule(session.ends_at, Timer.MAX_TIME, session.id)
+        self._schedule(session.unused_at, Timer.UNUSED, session.id)
 
-    def _remind(self, at: float | None, due: Due, entity: str) -> None:
+    def _schedule(self, at: float | None, timer: Timer, entity: str) -> None:
         if at is not None:
-            self.deadlines.push(at, due, entity)
+            self.timers.push(at, timer, entity)
 
     # ledger
 

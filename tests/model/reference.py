@@ -17,7 +17,7 @@ class Snapshot:
 
     jobs: Iterable[Any]
     sessions: Iterable[Any]
-    windows: Iterable[Any]
+    reservations: Iterable[Any]
     charges: Sequence[tuple[float, str, str, float]]
     shares: Any
     profile: Any
@@ -34,7 +34,7 @@ def next_job(s: Snapshot, now: float) -> str | None:
     users = [j for j in queued if j.kind == "user"]
     inside = [j for j in users if active and j.session_id == active.id and not j.detached]
     rest = [j for j in users if j not in inside]
-    window = next((w for w in s.windows if w.start <= now < w.end), None)
+    window = next((w for w in s.reservations if w.start <= now < w.end), None)
     if window is not None and not (active and active.project == window.project):
         his = [j for j in rest if j.project == window.project]
         if window.mode == "priority":
@@ -51,7 +51,7 @@ def fits(s: Snapshot, job: Any, now: float) -> bool:
     """R46: it ends before the next dedicated window of somebody else."""
     return not any(
         now < w.start < now + job.limit
-        for w in s.windows
+        for w in s.reservations
         if w.mode == "dedicated" and w.project != job.project
     )
 

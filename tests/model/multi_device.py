@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from sojourn.core import Job, JobKind, Lane, Mode, Profile, Session
 from sojourn.core import events as ev
-from sojourn.core.calendar import AfterWindow, WindowMode
+from sojourn.core.calendar import AfterReservation, ReservationMode
 from sojourn.core.effects import Charge, Effect
 from sojourn.core.explain import explain
-from sojourn.core.model import HaltMode, JobState
+from sojourn.core.model import DeviceMode, JobState
 from sojourn.core.shares import ProjectShare, Shares
-from tests.proofs.truth import judge
-from tests.proofs.witness import FINAL, LIVE, Witness
+from tests.model.explain_oracle import check_explanation
+from tests.model.invariants import FINAL, LIVE, Invariants
 
 SMALL = Profile(
     interactive_ttl=5.0,
@@ -80,10 +80,10 @@ class Device:
         self.name = name
         self.profile = profile
         self.lane = Lane(name, profile)
-        self.witness = Witness(profile)
+        self.invariants = Invariants(profile)
 
 
-class Town:
+class MultiDevice:
     """Numbers choose: each word takes small integers and finds something that they can mean."""
 
     def __init__(self, profiles: tuple[Profile, ...] = (SMALL, LATER)) -> None:
@@ -99,7 +99,7 @@ class Town:
     def do(self, device: Device, event: ev.Event) -> list[Effect]:
         self.steps += 1
         effects = device.lane.handle(event, self.now)
-        device.witness.see(event, self.now, effects)
+        device.invariants.see(event, self.now, effects)
         self._agree(device, isinstance(event, ev.Tick))
         for row in effects:
             if isinstance(row, Charge) and row.kind != "system" and len(self.devices) > 1:
@@ -110,24 +110,24 @@ class Town:
 
     def _agree(self, device: Device, ticked: bool) -> None:
         """The lane's own answers agree with what it has told."""
-        lane, witness = device.lane, device.witness
-        assert lane.next_in_line() == witness.expected
-        jobs = [j for j in witness.jobs.values() if j.state not in FINAL]
+        lane, invariants = device.lane, device.invariants
+        assert lane.next_in_line() == invariants.expected
+        jobs = [j for j in invariants.jobs.values() if j.state not in FINAL]
         assert lane.depth == sum(j.state != "running" for j in jobs)
         line = list(lane.line())
         assert sorted(job_id for _, job_id in line) == sorted(j.id for j in jobs if j.state == "queued")
         places = {job_id: place for place, job_id in line}
-        assert {i: lane.standing(lane.book.jobs[i]).place for i in places} == places
+        assert {i: lane.standing(lane.state.jobs[i]).place for i in places} == places
         runs = lane.running is not None
         assert lane.positions(places) == {job_id: n + runs for n, job_id in enumerate(places)}
-        active = witness.active()
+        active = invariants.active()
         assert lane.active == (active.id if active else None)
         deadline = lane.next_deadline()
         if self.steps % EXPLAINED == 0:
             waiting = [j.id for j in jobs if j.state != "running"]
             if waiting:
                 asked = waiting[self.steps // EXPLAINED % len(waiting)]
-                judge(witness, asked, explain(lane, asked))
+                check_explanation(invariants, asked, explain(lane, asked))
         if ticked:
             assert deadline is None or deadline > self.now, "a tick settles everything that was due"
 
@@ -143,7 +143,7 @@ class Town:
             self.do(device, ev.Tick())
         self.now = until
         for device in self.devices:
-            device.witness.forget()
+            device.invariants.forget()
 
     def oversleep(self, seconds: float) -> None:
         """Time passes and nobody tells the lanes: what is overdue still happens at its own time."""
@@ -159,11 +159,11 @@ class Town:
         return f"{kind}{self.count}"
 
     def _session(self, device: Device, n: int) -> Session | None:
-        live = [s for s in device.witness.sessions.values() if s.state in LIVE]
+        live = [s for s in device.invariants.sessions.values() if s.state in LIVE]
         return live[n % len(live)] if live else None
 
     def _job(self, device: Device, n: int, *states: str) -> Job | None:
-        jobs = [j for j in device.witness.jobs.values() if j.state in states]
+        jobs = [j for j in device.invariants.jobs.values() if j.state in states]
         return jobs[n % len(jobs)] if jobs else None
 
     # words
@@ -196,7 +196,7 @@ class Town:
         own = None if limit == 0 else float(limit)
         stated = limit % 3 > 0  # else it is the project's, which bounds what follows from an estimate (D22)
         self.do(device, ev.JobAccepted(name, self.count, user, project, program, session, own, kind, stated))
-        if prepared and name in device.witness.jobs:
+        if prepared and name in device.invariants.jobs:
             self.do(device, ev.JobPrepared(name, self._estimate()))
 
     def _estimate(self) -> float | None:
@@ -220,8 +220,8 @@ class Town:
 
     def finish(self, d: int, outcome: int) -> None:
         device = self.device(d)
-        if device.witness.occupant is not None:
-            job_id, attempt = device.witness.occupant
+        if device.invariants.occupant is not None:
+            job_id, attempt = device.invariants.occupant
             self.do(device, ev.RunEnded(job_id, attempt, OUTCOMES[outcome % len(OUTCOMES)]))
             self.do(device, ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED))  # told twice
 
@@ -242,7 +242,7 @@ class Town:
             self.do(self.device(d), ev.SessionClosed(session.id))
             self.do(self.device(d), ev.SessionClosed(session.id))
 
-    def book(self, d: int, project: int, after: int, length: int, priority: bool, requeue: bool) -> None:
+    def reserve(self, d: int, project: int, after: int, length: int, priority: bool, requeue: bool) -> None:
         start = self.now + after
         booked = ev.ReservationBooked(
             self._name("w"),
@@ -250,18 +250,18 @@ class Town:
             "admin",
             start,
             start + length,
-            WindowMode.PRIORITY if priority else WindowMode.DEDICATED,
-            AfterWindow.REQUEUE if requeue else AfterWindow.FAIL,
+            ReservationMode.PRIORITY if priority else ReservationMode.DEDICATED,
+            AfterReservation.REQUEUE if requeue else AfterReservation.FAIL,
         )
         self.do(self.device(d), booked)
 
-    def unbook(self, d: int, n: int) -> None:
+    def cancel_reservation(self, d: int, n: int) -> None:
         device = self.device(d)
-        windows = [*device.witness.windows, "none"]
-        self.do(device, ev.ReservationCancelled(windows[n % len(windows)]))
+        reservations = [*device.invariants.reservations, "none"]
+        self.do(device, ev.ReservationCancelled(reservations[n % len(reservations)]))
 
     def halt(self, d: int, mode: int) -> None:
-        modes = tuple(HaltMode)
+        modes = tuple(DeviceMode)
         self.do(self.device(d), ev.DeviceHalted(modes[mode % len(modes)], "olga", "maintenance"))
 
     def resume(self, d: int) -> None:
@@ -284,10 +284,10 @@ class Town:
         """R55: a new lane from what was committed, after the service was down for some time."""
         device = self.device(d)
         self.do(device, ev.Tick())  # the last thing that was committed
-        witness = device.witness
-        lane = Lane(device.name, device.profile, witness.shares)
-        charges = [(user, project, used, until) for until, project, user, used in sorted(witness.charges)]
-        lost = lane.restore(*deepcopy(witness.restarted()), charges=charges)
+        invariants = device.invariants
+        lane = Lane(device.name, device.profile, invariants.shares)
+        charges = [(user, project, used, until) for until, project, user, used in sorted(invariants.charges)]
+        lost = lane.restore(*deepcopy(invariants.restarted()), charges=charges)
         device.lane = lane
         self.do(device, ev.Tick())
         self.now += down
@@ -303,7 +303,7 @@ class Town:
         for d, device in enumerate(self.devices):
             self.ready(d)
             self.resume(d)
-            for job in [j for j in device.witness.jobs.values() if j.state == "accepted"]:
+            for job in [j for j in device.invariants.jobs.values() if j.state == "accepted"]:
                 self.do(device, ev.JobPrepared(job.id))
         for _ in range(10_000):
             if all(self._over(d) for d in self.devices):
@@ -315,9 +315,9 @@ class Town:
             assert self._over(device), "every accepted job ends, every session and window too"
 
     def _over(self, device: Device) -> bool:
-        witness = device.witness
+        invariants = device.invariants
         return (
-            all(j.state in FINAL for j in witness.jobs.values())
-            and all(s.state == "closed" for s in witness.sessions.values())
-            and not witness.windows
+            all(j.state in FINAL for j in invariants.jobs.values())
+            and all(s.state == "closed" for s in invariants.sessions.values())
+            and not invariants.reservations
         )

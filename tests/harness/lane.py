@@ -18,14 +18,14 @@ from sojourn.core.effects import (
     Start,
     Stop,
 )
-from sojourn.core.model import HaltMode
+from sojourn.core.model import DeviceMode
 from sojourn.core.shares import Shares
-from tests.unit.core import told
+from tests.model import effect_checks
 
 START = 1_000_000.0
 
 
-class World:
+class LaneHarness:
     """Jobs and sessions are called by name; a user is its own project unless one is given."""
 
     def __init__(self, profile: Profile | None = None, **numbers: Any) -> None:
@@ -36,7 +36,7 @@ class World:
         self.charges: list[Charge] = []
         self.started: list[str] = []
         self.stopped: list[str] = []
-        self.windows: dict[str, list[str]] = {}
+        self.reservations: dict[str, list[str]] = {}
         self.steps: list[tuple[str, str, float]] = []
         self._seq = 0
         self.do(ev.DeviceReady())
@@ -48,10 +48,10 @@ class World:
         old = self.lane
         self.lane = Lane(old.device, old.profile, old.shares)
         lost = self.lane.restore(
-            [copy(job) for job in old.book.jobs.values()],
-            [copy(session) for session in old.book.sessions.values()],
+            [copy(job) for job in old.state.jobs.values()],
+            [copy(session) for session in old.state.sessions.values()],
             [copy(window) for window in old.calendar],
-            old.halt,
+            old.status,
             lead,
         )
         self.do(ev.Tick())
@@ -103,13 +103,13 @@ class World:
         effects = self.do(ev.SessionOpened(name, user, project or user, mode, max_time))
         return next((e for e in effects if isinstance(e, Rejected)), None)
 
-    def book(self, name: str, project: str, after: float, length: float, **more: Any) -> Rejected | None:
+    def reserve(self, name: str, project: str, after: float, length: float, **more: Any) -> Rejected | None:
         """A window that begins `after` seconds from now, dedicated unless `mode` says otherwise."""
         start = self.now + after
         booked = ev.ReservationBooked(name, project, f"{project}-admin", start, start + length, **more)
         return next((e for e in self.do(booked) if isinstance(e, Rejected)), None)
 
-    def halt(self, mode: HaltMode, message: str = "the fridge is warm") -> None:
+    def halt(self, mode: DeviceMode, message: str = "the fridge is warm") -> None:
         self.do(ev.DeviceHalted(mode, "olga", message))
 
     def resume(self) -> None:
@@ -168,7 +168,7 @@ class World:
 
     def _note(self, effects: list[Effect]) -> list[Effect]:
         for effect in effects:
-            told.check(effect)
+            effect_checks.check(effect)
             match effect:
                 case JobChanged():
                     self.jobs[effect.job.id] = effect.job
@@ -179,7 +179,7 @@ class World:
                     if effect.before != effect.session.state:
                         self.steps.append((effect.session.id, effect.session.state.value, effect.at))
                 case ReservationChanged():
-                    self.windows.setdefault(effect.reservation.id, []).append(effect.state)
+                    self.reservations.setdefault(effect.reservation.id, []).append(effect.state)
                 case Charge():
                     self.charges.append(effect)
                 case Start():

@@ -1,6 +1,6 @@
 """Checks that explanations are true, from the rows of the invariants. Does not look into the lane.
 
-`judge` works out all reasons that hold, each in its own naive way, and compares: a reason
+`check_explanation` works out all reasons that hold, each in its own naive way, and compares: a reason
 is given if and only if it holds, with the same facts. The order of jobs comes from the naive reference.
 """
 
@@ -32,30 +32,30 @@ from sojourn.core.reasons import (
     SessionHolds,
     SystemJobsAhead,
 )
-from tests.proofs.reference import faded, next_job, spent
-from tests.proofs.witness import FINAL, Witness
+from tests.model.invariants import FINAL, Invariants
+from tests.model.reference import faded, next_job, spent
 
 PROBE = "probe"
 
 
-def judge(witness: Witness, job_id: str, found: ex.Explanation | None) -> None:
+def check_explanation(invariants: Invariants, job_id: str, found: ex.Explanation | None) -> None:
     """AssertionError when `found` is not the truth about the job, as of the last event."""
-    job = witness.jobs.get(job_id)
+    job = invariants.jobs.get(job_id)
     if job is None or job.state == "running" or job.state in FINAL:
         assert found is None, "who runs or has ended waits for nothing"
         return
     assert found is not None
-    live = [j for j in witness.jobs.values() if j.state not in FINAL]
+    live = [j for j in invariants.jobs.values() if j.state not in FINAL]
     assert found.depth == sum(j.state in ("accepted", "queued") for j in live), "depth is all that wait"
-    line = line_of(witness)
+    line = line_of(invariants)
     before = None if job.state == "accepted" else line[: line.index(job_id)]
     runs = any(j.state == "running" for j in live)
     assert found.position == (None if before is None else len(before) + runs), (
         f"position of {job_id} in {line}, {'one' if runs else 'none'} running"
     )
-    expected = {type(reason): reason for reason in reasons(witness, job, line)}
+    expected = {type(reason): reason for reason in reasons(invariants, job, line)}
     told = {type(reason): reason for reason in found.reasons}
-    assert found.starts_at == start_of(witness, job, expected.keys())
+    assert found.starts_at == start_of(invariants, job, expected.keys())
     assert len(told) == len(found.reasons), "each reason once"
     assert told.keys() == expected.keys(), f"{job_id}: told {told}, but the truth is {expected}"
     for kind, reason in expected.items():
@@ -75,7 +75,7 @@ def same(told: Any, true: Any) -> None:
     assert told.sentence(str.upper)
 
 
-def line_of(w: Witness, *more: Any) -> list[str]:
+def line_of(w: Invariants, *more: Any) -> list[str]:
     """Whom the reference would start, one after the other, if they all fitted and nothing else happened.
 
     When it would start nobody, what stands in the way is taken away: the window, then the session. Whoever is
@@ -83,11 +83,13 @@ def line_of(w: Witness, *more: Any) -> list[str]:
     """
     s = w.snapshot()
     jobs = {j.id: j for j in (*s.jobs, *more)}
-    s.windows = [x for x in w.windows.values() if x.start <= w.now]  # R46: who does not fit keeps the place
+    s.reservations = [
+        x for x in w.reservations.values() if x.start <= w.now
+    ]  # R46: who does not fit keeps the place
     line: list[str] = []
     for in_the_way in ("nobody", "window", "session"):
         if in_the_way == "window":
-            s.windows = []
+            s.reservations = []
         elif in_the_way == "session":
             s.sessions = []
         while True:
@@ -101,7 +103,7 @@ def line_of(w: Witness, *more: Any) -> list[str]:
     return line + sorted(jobs, key=lambda i: jobs[i].seq)
 
 
-def reasons(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
+def reasons(w: Invariants, job: Any, line: list[str]) -> Iterator[Reason]:
     """All that keep the job from starting now."""
     if job.state == "accepted":
         yield Preparing()
@@ -116,18 +118,18 @@ def reasons(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
         yield from of_the_session(w, job, line)
 
 
-def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
+def of_windows(w: Invariants, job: Any, line: list[str]) -> Iterator[Reason]:
     if job.kind == "system":
         return
     theirs = sorted(
-        (x for x in w.windows.values() if x.mode == "dedicated" and x.project != job.project),
+        (x for x in w.reservations.values() if x.mode == "dedicated" and x.project != job.project),
         key=lambda x: x.start,
     )
     for x in theirs:
         if x.start <= w.now < x.end:
             yield Reserved(x.id, x.project, x.mode, x.end)
     before = [w.jobs[i] for i in line[: line.index(job.id)]]
-    for x in w.windows.values():
+    for x in w.reservations.values():
         if x.mode == "priority" and x.start <= w.now < x.end and x.project != job.project:
             active = w.active()
             if any(
@@ -148,7 +150,7 @@ def of_windows(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
         yield DoesNotFit(first.id, first.start, first.end, job.limit, room, source, estimate, most)
 
 
-def source_of(w: Witness, job: Any) -> LimitSource:
+def source_of(w: Invariants, job: Any) -> LimitSource:
     """Whose limit it has: the first of all that limit it to that."""
     if job.stated and job.own_limit is not None:
         return LimitSource.STATED
@@ -158,12 +160,12 @@ def source_of(w: Witness, job: Any) -> LimitSource:
     return LimitSource.PROJECT if job.own_limit is not None else LimitSource.PROGRAM
 
 
-def start_of(w: Witness, job: Any, kept_by: Iterable[type]) -> float | None:
+def start_of(w: Invariants, job: Any, kept_by: Iterable[type]) -> float | None:
     """The first moment at which no dedicated window of somebody else keeps it, if only such windows do, and
     if it has not failed by then."""
     if job.state != "queued" or not set(kept_by) <= {Reserved, DoesNotFit}:
         return None
-    theirs = [x for x in w.windows.values() if x.mode == "dedicated" and x.project != job.project]
+    theirs = [x for x in w.reservations.values() if x.mode == "dedicated" and x.project != job.project]
     ends = [x.end for x in theirs if x.end > w.now]
     at = min(
         t
@@ -173,12 +175,12 @@ def start_of(w: Witness, job: Any, kept_by: Iterable[type]) -> float | None:
     over = [job.cache_expires_at] if job.detached else []
     if job.session_id is not None and not job.detached:
         session = w.sessions[job.session_id]
-        own = w.windows.get(session.window or "")
+        own = w.reservations.get(session.window or "")
         over += [session.ends_at, own.end if own is not None else None]
     return None if any(end is not None and at >= end for end in over) else at
 
 
-def of_the_device(w: Witness) -> Iterator[Reason]:
+def of_the_device(w: Invariants) -> Iterator[Reason]:
     if w.occupant is None:
         return
     busy = w.jobs[w.occupant[0]]
@@ -188,7 +190,7 @@ def of_the_device(w: Witness) -> Iterator[Reason]:
         yield Clearing(busy.id)
 
 
-def of_others(w: Witness, job: Any, before: list[Any]) -> Iterator[Reason]:
+def of_others(w: Invariants, job: Any, before: list[Any]) -> Iterator[Reason]:
     """Jobs that go first; those of the active session are its own matter, unless the job is one of them."""
     system = [j for j in before if j.kind == "system"]
     if system:
@@ -214,7 +216,7 @@ def of_others(w: Witness, job: Any, before: list[Any]) -> Iterator[Reason]:
         yield NoWeight(level)
 
 
-def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
+def of_the_session(w: Invariants, job: Any, line: list[str]) -> Iterator[Reason]:
     """It goes first if one more job of it, the youngest of all, would still be before ours."""
     active = w.active()
     if active is None or in_session(w, job):
@@ -235,12 +237,12 @@ def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
     if longer.index(PROBE) > longer.index(job.id):
         return
     mine = [j for j in w.members(active.id) if j.state == "queued"]
-    window = next((x for x in w.windows.values() if x.start <= w.now < x.end), None)
+    window = next((x for x in w.reservations.values() if x.start <= w.now < x.end), None)
     dedicated = window if window is not None and window.mode == "dedicated" else None
     until = None
     idles = not w._runs(active) and not w._overruled(active, dedicated)
     if idles and not w.ready_job(active, w.now):
-        own = w.windows.get(active.window or "")
+        own = w.reservations.get(active.window or "")
         over = max(w.now, w.now + active.ttl - w._clock[active.id]), active.started_at + active.max_time
         until = min(*over, own.end if own is not None else inf)
     if active.accepting or any(j.state != "running" for j in w.members(active.id)):
@@ -250,17 +252,17 @@ def of_the_session(w: Witness, job: Any, line: list[str]) -> Iterator[Reason]:
 # small questions
 
 
-def in_session(w: Witness, job: Any) -> bool:
+def in_session(w: Invariants, job: Any) -> bool:
     active = w.active()
     return active is not None and job.session_id == active.id and not job.detached
 
 
-def in_queue(w: Witness, job: Any) -> bool:
+def in_queue(w: Invariants, job: Any) -> bool:
     """Whether it waits in fair share."""
     return job.state == "queued" and job.kind == "user" and not in_session(w, job)
 
 
-def outweighed(w: Witness, job: Any, by: Any) -> str | None:
+def outweighed(w: Invariants, job: Any, by: Any) -> str | None:
     """Where the ways of the two part, if ours has weight 0 there and the other has not."""
     mine, theirs = (w.shares.project(j.project) for j in (job, by))
     if mine.account != theirs.account:
@@ -274,12 +276,12 @@ def outweighed(w: Witness, job: Any, by: Any) -> str | None:
     return level if ours == 0 and other > 0 else None
 
 
-def used(w: Witness, project: str) -> float:
+def used(w: Invariants, project: str) -> float:
     s = w.snapshot()
     return sum(faded(s, until, seconds, w.now) for until, p, _, seconds in w.charges if p == project) / 1e9
 
 
-def over_share(w: Witness, project: str) -> float:
+def over_share(w: Invariants, project: str) -> float:
     """What the project has used of all that the waiting projects have, over what it should have.
 
     The device is divided among the accounts that wait by weight, and each part among the account's projects.

@@ -1,7 +1,7 @@
 """A model that is small enough to search all of it: one device, two equal users, a little time.
 
 Each user has one session, one plain job and up to two jobs for the session; there are one system job and one
-reservation that either may hold. `Tiny` lists what can happen next, and has a canonical form.
+reservation that either may hold. `SmallModel` lists what can happen next, and has a canonical form.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 from sojourn.core import JobKind, Lane, Mode, Profile
 from sojourn.core import events as ev
-from sojourn.core.calendar import AfterWindow, WindowMode
+from sojourn.core.calendar import AfterReservation, ReservationMode
 from sojourn.core.effects import Effect
 from sojourn.core.explain import explain
 from sojourn.core.shares import EVEN, Shares
-from tests.proofs.truth import judge
-from tests.proofs.witness import FINAL, LIVE, Witness
+from tests.model.explain_oracle import check_explanation
+from tests.model.invariants import FINAL, LIVE, Invariants
 
 TINY = Profile(
     interactive_ttl=1.0,
@@ -46,7 +46,7 @@ NEVER = -1000.0
 Move = tuple[Any, ...]
 
 
-class Tiny:
+class SmallModel:
     """One lane, its invariants, the time, and what has been used up.
 
     `menu` names what can happen, in words: see `_moves`. With `why` on it all jobs are asked at each step why
@@ -57,13 +57,13 @@ class Tiny:
         self,
         until: float,
         menu: str,
-        mode: WindowMode = WindowMode.DEDICATED,
-        after: AfterWindow = AfterWindow.FAIL,
+        mode: ReservationMode = ReservationMode.DEDICATED,
+        after: AfterReservation = AfterReservation.FAIL,
         profile: Profile = TINY,
     ) -> None:
         self.menu = frozenset(menu.split())
         self.lane = Lane("d", profile)
-        self.witness = Witness(profile)
+        self.invariants = Invariants(profile)
         self.now = T0
         self.until = T0 + until
         self.mode, self.after = mode, after
@@ -74,10 +74,10 @@ class Tiny:
 
     def do(self, event: ev.Event) -> list[Effect]:
         effects = self.lane.handle(event, self.now)
-        self.witness.see(event, self.now, effects)
+        self.invariants.see(event, self.now, effects)
         if "why" in self.menu:
-            for job in self.witness.jobs.values():
-                judge(self.witness, job.id, explain(self.lane, job.id))
+            for job in self.invariants.jobs.values():
+                check_explanation(self.invariants, job.id, explain(self.lane, job.id))
         return effects
 
     def moves(self) -> list[Move]:
@@ -85,7 +85,7 @@ class Tiny:
         return [move for move in self._moves() if move[0] in self.menu or move[-1] in self.menu]
 
     def _moves(self) -> Iterator[Move]:
-        did, jobs, sessions = self.did, self.witness.jobs, self.witness.sessions
+        did, jobs, sessions = self.did, self.invariants.jobs, self.invariants.sessions
         for u in USERS:
             session = sessions.get(f"{u}S")
             if f"{u}S" not in did:
@@ -106,7 +106,7 @@ class Tiny:
         for job in jobs.values():
             if job.state not in FINAL and job.id != "system":
                 yield "cancel", job.id
-        if self.witness.occupant is not None:
+        if self.invariants.occupant is not None:
             yield "end", ev.Outcome.COMPLETED
             if "lost" not in did:
                 yield "lose", ev.Outcome.LOST
@@ -138,10 +138,10 @@ class Tiny:
             case ("cancel", name):
                 return self.do(ev.JobCancelled(name))
             case ("end" | "lose", outcome):
-                assert self.witness.occupant is not None
+                assert self.invariants.occupant is not None
                 if outcome == "lost":
                     self._did("lost")
-                return self.do(ev.RunEnded(*self.witness.occupant, outcome))
+                return self.do(ev.RunEnded(*self.invariants.occupant, outcome))
             case _:
                 self.now += 1.0
                 effects: list[Effect] = []
@@ -152,7 +152,7 @@ class Tiny:
     def _did(self, what: str) -> None:
         self.did = self.did | {what}
 
-    def replay(self, path: bytes) -> Tiny:
+    def replay(self, path: bytes) -> SmallModel:
         """Go the way of another world that began like this one."""
         for number in path:
             self.make(self.moves()[number], number)
@@ -170,14 +170,14 @@ class Tiny:
         return stream.getvalue()
 
     def _slim(self) -> None:
-        w = self.witness
+        w = self.invariants
         w.forget()
         for memory in (w._clock, w._idle, w._held, w._unused_since, w._root, w._first, w._intruders):
             for gone in [name for name in memory if name not in w.sessions]:
                 del memory[gone]
         sums = {u: sum(seconds for _, _, user, seconds in w.charges if user == u) for u in USERS}
         w.charges = [(T0, u, u, s) for u, s in sums.items() if s]  # none leaves the window in this time
-        self.lane.book._stories.clear()  # the texts of an error message
+        self.lane.state._stories.clear()  # the texts of an error message
 
     # canonical form
 
@@ -205,8 +205,8 @@ class Tiny:
 
     def _of(self, user: str) -> tuple[Any, ...]:
         """What belongs to one user, without a name."""
-        w, left = self.witness, self._left
-        window = next(iter(w.windows.values()), None)
+        w, left = self.invariants, self._left
+        window = next(iter(w.reservations.values()), None)
         jobs = sorted(
             (
                 job.id[1:],
@@ -239,7 +239,7 @@ class Tiny:
 
     def _watched(self, session: Any) -> tuple[Any, ...]:
         """What the invariants keep of a session."""
-        w, sid = self.witness, session.id
+        w, sid = self.invariants, session.id
         first = w._root.get(sid, w._first.get(sid, ""))
         known: tuple[Any, ...] = (
             self._left(w._unused_since.get(sid)),
@@ -254,7 +254,7 @@ class Tiny:
 
     def _between(self, names: str) -> tuple[Any, ...]:
         """What is common to all. `names` says which user is the first."""
-        w, run, left = self.witness, self.lane.run, self._left
+        w, run, left = self.invariants, self.lane.run, self._left
         again = "lose" in self.menu and "lost" not in self.did
         live = [j for j in w.jobs.values() if j.state not in FINAL]
         # the number of a running job matters when it may have to queue again; a system job is the only one
@@ -270,7 +270,7 @@ class Tiny:
                 left(run.limit_at) if alive else 0.0,
                 called(run.session_id or "", names) if inside and inside.state != "closed" else "",
             )
-        windows = [
+        reservations = [
             (
                 names.index(x.project),
                 left(x.start),
@@ -278,14 +278,14 @@ class Tiny:
                 x.opened,
                 w._window_idle.get(x.project, 0.0) - w._window_rows.get(x.project, 0.0),
             )
-            for x in w.windows.values()
+            for x in w.reservations.values()
         ]
         used = self.lane.fair.used
         return (
             tuple(called(j.id, names) for j in ages),
             str(system),
             busy,
-            tuple(windows) or "R" in self.did,
+            tuple(reservations) or "R" in self.did,
             used(names[0]) - used(names[1]),  # who has used less is all that matters: none leaves the window
             again,
             self._rows_may_overlap(live),
@@ -294,9 +294,9 @@ class Tiny:
 
     def _rows_may_overlap(self, live: list[Any]) -> bool:
         """Whether something under way began before the last row of the ledger ended; it never may."""
-        w = self.witness
+        w = self.invariants
         begun = [j.started_at for j in live if j.state == "running"]
-        begun += [s.hold_since for s in w.sessions.values()] + [x.idle_since for x in w.windows.values()]
+        begun += [s.hold_since for s in w.sessions.values()] + [x.idle_since for x in w.reservations.values()]
         return any(at is not None and at < w._last_end for at in begun)
 
 
@@ -305,8 +305,8 @@ def called(name: str, names: str) -> str:
     return f"{names.index(name[0])}{name[1:]}" if name[:1] in USERS and len(name) < 3 else name
 
 
-def unpack(packed: bytes) -> Tiny:
-    world: Tiny = pickle.loads(packed)
+def unpack(packed: bytes) -> SmallModel:
+    world: SmallModel = pickle.loads(packed)
     return world
 
 

@@ -1,0 +1,1 @@
+"""What the tests run things in: a lane, a service, a live server."""
