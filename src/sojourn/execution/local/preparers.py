@@ -37,6 +37,10 @@ _DISPATCH_AFTER = 1.0
 LONGEST_BAR = 3600.0
 """Seconds for which a device whose loading hangs gets no preparer, at the most."""
 
+_FIRST_LOOK = 0.1
+"""Part of its time after which the processor time of what is in work is read for the first time. Nearly all
+preparations are done before, and a reading costs as much as a step of the event loop."""
+
 _AT_WORK = 0.1
 """Part of its time that a preparer computes at the least. One that had less has hung; the others are busy
 with the job, which is then too much."""
@@ -262,7 +266,9 @@ class _Preparer:
         self._hung = False  # it was overdue and had not computed
         self._warm: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._computed: float | None = None  # what the process had computed when that was begun
+        self._computed: tuple[float, float | None] | None = (
+            None  # when it was looked at, and its seconds then
+        )
         self._task = asyncio.create_task(self._live(), name=self._name)
 
     @property
@@ -411,7 +417,7 @@ class _Preparer:
 
     def _watch(self, on: bool = True) -> None:
         """Restart the clock of what is in work now; the next one's clock starts when this one is done."""
-        self._begun, self._computed = self._pool.now(), self._cpu()
+        self._begun, self._computed = self._pool.now(), None
         self._arm(on)
 
     def _arm(self, on: bool = True) -> None:
@@ -419,8 +425,16 @@ class _Preparer:
             self._timer.cancel()
             self._timer = None
         if on and (self._flight or self._loading):
-            at = self._begun + self._limit()
-            self._timer = asyncio.get_running_loop().call_at(at, self._too_long)
+            limit = self._limit()
+            call_at = asyncio.get_running_loop().call_at
+            if self._computed is None:
+                self._timer = call_at(self._begun + _FIRST_LOOK * limit, self._first_look)
+            else:
+                self._timer = call_at(self._begun + limit, self._too_long)
+
+    def _first_look(self) -> None:
+        self._computed = self._pool.now(), self._cpu()
+        self._arm()
 
     def _limit(self) -> float:
         """Seconds that what is in work may take; a load is everybody's."""
@@ -433,10 +447,12 @@ class _Preparer:
         return cpu_seconds(self.process.pid) if self.process is not None else None
 
     def _too_long(self) -> None:
-        computed, before = self._cpu(), self._computed
-        passed = self._pool.now() - self._begun
+        now, computed = self._pool.now(), self._cpu()
+        since, before = self._computed or (now, None)
         self._overdue = True
-        self._hung = computed is not None and before is not None and computed - before < _AT_WORK * passed
+        self._hung = (
+            computed is not None and before is not None and computed - before < _AT_WORK * (now - since)
+        )
         if self.process is not None:
             self.process.kill()
 
