@@ -51,6 +51,23 @@ def job(
     return None
 
 
+def accepted(event: JobAccepted, profile: Profile, now: float) -> Job:
+    """The job that the event brings, with the limit that holds until there is an estimate (R52)."""
+    return Job(
+        id=event.job_id,
+        seq=event.seq,
+        user=event.user,
+        project=event.project,
+        program=event.program,
+        accepted_at=now,
+        limit=profile.run_limit(event.program, event.own_limit),
+        own_limit=event.own_limit,
+        stated=event.stated,
+        session_id=event.session_id,
+        kind=event.kind,
+    )
+
+
 def _in_session(
     event: JobAccepted, session: Session | None, profile: Profile, device: str
 ) -> Rejected | None:

@@ -262,19 +262,7 @@ class Lane:
         refused = admission.job(event, self.state.sessions, self.profile, self.device, self.status)
         if refused is not None:
             return refused
-        job = Job(
-            id=event.job_id,
-            seq=event.seq,
-            user=event.user,
-            project=event.project,
-            program=event.program,
-            accepted_at=now,
-            limit=self.profile.run_limit(event.program, event.own_limit),
-            own_limit=event.own_limit,
-            stated=event.stated,
-            session_id=event.session_id,
-            kind=event.kind,
-        )
+        job = admission.accepted(event, self.profile, now)
         self.state.add_job(job, now, "accepted")
         self.queues.accepted(job)
         if event.session_id is not None:
@@ -432,17 +420,11 @@ class Lane:
     def _is_current(self, at: float, timer: Timer, entity: str) -> bool:
         """Whether a reminder still means what its entity says."""
         if timer is Timer.RUN_LIMIT:
-            run = self.run
-            return (
-                run is not None and run.job_id == entity and run.limit_at == at and entity in self.state.jobs
-            )
+            return self.run is not None and self.running == entity and self.run.limit_at == at
         if timer in (Timer.RESERVATION_START, Timer.RESERVATION_END):
             return self.calendar.get(entity) is not None
         session = self.state.sessions.get(entity)
-        if session is None:
-            return False
-        field = {Timer.MAX_TIME: session.ends_at, Timer.TTL: session.ttl_at, Timer.UNUSED: session.unused_at}
-        return field[timer] == at
+        return session is not None and at == self.state.due(session, timer)
 
     def _ran_too_long(self, job: Job, at: float) -> None:
         """R52."""

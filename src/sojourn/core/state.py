@@ -147,13 +147,16 @@ class LaneState:
                 self.effects.append(JobChanged(copy(job), job.state, now, _CLOCK_SET))
 
     def schedule_all(self, session: Session) -> None:
-        self._schedule(session.ttl_at, Timer.TTL, session.id)
-        self._schedule(session.ends_at, Timer.MAX_TIME, session.id)
-        self._schedule(session.unused_at, Timer.UNUSED, session.id)
+        for timer, at in _deadlines(session).items():
+            self._schedule(at, timer, session.id)
 
     def _schedule(self, at: float | None, timer: Timer, entity: str) -> None:
         if at is not None:
             self.timers.push(at, timer, entity)
+
+    def due(self, session: Session, timer: Timer) -> float | None:
+        """When the session's timer fires; None while it is not set."""
+        return _deadlines(session)[timer]
 
     # ledger
 
@@ -198,3 +201,7 @@ def _add(seconds: float, to: Job | Session, names: tuple[str, ...]) -> bool:
             setattr(to, name, at + seconds)
             found = True
     return found
+
+
+def _deadlines(session: Session) -> dict[Timer, float | None]:
+    return {Timer.TTL: session.ttl_at, Timer.MAX_TIME: session.ends_at, Timer.UNUSED: session.unused_at}
