@@ -114,6 +114,22 @@ async def test_a_lone_user_has_all_preparers_whatever_was_used(tmp_path: Path) -
         await asyncio.gather(*jobs)
 
 
+async def test_short_preparations_leave_a_preparer_to_somebody_who_has_asked_lately(tmp_path: Path) -> None:
+    async with running(2, pace=Pace()) as engine:
+        await ask(engine, "ada")
+        gate = tmp_path / "gate"
+        os.mkfifo(gate)
+        first = ask(engine, "eve", "gate", params=os.fsencode(gate))
+        await asyncio.sleep(0)
+        writer = await asyncio.to_thread(gate.open, "wb")  # it is in work
+        second = ask(engine, "eve")
+        for _ in range(3):
+            assert isinstance(await ask(engine, "ada"), Prepared)
+        assert not second.done()
+        writer.close()
+        await asyncio.gather(first, second)
+
+
 async def test_a_cancelled_preparation_leaves_the_queue_and_its_preparer_is_replaced() -> None:
     async with running(1, pace=Pace(small=60.0)) as engine:
         loop = asyncio.get_running_loop()
@@ -190,6 +206,7 @@ async def test_long_preparations_leave_one_of_several_preparers_to_whoever_comes
     budgets.asks("eve", 3600.0)
     assert not budgets.alone("eve", 3600.0)
     assert budgets.alone("eve", APART + 0.5)
+    assert budgets.alone("eve", QUIET + 0.5, QUIET)
 
 
 async def test_a_user_is_alone_when_nobody_else_has_asked_in_the_last_minute() -> None:

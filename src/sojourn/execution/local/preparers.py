@@ -143,13 +143,14 @@ class PreparerPool:
         """Hand waiting requests to the preparers that are free; to the first, its cache is warm.
 
         A user who is over the budget, or has a long preparation in work, comes after all others and does not
-        get the last preparer while there are others.
+        get the last preparer while there are others. Nor does one who has another preparer already, if
+        somebody else has asked lately: that one then need not wait for even a short preparation.
         """
         while self.waiting:
             ready = next((preparer for preparer in self._preparers if preparer.has_room), None)
             if ready is None:
                 return
-            request = self.waiting.take(self._in_time, self._not_the_last)
+            request = self.waiting.take(self._at_once, self._not_the_last)
             if request is None:
                 self._dispatch_later()
                 return
@@ -159,12 +160,23 @@ class PreparerPool:
             else:
                 ready.take(request)
 
+    def _at_once(self, user: str) -> bool:
+        return self._in_time(user) and not self._has_all_others(user)
+
+    def _has_all_others(self, user: str) -> bool:
+        free = sum(preparer.has_room for preparer in self._preparers)
+        if free > 1 or not any(preparer.user == user for preparer in self._preparers):
+            return False
+        return not self._budgets.alone(user, self.now(), QUIET)
+
     def _in_time(self, user: str) -> bool:
         if self._budgets.left(user, self.now()) <= 0:
             return False
         return not any(preparer.long_at_work_for(user) for preparer in self._preparers)
 
     def _not_the_last(self, user: str) -> bool:
+        if self._has_all_others(user):
+            return False
         if self._budgets.alone(user, self.now()):
             return True
         held = sum(p.user is not None and not self._in_time(p.user) for p in self._preparers)

@@ -155,7 +155,8 @@ class Budgets:
         while self._asked and now - next(iter(self._asked.values())) > self._quiet:
             self._asked.popitem(last=False)
 
-    def alone(self, user: str, now: float) -> bool:
-        """Whether nobody else has asked lately."""
+    def alone(self, user: str, now: float, within: float | None = None) -> bool:
+        """Whether nobody else has asked in the last `within` seconds, by default those of `quiet`."""
+        within = self._quiet if within is None else min(within, self._quiet)
         others = (then for other, then in reversed(self._asked.items()) if other != user)
-        return now - next(others, -self._quiet - 1 + now) > self._quiet
+        return now - next(others, -within - 1 + now) > within
