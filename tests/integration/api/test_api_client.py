@@ -316,7 +316,7 @@ def test_a_look_at_each_of_100_waiting_jobs_is_not_slowed(
     states = [job.status() for job in jobs]
     took = time.monotonic() - start
     assert states.count("RUNNING") <= 1
-    assert states.count("QUEUED") >= 99
+    assert states.count("QUEUED") >= 99 - states.count("DONE")
     # Only the running job and the next one may be held, for a second each.
     assert took < 10
     for job in jobs[::-1]:
