@@ -46,7 +46,7 @@ def env(
             "--instance", help="Instance (project) by name or CRN; default: the only one of the user, or any."
         ),
     ] = None,
-    shell: Annotated[_Shell, typer.Option("--shell", help="Who will read the lines.")] = _Shell.SH,
+    shell: Annotated[_Shell, typer.Option("--shell", help="Shell that evaluates the output.")] = _Shell.SH,
     way: Annotated[
         _Way,
         typer.Option("--way", help="D: instances by name, several of them; A: one instance, fewer requests."),
@@ -56,7 +56,7 @@ def env(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Print the environment of an unmodified Qiskit program.
+    """Print the environment variables for an unmodified Qiskit program.
 
     eval "$(sojourn env)" and QiskitRuntimeService() connects to this server.
     """
