@@ -1,7 +1,7 @@
 """Draws the parts of docs/policy.md that follow from the code: the state diagrams and the table of profiles.
 
 Run it after a change of core/transitions.py or core/profile.py: `python docs/diagrams/generate.py`. A test
-fails while the files differ from what this makes. Owns where the boxes stand and what the steps are called.
+fails while the files differ from what this makes. Where the boxes stand and how the steps are called is here.
 """
 
 from __future__ import annotations
@@ -159,27 +159,27 @@ MEANING = {
     "interactive_ttl": "the device is held for a dedicated session after one of its jobs ended (R21)",
     "batch_ttl": "the same for a batch",
     "max_time": "the longest session, and what the details say before the first job starts (R20, D2)",
-    "default_max_time": "a session that does not say lasts (R19)",
+    "default_max_time": "a session that states no `max_time` lasts (R19)",
     "unused_expiry": "a session that never ran a job ends after (R26)",
     "cache_grace": "the first job's data outlives `max_time` by (R42)",
     "root_cancel_ends_session": "cancelling the first job ends its session (R40)",
-    "hard_close": "a hard close makes the queued jobs (R33)",
-    "charge_holds": "idle holds are charged for sessions of kind (R49)",
+    "hard_close": "the state of the queued jobs after a hard close (R33)",
+    "charge_holds": "idle holds are charged for sessions of mode (R49)",
     "open_plan_sessions": "projects on the open plan may have sessions (else code 1352)",
-    "program_limits": "a job that does not say may run (R19)",
+    "program_limits": "a job that states no `max_execution_time` may run (R19)",
     "job_limit": "a job of any other program may run",
     "job_cap": "no job runs longer than (R52, D14)",
-    "estimate_factor": "a job that does not say may run its estimate so often, if that is less (D22)",
-    "estimate_floor": "but no limit from an estimate is shorter than (D22)",
+    "estimate_factor": "its limit is at most this multiple of its estimate (D22)",
+    "estimate_floor": "a limit from an estimate is at least (D22)",
     "crash_reruns": "runs again after its worker died",
     "charged_crashes": "a job whose worker died in so many runs is charged for them (D23)",
     "rerun_lost": "a job that ran when the service died is run again (R55)",
-    "most_attempts": "but is started so often at most",
+    "most_attempts": "how often a job is started at most",
     "system_in_dedicated": "system jobs run while a dedicated session is active (R11)",
     "fair_share_window": "used device time counts for (R48)",
     "half_life": "used time counts half after (R48)",
     "reservation_minimum": "the shortest reservation (R47)",
-    "reservation_allowance": "a project may have booked ahead on a device (R47)",
+    "reservation_allowance": "a project may have reserved ahead on a device (R47)",
 }
 UNSET = {
     "default_max_time": "as its first job may run",

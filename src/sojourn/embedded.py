@@ -1,9 +1,9 @@
-"""Owns a server of one's own for the time of a `with` block: for tests, the demo and notebooks.
+"""Runs a server of one's own for the time of a `with` block: for tests, the demo and notebooks.
 
 Without a block it ends with this process.
 
-It starts `sojourn serve` as any user would, in its own process, and speaks to it over HTTP; it may not
-reach into the server. Qiskit is imported only by `Embedded.service`.
+It starts `sojourn serve` in a process of its own, as any user does, and calls it over HTTP only. Qiskit is
+imported only by `Embedded.service`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from sojourn.client import Client, ClientError, Refused
 from sojourn.embedded_environment import ProcessEnvironment
 from sojourn.environment import ADDRESSES, CLEARED, Way, around_proxies, variables
 
@@ -147,7 +148,7 @@ class Embedded:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-            _let_go(process)
+            _close_input(process)
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -156,7 +157,7 @@ class Embedded:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            _let_go(self._process)
+            _close_input(self._process)
         self._process, self._url = None, None
         _ENVIRONMENT.release(self)
 
@@ -170,33 +171,21 @@ class Embedded:
 
     def user(self, name: str, project: str, *, operator: bool = False) -> Key:
         """Add a user; the project is made when it is new."""
-        import httpx
-
-        reply = httpx.post(
-            f"{self.url}/sojourn/v1/users",
-            json={"name": name, "project": project, "operator": operator},
-            headers={"Authorization": f"Bearer {self.operator_key}"},
-            trust_env=False,
-        )
-        if not reply.is_success:
-            raise EmbeddedError(f"the user {name!r} was refused: {reply.status_code} {reply.text}")
-        made = reply.json()
+        wanted = {"name": name, "project": project, "operator": operator}
+        try:
+            made = Client(self.url, self.operator_key).post("/users", wanted)
+        except Refused as error:
+            raise EmbeddedError(f"the user {name!r} was refused: {error.status} {error.body}") from None
+        except ClientError as error:
+            raise EmbeddedError(str(error)) from None
         return Key(made["name"], made["project"], made["instance"], made["api_key"])
 
     def get(self, path: str, **query: Any) -> Any:
-        """The JSON of GET `path` of the own API, as the operator. EmbeddedError when it is refused."""
-        import httpx
-
-        reply = httpx.get(
-            f"{self.url}/sojourn/v1{path}",
-            params={k: v for k, v in query.items() if v is not None},
-            headers={"Authorization": f"Bearer {self.operator_key}"},
-            trust_env=False,
-            timeout=30.0,
-        )
-        if not reply.is_success:
-            raise EmbeddedError(f"GET {path} was refused: {reply.status_code} {reply.text}")
-        return reply.json()
+        """The JSON of GET `path` of the own API, as the operator. EmbeddedError without an answer."""
+        try:
+            return Client(self.url, self.operator_key).get(path, **query)
+        except ClientError as error:
+            raise EmbeddedError(str(error)) from None
 
     def env(self, key: Key | str | None = None, *, way: Way = "D") -> dict[str, str]:
         """The variables for a program of its own process; without a key those of the user `local`.
@@ -234,7 +223,7 @@ class Embedded:
         import httpx
 
         deadline = time.monotonic() + self._patience
-        heard = "no answer"
+        answer = "no answer"
         with httpx.Client(trust_env=False, timeout=5.0) as client:
             while time.monotonic() < deadline:
                 if self._process is None or self._process.poll() is not None:
@@ -246,14 +235,14 @@ class Embedded:
                     try:
                         reply = client.get(self._url + path)
                     except httpx.HTTPError as error:
-                        heard = str(error)
+                        answer = str(error)
                     else:
                         if reply.status_code == 200:
                             return
-                        heard = reply.text
+                        answer = reply.text
                 time.sleep(_TICK)
         raise EmbeddedError(
-            f"the server was not {self._wait} after {self._patience:g} s: {heard}\n{self._tail()}"
+            f"the server was not {self._wait} after {self._patience:g} s: {answer}\n{self._tail()}"
         )
 
     def _announced(self) -> str | None:
@@ -269,6 +258,6 @@ class Embedded:
             return "(no log)"
 
 
-def _let_go(process: subprocess.Popen[bytes]) -> None:
+def _close_input(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()

@@ -1,4 +1,4 @@
-"""Owns the environment variables with which an unmodified Qiskit program reaches a Sojourn server.
+"""Makes the environment variables with which an unmodified Qiskit program reaches a Sojourn server.
 
 A leaf: standard library only. It knows the two ways that need no change of the program (A and D, see
 docs/connect.md), not how a key or a server is found.

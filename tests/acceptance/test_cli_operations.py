@@ -100,9 +100,9 @@ def test_a_403_says_whose_key_helps(server: Embedded) -> None:
         assert "The key of an admin of the project or of an operator is needed" in refused.stderr
     assert "operator's key is needed" not in refused.stderr
     refused = sojourn(server, "usage", "--user", "operator", *me)
-    assert "With an operator's key there is everybody's usage" in refused.stderr
+    assert "An operator's key shows the usage of everybody" in refused.stderr
     refused = sojourn(server, "devices", "pause", "bench", *me)
-    assert "An operator's key is needed; it lies in" in refused.stderr
+    assert "An operator's key is needed; it is in" in refused.stderr
 
 
 def test_names_in_a_pipe_are_whole_whatever_the_terminal_has(server: Embedded) -> None:

@@ -89,7 +89,7 @@ def test_devices_are_shown(server: Embedded) -> None:
     assert "bench" in sojourn(server, "devices", "show", "bench").stdout
 
 
-def test_a_job_and_a_session_are_listed_and_shown_with_their_story(server: Embedded) -> None:
+def test_a_job_and_a_session_are_listed_and_shown_with_their_history(server: Embedded) -> None:
     from qiskit import QuantumCircuit
     from qiskit_ibm_runtime import SamplerV2, Session
 
@@ -108,7 +108,7 @@ def test_a_job_and_a_session_are_listed_and_shown_with_their_story(server: Embed
     assert data(server, "jobs", "--session", str(session.session_id))["count"] == 1
     shown = data(server, "jobs", "show", job_id)
     assert shown["id"] == job_id
-    assert shown["story"]
+    assert [entry["after"] for entry in shown["history"]][-1] == "completed"
     assert "completed" in sojourn(server, "jobs", "show", job_id).stdout
     again = sojourn(server, "jobs", "cancel", job_id)
     assert again.returncode == 1

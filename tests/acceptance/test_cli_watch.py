@@ -143,6 +143,8 @@ def test_the_history_of_a_job_is_what_show_ends_with(server: Embedded) -> None:
     assert history.returncode == 0, history.stderr
     assert "queued → failed" in history.stdout
     assert sojourn(server, "jobs", "show", job).stdout.endswith(history.stdout)
-    steps = json.loads(sojourn(server, "jobs", "history", job, "--json").stdout)["story"]
+    steps = json.loads(sojourn(server, "jobs", "history", job, "--json").stdout)["history"]
     assert len(steps) == len(history.stdout.splitlines())
+    ids = [step["id"] for step in steps]
+    assert ids == sorted(set(ids))
     sojourn(server, "devices", "resume", "bench")

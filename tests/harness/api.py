@@ -37,7 +37,7 @@ class User:
         return httpx.Client(base_url=f"{self.url}{prefix}", headers=headers, timeout=60)
 
     def way_a(self) -> dict[str, str]:
-        """Environment of the client, as in way A of the contract."""
+        """Environment of the client, as in way A of docs/connect.md."""
         return {
             "QISKIT_IBM_TOKEN": self.key,
             "QISKIT_IBM_URL": f"{self.url}/experimental/api/v1",

@@ -16,8 +16,8 @@ async def healthz(request: Request) -> Reply:
 async def readyz(request: Request) -> Reply:
     """200 when the store is reachable and every device's worker is up, else 503 with what is missing.
 
-    A log that cannot be written is told, and is no reason to take the service out of use; nor are the bounds
-    of connections and requests, of which it says what they hold and how often they were met.
+    A log that cannot be written is reported, and is not a reason to take the service out of use; nor are the
+    bounds of connections and requests, of which it says what they hold and how often they were met.
     """
     log = log_state()
     found = {

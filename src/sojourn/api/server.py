@@ -1,4 +1,4 @@
-"""Runs a service behind HTTP: binds, starts, tells where it listens, stops. No request is answered here."""
+"""Runs a service behind HTTP: binds, starts, announces its address, stops. No request is answered here."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ async def run(
     if service.fatal is not None:
         why = " ".join(str(getattr(service.fatal, "orig", service.fatal)).split()) or repr(service.fatal)
         raise ServiceFailed(
-            f"the service had to stop ({why}). Nothing that it acknowledged is lost: mend it and start "
-            "it again"
+            f"the service had to stop ({why}). Nothing that it acknowledged is lost: fix the cause and "
+            "restart it"
         ) from service.fatal
 
 

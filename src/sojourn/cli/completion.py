@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import typer
 
-from sojourn.cli.api import Api
 from sojourn.cli.options import where
+from sojourn.client import Client
 
-_PATIENCE = 0.4
+TIME_LIMIT = 0.4
 """Seconds for the server's answer; nothing is completed when it takes longer."""
 _MOST = 50
 
@@ -24,18 +24,18 @@ def _names(path: str, table: str, field: str, **query: object) -> Callable[[type
         # A name that cannot be completed is not an error: no server, no key, not allowed to know.
         with suppress(Exception):
             said = {flag: ctx.params.get(flag) for flag in ("url", "token", "config", "data")}
-            api = Api.of(where(**said), timeout=_PATIENCE)
+            place = where(**said)
+            api = Client(place.find_url(), place.find_key("operator"), timeout=TIME_LIMIT)
             import httpx  # noqa: F401  not in the time that the server has
 
-            return _within_patience(
-                lambda: [row[field] for row in api.get(path, **query)[table] if row[field]]
-            )
+            return within_limit(lambda: [row[field] for row in api.get(path, **query)[table] if row[field]])
         return []
 
     return complete
 
 
-def _within_patience(ask: Callable[[], list[str]]) -> list[str]:
+def within_limit(ask: Callable[[], list[str]]) -> list[str]:
+    """What `ask` returns, or nothing when it fails or takes longer than `TIME_LIMIT`."""
     found: list[str] = []
 
     def run() -> None:
@@ -45,7 +45,7 @@ def _within_patience(ask: Callable[[], list[str]]) -> list[str]:
     # Looking up a host's name has no time-out of its own; what is late ends with the process.
     thread = Thread(target=run, daemon=True)
     thread.start()
-    thread.join(_PATIENCE)
+    thread.join(TIME_LIMIT)
     return list(found)
 
 

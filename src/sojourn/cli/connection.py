@@ -28,7 +28,7 @@ class Where:
     data: Path | None = None
 
     def settings(self) -> Settings:
-        """The configuration that the server was started with, as far as we were told."""
+        """The configuration of the server, as the flags and variables name it."""
         from sojourn.config import ConfigError, load
 
         try:
@@ -45,7 +45,7 @@ class Where:
         try:
             return _checked(str(json.loads(running.read_text(encoding="utf-8"))["url"]))
         except (OSError, ValueError, KeyError, TypeError):
-            # Not running, or started with another data folder: the connection will tell.
+            # Not running, or started with another data folder: the connection fails then.
             return address(settings.server.host, settings.server.port)
 
     def find_key(self, who: Who) -> str:
@@ -79,7 +79,7 @@ class Where:
 def _key(text: str, what: str) -> str:
     """What a header can carry. The message does not show it: it may be a key but for one character."""
     if not (text.isascii() and text.isprintable() and " " not in text):
-        raise CliError(f"{what} has a character that is in no key; copy the key again")
+        raise CliError(f"{what} has a character that keys do not have; copy the key again")
     return text
 
 

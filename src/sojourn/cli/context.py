@@ -1,4 +1,4 @@
-"""Gives every command that asks a server the shared flags, and what they come to."""
+"""Gives every command that calls a server the shared flags, and a client of the server that they name."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from sojourn.cli.api import Api
 from sojourn.cli.connection import Where
 from sojourn.cli.errors import WrongCall
 from sojourn.cli.options import Config, Data, Json, Token, Url, where
+from sojourn.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Context:
     json: bool
 
     @property
-    def api(self) -> Api:
-        """The server's own API; CliError when no address or key is found."""
-        return Api.of(self.where)
+    def api(self) -> Client:
+        """The server's own API, called as the operator unless a key is given; CliError without a key."""
+        return Client(self.where.find_url(), self.where.find_key("operator"))
 
 
 def _context(

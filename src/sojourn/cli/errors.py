@@ -15,7 +15,3 @@ class WrongCall(CliError):
     """The command sees by itself that it was called in a wrong way."""
 
     code = 2
-
-
-class Unreachable(CliError):
-    """No server answers."""

@@ -25,6 +25,8 @@ from sojourn.cli.commands import (
 from sojourn.cli.commands.local import database, demo, env, journal, policy, serve
 from sojourn.cli.errors import CliError
 from sojourn.cli.grammar import Program, Watchable
+from sojourn.cli.refusals import sentence
+from sojourn.client import ClientError
 
 app = typer.Typer(
     name="sojourn",
@@ -89,11 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         app(args=None if arguments is None else list(arguments), prog_name="sojourn")
     except CliError as error:
-        for number, text in enumerate(str(error).split("\n")):
-            output.note(text if number else f"sojourn: {text}")
-        sys.exit(error.code)
+        _fail(str(error), error.code)
+    except ClientError as error:
+        _fail(sentence(error), 1)
     except BrokenPipeError:
         # `sojourn jobs | head` is no fault; a closed stream keeps the interpreter quiet at exit.
         sys.stderr.close()
         sys.exit(0)
     sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    for number, text in enumerate(message.split("\n")):
+        output.note(text if number else f"sojourn: {text}")
+    sys.exit(code)

@@ -216,7 +216,7 @@ def age(created: str | None, now: datetime) -> str | None:
 
 
 def short(identity: str | None) -> str | None:
-    """The end of an id, which tells two of them apart."""
+    """The end of an id, which distinguishes two of them."""
     return identity if identity is None or len(identity) <= 8 else f"…{identity[-7:]}"
 
 

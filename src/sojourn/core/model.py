@@ -1,6 +1,6 @@
 """Defines jobs, sessions and the status of a device, as plain data.
 
-Times are seconds since the epoch, durations are seconds. Rule numbers (R…, D…) are those of the contract.
+Times are seconds since the epoch, durations are seconds. Rule numbers (R…, D…) are those of docs/policy.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Owns the course of the demo: a server, two users with a process each, two runs, and a verdict.
+"""Runs the demo: a server, two users with a process each, two runs, and a verdict.
 
-Talks to the server as an operator does; the two Qiskit programs know nothing of it.
+It calls the server as an operator does; the two Qiskit programs are ordinary clients of it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class DemoFailed(Exception):
 
 
 class _Program:
-    """A client program in its own process. What it tells is read as JSON lines; what it complains, kept."""
+    """A client program in its own process. Its reports are read as JSON lines; its errors are kept."""
 
     def __init__(self, name: str, module: str, environment: Mapping[str, str], folder: Path, *arguments: str):
         self._name = name
-        self._complaints = folder / f"{name}.log"
+        self._errors = folder / f"{name}.log"
         # No account of the person who runs this may win over the variables.
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("QISKIT_", "SOJOURN_"))}
-        with self._complaints.open("wb") as log:
+        with self._errors.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"sojourn.demo.{module}", "--backend", DEVICE, *arguments],
                 stdin=subprocess.PIPE,
@@ -57,15 +57,15 @@ class _Program:
         except BrokenPipeError:
             raise self._ended() from None
 
-    def hear(self) -> Iterator[dict[str, Any]]:
-        """What it tells, until it ends; DemoFailed when that was not meant to happen."""
+    def reports(self) -> Iterator[dict[str, Any]]:
+        """What it reports, until it ends; DemoFailed when that was not meant to happen."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             yield json.loads(line)
         raise self._ended()
 
     def wait_for(self, event: str) -> dict[str, Any]:
-        return next(told for told in self.hear() if told["event"] == event)
+        return next(report for report in self.reports() if report["event"] == event)
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -82,7 +82,7 @@ class _Program:
 
     def _ended(self) -> DemoFailed:
         self.process.wait()
-        end = self._complaints.read_text(encoding="utf-8", errors="replace")[-2000:]
+        end = self._errors.read_text(encoding="utf-8", errors="replace")[-2000:]
         return DemoFailed(f"{self._name}'s program ended with {self.process.returncode}\n{end}")
 
 
@@ -99,11 +99,13 @@ def run(iterations: int, *, as_json: bool = False) -> None:
     screen.show(report, as_json=as_json)
     if report.foreign_in_session:
         names = ", ".join(report.foreign_in_session)
-        raise DemoFailed(f"other users' jobs got between the iterations of the session: {names}")
+        raise DemoFailed(f"jobs of other users ran between the iterations of the session: {names}")
     if min(len(report.session.own), len(report.alone.own)) < 25:
         raise DemoFailed("a run had fewer than 25 iterations; that is too few to show anything")
     if not report.alone.foreign:
-        raise DemoFailed("nobody else used the device while A ran without a session; there was no contest")
+        raise DemoFailed(
+            "no other user ran jobs on the device while A ran without a session; there is nothing to compare"
+        )
 
 
 def _play(iterations: int, screen: Screen, folder: Path) -> Report:
@@ -112,7 +114,7 @@ def _play(iterations: int, screen: Screen, folder: Path) -> Report:
         server = Embedded(folder / "data", devices=[device]).start()
     try:
         ada, bob = server.user(A, "chemistry"), server.user(B, "sampling")
-        screen.tell(f"{server.url}: users {A} (project {ada.project}) and {B} (project {bob.project})")
+        screen.line(f"{server.url}: users {A} (project {ada.project}) and {B} (project {bob.project})")
         with (
             _program(B, "flood", server.env(bob), folder) as flood,
             _program(A, "vqe", server.env(ada), folder, "--iterations", str(iterations)) as vqe,
@@ -121,10 +123,10 @@ def _play(iterations: int, screen: Screen, folder: Path) -> Report:
             with screen.step(f"{B} floods the device with sampler jobs, {A} loads Qiskit"):
                 exact = float(vqe.wait_for("ready")["exact"])
                 # Five submissions: at least four jobs wait whenever the device becomes free.
-                heard = flood.hear()
+                submissions = flood.reports()
                 for _ in range(5):
-                    next(heard)
-            threading.Thread(target=_drain, args=(heard,), daemon=True).start()
+                    next(submissions)
+            threading.Thread(target=_drain, args=(submissions,), daemon=True).start()
             in_session = _optimise(vqe, "session", iterations, screen)
             without = _optimise(vqe, "jobs", iterations, screen)
             jobs, now = _jobs(server), time.time()
@@ -156,13 +158,13 @@ def _optimise(vqe: _Program, order: str, iterations: int, screen: Screen) -> _Ru
     title = f"{A}: VQE in a session" if order == "session" else f"{A}: VQE without a session"
     with screen.progress(title, iterations) as advance:
         vqe.order(order)
-        for told in vqe.hear():
-            if told["event"] == "iteration":
-                made.jobs.append(told["job"])
-                advance(float(told["energy"]))
-            elif told["event"] == "found":
-                made.found = float(told["energy"])
-            elif told["event"] == "done":
+        for report in vqe.reports():
+            if report["event"] == "iteration":
+                made.jobs.append(report["job"])
+                advance(float(report["energy"]))
+            elif report["event"] == "found":
+                made.found = float(report["energy"])
+            elif report["event"] == "done":
                 break
     return made
 

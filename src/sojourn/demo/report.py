@@ -1,4 +1,4 @@
-"""Owns what the demo shows: steps and progress while it runs, the timeline and the numbers at its end."""
+"""Prints what the demo shows: steps and progress while it runs, the timeline and the numbers at its end."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def _entry(job: Ran) -> dict[str, Any]:
 
 
 class Screen:
-    """Where the demo tells its story; a terminal gets bars that move, a pipe gets lines, `quiet` nothing."""
+    """Where the demo prints; a terminal gets bars that move, a pipe gets lines, `quiet` nothing."""
 
     def __init__(self, *, quiet: bool) -> None:
         from rich.console import Console
 
         self._console = Console(quiet=quiet, highlight=False)
 
-    def tell(self, text: str) -> None:
+    def line(self, text: str) -> None:
         self._console.print(text, markup=False)
 
     @contextmanager
@@ -97,7 +97,7 @@ class Screen:
                 yield
         else:
             yield
-        self.tell(f"{what} ({time.monotonic() - begin:.1f} s)")
+        self.line(f"{what} ({time.monotonic() - begin:.1f} s)")
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[float], None]]:
@@ -106,12 +106,12 @@ class Screen:
         energies: list[float] = []
         begin = time.monotonic()
         if not self._console.is_terminal:
-            self.tell(f"{title} …")
+            self.line(f"{title} …")
 
             def line(energy: float) -> None:
                 energies.append(energy)
                 if len(energies) == 1 or len(energies) % 5 == 0:
-                    self.tell(
+                    self.line(
                         f"  {len(energies):3d}/{total}  {energy:+.4f} Ha  {time.monotonic() - begin:5.1f} s"
                     )
 
@@ -131,7 +131,7 @@ class Screen:
             sys.stdout.write(json.dumps(report.as_dict(), indent=2) + "\n")
             return
         for text in lines(report, min(self._console.width, 100)):
-            self.tell(text)
+            self.line(text)
 
 
 def lines(report: Report, width: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Owns what the demo claims: computed from the server's job records, drawn as text. No I/O."""
+"""Computes what the demo claims from the server's job records, and draws it as text. No I/O."""
 
 from __future__ import annotations
 

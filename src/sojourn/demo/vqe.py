@@ -1,6 +1,6 @@
 """User A's program: the ground state of H2 with an unmodified Qiskit client. Imports nothing of Sojourn.
 
-Reads orders from standard input, one a line (`session` or `jobs`, end of file to stop), and tells what it
+Reads orders from standard input, one a line (`session` or `jobs`, end of file to stop), and reports what it
 does on standard output, one JSON object a line.
 """
 
@@ -52,7 +52,7 @@ def exact_energy() -> float:
     return float(np.linalg.eigvalsh(HAMILTONIAN.to_matrix())[0]) + NUCLEAR_REPULSION
 
 
-def tell(event: str, **facts: Any) -> None:
+def report(event: str, **facts: Any) -> None:
     sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
     sys.stdout.flush()
 
@@ -65,13 +65,13 @@ def optimise(mode: Any, circuit: QuantumCircuit, observable: Any, iterations: in
         begin = time.perf_counter()
         job = estimator.run([(circuit, observable, angles)])
         value = float(job.result()[0].data.evs) + NUCLEAR_REPULSION
-        tell("iteration", job=job.job_id(), energy=value, seconds=time.perf_counter() - begin)
+        report("iteration", job=job.job_id(), energy=value, seconds=time.perf_counter() - begin)
         return value
 
     found = minimize(
         energy, START, method="COBYLA", options={"maxiter": iterations, "rhobeg": 0.6, "tol": 1e-6}
     )
-    tell("found", energy=float(found.fun))
+    report("found", energy=float(found.fun))
 
 
 def main() -> None:
@@ -85,13 +85,13 @@ def main() -> None:
     # Level 2 looks for good qubits; the first two of this device read out badly.
     circuit = generate_preset_pass_manager(optimization_level=2, backend=backend).run(ansatz())
     observable = HAMILTONIAN.apply_layout(circuit.layout)
-    tell("ready", exact=exact_energy())
+    report("ready", exact=exact_energy())
     for order in sys.stdin:
         in_session = order.strip() == "session"
         with Session(backend=backend) if in_session else nullcontext(backend) as mode:
             optimise(mode, circuit, observable, arguments.iterations)
             session = mode.session_id if in_session else None
-        tell("done", session=session)
+        report("done", session=session)
 
 
 if __name__ == "__main__":

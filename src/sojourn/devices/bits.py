@@ -1,4 +1,4 @@
-"""Owns the packing of classical bits into bytes. Pure NumPy; no Qiskit."""
+"""Packs classical bits into bytes. NumPy only; no Qiskit."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Owns the check that a driver's results mean what they should, and that it describes itself as what its
-target is. Runs a driver; knows nothing of jobs.
+"""Checks that the results of a driver mean what they should, and that its description agrees with its target.
+
+Runs the driver directly, without jobs.
 
 Some vendor backends return counts and no memory, or bits in another order, and nothing fails: the user gets
 zeros (Qiskit/qiskit#15694). A driver that is not built in is checked when it is loaded, and refused when it

@@ -1,4 +1,4 @@
-"""Owns turning a Qiskit `Target` into the JSON in which the client reads a device. May not know drivers."""
+"""Turns a Qiskit `Target` into the JSON in which the client reads a device. Imports no driver."""
 
 from __future__ import annotations
 

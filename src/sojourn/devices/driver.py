@@ -1,4 +1,4 @@
-"""Owns the driver interface: what a device offers inside a worker. May not know about jobs or the wire.
+"""Defines the driver interface: what a device offers inside a worker. Imports nothing of jobs or HTTP.
 
 A driver is a class behind an entry point of the group ``sojourn.drivers``. It is constructed as
 ``Driver(name, options)`` and must then be able to say what it is (`facts`, `target`), to compile a circuit

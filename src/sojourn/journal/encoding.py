@@ -55,7 +55,7 @@ class Restored(msgspec.Struct):
     """A server started: what it gave the lane (R55). In a new database everything is empty.
 
     `charges` are (user, project, seconds, when) of the ledger rows that still count. `lead` is by how
-    much the service's time led the machine's clock when the windows were last told.
+    much the service's time led the machine's clock when the reservations were last given it.
     """
 
     profile: Profile

@@ -87,8 +87,8 @@ def _begin(number: int, happened: Happened, restored: Restored, lanes: dict[str,
 
 
 def _fill(lane: Lane, restored: Restored) -> None:
-    """The events of early versions do not tell a job's estimate, which is in its row: it is taken from there,
-    so that a log replays across an upgrade."""
+    """The events of early versions do not contain a job's estimate; it is taken from the job's row, so that a
+    log replays across an upgrade."""
     for job in restored.jobs:
         known = lane.jobs.get(job.id)
         if known is not None and known.estimate is None:

@@ -14,9 +14,9 @@ from sojourn.store import tables as t
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`by` is the name of who did it at that time, `user_id` tells bearers of one name apart; without it the
-    service did it, or nobody known. `subject` is what it was done to, such as `user ann`; `detail` is for
-    JSON."""
+    """`by` is the name of who did it at that time; `user_id` distinguishes users of the same name, and is
+    None when the service did it, or a caller without valid credentials. `subject` is what it was done to,
+    such as `user ann`; `detail` is for JSON."""
 
     at: float
     by: str

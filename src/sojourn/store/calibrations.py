@@ -16,7 +16,7 @@ from sojourn.store.jobs import are_named
 class Calibration:
     """One calibration of one device, numbered from 1. `job_id` is the job that measured it.
 
-    None as `job_id`: the device told it by itself, when its worker came up. `properties_hash` is None for a
+    None as `job_id`: found by the worker at its start. `properties_hash` is None for a
     device that has no properties. The hashes name blobs of JSON text.
     """
 

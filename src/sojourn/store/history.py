@@ -55,7 +55,7 @@ def session_steps(connection: Connection, session_id: str) -> Iterator[tuple[str
 
 
 def _steps(entity: str, states: type[StrEnum]) -> Iterator[ColumnElement[bool]]:
-    """A session that a job has started has the job's id: its steps are told apart by their states."""
+    """A session that a job has started has the job's id: its steps are distinguished by their states."""
     yield t.story.c.entity == entity
     yield t.story.c.after.in_([state.value for state in states])
 

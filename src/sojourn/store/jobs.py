@@ -431,7 +431,7 @@ def job_row(job: Job) -> dict[str, Any]:
         "started_at": job.started_at,
         "ended_at": job.ended_at,
         "run_limit": job.limit,
-        "own_limit": job.own_limit,  # whether it is `stated` the job's `cost` tells
+        "own_limit": job.own_limit,  # whether it is `stated` is in the job's `cost`
         "estimated_seconds": job.estimate,
         "attempt": job.attempt,
         "crashes": job.crashes,

@@ -1,4 +1,4 @@
-"""Owns the bounded cache of decoded and prepared things (R39, R42). Pure; knows no circuits."""
+"""Caches what was decoded and prepared, within a bound (R39, R42). For values of any kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns one device inside one process: describe it, prepare jobs for it, run them. No I/O, no service.
+"""Holds one device in one process: describes it, prepares jobs for it, runs them. Without I/O.
 
 A preparer and a worker each hold a `DeviceHost` of the same device. Importing this module imports Qiskit but
 runs nothing: a process that has run Aer must not be forked.

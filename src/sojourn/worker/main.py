@@ -2,7 +2,7 @@
 
 Owns the worker's loop; may not know about queues, jobs' states or other workers. Started as a fork of the
 fork server, or as ``python -m sojourn.worker.main --fd N --parent PID``. A preparer is the same program
-that was told of several devices.
+that was given several devices.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Worker:
             return host
         spec = self._specs.get(device)
         if spec is None:
-            raise _LoadError(f"this worker was not told of a device {device!r}")
+            raise _LoadError(f"this worker was not given a device {device!r}")
         self._send(messages.Loading(device))
         try:
             host = find(self._host_class).load(spec)

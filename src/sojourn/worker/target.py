@@ -1,4 +1,4 @@
-"""Owns checking a circuit against a device's target, and estimating how long it takes there."""
+"""Checks a circuit against a device's target, and estimates how long it takes there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real client against a real server: ways A and D, a wrong key, and every call of the contract."""
+"""The real client against a real server: ways A and D, a wrong key, and every call of docs/api.md."""
 
 from __future__ import annotations
 

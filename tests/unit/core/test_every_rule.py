@@ -1,4 +1,4 @@
-"""Every rule of the contract has a test that is named after it."""
+"""Every rule of docs/policy.md has a test that is named after it."""
 
 from __future__ import annotations
 

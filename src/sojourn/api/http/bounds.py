@@ -164,7 +164,7 @@ class Connections:
         }
 
     def cut(self, why: str, address: str) -> None:
-        """Tell the operator, of each kind at most once in a while."""
+        """Log it for the operator, each kind at most once in a while."""
         self.cuts[why] += 1
         self._cut[why] += 1
         now = self._clock()

@@ -289,7 +289,7 @@ def missing_reply(scope: Mapping[str, Any]) -> Reply:
 
 
 def bug_reply(scope: Mapping[str, Any], error: Exception) -> Reply:
-    """An exception that nobody expected: logged in full under the request's id, which the caller is told."""
+    """An exception that nobody expected: logged in full under the request's id, which the answer names."""
     trace = scope.get(REQUEST_ID) or new_id()
     log.error("%s %s failed [%s]", scope.get("method"), ascii(scope.get("path")), trace, exc_info=error)
     return error_reply(

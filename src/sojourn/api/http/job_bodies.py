@@ -55,7 +55,7 @@ class JobBodies(Generic[T]):
             largest = max(others, key=lambda name: len(memoryview(others[name])))
             raise BadRequest(
                 f"The fields beside params have {size} bytes, most of them in {largest!r}; the limit is "
-                f"{MAX_OTHERS}. Inputs belong into params."
+                f"{MAX_OTHERS}. Inputs belong in params."
             )
         text = b",".join(b'"%b":%b' % (name.encode(), bytes(value)) for name, value in others.items())
         body = self._whole.decode(b"{%b}" % text)

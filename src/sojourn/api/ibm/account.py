@@ -172,7 +172,7 @@ def _projects(request: Request) -> list[ProjectView]:
     caller = request.api.authenticator.caller(request.headers, request.address)
     accounts = request.service.accounts
     accounts.check_user(caller.user_id)  # a revoked user's token ends here
-    # A client that is told no instance takes the first one that has the device.
+    # A client without an instance takes the first one that has the device.
     projects: list[ProjectView] = accounts.projects_of(caller.user_id, caller.key)
     if not projects:
         raise NotAuthenticated(

@@ -39,7 +39,7 @@ def configuration_object(
     if stated.get("display_name") == stated.get("backend_name"):
         made["display_name"] = name
     gates: Sequence[Mapping[str, Any]] = stated.get("gates", ())
-    if _told_of_delay(stated, reader) and not any(g["name"] == "delay" for g in gates):
+    if _names_delay(stated, reader) and not any(g["name"] == "delay" for g in gates):
         delay = {
             "name": "delay",
             "parameters": ["duration"],
@@ -53,9 +53,9 @@ def configuration_object(
 def properties_object(described: Description, name: str, calibration: str, reader: Reader) -> dict[str, Any]:
     """What was measured by the calibration with that id.
 
-    Where nothing is measured, Python clients are told that there are no properties, by an empty answer: tools
-    expect that of a simulator, and pytket fails at qubits without a readout error above 0. The others know no
-    such answer (QRMI fails at it); they are told that every qubit is operational.
+    Where nothing is measured, Python clients get an empty answer, which means that there are no properties:
+    tools expect that of a simulator, and pytket fails at qubits without a readout error above 0. QRMI
+    fails at such an answer, so others get a table in which every qubit is operational.
     """
     stated = described.properties
     if not stated:
@@ -72,8 +72,8 @@ def properties_object(described: Description, name: str, calibration: str, reade
             signatures = described.configuration.get("instruction_signatures") or ()
             others = {"measure", *(signature["name"] for signature in signatures)}
             gates = [gate for gate in gates if gate["gate"] not in others]
-        told = _told_of_delay(described.configuration, reader)
-        if told and not any(gate["gate"] == "delay" for gate in gates):
+        named = _names_delay(described.configuration, reader)
+        if named and not any(gate["gate"] == "delay" for gate in gates):
             gates = [*gates, *_delay_gates(described, date)]
         made["gates"] = gates
     return made
@@ -90,7 +90,7 @@ def _unmeasured(described: Description) -> dict[str, Any]:
     }
 
 
-def _told_of_delay(configuration: Mapping[str, Any], reader: Reader) -> bool:
+def _names_delay(configuration: Mapping[str, Any], reader: Reader) -> bool:
     if reader.versioned:
         return False
     return reader.python or "delay" in configuration.get("supported_instructions", ())

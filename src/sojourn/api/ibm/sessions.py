@@ -39,7 +39,7 @@ def _only(body: dict[str, Any], known: tuple[str, ...]) -> None:
     """Nothing that is asked for is dropped without a word."""
     if unknown := [shown(name) for name in body if name not in known]:
         raise BadRequest(
-            f"There is no field {', '.join(unknown)} here; there are {', '.join(known)}. Leave out others."
+            f"Unknown field: {', '.join(unknown)}. Allowed are {', '.join(known)}. Leave out others."
         )
 
 
@@ -85,8 +85,8 @@ async def update(request: Request) -> Reply:
     accepting = body.get("accepting_jobs")
     if not isinstance(accepting, bool):
         raise BadRequest(
-            f"Field 'accepting_jobs' is {shown(accepting)}; it must be false (take no more jobs, finish "
-            "those there are) or true. Nothing else of a session can be changed."
+            f"Field 'accepting_jobs' is {shown(accepting)}; it must be false (accept no more jobs, finish "
+            "the present ones) or true. Nothing else of a session can be changed."
         )
     if not accepting:
         await request.service.drain_session(request.who, session_id)

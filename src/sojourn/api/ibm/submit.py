@@ -91,7 +91,7 @@ def _new_session(body: Body) -> NewSession | None:
     if body.session_time is not None and not 0 < body.session_time <= MAX_SESSION_TIME:
         raise BadRequest(
             f"session_time is {body.session_time} s; it must be 1 s to {MAX_SESSION_TIME} s, and not more "
-            "than what the device allows to a session. Leave it out for the default.",
+            "than the device allows for a session. Leave it out for the default.",
             code=codes.OVER_LIMIT,
         )
     if body.session_time is not None and not body.start_session:

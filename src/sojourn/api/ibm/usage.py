@@ -18,9 +18,9 @@ from sojourn.service.views import JobFilter, JobView
 async def usage(request: Request) -> Reply:
     """`usage_limit_seconds` is left out when there is none: the client warns about a limit it can see.
 
-    Consumed is what counts in the fair-share window, so it falls again as time passes. It is told in whole
+    Consumed is what counts in the fair-share window, so it falls again as time passes. It is given in whole
     seconds, as strictly typed clients ask for: one that has begun counts, so that what was used is never 0
-    here. Whether the limit is reached is told by the exact time.
+    here. Whether the limit is reached is decided by the exact time.
     """
     used = request.service.usage(request.who)
     consumed = begun(used.consumed_seconds)

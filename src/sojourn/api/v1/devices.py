@@ -45,7 +45,7 @@ class Device(BaseModel):
     @classmethod
     def of(cls, view: DeviceView) -> Self:
         state = view.state
-        told = {
+        shown = {
             "state": state.name,
             "state_message": state.message,
             "state_by": state.by,
@@ -54,8 +54,8 @@ class Device(BaseModel):
             "calibrated": iso(view.calibrated),
             "next_calibration": iso(view.next_calibration),
         }
-        same = (name for name in cls.model_fields if name not in told)
-        return cls.model_validate(told | {name: getattr(view, name) for name in same})
+        same = (name for name in cls.model_fields if name not in shown)
+        return cls.model_validate(shown | {name: getattr(view, name) for name in same})
 
 
 class Devices(BaseModel):
@@ -78,7 +78,7 @@ class Note(BaseModel):
 
 
 class Calibration(BaseModel):
-    """`job` is null when the device told it by itself, when its worker came up."""
+    """`job` is null when the worker found it at its start."""
 
     id: str
     at: Time | None

@@ -78,7 +78,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 405:
         return _as_response(method_reply(request.scope, _allowed(request)))
     said = str(error.detail)
-    if error.status_code == 400:  # an exception on the way from bytes to JSON, which is not told any further
+    if error.status_code == 400:  # an exception on the way from bytes to JSON, which is not passed on
         said = "The body cannot be read as JSON: it is nested too deeply, or has bytes that are not UTF-8."
     return JSONResponse(error_body(codes.BAD_REQUEST, said), error.status_code)
 

@@ -108,7 +108,7 @@ def drain(
     message: _Message = "",
     until: _Until = None,
 ) -> None:
-    """Accept no new jobs and sessions on a device; those that it has run."""
+    """Accept no new jobs and sessions on a device; those that it has go on."""
     _halt(context, device, "drain", message, until)
 
 

@@ -90,9 +90,9 @@ def show_(
     api = context.api
     path = f"/jobs/{quote(job_id, safe='')}"
     job = api.get(path)
-    story = api.get(f"{path}/story")["story"]
+    history = api.get(f"{path}/history")["history"]
     if context.json:
-        output.as_json({**job, "story": story})
+        output.as_json({**job, "history": history})
         return
     now = datetime.now(UTC)
     output.facts(
@@ -118,7 +118,7 @@ def show_(
             ("warnings", "; ".join(job["warnings"])),
         ]
     )
-    _steps(story)
+    _history(history)
 
 
 @app.command("why")
@@ -144,13 +144,13 @@ def why(context: Context, job_id: _Pending) -> None:
 
 @app.command("history")
 @asks_server
-def history(context: Context, job_id: _Job) -> None:
+def history_(context: Context, job_id: _Job) -> None:
     """Show what happened to a job and when."""
-    answer = context.api.get(f"/jobs/{quote(job_id, safe='')}/story")
+    answer = context.api.get(f"/jobs/{quote(job_id, safe='')}/history")
     if context.json:
         output.as_json(answer)
     else:
-        _steps(answer["story"])
+        _history(answer["history"])
 
 
 @app.command("cancel")
@@ -167,9 +167,9 @@ def cancel(
         output.line(f"{job_id} is {job['state']}")
 
 
-def _steps(story: Sequence[Mapping[str, Any]]) -> None:
-    for step in story:
-        because = f"  {step['reason']}" if step["reason"] else ""
+def _history(entries: Sequence[Mapping[str, Any]]) -> None:
+    for entry in entries:
+        because = f"  {entry['reason']}" if entry["reason"] else ""
         output.line(
-            f"  {step['at']}  {step['event']}: {step['before'] or 'nothing'} → {step['after']}{because}"
+            f"  {entry['at']}  {entry['cause']}: {entry['before'] or 'nothing'} → {entry['after']}{because}"
         )

@@ -116,7 +116,7 @@ def rotate(
         typer.Option("--expires", help="When the new key ends; default: when the old one was to."),
     ] = None,
 ) -> None:
-    """Put a new key in the place of one, print it, and let the old one go on working for a while."""
+    """Replace a key by a new one and print it; the old key works for a while longer."""
     _print(context, context.api.post(f"{_path(user, key)}/rotate", {"keep": keep, "expires": expires}))
 
 

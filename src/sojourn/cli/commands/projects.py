@@ -95,7 +95,7 @@ def show_(
     context: Context,
     name: _Known,
 ) -> None:
-    """Show one project with its users and the limits that hold."""
+    """Show one project with its users and the limits in force."""
     _print(context.api.get(f"/projects/{quote(name, safe='')}"), context.json)
 
 
@@ -132,13 +132,15 @@ def set_(
         typer.Option("--user", metavar="USER=WEIGHT", help="Weight of a user within the project."),
     ] = None,
     admin: Annotated[
-        list[str] | None, typer.Option("--admin", metavar="USER", help="May make reservations for it.")
+        list[str] | None,
+        typer.Option("--admin", metavar="USER", help="A user who may make reservations for it."),
     ] = None,
     no_admin: Annotated[
-        list[str] | None, typer.Option("--no-admin", metavar="USER", help="May not do so any more.")
+        list[str] | None,
+        typer.Option("--no-admin", metavar="USER", help="A user who may not make reservations any more."),
     ] = None,
 ) -> None:
-    """Change a project; holds at once, for waiting jobs too."""
+    """Change a project; takes effect at once, for waiting jobs too."""
     members: dict[str, dict[str, Any]] = {}
     for who, value in _pairs("--user", user):
         members.setdefault(who, {})["weight"] = number(f"--user {who}", value)
@@ -169,7 +171,7 @@ def remove_user(
         bool, typer.Option("--cancel-jobs", help="Cancel the user's jobs there, also those that run.")
     ] = False,
 ) -> None:
-    """Take a user out of a project; holds from the next request on. Says what of the user's goes on there."""
+    """Take a user out of a project, from the next request on, and list what of the user's goes on there."""
     body = {"close_sessions": close_sessions, "cancel_jobs": cancel_jobs}
     path = f"/projects/{quote(name, safe='')}/members/{quote(user, safe='')}/remove"
     answer = context.api.post(path, body)
@@ -213,7 +215,7 @@ def _pairs(flag: str, texts: list[str] | None) -> Iterable[tuple[str, str]]:
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise WrongCall(f"{flag} {text!r}: NAME=VALUE is needed")
+            raise WrongCall(f"{flag} {text!r}: it must be NAME=VALUE")
         yield name, value
 
 

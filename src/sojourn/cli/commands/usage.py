@@ -135,6 +135,6 @@ def _moment(flag: str, text: str | None, now: datetime) -> str | None:
         at = datetime.fromisoformat(text)
     except (ValueError, OverflowError):  # the latter when it is more days ago than there are dates
         raise WrongCall(
-            f"{flag} {text!r}: a date (2026-11-01), a time (2026-11-01T12:00) or a span (7d, 12h) is needed"
+            f"{flag} {text!r}: it must be a date (2026-11-01), a time (2026-11-01T12:00) or a span (7d, 12h)"
         ) from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()

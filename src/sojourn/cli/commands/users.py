@@ -39,7 +39,9 @@ def add(
             autocompletion=completion.projects,
         ),
     ],
-    operator: Annotated[bool, typer.Option("--operator", help="May administrate the server.")] = False,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="The user may administrate the server.")
+    ] = False,
     anew: Annotated[
         bool,
         typer.Option(
@@ -58,7 +60,7 @@ def restore(
     context: Context,
     name: _Known,
 ) -> None:
-    """Bring a revoked user back, with the projects and jobs of then and a new API key, which is printed."""
+    """Restore a revoked user with the former projects and jobs, and print a new API key."""
     _print_key(context, context.api.post(f"/users/{quote(name, safe='')}/restore"))
 
 
@@ -108,7 +110,7 @@ def revoke(
         bool, typer.Option("--cancel-jobs", help="Cancel the user's jobs too, also those that run.")
     ] = False,
 ) -> None:
-    """Take a user's keys away; holds from the next request on. Says what of the user's goes on."""
+    """Revoke all keys of a user, from the next request on, and list what of the user's goes on."""
     body = {"close_sessions": close_sessions, "cancel_jobs": cancel_jobs}
     answer = context.api.post(f"/users/{quote(name, safe='')}/revoke", body)
     if context.json:

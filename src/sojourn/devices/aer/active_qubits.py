@@ -1,4 +1,4 @@
-"""Owns cutting a wide circuit down to the qubits that it uses. Knows circuits, not noise or simulators."""
+"""Reduces a wide circuit to the qubits that it uses. For circuits; noise and simulators are elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns how a simulated device differs from one calibration to the next. Pure: properties in, properties out.
+"""Varies a simulated device from one calibration to the next. Pure: properties in, properties out.
 
 Each calibration is the snapshot times log-normal factors of its own, so a device changes from day to day and
 stays around what it is, however often it is calibrated.

@@ -1,4 +1,4 @@
-"""Owns the driver `fake`: a snapshot of an IBM device with its own noise, from qiskit-ibm-runtime.
+"""The driver `fake`: a snapshot of an IBM device with its own noise, from qiskit-ibm-runtime.
 
 Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method` and `threads` as for
 `aer`; `drift` (0 to 1, default 0): how much a calibration changes what is measured, see `drift.py`. The only

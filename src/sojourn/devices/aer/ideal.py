@@ -1,7 +1,7 @@
-"""Owns the driver `aer`: an ideal device on Aer, every gate between any qubits.
+"""The driver `aer`: an ideal device on Aer, every gate between any qubits.
 
 Options: `qubits` (1 to 1000, default 30), `seed` (every job then gives the same outcome), `method` (one of
-Aer's, default ``automatic``: see `engine.method_for`), `threads` (0, the default, chooses by size).
+Aer's, default ``automatic``: see `simulator.method_for`), `threads` (0, the default, chooses by size).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns the driver `mock`: made-up results of the right shape after a given time. Runs no simulator.
+"""The driver `mock`: made-up results of the right shape after a given time. Runs no simulator.
 
 Options: `seconds` (time per job and calibration, default 0), `qubits` (default 127), `seed`, and `like`: take
 description and target from another driver. `like` is ``"FakeTorino"`` (any fake backend) or

@@ -1,8 +1,8 @@
-"""Owns the noise of an IBM-style device, one instruction on one set of qubits at a time.
+"""Makes the noise of an IBM-style device, one instruction on one set of qubits at a time.
 
 The errors are those of Aer's own device model (`basic_device_gate_errors` and friends), computed from the
 device's properties cut to the qubits of one instruction and kept. So the model of the whole device is never
-built, and a circuit pays for the instructions that it uses, once. May not know about jobs or the wire.
+built, and a circuit pays for the instructions that it uses, once.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Owns running circuits on Aer: cut, noise placed, assembled once; then only values and shots per run.
+"""Runs circuits on Aer: reduced, given noise and assembled once; then only values and shots per run.
 
 It drives Aer one level below `AerSimulator.run` (the assembler and the controller that `run` itself uses),
 because that call assembles the circuit and loads the noise model anew every time, which is most of the time
-of a small circuit. May not know about jobs, programs or the wire. Nothing here runs Aer at import: a process
-that has run Aer must not be forked.
+of a small circuit. Nothing here runs Aer at import: a process that has run Aer must not be forked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks a database file, copies it while a server uses it, and tells a lost one from a new one.
+"""Checks a database file, copies it while a server uses it, and distinguishes a lost one from a new one.
 
 Each call opens a connection of its own, so that it works beside a running server and on a file that no server
 can open. It blocks, but for `damage`.

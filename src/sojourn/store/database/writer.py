@@ -186,7 +186,7 @@ def _deliver(batch: list[_Entry]) -> None:
         if entry.error is None and entry.then is not None:
             try:
                 entry.then(entry.result)
-            except Exception as error:  # its caller is told; those behind it must not wait for ever
+            except Exception as error:  # its caller gets it; those behind it must not wait for ever
                 entry.error = error
         if entry.future.done():  # its waiter was cancelled
             continue

@@ -217,7 +217,7 @@ class Angles:
 def extremes(
     angle: Angle, parameters: Sequence[Parameter], values: NDArray[np.float64], where: str
 ) -> tuple[float, float] | None:
-    """The smallest and the largest angle over all points; None when only the run can tell.
+    """The smallest and the largest angle over all points; None when they are known in the run only.
 
     Raises `JobRefused` for one that is not a finite real number.
     """

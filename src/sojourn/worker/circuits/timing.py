@@ -5,7 +5,7 @@ parameters (on a device that has no dt, plain seconds as well).
 
 The unit. OpenQASM text has units, and so have duration expressions. A QPY file has none (Qiskit/qiskit#8293,
 #10662; true of every version up to 18): it holds the number or the expression, and Qiskit reads it as dt. So
-the unit is told from what can be known: an integer is in dt (Qiskit makes all others floats); a float in a
+the unit is inferred from what is known: an integer is in dt (Qiskit makes all others floats); a float in a
 file up to version 16 is not in dt (its writers turn those into integers); the transpiler converts every delay
 outside of control flow to dt, unless the circuit has stretches. What is left may be either. It is taken as dt
 where no other unit would make sense, with a warning, and refused otherwise.

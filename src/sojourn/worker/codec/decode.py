@@ -1,4 +1,4 @@
-"""Owns reading what the client sends: its typed JSON, arrays, circuits, observables. Data only.
+"""Reads what the client sends: its typed JSON, arrays, circuits, observables. Data only.
 
 The encodings are ``{"__type__": T, "__value__": V}``. Only the types that a sampler or an estimator needs are
 read; anything else, and everything that would name a class to construct or hold a pickle, is refused by name.

@@ -1,4 +1,4 @@
-"""Owns writing results in the form that the client decodes. Data in, text out; no Qiskit."""
+"""Writes results in the form that the client decodes. Data in, text out; no Qiskit."""
 
 from __future__ import annotations
 

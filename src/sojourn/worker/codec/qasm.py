@@ -1,4 +1,4 @@
-"""Owns reading OpenQASM 3 text: what a text may claim, and what is said of one that cannot be read."""
+"""Reads OpenQASM 3 text: bounds what a text may declare, and words the refusal of one that cannot be read."""
 
 from __future__ import annotations
 

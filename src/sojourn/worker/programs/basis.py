@@ -1,4 +1,4 @@
-"""Owns measuring Pauli terms: grouping, native basis changes, expectation values from outcomes."""
+"""Measures Pauli terms: grouping, native basis changes, expectation values from outcomes."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ Status = Literal["honoured", "fixed", "idle", "service", "refused"]
 
 STATUS_TEXT: Mapping[Status, str] = {
     "honoured": "honoured",
-    "fixed": "accepted when it says what happens anyway",
+    "fixed": "accepted if it is the only value that a job can have here",
     "idle": "accepted, without effect while the feature is off",
     "service": "honoured outside the device",
     "refused": "refused",

@@ -21,7 +21,7 @@ def program_table(known: Sequence[Program]) -> str:
     """One row for each program: what it takes, and how long a job of it may run that does not say."""
     limits = {primitive.name: primitive.limit for primitive in programs.PRIMITIVES}
     rows = [
-        "| program | members of `params` | parts of a pub | may run when it does not say (R19) |",
+        "| program | members of `params` | parts of a pub | default time limit (R19) |",
         "|---|---|---|---|",
     ]
     for program in known:

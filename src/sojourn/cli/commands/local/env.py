@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from sojourn.cli import output
-from sojourn.cli.api import Api
-from sojourn.cli.errors import CliError, Unreachable
+from sojourn.cli.errors import CliError
 from sojourn.cli.options import Config, Data, Json, Url, where
+from sojourn.cli.refusals import sentence
+from sojourn.client import Client, Unreachable
 from sojourn.environment import Shell, around_proxies, render, variables
 
 
@@ -45,7 +46,7 @@ def env(
             "--instance", help="Instance (project) by name or CRN; default: the only one of the user, or any."
         ),
     ] = None,
-    shell: Annotated[_Shell, typer.Option("--shell", help="Who will read the lines.")] = _Shell.SH,
+    shell: Annotated[_Shell, typer.Option("--shell", help="Shell that evaluates the output.")] = _Shell.SH,
     way: Annotated[
         _Way,
         typer.Option("--way", help="D: instances by name, several of them; A: one instance, fewer requests."),
@@ -55,7 +56,7 @@ def env(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Print the environment of an unmodified Qiskit program.
+    """Print the environment variables for an unmodified Qiskit program.
 
     eval "$(sojourn env)" and QiskitRuntimeService() connects to this server.
     """
@@ -63,11 +64,11 @@ def env(
     address = place.find_url()
     key = place.find_key("local")
     try:
-        instance, remarks = _bind(Api(address, key), instance, way)
+        instance, remarks = _bind(Client(address, key), instance, way)
     except Unreachable as error:
         if way is _Way.A and not (instance or "").startswith("crn:"):
             raise
-        output.note(f"warning: {error}. The instance ({instance or 'auto'}) was not looked up")
+        output.note(f"warning: {sentence(error)}. The instance ({instance or 'auto'}) was not looked up")
         remarks = []
     found = variables(address, key, instance=instance, way=way.value) | around_proxies(address)
     chosen: Shell = "json" if json else shell.value
@@ -76,7 +77,7 @@ def env(
         output.note(f"# to use them: {_EVALUATE[chosen]}")
 
 
-def _bind(api: Api, wanted: str | None, way: _Way) -> tuple[str | None, list[str]]:
+def _bind(api: Client, wanted: str | None, way: _Way) -> tuple[str | None, list[str]]:
     """The CRN of the caller's instance `wanted`, a name or a CRN, or of the only one, and remarks on it.
 
     Only clients from 0.49 on look instances up by name or take "auto" for any of them. None when there are

@@ -21,7 +21,7 @@ from sojourn.cli.options import Config, Data, Json
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Export the record of what the queues were fed and decided, and check one.",
+    help="Export the journal of events and decisions of the queues, and replay one.",
     epilog="""Examples:
   sojourn journal export queue.jsonl --data /srv/sojourn
   sojourn journal replay queue.jsonl""",
@@ -56,7 +56,7 @@ def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An exported journal; - is standard input.")],
     json: Json = False,
 ) -> None:
-    """Feed a record to the policy core and check that it takes the same decisions. Needs no server."""
+    """Replay a journal and check that the policy core takes the same decisions. Does not need a server."""
     from sojourn.journal import replay as run
 
     with _opened(file, "rb") as lines:
@@ -67,8 +67,8 @@ def replay(
     found = report.difference
     if found is None and not report.events:
         raise CliError(
-            f"{file} has no event in it: there is nothing to replay. `sojourn journal export` writes what a "
-            "server recorded"
+            f"{file} contains no events, so there is nothing to replay. `sojourn journal export` writes "
+            "what a server recorded"
         )
     if json:
         table = asdict(report) | {"devices": sorted(report.devices), "events_per_second": report.rate}
@@ -84,8 +84,8 @@ def replay(
     if not json:
         output.line(f"First difference: line {found.number}, device {found.device}, at {found.at:.6f}")
         output.line(f"  event: {found.event}")
-        for title, told in (("then", found.then), ("now", found.now)):
-            for sentence in told or ("nothing",):
+        for title, decisions in (("then", found.then), ("now", found.now)):
+            for sentence in decisions or ("nothing",):
                 output.line(f"  {title:>5}: {sentence}")
     raise CliError(f"line {found.number} of {file} is decided differently now")
 

@@ -18,7 +18,7 @@ _NONE = {
 
 
 def policy(config: Config = None, data: Data = None, json: Json = False) -> None:
-    """Show the rules of each device as `sojourn serve` with the same configuration takes them."""
+    """Show the rules that the configuration sets for each device. Does not need a server."""
     settings = where(None, None, config, data).settings()
     tables = {device.name: facts(settings.profile(device.name)) for device in settings.devices}
     if json:

@@ -40,7 +40,7 @@ def serve(
     try:
         run(settings, tied=stop_with_stdin)
     except OSError as error:
-        # An address that is taken, a data folder that cannot be written: the user's to mend.
+        # An address that is taken, a data folder that cannot be written: for the user to fix.
         raise CliError(error.strerror or str(error)) from None
     except ServiceFailed as error:
         raise CliError(str(error)) from None
