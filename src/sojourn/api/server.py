@@ -160,7 +160,7 @@ def _stopping(server: uvicorn.Server, service: Service, *events: asyncio.Event |
         if server.should_exit:
             server.force_exit = True
         server.should_exit = True
-        service.release_polls()
+        service.jobs.release_polls()
 
     async def end_at(event: asyncio.Event) -> None:
         await event.wait()

@@ -1,4 +1,4 @@
-"""From a checked request to a committed job: who may have it where, its preparation, what the lane is told.
+"""From a checked request to a committed job: who may have it where, its preparation, the lane's events.
 
 Owns the preparations that are under way. Whether a submit repeats an earlier one is decided before.
 """
@@ -7,30 +7,37 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
 from sojourn import codes
+from sojourn.config import Settings
 from sojourn.core import Mode
 from sojourn.core import events as ev
-from sojourn.execution.engine import DeviceUnavailable
+from sojourn.execution.engine import DeviceUnavailable, Engine
 from sojourn.execution.local.supervisor import delay
 from sojourn.service import ids
+from sojourn.service.background import Background
+from sojourn.service.calibrations import Calibrations
 from sojourn.service.calls import Call
 from sojourn.service.devices import is_mock
+from sojourn.service.directory import Directory
+from sojourn.service.disk import Disk
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import BadRequest, Conflict, NoRoom, Refusal, SessionClosed, TooLarge
-from sojourn.service.hub import Hub
+from sojourn.service.lanes import Lanes
+from sojourn.service.limits import Limits
+from sojourn.service.lookup import Lookup
 from sojourn.service.permissions import Action
-from sojourn.service.records import JobRecord
+from sojourn.service.records import JobRecord, Records
+from sojourn.service.room import Rooms
+from sojourn.service.storage import Storage
 from sojourn.service.submit import NewJob
 from sojourn.service.views import Principal
 from sojourn.store import JobMeta
 from sojourn.store.blobs import read_blob, read_up_to, stage, unstage
-from sojourn.store.database import StoreFull
+from sojourn.store.database import Database, StoreFull
 from sojourn.store.jobs import StoredJob
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
@@ -42,35 +49,61 @@ rows of the store."""
 
 
 class Admission:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._tasks: set[asyncio.Task[None]] = set()
-        most = max(LATER, 2 * hub.settings.server.preparers)
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Database,
+        records: Records,
+        lanes: Lanes,
+        accounts: Directory,
+        lookup: Lookup,
+        engine: Engine,
+        calibrations: Calibrations,
+        limits: Limits,
+        storage: Storage,
+        disk: Disk,
+        rooms: Rooms,
+    ) -> None:
+        self._hold = settings.policy.admission_hold
+        self._store = store
+        self._records = records
+        self._lanes = lanes
+        self._accounts = accounts
+        self._lookup = lookup
+        self._engine = engine
+        self._calibrations = calibrations
+        self._limits = limits
+        self._storage = storage
+        self._disk = disk
+        self._rooms = rooms
+        self._preparations = Background(_broken)
+        most = max(LATER, 2 * settings.server.preparers)
         self._at_a_time: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most))
 
     async def admit(
         self, who: Principal, new: NewJob, call: Call, digest: str, idempotency_key: str | None = None
     ) -> JobRecord:
         """The record of the job, once it is committed. A job that is refused leaves nothing behind."""
-        self._hub.disk.check()
-        desk = await self._desk_for(who, new)
+        self._disk.check()
+        dispatcher = await self._dispatcher_for(who, new)
         if new.calibration is not None:
-            self._hub.calibrations.check_current(desk.device, new.calibration)
-        if (full := await self._hub.storage.over(who.project_id, len(new.params))) is not None:
+            self._calibrations.check_current(dispatcher.device, new.calibration)
+        if (full := await self._storage.over(who.project_id, len(new.params))) is not None:
             raise TooLarge(full)
         job_id = ids.new_id("d")
-        self._hub.limits.job(who, job_id, new, desk.device)
+        self._limits.job(who, job_id, new, dispatcher.device, dispatcher.lane.profile)
         try:
-            return await self._commit(who, new, desk, job_id, call, digest, idempotency_key)
+            return await self._commit(who, new, dispatcher, job_id, call, digest, idempotency_key)
         except BaseException:
-            self._hub.limits.job_refused(job_id)
+            self._limits.job_refused(job_id)
             raise
 
     async def _commit(
         self,
         who: Principal,
         new: NewJob,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
         job_id: str,
         call: Call,
         digest: str,
@@ -91,50 +124,52 @@ class Admission:
         )
         begun = asyncio.Event()
         preparing = asyncio.ensure_future(
-            self._hub.engine.prepare(desk.device, new.program, params, who.user, begun.set)
+            self._engine.prepare(dispatcher.device, new.program, params, who.user, begun.set)
         )
         preparing.add_done_callback(_heard)
         if call.held is not None:
             call.held.until(preparing)  # whose turn may come long after the answer
-        own_limit = self._hub.limits.own_limit(who, new, desk.lane.profile)
+        own_limit = self._limits.own_limit(who, new, dispatcher.lane.profile)
 
         def warn() -> None:
-            meta.warnings = (*meta.warnings, *desk.lane.job_warnings(job_id))
+            meta.warnings = (*meta.warnings, *dispatcher.lane.job_warnings(job_id))
 
         staged: list[str] = []
         try:
-            await asyncio.wait({preparing}, timeout=self._hub.settings.policy.admission_hold)
+            await asyncio.wait({preparing}, timeout=self._hold)
             prepared: Prepared | None = None
             if preparing.done():
-                prepared = self._outcome(who.project_id, desk.device, preparing)
+                prepared = self._outcome(who.project_id, dispatcher.device, preparing)
                 _note(meta, prepared)
             blobs = {params_hash: params}
             staged = await self._stage(blobs)
-            self._hub.accounts.check(who)  # whoever was revoked meanwhile starts nothing more
+            self._accounts.check(who)  # whoever was revoked meanwhile starts nothing more
             if new.opens is not None:
-                self._hub.limits.session(who, job_id, desk.lane.profile)
+                self._limits.session(who, job_id, dispatcher.lane.profile)
             events = self._events_of(who, new, job_id, own_limit, prepared)
-            committed = desk.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
+            committed = dispatcher.feed(*events, metas={job_id: meta}, blobs=blobs, taken=warn)
         except BaseException as error:
             preparing.cancel()  # there is no job that it could be for
-            unstage(self._hub.store, staged)
+            unstage(self._store, staged)
             if new.opens is not None and isinstance(error, Refusal):
-                desk.feed(ev.SessionClosed(job_id, "the service, as its first job was refused"))
+                dispatcher.feed(ev.SessionClosed(job_id, "the service, as its first job was refused"))
             raise
-        self._hub.records.blobs.put(params_hash, params)
+        self._records.blobs.put(params_hash, params)
         await committed
-        record = self._hub.records.job(job_id)
+        record = self._records.job(job_id)
         assert record is not None, "a committed job is on record"
         if prepared is None:
             if not begun.is_set():  # its body need not wait in memory: it is in the store now
                 preparing.cancel()
-            self._spawn(self._prepare_later(desk, record, preparing if begun.is_set() else None))
+            self._preparations.spawn(
+                self._prepare_later(dispatcher, record, preparing if begun.is_set() else None)
+            )
         return record
 
     async def _stage(self, blobs: dict[str, bytes]) -> list[str]:
         """Large inputs, ahead of the commit of their job. Raises NoRoom."""
         try:
-            return await stage(self._hub.store, blobs)
+            return await stage(self._store, blobs)
         except StoreFull as error:
             raise NoRoom(
                 f"The job's inputs cannot be stored: {error}. Submit it again later, or a smaller one; "
@@ -149,7 +184,7 @@ class Admission:
         own_limit: float | None,
         prepared: Prepared | None,
     ) -> list[ev.Event]:
-        """What the lane hears of a submit; a session that the job starts has the job's id."""
+        """The events of a submit; a session that the job starts has the job's id."""
         session_id = job_id if new.opens is not None else new.session
         events: list[ev.Event] = []
         if new.opens is not None:
@@ -158,7 +193,7 @@ class Admission:
         events.append(
             ev.JobAccepted(
                 job_id,
-                self._hub.take_seq(),
+                self._lanes.take_seq(),
                 who.user_id,
                 who.project_id,
                 new.program,
@@ -175,23 +210,23 @@ class Admission:
         """What preparation found; a refusal becomes the answer to the submit."""
         try:
             prepared = preparing.result()
-            self._hub.limits.prepared(project, prepared)
-            self._hub.disk.check_result(prepared.result_bytes)
+            self._limits.prepared(project, prepared)
+            self._disk.check_result(prepared.result_bytes)
         except JobRefused as error:
             raise BadRequest(error.message, code=error.code) from None
         except DeviceUnavailable as error:
             raise Conflict(f"{device} cannot take jobs: {error}", code=codes.SYSTEM_FAILURE) from None
         return prepared
 
-    async def _desk_for(self, who: Principal, new: NewJob) -> Dispatcher:
+    async def _dispatcher_for(self, who: Principal, new: NewJob) -> Dispatcher:
         """The device that the job is for, when its session agrees (R5, R35)."""
         if new.session is None:
             if new.device is None:
                 raise BadRequest("The job names no backend. Say which one, for example with backend=….")
-            return self._hub.dispatcher(new.device)
+            return self._lanes.dispatcher(new.device)
         if new.opens is not None:
             raise BadRequest("A job cannot join a session and start another one: leave out one of the two.")
-        record = await self._hub.session_record(who, new.session, Action.SUBMIT_TO_SESSION)
+        record = await self._lookup.session(who, new.session, Action.SUBMIT_TO_SESSION)
         session = record.session
         if new.device is not None and new.device != record.device:
             hint = (
@@ -209,89 +244,82 @@ class Admission:
                 f"Session {session.id} takes no more jobs. {session.reason or 'It was closed.'} "
                 "A session cannot be reopened; open a new one."
             )
-        return self._hub.dispatcher(record.device)
+        return self._lanes.dispatcher(record.device)
 
     async def _prepare_later(
-        self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared] | None
+        self, dispatcher: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared] | None
     ) -> None:
         """The preparation of a job that has been acknowledged already, which may have begun. A device that
         cannot look at it is not the job's fault: the job waits until the device can, and its session lives on
         (R40, R55). A job that ends meanwhile, for whatever reason, is prepared no further."""
         job_id = record.job.id
         meta = replace(record.meta)
-        looking = asyncio.ensure_future(self._until_looked_at(desk, record, preparing))
+        looking = asyncio.ensure_future(self._until_looked_at(dispatcher, record, preparing))
         try:
             prepared = await _unless_ended(record, looking)
             if prepared is None:
                 return
-            self._hub.limits.prepared(record.job.project, prepared)
+            self._limits.prepared(record.job.project, prepared)
             _note(meta, prepared)
         except JobRefused as error:
-            await desk.feed(ev.JobUnfit(job_id, error.message, error.code))
+            await dispatcher.feed(ev.JobUnfit(job_id, error.message, error.code))
         else:
-            awaited = desk.lane.profile.awaits_estimate(record.job)  # then its limit is known only now
+            awaited = dispatcher.lane.profile.awaits_estimate(record.job)  # then its limit is known only now
 
             def warn() -> None:
-                later = desk.lane.job_warnings(job_id) if awaited else ()
+                later = dispatcher.lane.job_warnings(job_id) if awaited else ()
                 meta.warnings = tuple(dict.fromkeys((*meta.warnings, *later)))
 
             ready = ev.JobPrepared(job_id, prepared.estimated_seconds)
-            await desk.feed(ready, metas={job_id: meta}, taken=warn)
+            await dispatcher.feed(ready, metas={job_id: meta}, taken=warn)
 
     async def _until_looked_at(
-        self, desk: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared] | None
+        self, dispatcher: Dispatcher, record: JobRecord, preparing: asyncio.Future[Prepared] | None
     ) -> Prepared:
         """What preparation finds, however often the device is unavailable for it. Raises `JobRefused`."""
         failures = 0
         while True:
             try:
-                return await (self._prepare(desk, record) if preparing is None else preparing)
+                return await (self._prepare(dispatcher, record) if preparing is None else preparing)
             except DeviceUnavailable as error:
                 preparing = None
                 failures += 1
                 log.warning(
                     "preparation.waits",
-                    device=desk.device,
+                    device=dispatcher.device,
                     job=record.job.id,
                     why=str(error),
                     attempt=failures,
                 )
             await asyncio.sleep(delay(failures))
 
-    async def _prepare(self, desk: Dispatcher, record: JobRecord) -> Prepared:
+    async def _prepare(self, dispatcher: Dispatcher, record: JobRecord) -> Prepared:
         """The preparation with the body from the store, for which it waits until there is room. So few of one
         user wait at a time that their bodies need little memory, however many jobs there are."""
-        user, digest = self._hub.accounts.user_name(record.job.user), record.meta.params_hash or ""
+        user, digest = self._accounts.user_name(record.job.user), record.meta.params_hash or ""
         async with self._at_a_time[user]:
-            size = await self._hub.store.read(read_up_to, digest, 0)
-            held = await self._hub.rooms.work_again(record.job.user, size if isinstance(size, int) else 0)
+            size = await self._store.read(read_up_to, digest, 0)
+            held = await self._rooms.work_again(record.job.user, size if isinstance(size, int) else 0)
             try:
-                kept = self._hub.records.blobs.get(digest)
-                params = kept or await self._hub.store.read(read_blob, digest) or b""
-                return await self._hub.engine.prepare(desk.device, record.job.program, params, user)
+                kept = self._records.blobs.get(digest)
+                params = kept or await self._store.read(read_blob, digest) or b""
+                return await self._engine.prepare(dispatcher.device, record.job.program, params, user)
             finally:
                 held.release()
 
-    def recover(self, desk: Dispatcher, stored: StoredJob) -> None:
+    def recover(self, dispatcher: Dispatcher, stored: StoredJob) -> None:
         """An acknowledged job that had not been prepared when the service stopped (R55)."""
-        record = self._hub.records.job(stored.job.id)
+        record = self._records.job(stored.job.id)
         if record is not None:
-            self._spawn(self._prepare_later(desk, record, None))
+            self._preparations.spawn(self._prepare_later(dispatcher, record, None))
 
     async def stop(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """What is not prepared by now is prepared after the next start."""
+        await self._preparations.stop()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned)
 
-    def _spawned(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("preparation.broken", exc_info=error)
+def _broken(error: BaseException) -> None:
+    log.error("preparation.broken", exc_info=error)
 
 
 async def _unless_ended(record: JobRecord, looking: asyncio.Future[Prepared]) -> Prepared | None:

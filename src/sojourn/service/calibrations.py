@@ -160,9 +160,9 @@ class Calibrations:
             )
         return msgspec.json.decode(text, type=dict[str, Any])
 
-    # what workers say
+    # descriptions of workers
 
-    async def hear(self, device: str, description: Description) -> None:
+    async def on_description(self, device: str, description: Description) -> None:
         """A worker has come up and says what its device is: as known, or a new calibration."""
         if device in self._models:
             self.descriptions[device] = description

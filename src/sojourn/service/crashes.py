@@ -7,17 +7,16 @@ that has been deleted meanwhile does not count any more then.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 import structlog
 
 from sojourn.core.model import Job, JobKind
+from sojourn.service.clock import Clock
+from sojourn.service.directory import Directory
 from sojourn.service.errors import TooMany
-from sojourn.store import history
-
-if TYPE_CHECKING:
-    from sojourn.service.hub import Hub
-    from sojourn.service.views import Principal
+from sojourn.service.steps import Steps
+from sojourn.service.views import Principal
+from sojourn.store import Database, history
 
 WINDOW = 3600.0
 """Seconds for which a death of a worker counts against the user whose job ran on it."""
@@ -47,16 +46,19 @@ class Crashes:
     An hour is one that has passed: times are of the monotonic clock, which nobody sets.
     """
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, store: Database, clock: Clock, steps: Steps, accounts: Directory) -> None:
+        self._store = store
+        self._clock = clock
+        self._steps = steps
+        self._accounts = accounts
         self._of: dict[str, deque[float]] = {}
 
     async def load(self) -> None:
         """Count again what the last hour has seen."""
-        clock, steps = self._hub.clock, self._hub.steps
+        clock, steps = self._clock, self._steps
         now, here = clock.now(), clock.monotonic()
         since = steps.before(now, WINDOW)
-        rows = await self._hub.store.read(history.crashes, since)
+        rows = await self._store.read(history.crashes, since)
         for user, at in rows:
             self._of.setdefault(user, deque()).append(here - (now - steps.restated(at)))
 
@@ -64,8 +66,8 @@ class Crashes:
         """A worker of `device` died while it ran `job`."""
         if job.kind is not JobKind.USER:
             return
-        self._of.setdefault(job.user, deque()).append(self._hub.clock.monotonic())
-        accounts = self._hub.accounts
+        self._of.setdefault(job.user, deque()).append(self._clock.monotonic())
+        accounts = self._accounts
         log.warning(
             "job.killed_worker",
             device=device,
@@ -89,7 +91,7 @@ class Crashes:
         lately = self._lately(who.user_id)
         if len(lately) < limit:
             return
-        wait = max(1.0, lately[-limit] + WINDOW - self._hub.clock.monotonic())
+        wait = max(1.0, lately[-limit] + WINDOW - self._clock.monotonic())
         raise TooMany(
             f"Jobs of user {who.user} have ended the worker process of a device {len(lately)} times within "
             f"an hour; the limit is {limit} (crashes_per_hour). Look at the reasons of those that failed, "
@@ -101,7 +103,7 @@ class Crashes:
         found = self._of.get(user_id)
         if found is None:
             return deque()
-        since = self._hub.clock.monotonic() - WINDOW
+        since = self._clock.monotonic() - WINDOW
         while found and found[0] <= since:
             found.popleft()
         if not found:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from sojourn import codes
 from sojourn.buckets import Buckets
@@ -16,14 +15,14 @@ from sojourn.config import TEN_YEARS, LimitsSettings, check_limits
 from sojourn.core.formatting import seconds
 from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
+from sojourn.service.crashes import Crashes
+from sojourn.service.directory import Directory
 from sojourn.service.errors import BadRequest, TooLarge, TooMany
+from sojourn.service.records import Records
 from sojourn.service.submit import NewJob
 from sojourn.service.turns import Looks
+from sojourn.service.views import Principal
 from sojourn.worker.protocol.types import JobRefused, Prepared
-
-if TYPE_CHECKING:
-    from sojourn.service.hub import Hub
-    from sojourn.service.views import Principal
 
 PATIENCE = 5.0
 """Seconds for which a request over the rate is held back before it is refused. A program that waits for its
@@ -31,10 +30,21 @@ answers is only slowed down then: today's client raises on a POST that is answer
 
 
 class Limits:
-    """`clock` is for the rate only and need not be the policy's."""
+    """`configured` holds where a project has no value of its own. `clock` is for the rate only and need not
+    be the policy's."""
 
-    def __init__(self, hub: Hub, clock: Callable[[], float] = time.monotonic) -> None:
-        self._hub = hub
+    def __init__(
+        self,
+        configured: LimitsSettings,
+        accounts: Directory,
+        records: Records,
+        crashes: Crashes,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._configured = configured
+        self._accounts = accounts
+        self._records = records
+        self._crashes = crashes
         self._clock = clock
         self._of: dict[str, LimitsSettings] = {}
         self._rates: Buckets[tuple[str, str]] = Buckets()
@@ -43,9 +53,9 @@ class Limits:
         """The limits of a project (id): its own values, else those of the configuration."""
         found = self._of.get(project)
         if found is None:
-            own = check_limits(self._hub.accounts.project(project).limits)
+            own = check_limits(self._accounts.project(project).limits)
             named = {name: getattr(own, name) for name in own.model_fields_set}
-            found = self._of[project] = self._hub.settings.limits.model_copy(update=named)
+            found = self._of[project] = self._configured.model_copy(update=named)
         return found
 
     def changed(self) -> None:
@@ -54,7 +64,7 @@ class Limits:
 
     def recount(self) -> None:
         """Take what is on record as what is there: after a start."""
-        records = self._hub.records
+        records = self._records
         for record in records.live_jobs.values():
             job = record.job
             if job.kind is JobKind.USER:
@@ -65,13 +75,13 @@ class Limits:
 
     # jobs
 
-    def job(self, who: Principal, job_id: str, new: NewJob, device: str) -> None:
+    def job(self, who: Principal, job_id: str, new: NewJob, device: str, profile: Profile) -> None:
         """Refuse a job that is too many or too large, before it is looked at; from now on it counts.
 
         Whoever is not going on to submit it calls `job_refused`.
         """
         limits = self.of(who.project_id)
-        self._hub.crashes.check(who, limits.crashes_per_hour)
+        self._crashes.check(who, limits.crashes_per_hour)
         size, largest = len(new.params), limits.payload_mb * 1_000_000
         if largest and size > largest:
             raise TooLarge(
@@ -79,8 +89,8 @@ class Limits:
                 f"{limits.payload_mb:g} MB (payload_mb). Split the work into several jobs."
             )
         if new.max_execution_time is not None:
-            self._execution_time(who, new, new.max_execution_time, device)
-        there = self._hub.records.open_jobs
+            self._execution_time(who, new, new.max_execution_time, device, profile)
+        there = self._records.open_jobs
         keys = _keys(who.user_id, who.project_id, device)
         most = (limits.pending_per_user, limits.pending_per_project, limits.pending_per_device)
         whose = (
@@ -99,13 +109,12 @@ class Limits:
                 )
         there.enter(job_id, *keys)
 
-    def _execution_time(self, who: Principal, new: NewJob, asked: int, device: str) -> None:
+    def _execution_time(self, who: Principal, new: NewJob, asked: int, device: str, profile: Profile) -> None:
         """The job's own max_execution_time against everything that is known of it by now.
 
         The lane says the same, but of a job that starts a session it would say so when the session is there.
         """
         own = self.of(who.project_id).execution_seconds
-        profile = self._hub.dispatchers[device].lane.profile
         limits = [
             (own, f"the limit of project {who.project} is {seconds(own)} (execution_seconds)"),
             (profile.job_cap, f"no job runs longer than {seconds(profile.job_cap)} on {device}"),
@@ -121,8 +130,8 @@ class Limits:
 
     def job_refused(self, job_id: str) -> None:
         """The submit has come to nothing, nor has the session that was to begin with it."""
-        self._hub.records.open_jobs.leave(job_id)
-        self._hub.records.open_sessions.leave(job_id)
+        self._records.open_jobs.leave(job_id)
+        self._records.open_sessions.leave(job_id)
 
     def prepared(self, project: str, prepared: Prepared) -> None:
         """Refuse a job that is found to be too much work. Raises JobRefused."""
@@ -154,7 +163,7 @@ class Limits:
         """At most, in seconds; for ever for a job without a session."""
         if (lasts := _new_session(new, profile)) is not None:
             return lasts
-        record = self._hub.records.session(new.session) if new.session is not None else None
+        record = self._records.session(new.session) if new.session is not None else None
         if record is None:
             return math.inf
         return profile.max_time if record.session.max_time is None else record.session.max_time
@@ -163,14 +172,14 @@ class Limits:
 
     def session(self, who: Principal, session_id: str, profile: Profile) -> None:
         """Refuse a session that may not be; from now on it counts, see `session_refused`."""
-        plan = self._hub.accounts.project(who.project_id).plan
+        plan = self._accounts.project(who.project_id).plan
         if plan == "open" and not profile.open_plan_sessions:
             raise BadRequest(
                 f"Project {who.project} is on the open plan, which has no sessions here. Run the jobs "
                 "without a session or batch (job mode), or ask an operator for another plan.",
                 code=codes.SESSIONS_NOT_ALLOWED,
             )
-        there, limit = self._hub.records.open_sessions, self.of(who.project_id).sessions_per_user
+        there, limit = self._records.open_sessions, self.of(who.project_id).sessions_per_user
         key = (who.project_id, who.user_id)
         count = there.count(key)
         if limit and count >= limit:
@@ -183,7 +192,7 @@ class Limits:
         there.enter(session_id, key)
 
     def session_refused(self, session_id: str) -> None:
-        self._hub.records.open_sessions.leave(session_id)
+        self._records.open_sessions.leave(session_id)
 
     # the rate of requests
 

@@ -7,12 +7,16 @@ import structlog
 from sojourn.core import events as ev
 from sojourn.core.model import DeviceMode, JobKind
 from sojourn.service import ids
+from sojourn.service.audit import Audit
+from sojourn.service.clock import Clock
 from sojourn.service.directory import SYSTEM_PROJECT, SYSTEM_USER
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import BadRequest, Conflict, Forbidden
-from sojourn.service.hub import Hub
+from sojourn.service.lanes import Lanes
 from sojourn.service.permissions import Action, may
-from sojourn.service.views import DeviceState, JobView, Principal
+from sojourn.service.records import Records
+from sojourn.service.view_maker import ViewMaker
+from sojourn.service.views import JobView, Principal
 from sojourn.store import JobMeta
 from sojourn.store.database import Work
 from sojourn.worker.protocol.types import CALIBRATE
@@ -21,37 +25,41 @@ log = structlog.get_logger("sojourn.operations")
 MAX_MESSAGE = 300
 
 
-class Operations:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+class DeviceControl:
+    def __init__(self, clock: Clock, records: Records, lanes: Lanes, audit: Audit, views: ViewMaker) -> None:
+        self._clock = clock
+        self._records = records
+        self._lanes = lanes
+        self._audit = audit
+        self._views = views
 
     # states of a device
 
-    async def halt_device(
+    async def halt(
         self, who: Principal, device: str, mode: str, message: str = "", until: float | None = None
     ) -> None:
         """`mode` is paused, draining or maintenance. Again, or another mode: the latest word counts.
 
-        `until` says when the end is expected; only `resume_device` brings it about.
+        `until` says when the end is expected; only `resume` brings it about.
         """
-        desk = self._desk(who, device)
+        dispatcher = self._operated(who, device)
         if mode not in tuple(DeviceMode):
             raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(DeviceMode)}.")
         message = _checked(message)
-        if until is not None and until <= self._hub.clock.date():
+        if until is not None and until <= self._clock.date():
             raise BadRequest("The expected end is in the past. Name a later time, or none.")
-        entry = self._hub.audit.entry(
+        entry = self._audit.entry(
             who, f"device.{mode}", f"device {device}", message=message or None, until=until
         )
-        await desk.feed(ev.DeviceHalted(DeviceMode(mode), who.user, message, until), also=entry.write)
-        self._hub.audit.done(entry)
+        await dispatcher.feed(ev.DeviceHalted(DeviceMode(mode), who.user, message, until), also=entry.write)
+        self._audit.done(entry)
 
-    async def resume_device(self, who: Principal, device: str) -> None:
+    async def resume(self, who: Principal, device: str) -> None:
         """Online again; of a device that is online it is no error."""
-        desk = self._desk(who, device)
-        entry = self._hub.audit.entry(who, "device.resumed", f"device {device}")
-        await desk.feed(ev.DeviceResumed(who.user), also=entry.write)
-        self._hub.audit.done(entry)
+        dispatcher = self._operated(who, device)
+        entry = self._audit.entry(who, "device.resumed", f"device {device}")
+        await dispatcher.feed(ev.DeviceResumed(who.user), also=entry.write)
+        self._audit.done(entry)
 
     # calibrations
 
@@ -60,36 +68,40 @@ class Operations:
 
         Raises Conflict when one is queued or running already.
         """
-        desk = self._desk(who, device)
-        if device in self._hub.models:
+        dispatcher = self._operated(who, device)
+        if device in self._lanes.models:
             raise BadRequest(
-                f"{device} is for dry runs and looks like {self._hub.models[device]}; calibrate that one."
+                f"{device} is for dry runs and looks like {self._lanes.models[device]}; calibrate that one."
             )
         message = _checked(message)
-        pending = pending_calibration(desk)
+        pending = pending_calibration(dispatcher)
         if pending is not None:
             raise Conflict(f"{device} has a calibration under way already: job {pending}. Wait for it.")
-        entry = self._hub.audit.entry(who, "device.calibrated", f"device {device}", message=message or None)
-        made = await self.queue_calibration(
+        entry = self._audit.entry(who, "device.calibrated", f"device {device}", message=message or None)
+        made = await self._queue_calibration(
             device, f"{who.user}: {message}" if message else who.user, entry.write
         )
-        self._hub.audit.done(entry)
+        self._audit.done(entry)
         return made
 
-    async def queue_calibration(self, device: str, cause: str, also: Work[object] | None = None) -> JobView:
-        """For the schedule too, which has looked whether one is pending."""
-        desk = self._hub.dispatcher(device)
+    async def calibrate_by_schedule(self, device: str) -> None:
+        """As the schedule wants it; nothing is done while one is queued or running already."""
+        if pending_calibration(self._lanes.dispatcher(device)) is None:
+            await self._queue_calibration(device, "the schedule")
+
+    async def _queue_calibration(self, device: str, cause: str, also: Work[object] | None = None) -> JobView:
+        dispatcher = self._lanes.dispatcher(device)
         job_id = ids.new_id("c")
         accepted = ev.JobAccepted(
             job_id,
-            self._hub.take_seq(),
+            self._lanes.take_seq(),
             SYSTEM_USER,
             SYSTEM_PROJECT,
             CALIBRATE,
             kind=JobKind.SYSTEM,
         )
         meta = JobMeta(caller=cause, params_hash=ids.sha256(b"{}"), submit_digest=ids.sha256(job_id.encode()))
-        await desk.feed(
+        await dispatcher.feed(
             accepted,
             ev.JobPrepared(job_id),
             metas={job_id: meta},
@@ -97,27 +109,19 @@ class Operations:
             also=also,
         )
         log.info("calibration.queued", device=device, job=job_id, cause=cause)
-        record = self._hub.records.job(job_id)
+        record = self._records.job(job_id)
         assert record is not None, "a committed job is on record"
-        return self._hub.job_view(record, self._hub.position(record))
+        return self._views.job(record, self._lanes.position(record))
 
-    def _desk(self, who: Principal, device: str) -> Dispatcher:
+    def _operated(self, who: Principal, device: str) -> Dispatcher:
         if not may(who, Action.OPERATE_DEVICES):
             raise Forbidden(f"User {who.user!r} is no operator. Use an operator's API key for this.")
-        return self._hub.dispatcher(device)
+        return self._lanes.dispatcher(device)
 
 
-def pending_calibration(desk: Dispatcher) -> str | None:
+def pending_calibration(dispatcher: Dispatcher) -> str | None:
     """The system job of the device that has not ended."""
-    return next((j.id for j in desk.lane.jobs.values() if j.kind is JobKind.SYSTEM), None)
-
-
-def state_of(desk: Dispatcher) -> DeviceState:
-    """What operators want of the device."""
-    halt = desk.lane.status
-    if halt is None:
-        return DeviceState()
-    return DeviceState(halt.mode.value, halt.message, halt.by, halt.since, halt.until)
+    return next((j.id for j in dispatcher.lane.jobs.values() if j.kind is JobKind.SYSTEM), None)
 
 
 def _checked(message: str) -> str:

@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sojourn import codes
-from sojourn.config import LimitsSettings, ProjectSettings, as_tags, check_limits
+from sojourn.config import LimitsSettings, ProjectSettings, Settings, as_tags, check_limits
 from sojourn.core import events as ev
 from sojourn.core.shares import ProjectShare, Shares
-from sojourn.service.accounts import check_name
+from sojourn.core.usage import UsageMeter
+from sojourn.service.accounts import Accounts, check_name
+from sojourn.service.audit import Audit
+from sojourn.service.clock import Clock
 from sojourn.service.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, NotFound
+from sojourn.service.lanes import Lanes
+from sojourn.service.limits import Limits
 from sojourn.service.permissions import Action, may
+from sojourn.service.records import Records
 from sojourn.service.views import Principal, ProjectView
-
-if TYPE_CHECKING:
-    from sojourn.service.hub import Hub
 
 PLANS = ("open", "premium")
 HEAVIEST = 1e9
@@ -81,15 +84,35 @@ class ProjectInfo:
 
 
 class Projects:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._stated = {project.name: project for project in hub.settings.projects}
+    """`meter` counts the usage of all devices together."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        accounts: Accounts,
+        audit: Audit,
+        records: Records,
+        lanes: Lanes,
+        limits: Limits,
+        meter: UsageMeter,
+    ) -> None:
+        self._clock = clock
+        self._accounts = accounts
+        self._audit = audit
+        self._records = records
+        self._lanes = lanes
+        self._limits = limits
+        self._meter = meter
+        self._stated = {project.name: project for project in settings.projects}
+        self._stated_weights = {account.name: account.weight for account in settings.accounts}
 
     # the configuration
 
     async def configure(self) -> None:
         """Write down what the configuration states; before the lanes are made."""
-        accounts = self._hub.accounts
+        accounts = self._accounts
         there = {project.name for project in accounts.projects()}
         for name in self._stated:
             if name not in there:
@@ -100,15 +123,14 @@ class Projects:
             for view in changed
             for user, name, member in accounts.members(view.id)
         }
-        weights = {account.name: account.weight for account in self._hub.settings.accounts}
-        await accounts.put(projects=changed, members=members, accounts=weights)
+        await accounts.put(projects=changed, members=members, accounts=self._stated_weights)
 
-    async def joined(self, user: str, project: str) -> None:
+    async def user_added(self, user: str, project: str) -> None:
         """A user has come into a project: the configuration may have something to say about it."""
-        view, identity = self._hub.accounts.project_named(project), self._hub.accounts.user_id(user)
+        view, identity = self._accounts.project_named(project), self._accounts.user_id(user)
         member = self._member_as_stated(project, user, Membership())
         if member != Membership():
-            await self._hub.accounts.put(members={(view.id, identity): member})
+            await self._accounts.put(members={(view.id, identity): member})
             await self.publish()
 
     def _member_as_stated(self, project: str, user: str, member: Membership) -> Membership:
@@ -125,7 +147,7 @@ class Projects:
 
     def shares(self) -> Shares:
         """Everybody's entitlements, as the lanes take them."""
-        accounts = self._hub.accounts
+        accounts = self._accounts
         projects = accounts.projects()
         return Shares(
             dict(accounts.account_weights),
@@ -141,24 +163,24 @@ class Projects:
     async def publish(self) -> None:
         """What is stored holds from now on, on every device."""
         shares = self.shares()
-        self._hub.limits.changed()
-        desks = self._hub.dispatchers.values()
-        await asyncio.gather(*(desk.feed(ev.SharesChanged(shares)) for desk in desks))
+        self._limits.changed()
+        dispatchers = self._lanes.dispatchers.values()
+        await asyncio.gather(*(each.feed(ev.SharesChanged(shares)) for each in dispatchers))
 
     # look
 
-    def projects(self, who: Principal) -> list[ProjectInfo]:
+    def find(self, who: Principal) -> list[ProjectInfo]:
         """By name: an operator's list has all of them."""
-        accounts = self._hub.accounts
+        accounts = self._accounts
         found = accounts.projects() if may(who, Action.SEE_PROJECT) else accounts.projects_of(who.user_id)
-        self._hub.usage.expire(self._hub.clock.now())
+        self._meter.expire(self._clock.now())
         members = accounts.members_by_project()
         infos = sorted(found, key=lambda p: p.name)
         return [self._info(project, members.get(project.id, ()), who) for project in infos]
 
-    def project(self, who: Principal, name: str) -> ProjectInfo:
+    def get(self, who: Principal, name: str) -> ProjectInfo:
         """Raises NotFound for a project that is not there or not the caller's."""
-        found = self.projects(who)
+        found = self.find(who)
         for info in found:
             if info.project.name == name:
                 return info
@@ -174,8 +196,7 @@ class Projects:
         who: Principal | None = None,
     ) -> ProjectInfo:
         """As `who` may see it; `everybody` are its members."""
-        hub = self._hub
-        there, usage = hub.records.open_jobs, hub.usage
+        there, usage = self._records.open_jobs, self._meter
         admin = who is not None and any(m.admin for u, _, m in everybody if u == who.user_id)
         sees_all = who is None or may(who, Action.SEE_MEMBERS, admin=admin)
         members = tuple(
@@ -186,8 +207,8 @@ class Projects:
         stated = self._stated.get(project.name)
         return ProjectInfo(
             project=project,
-            account_weight=hub.accounts.account_weights.get(project.account, 1.0),
-            limits=hub.limits.of(project.id),
+            account_weight=self._accounts.account_weights.get(project.account, 1.0),
+            limits=self._limits.of(project.id),
             own_limits=tuple(project.limits),
             used=usage.used(project.id),
             exhausted=project.allocation is not None and usage.used(project.id) >= project.allocation,
@@ -198,8 +219,8 @@ class Projects:
 
     def accounts(self) -> dict[str, float]:
         """Every account that has a weight or a project."""
-        named = {project.account: 1.0 for project in self._hub.accounts.projects()}
-        return dict(sorted((named | self._hub.accounts.account_weights).items()))
+        named = {project.account: 1.0 for project in self._accounts.projects()}
+        return dict(sorted((named | self._accounts.account_weights).items()))
 
     # change
 
@@ -212,17 +233,15 @@ class Projects:
                 f"A new project has no users yet, and {named} was named. Make it, add users with "
                 f"`sojourn users add NAME --project {name}`, then set their weights."
             )
-        entry = self._hub.audit.entry(who, "project.added", f"project {name}", **_said(change))
-        made = await self._hub.accounts.add_project(
-            name, lambda project: _changed(project, change), entry.write
-        )
-        self._hub.audit.done(entry)
+        entry = self._audit.entry(who, "project.added", f"project {name}", **_said(change))
+        made = await self._accounts.add_project(name, lambda project: _changed(project, change), entry.write)
+        self._audit.done(entry)
         await self.publish()
-        return self._info(made, self._hub.accounts.members(made.id))
+        return self._info(made, self._accounts.members(made.id))
 
     async def change(self, who: Principal, name: str, change: ProjectChange) -> ProjectInfo:
         """Stored, then told to every device."""
-        accounts = self._hub.accounts
+        accounts = self._accounts
         view = accounts.project_named(name)
         self._check(self._stated.get(name), change)
         there = {user: (identity, member) for identity, user, member in accounts.members(view.id)}
@@ -240,9 +259,9 @@ class Projects:
                 member.admin if wanted.admin is None else wanted.admin,
             )
         changed = _changed(view, change)
-        entry = self._hub.audit.entry(who, "project.changed", f"project {name}", **_said(change))
+        entry = self._audit.entry(who, "project.changed", f"project {name}", **_said(change))
         await accounts.put(projects=[changed], members=members, also=entry.write)
-        self._hub.audit.done(entry)
+        self._audit.done(entry)
         await self.publish()
         return self._info(changed, accounts.members(changed.id))
 
@@ -250,11 +269,11 @@ class Projects:
         """An account's weight; the account need not have a project yet."""
         check_name("account", account)
         _check_weight(f"The weight of account {account}", weight)
-        if any(stated.name == account for stated in self._hub.settings.accounts):
+        if account in self._stated_weights:
             raise _is_configured(f"account {account}", "weight")
-        entry = self._hub.audit.entry(who, "account.changed", f"account {account}", weight=weight)
-        await self._hub.accounts.put(accounts={account: weight}, also=entry.write)
-        self._hub.audit.done(entry)
+        entry = self._audit.entry(who, "account.changed", f"account {account}", weight=weight)
+        await self._accounts.put(accounts={account: weight}, also=entry.write)
+        self._audit.done(entry)
         await self.publish()
 
     def _check(self, stated: ProjectSettings | None, change: ProjectChange) -> None:

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sojourn import codes
+from sojourn.config import ReservationSettings
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterReservation, ReservationMode
 from sojourn.service import ids
+from sojourn.service.audit import Audit
+from sojourn.service.clock import Clock
 from sojourn.service.devices import is_mock
+from sojourn.service.directory import Directory
 from sojourn.service.dispatcher import Dispatcher
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
-from sojourn.service.hub import Hub
+from sojourn.service.lanes import Lanes
 from sojourn.service.permissions import Action, may
 from sojourn.service.reservation_bounds import Span, objection
 from sojourn.service.views import Principal, ProjectView
+from sojourn.store import Database
 from sojourn.store import reservations as stored
 from sojourn.store.reservations import StoredReservation
 
@@ -40,11 +45,25 @@ class ReservationView:
 
 
 class Reservations:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(
+        self,
+        bounds: ReservationSettings,
+        *,
+        store: Database,
+        clock: Clock,
+        accounts: Directory,
+        audit: Audit,
+        lanes: Lanes,
+    ) -> None:
+        self._bounds = bounds
+        self._store = store
+        self._clock = clock
+        self._accounts = accounts
+        self._audit = audit
+        self._lanes = lanes
         self._booking = asyncio.Lock()
 
-    async def reserve(
+    async def make(
         self,
         who: Principal,
         *,
@@ -63,8 +82,8 @@ class Reservations:
         who is not an operator (`[reservations]`).
         """
         holder = self._project(who, project)
-        desk = self._hub.dispatcher(device)
-        if device in self._hub.models:
+        dispatcher = self._lanes.dispatcher(device)
+        if device in self._lanes.models:
             raise BadRequest(f"{device} is for dry runs, nobody waits for it; it cannot be reserved.")
         if mode not in tuple(ReservationMode):
             raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(ReservationMode)}.")
@@ -75,25 +94,25 @@ class Reservations:
         if (end is None) == (length is None):
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
         if may(who, Action.RESERVE_MORE):
-            return await self._book(who, holder, desk, start, end, length, mode, after_window)
+            return await self._book(who, holder, dispatcher, start, end, length, mode, after_window)
         async with self._booking:  # two at once would each be measured without the other
-            now = self._hub.clock.date()
+            now = self._clock.date()
             begin, until = _times(_shown(now), start, end, length)
             await self._check_bounds(who, holder, Span(device, begin, until), now)
-            return await self._book(who, holder, desk, start, end, length, mode, after_window)
+            return await self._book(who, holder, dispatcher, start, end, length, mode, after_window)
 
     async def _book(
         self,
         who: Principal,
         holder: ProjectView,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
         start: float | None,
         end: float | None,
         length: float | None,
         mode: str,
         after_window: str,
     ) -> ReservationView:
-        now = _shown(self._hub.clock.date())
+        now = _shown(self._clock.date())
         begin, until = _times(now, start, end, length)
         reservation_id = ids.new_id("r")
         booked = ev.ReservationBooked(
@@ -105,11 +124,11 @@ class Reservations:
             ReservationMode(mode),
             AfterReservation(after_window),
         )
-        entry = self._hub.audit.entry(
+        entry = self._audit.entry(
             who,
             "reservation.made",
             f"reservation {reservation_id}",
-            device=desk.device,
+            device=dispatcher.device,
             project=holder.name,
             start=begin,
             end=until,
@@ -117,15 +136,15 @@ class Reservations:
         )
         # one from now on is open when it is answered
         opening = [ev.Tick()] if begin <= now else []
-        await desk.feed(booked, *opening, at=self._hub.clock.instant(now), also=entry.write)
-        self._hub.audit.done(entry)
-        return await self.reservation(who, reservation_id)
+        await dispatcher.feed(booked, *opening, at=self._clock.instant(now), also=entry.write)
+        self._audit.done(entry)
+        return await self.get(who, reservation_id)
 
     async def _check_bounds(self, who: Principal, holder: ProjectView, wanted: Span, now: float) -> None:
         """Raises BadRequest for what only an operator may book."""
-        bounds = self._hub.settings.reservations
+        bounds = self._bounds
         first, last = wanted.start - bounds.period, wanted.end + bounds.period
-        spans = await self._hub.store.read(stored.spans, holder.id, who.user_id, first, last)
+        spans = await self._store.read(stored.spans, holder.id, who.user_id, first, last)
         held = [
             (
                 f"Project {holder.name}",
@@ -133,39 +152,39 @@ class Reservations:
             ),
             (f"User {who.user}", [Span(s.device, s.start, s.end) for s in spans if s.user == who.user_id]),
         ]
-        devices = sum(not is_mock(name) for name in self._hub.specs)
+        devices = sum(not is_mock(name) for name in self._lanes.specs)
         why = objection(bounds, wanted, now, held=held, devices=devices)
         if why is not None:
             raise BadRequest(why, code=codes.RESERVATION_REFUSED)
 
-    async def cancel_reservation(self, who: Principal, reservation_id: str) -> ReservationView:
+    async def cancel(self, who: Principal, reservation_id: str) -> ReservationView:
         """An open one ends now (R44). Conflict for one that is over."""
         found = await self._stored(who, reservation_id)
         self._may_book(who, found.reservation.project)
         if found.state not in stored.LIVE:
             raise Conflict(f"Reservation {reservation_id} is {found.state}; it cannot be cancelled.")
-        entry = self._hub.audit.entry(
+        entry = self._audit.entry(
             who,
             "reservation.cancelled",
             f"reservation {reservation_id}",
             device=found.device,
-            project=self._hub.accounts.project_name(found.reservation.project),
+            project=self._accounts.project_name(found.reservation.project),
         )
-        desk = self._hub.dispatchers[found.device]
-        await desk.feed(ev.ReservationCancelled(reservation_id), also=entry.write)
-        self._hub.audit.done(entry)
-        return await self.reservation(who, reservation_id)
+        dispatcher = self._lanes.dispatchers[found.device]
+        await dispatcher.feed(ev.ReservationCancelled(reservation_id), also=entry.write)
+        self._audit.done(entry)
+        return await self.get(who, reservation_id)
 
-    async def reservation(self, who: Principal, reservation_id: str) -> ReservationView:
+    async def get(self, who: Principal, reservation_id: str) -> ReservationView:
         return self._view(who, await self._stored(who, reservation_id), self._own(who))
 
     async def calendar(
         self, who: Principal, device: str | None = None, *, ended: bool = False
     ) -> list[ReservationView]:
         """By start. Others' reservations show only that the device is taken, and are gone when over."""
-        if device is not None and device not in self._hub.dispatchers:  # one without settings may have some
-            self._hub.dispatcher(device)
-        found = await self._hub.store.read(stored.find, device=device, ended=ended)
+        if device is not None and device not in self._lanes.dispatchers:  # one without settings may have some
+            self._lanes.dispatcher(device)
+        found = await self._store.read(stored.find, device=device, ended=ended)
         own = self._own(who)
         return [self._view(who, r, own) for r in found if _sees(who, r, own) or r.state in stored.LIVE]
 
@@ -173,7 +192,7 @@ class Reservations:
 
     def _project(self, who: Principal, name: str | None) -> ProjectView:
         """The project to book for, when the caller may. Another's is not found, whether it exists or not."""
-        accounts = self._hub.accounts
+        accounts = self._accounts
         if may(who, Action.RESERVE):
             return accounts.project_named(name) if name is not None else accounts.project(who.project_id)
         own = accounts.projects_of(who.user_id)
@@ -190,20 +209,20 @@ class Reservations:
     def _may_book(self, who: Principal, project: str) -> None:
         """R47: only operators and project admins book."""
         if not may(who, Action.RESERVE, admin=self._admin(who, project)):
-            name = self._hub.accounts.project_name(project)
+            name = self._accounts.project_name(project)
             raise Forbidden(
                 f"User {who.user!r} may not make or cancel reservations of project {name!r}: that is for its "
                 "admins and for operators."
             )
 
     def _admin(self, who: Principal, project: str) -> bool:
-        return self._hub.accounts.is_admin(project, who.user_id)
+        return self._accounts.is_admin(project, who.user_id)
 
     def _own(self, who: Principal) -> set[str]:
-        return {project.id for project in self._hub.accounts.projects_of(who.user_id)}
+        return {project.id for project in self._accounts.projects_of(who.user_id)}
 
     async def _stored(self, who: Principal, reservation_id: str) -> StoredReservation:
-        found = await self._hub.store.read(stored.get, reservation_id)
+        found = await self._store.read(stored.get, reservation_id)
         if found is None or not _sees(who, found, self._own(who)):
             raise NotFound(f"Reservation {reservation_id} was not found.", code=codes.UNKNOWN_RESERVATION)
         return found
@@ -221,8 +240,8 @@ class Reservations:
             window.mode.value,
             state,
             window.id,
-            self._hub.accounts.project_name(window.project),
-            self._hub.accounts.user_name(window.user),
+            self._accounts.project_name(window.project),
+            self._accounts.user_name(window.user),
             window.after_window.value,
         )
 

@@ -6,28 +6,27 @@ kept, and nothing of the project is taken or started after it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sojourn.store import jobs
-
-if TYPE_CHECKING:
-    from sojourn.service.hub import Hub
+from sojourn.service.directory import Directory
+from sojourn.service.limits import Limits
+from sojourn.store import Database, jobs
 
 
 class Storage:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, store: Database, accounts: Directory, limits: Limits) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._limits = limits
 
     async def over(self, project: str, more: int = 0) -> str | None:
         """Why the project (id) may not store `more` bytes; None when it may. Asks the store only if there is
         a limit."""
-        limit = self._hub.limits.of(project).stored_mb
+        limit = self._limits.of(project).stored_mb
         if not limit:
             return None
-        used = (await self._hub.store.read(jobs.stored_bytes, project)).get(project, 0)
+        used = (await self._store.read(jobs.stored_bytes, project)).get(project, 0)
         if used + more <= limit * 1e6 and (more or used < limit * 1e6):
             return None
-        name = self._hub.accounts.project_name(project)
+        name = self._accounts.project_name(project)
         asked = f" and this job's inputs are {more / 1e6:.6g} MB" if more else ""
         return (
             f"The jobs of project {name} have stored {used / 1e6:.6g} MB{asked}; the limit is {limit:g} MB "
@@ -37,4 +36,4 @@ class Storage:
 
     async def stored(self) -> dict[str, int]:
         """Bytes that each project (id) has stored; those that have none are left out."""
-        return await self._hub.store.read(jobs.stored_bytes)
+        return await self._store.read(jobs.stored_bytes)

@@ -6,15 +6,14 @@ import errno
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sojourn.service.errors import Busy
 from sojourn.service.files import aside, unnamed_file, write_all
-from sojourn.service.room import PIECE, SMALL
+from sojourn.service.records import Blobs
+from sojourn.service.room import PIECE, SMALL, Rooms
+from sojourn.store import Database
 from sojourn.store.blobs import read_slice, read_up_to
-
-if TYPE_CHECKING:
-    from sojourn.service.hub import Hub
 
 
 def _nothing() -> None:
@@ -36,15 +35,18 @@ class Large:
 
 
 class Texts:
-    """The texts of the store and of the records' memory, by their hash."""
+    """The texts of the store and of the records' memory, by their hash. Copies are files of `folder`."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, store: Database, blobs: Blobs, rooms: Rooms, folder: Path) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._rooms = rooms
+        self._folder = folder
 
     async def find(self, digest: str) -> bytes | Large | None:
         """All of a small text, a handle of a large one; None when there is none (any more)."""
-        kept = self._hub.records.blobs.get(digest)
-        found = await self._hub.store.read(read_up_to, digest, SMALL) if kept is None else kept
+        kept = self._blobs.get(digest)
+        found = await self._store.read(read_up_to, digest, SMALL) if kept is None else kept
         if isinstance(found, int):
             return self._large(digest, found)
         if found is not None and len(found) > SMALL:
@@ -53,10 +55,10 @@ class Texts:
 
     def _large(self, digest: str, size: int) -> Large:
         async def read(at: int, most: int) -> bytes:
-            kept = self._hub.records.blobs.get(digest)  # held by the memory only, not by a slow reader
+            kept = self._blobs.get(digest)  # held by the memory only, not by a slow reader
             if kept is not None:
                 return kept[at : at + most]
-            return await self._hub.store.read(read_slice, digest, at, most)
+            return await self._store.read(read_slice, digest, at, most)
 
         return Large(size, read)
 
@@ -65,7 +67,7 @@ class Texts:
 
         Raises Busy, also when the disk has no room.
         """
-        rooms = self._hub.rooms
+        rooms = self._rooms
         held = [await rooms.work(owner, PIECE)]
         file = None
 
@@ -78,7 +80,7 @@ class Texts:
         try:
             held.append(await rooms.files.take(owner, 1, rooms.wait))
             held.append(await rooms.disk.take(owner, large.size, rooms.wait))
-            file = unnamed_file(self._hub.settings.server.data)
+            file = unnamed_file(self._folder)
             at = 0
             while at < large.size and (piece := await large.read(at, PIECE)):
                 await aside(write_all, file, piece)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from sojourn.core.usage import UsageMeter
+from sojourn.service.clock import Clock
+from sojourn.service.directory import Directory
 from sojourn.service.errors import BadRequest, Forbidden, NotFound
+from sojourn.service.lookup import Lookup
 from sojourn.service.permissions import Action, may
 from sojourn.service.times import EARLIEST
 from sojourn.service.views import Principal, UsageView
-from sojourn.store.database import bound, mapped
+from sojourn.store.database import Database, bound, mapped
 from sojourn.store.ledger import DAY, Mask, Sum, sums
-
-if TYPE_CHECKING:
-    from sojourn.service.hub import Hub
 
 KEYS = ("user", "project", "device", "kind", "session", "job", "day")
 KINDS = ("job", "held", "system", "reservation")
@@ -55,31 +56,39 @@ class UsageReport:
 
 
 class Usage:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    """`meter` counts the usage of all devices together."""
+
+    def __init__(
+        self, store: Database, clock: Clock, accounts: Directory, meter: UsageMeter, lookup: Lookup
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._accounts = accounts
+        self._meter = meter
+        self._lookup = lookup
 
     def window(self, who: Principal) -> UsageView:
         """The project's use of its allocation in the fair-share window. In memory: asked before every job."""
-        usage, project = self._hub.usage, self._hub.accounts.project(who.project_id)
-        usage.expire(self._hub.clock.now())
+        usage, project = self._meter, self._accounts.project(who.project_id)
+        usage.expire(self._clock.now())
         used = usage.used(project.id)
         reached = project.allocation is not None and used >= project.allocation
         return UsageView(project.allocation, used, reached)
 
     async def report(self, who: Principal, wanted: UsageQuery) -> UsageReport:
         """An operator sees everything; others their project, where only an admin sees who the others are."""
-        now = self._hub.clock.now()
+        now = self._clock.now()
         end = now if wanted.end is None else wanted.end
         start = wanted.start
         if start is None:
-            start = max(EARLIEST, end - self._hub.usage.window)
+            start = max(EARLIEST, end - self._meter.window)
         if not start < end:
             raise BadRequest(
                 f"The period begins at {_iso(start)} and ends at {_iso(end)}; the end must lie after the "
                 "begin."
             )
         only = self._only(who, wanted)
-        await self._hub.check_filter(who, wanted.device, wanted.session)
+        await self._lookup.check_filter(who, wanted.device, wanted.session)
         for key in wanted.by:
             if key not in KEYS:
                 raise BadRequest(f"Usage cannot be grouped by {key!r}. Possible: {', '.join(KEYS)}.")
@@ -87,7 +96,7 @@ class Usage:
         mask = None if may(who, Action.SEE_USAGE_BY_USER, admin=who.admin) else Mask(who.user_id, OTHERS)
         totals = bound(sums, start, end, by, only, most=LONGEST_REPORT, mask=mask)
         # the rows are made there too, beside the event loop
-        found = await self._hub.store.read(mapped(totals, lambda found: self._rows(found, by)))
+        found = await self._store.read(mapped(totals, lambda found: self._rows(found, by)))
         if len(found) > LONGEST_REPORT:
             raise BadRequest(
                 f"The report has more than {LONGEST_REPORT} rows, which is the limit. Ask for a shorter "
@@ -96,7 +105,7 @@ class Usage:
         return UsageReport(start, end, by, tuple(found), sum(row.seconds for row in found))
 
     def _only(self, who: Principal, wanted: UsageQuery) -> dict[str, str]:
-        accounts = self._hub.accounts
+        accounts = self._accounts
         only = {}
         if wanted.kind is not None and wanted.kind not in KINDS:
             raise BadRequest(f"kind is {wanted.kind!r}; there are {', '.join(KINDS)}.")
@@ -125,7 +134,7 @@ class Usage:
 
     def _member(self, who: Principal, name: str) -> str:
         """A user of the caller's project, by name. Whoever is not in it is not found, known or unknown."""
-        for identity, user, _ in self._hub.accounts.members(who.project_id):
+        for identity, user, _ in self._accounts.members(who.project_id):
             if user == name:
                 return identity
         raise NotFound(f"There is no user {name!r} in project {who.project}.")
@@ -142,8 +151,8 @@ class Usage:
         if value is None:
             return None
         if key == "user":
-            return self._hub.accounts.user_name(value)
-        return self._hub.accounts.project_name(value) if key == "project" else str(value)
+            return self._accounts.user_name(value)
+        return self._accounts.project_name(value) if key == "project" else str(value)
 
 
 def _iso(at: float) -> str:

@@ -6,12 +6,14 @@ acts in all projects of its user. What a key that expires makes does not outlive
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from sojourn.core.formatting import at_time, seconds
+from sojourn.service.accounts import Accounts
 from sojourn.service.audit import Audit
+from sojourn.service.clock import Clock
 from sojourn.service.errors import BadRequest, Forbidden
-from sojourn.service.hub import Hub
 from sojourn.service.key_files import KeyFiles
 from sojourn.service.keys import Key, Secret
 from sojourn.service.permissions import Action, may
@@ -48,24 +50,35 @@ class MadeKey:
 
 
 class Users:
-    def __init__(self, hub: Hub, files: KeyFiles) -> None:
-        self._hub = hub
-        self._files = files
-        self._accounts = hub.accounts
-        self._keys = hub.accounts.keys
+    """`crashes` counts how often the jobs of a user (id) have ended their worker lately; `added` is called
+    with the names of a user who has come into a project, and of the project."""
 
-    @property
-    def _audit(self) -> Audit:
-        return self._hub.audit
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        accounts: Accounts,
+        audit: Audit,
+        files: KeyFiles,
+        crashes: Callable[[str], int],
+        added: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._clock = clock
+        self._accounts = accounts
+        self._keys = accounts.keys
+        self._audit = audit
+        self._files = files
+        self._crashes = crashes
+        self._added = added
 
     # users
 
-    def users(self) -> list[UserView]:
+    def all(self) -> list[UserView]:
         """With how often the jobs of each have ended their worker in the last hour."""
-        crashes, id_of = self._hub.crashes, self._accounts.user_id
-        return [replace(user, crashes=crashes.count(id_of(user.name))) for user in self._accounts.users()]
+        id_of = self._accounts.user_id
+        return [replace(user, crashes=self._crashes(id_of(user.name))) for user in self._accounts.users()]
 
-    async def add_user(
+    async def add(
         self,
         name: str,
         project: str,
@@ -80,10 +93,10 @@ class Users:
         )
         key = await self._accounts.add(name, project, entry, operator=operator, anew=anew)
         self._audit.done(entry)
-        await self._hub.projects.joined(name, project)
+        await self._added(name, project)
         return key
 
-    async def restore_user(self, name: str, *, who: Principal | None = None) -> NewKey:
+    async def restore(self, name: str, *, who: Principal | None = None) -> NewKey:
         """See `Accounts.restore`."""
         entry = self._audit.entry(who, "user.restored", f"user {name}")
         key = await self._accounts.restore(name, entry)
@@ -152,7 +165,7 @@ class Users:
                 f"keep is {seconds(keep)}; a replaced key works for 0 to {seconds(LONGEST_KEEP)} more. For "
                 "longer, make a second key."
             )
-        now = self._hub.clock.date()
+        now = self._clock.date()
         if key.expired(now) and expires is None:
             raise BadRequest(
                 f"Key {name} has expired. Say when the new one is to expire, or make another key."
@@ -200,7 +213,7 @@ class Users:
             key.row.created_at,
             key.expires,
             self._keys.used(key),
-            key.expired(self._hub.clock.date()),
+            key.expired(self._clock.date()),
             key.id == who.key,
         )
 

@@ -20,7 +20,7 @@ OTHER = DeviceSettings(name="other", driver="mock", options={"qubits": 5})
 async def hold(h: ServiceHarness, name: str, device: str) -> str:
     """A session of a new user that holds the device."""
     who = await h.user(name)
-    session = await h.service.open_session(who, device=device, mode="dedicated", max_time=None)
+    session = await h.service.sessions.open(who, device=device, mode="dedicated", max_time=None)
     await h.ended(who, (await h.submit(who, job_body(device, session_id=session.id))).id)
     return session.id
 
@@ -32,7 +32,7 @@ def test_no_clock_of_any_device_runs_on_after_a_stop(run_service: RunService) ->
         await hold(h, "ann", "mock")
         await hold(h, "bob", "other")
         h.clock.advance(50)
-        lanes = [desk.lane for desk in h.service.hub.dispatchers.values()]
+        lanes = [desk.lane for desk in h.service.parts.lanes.dispatchers.values()]
         await h.service.stop()
         stopped = h.clock.now()
         h.clock.advance(10_000)
@@ -44,7 +44,7 @@ def test_no_clock_of_any_device_runs_on_after_a_stop(run_service: RunService) ->
 def test_a_worker_that_comes_up_during_a_stop_starts_nothing(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         await hold(h, "ann", "mock")
-        desk = h.service.hub.dispatchers["mock"]
+        desk = h.service.parts.lanes.dispatchers["mock"]
         await desk.leave()
         desk.worker_changed(WorkerState(WorkerPhase.READY))
         assert not desk.lane.ready

@@ -153,13 +153,13 @@ class Checks:
 
     def memory_is_the_store(self, service: Service) -> None:
         """What the service shows is what is written."""
-        for name, desk in service.hub.dispatchers.items():
+        for name, desk in service.parts.lanes.dispatchers.items():
             assert not desk.lane.jobs, f"{name} still has {desk.lane.jobs}"
             assert not desk.lane.sessions, f"{name} still has {desk.lane.sessions}"
             assert desk.lane.depth == 0
             assert desk.lane.running is None
-        assert not service.hub.records.live_jobs
-        assert not service.hub.records.live_sessions
+        assert not service.parts.records.live_jobs
+        assert not service.parts.records.live_sessions
 
     # at the end
 

@@ -63,7 +63,7 @@ async def submit(
     body = _BODIES.read(data)
     job = _new_job(body)
     service.accounts.check_instance(who, body.instance)
-    return await service.submit(who, job, sent=data, call=call, idempotency_key=idempotency_key)
+    return await service.jobs.submit(who, job, sent=data, call=call, idempotency_key=idempotency_key)
 
 
 def parse(data: bytes) -> NewJob:

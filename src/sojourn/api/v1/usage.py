@@ -94,7 +94,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
             kind=kind,
             session=session,
         )
-        report = await service.usage_report(who, wanted)
+        report = await service.usage.report(who, wanted)
         return Response(
-            await written(Usage.of(service.usage(who), report), report), media_type="application/json"
+            await written(Usage.of(service.usage.window(who), report), report), media_type="application/json"
         )
