@@ -13,9 +13,9 @@ import pytest
 from sojourn.api.ibm.submit import submit
 from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Settings
 from sojourn.execution.local.engine import LocalEngine
-from sojourn.service.calls import Call
-from sojourn.service.clock import VirtualClock
+from sojourn.service.requests.exchange import Call
 from sojourn.service.service import Service
+from sojourn.service.timing.clock import VirtualClock
 from sojourn.service.views import JobView, Principal
 
 

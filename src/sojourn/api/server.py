@@ -137,7 +137,7 @@ async def run(
 def _files_of_helpers(settings: Settings) -> int:
     """Those of all workers and preparers, if they start at the same time."""
     from sojourn.execution.local.descriptors import files_for
-    from sojourn.service.devices import specs
+    from sojourn.service.companions import specs
 
     devices = specs(settings.devices).values()
     interpreters = len({spec.python for spec in devices})

@@ -9,9 +9,9 @@ from typing import Any
 import structlog
 
 from sojourn.execution.engine import Engine
-from sojourn.service.disk import Disk
-from sojourn.service.dispatcher import OPERATIONAL
-from sojourn.service.lanes import Lanes
+from sojourn.service.data.disk import Disk
+from sojourn.service.lanes.dispatcher import OPERATIONAL
+from sojourn.service.lanes.registry import Lanes
 from sojourn.store import Database
 from sojourn.store.database.integrity import damage
 

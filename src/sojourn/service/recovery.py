@@ -17,13 +17,13 @@ from sojourn.core.model import DeviceStatus
 from sojourn.core.shares import Shares
 from sojourn.core.usage import UsageMeter
 from sojourn.journal.recorder import Journal
-from sojourn.service.admission import Admission
-from sojourn.service.clock import Clock
-from sojourn.service.dispatcher import Dispatcher
-from sojourn.service.following import Following
-from sojourn.service.lanes import Lanes
-from sojourn.service.records import JobRecord, Records, SessionRecord
-from sojourn.service.steps import Steps
+from sojourn.service.jobs.admission import Admission
+from sojourn.service.lanes.dispatcher import Dispatcher
+from sojourn.service.lanes.following import Following
+from sojourn.service.lanes.records import JobRecord, Records, SessionRecord
+from sojourn.service.lanes.registry import Lanes
+from sojourn.service.timing.clock import Clock
+from sojourn.service.timing.steps import Steps
 from sojourn.store import Database, history, ledger
 from sojourn.store import devices as stored_devices
 from sojourn.store import jobs as stored_jobs

@@ -13,8 +13,8 @@ import asyncio
 import structlog
 
 from sojourn.config import RetentionSettings
-from sojourn.service.clock import Clock, Handle
-from sojourn.service.records import Records
+from sojourn.service.lanes.records import Records
+from sojourn.service.timing.clock import Clock, Handle
 from sojourn.store import Database, audit, calibrations, history, jobs, journal
 
 log = structlog.get_logger("sojourn.retention")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from sojourn.core import events as ev
 from sojourn.core.calendar import Reservation
 from sojourn.core.model import SessionState
-from sojourn.service.accounts import Accounts
-from sojourn.service.audit import Audit
-from sojourn.service.clock import Clock
+from sojourn.service.accounts.accounts import Accounts
+from sojourn.service.accounts.audit import Audit
 from sojourn.service.errors import Conflict
-from sojourn.service.lanes import Lanes
-from sojourn.service.records import JobRecord, Records, SessionRecord
+from sojourn.service.lanes.records import JobRecord, Records, SessionRecord
+from sojourn.service.lanes.registry import Lanes
+from sojourn.service.timing.clock import Clock
 from sojourn.service.views import Principal
 
 _BY = "an operator"

@@ -14,29 +14,29 @@ import structlog
 from sojourn.config import Settings
 from sojourn.execution.engine import EngineFactory, WorkerState
 from sojourn.execution.local.engine import LocalEngine
-from sojourn.service.accounts import Accounts
+from sojourn.service.accounts.accounts import Accounts
+from sojourn.service.accounts.audit import Audit
+from sojourn.service.accounts.users import Users
 from sojourn.service.assembly import Parts, StoreFactory, assemble
-from sojourn.service.audit import Audit
-from sojourn.service.catalog import Catalog
-from sojourn.service.clock import Clock, SystemClock
-from sojourn.service.data_folder import check as check_rights
-from sojourn.service.devices import is_mock
+from sojourn.service.companions import is_mock
+from sojourn.service.data.opening import DATABASE, explained
+from sojourn.service.data.rights import check as check_rights
+from sojourn.service.devices.catalog import Catalog
+from sojourn.service.devices.control import DeviceControl
 from sojourn.service.errors import Conflict
-from sojourn.service.jobs import Jobs
-from sojourn.service.limits import Limits
-from sojourn.service.lookup import Lookup
-from sojourn.service.opening import DATABASE, explained
-from sojourn.service.operations import DeviceControl
-from sojourn.service.projects import Projects
+from sojourn.service.jobs.jobs import Jobs
+from sojourn.service.lanes.lookup import Lookup
+from sojourn.service.projects.limits import Limits
+from sojourn.service.projects.projects import Projects
+from sojourn.service.projects.storage import Storage
+from sojourn.service.projects.usage import Usage
 from sojourn.service.readiness import not_running
-from sojourn.service.reservations import Reservations
+from sojourn.service.requests.rooms import Rooms
+from sojourn.service.requests.turns import Turns
+from sojourn.service.reservations.reservations import Reservations
 from sojourn.service.revocation import Revocation
-from sojourn.service.room import Rooms
 from sojourn.service.sessions import Sessions
-from sojourn.service.storage import Storage
-from sojourn.service.turns import Turns
-from sojourn.service.usage import Usage
-from sojourn.service.users import Users
+from sojourn.service.timing.clock import Clock, SystemClock
 from sojourn.store import Database
 from sojourn.store import jobs as stored_jobs
 from sojourn.store.blobs import sweep_parts

@@ -8,15 +8,15 @@ from sojourn.core import Mode
 from sojourn.core import events as ev
 from sojourn.core.model import SessionState
 from sojourn.service import ids
-from sojourn.service.audit import Audit
-from sojourn.service.directory import Directory
+from sojourn.service.accounts.audit import Audit
+from sojourn.service.accounts.directory import Directory
+from sojourn.service.accounts.permissions import Action, may
 from sojourn.service.errors import BadRequest, Refusal
-from sojourn.service.lanes import Lanes
-from sojourn.service.limits import Limits
-from sojourn.service.lookup import Lookup
-from sojourn.service.permissions import Action, may
-from sojourn.service.records import SessionRecord
-from sojourn.service.view_maker import ViewMaker
+from sojourn.service.lanes.lookup import Lookup
+from sojourn.service.lanes.records import SessionRecord
+from sojourn.service.lanes.registry import Lanes
+from sojourn.service.lanes.view_maker import ViewMaker
+from sojourn.service.projects.limits import Limits
 from sojourn.service.views import Principal, SessionView
 from sojourn.store import Database
 from sojourn.store import sessions as stored

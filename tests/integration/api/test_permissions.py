@@ -20,8 +20,8 @@ from sojourn.api.http.endpoint import Api, Endpoint
 from sojourn.api.v1 import PREFIX
 from sojourn.api.v1.app import create_v1
 from sojourn.config import DeviceSettings, LimitsSettings, PolicySettings, ServerSettings, Settings
-from sojourn.service.permissions import MAY, Action, Role
-from sojourn.service.projects import MemberChange, ProjectChange
+from sojourn.service.accounts.permissions import MAY, Action, Role
+from sojourn.service.projects.projects import MemberChange, ProjectChange
 from sojourn.service.service import Service
 from tests.harness.programs import job_body
 

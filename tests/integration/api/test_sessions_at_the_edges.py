@@ -22,9 +22,9 @@ from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Setti
 from sojourn.core import events as ev
 from sojourn.embedded import Embedded
 from sojourn.execution.engine import WorkerPhase
-from sojourn.service.clock import VirtualClock
 from sojourn.service.errors import Conflict
 from sojourn.service.service import Service
+from sojourn.service.timing.clock import VirtualClock
 from sojourn.store import tables as t
 from tests.harness.programs import job_body
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from sojourn.config import ReservationSettings, RetentionSettings
-from sojourn.service.audit import ADDRESSES
+from sojourn.service.accounts.audit import ADDRESSES
 from sojourn.service.errors import BadRequest, Conflict, Refusal
-from sojourn.service.projects import MemberChange, ProjectChange
+from sojourn.service.projects.projects import MemberChange, ProjectChange
 from sojourn.service.views import Principal
 from tests.harness.programs import job_body
 from tests.harness.service import ServiceHarness

@@ -8,10 +8,10 @@ import pytest
 
 from sojourn.api.ibm.submit import submit
 from sojourn.config import DeviceSettings
-from sojourn.service.calls import Call, Exchange
-from sojourn.service.clock import VirtualClock
+from sojourn.service.projects.usage import UsageQuery
+from sojourn.service.requests.exchange import Call, Exchange
 from sojourn.service.retention import EVERY
-from sojourn.service.usage import UsageQuery
+from sojourn.service.timing.clock import VirtualClock
 from sojourn.service.views import Principal
 from tests.harness.programs import job_body
 from tests.harness.service import SLOW, ServiceHarness

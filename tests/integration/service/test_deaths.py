@@ -13,7 +13,7 @@ import pytest
 from sojourn import codes
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, TooMany
-from sojourn.service.usage import UsageQuery
+from sojourn.service.projects.usage import UsageQuery
 from sojourn.service.views import JobView, Principal
 from tests.harness.programs import job_body, sampler_params
 from tests.harness.service import SLOW, ServiceHarness

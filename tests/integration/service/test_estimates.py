@@ -11,7 +11,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from sojourn.config import DeviceSettings
-from sojourn.service.projects import ProjectChange
+from sojourn.service.projects.projects import ProjectChange
 from sojourn.service.views import JobView, Principal
 from tests.harness.programs import job_body, sampler_params
 from tests.harness.service import ServiceHarness

@@ -17,9 +17,9 @@ from sojourn.api.http.statuses import status_of
 from sojourn.config import DeviceSettings
 from sojourn.execution.engine import WorkerPhase, WorkerState
 from sojourn.service.errors import BadRequest, NoRoom, TooLarge
-from sojourn.service.projects import ProjectChange
-from sojourn.service.texts import Large
-from sojourn.service.usage import LONGEST_REPORT, UsageQuery
+from sojourn.service.jobs.texts import Large
+from sojourn.service.projects.projects import ProjectChange
+from sojourn.service.projects.usage import LONGEST_REPORT, UsageQuery
 from sojourn.service.views import JobView, Principal
 from sojourn.store import jobs
 from sojourn.store import tables as t

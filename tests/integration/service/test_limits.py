@@ -10,8 +10,8 @@ import pytest
 
 from sojourn.api.http.statuses import status_of
 from sojourn.service.errors import BadRequest, Refusal, TooLarge, TooMany
-from sojourn.service.limits import Limits
-from sojourn.service.projects import ProjectChange
+from sojourn.service.projects.limits import Limits
+from sojourn.service.projects.projects import ProjectChange
 from sojourn.service.views import JobFilter
 from tests.harness.programs import bell, job_body, sampler_params
 from tests.harness.service import ServiceHarness

@@ -15,9 +15,9 @@ from qiskit import QuantumCircuit
 from sojourn.api.http.replies import iso
 from sojourn.config import DeviceSettings, ReservationSettings
 from sojourn.core.formatting import at_time
-from sojourn.service.directory import Membership
+from sojourn.service.accounts.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
-from sojourn.service.reservations import ReservationView
+from sojourn.service.reservations.reservations import ReservationView
 from sojourn.service.views import JobFilter, JobView, Principal
 from sojourn.store import ledger
 from tests.harness.programs import job_body, sampler_params

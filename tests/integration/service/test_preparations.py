@@ -18,8 +18,8 @@ from qiskit.circuit import Parameter
 from structlog.testing import capture_logs
 
 from sojourn.execution.engine import UserPreparations
-from sojourn.service.admission import LATER
 from sojourn.service.errors import Conflict, Refusal
+from sojourn.service.jobs.admission import LATER
 from tests.harness.programs import job_body, sampler_params
 from tests.harness.service import ServiceHarness
 

@@ -8,7 +8,7 @@ import pytest
 
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Conflict, NotFound
-from sojourn.service.projects import MemberChange, ProjectChange
+from sojourn.service.projects.projects import MemberChange, ProjectChange
 from sojourn.service.views import Principal
 from tests.harness.programs import job_body
 from tests.harness.service import ServiceHarness

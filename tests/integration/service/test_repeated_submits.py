@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sojourn.api.ibm.submit import submit
-from sojourn.service.calls import Call, Exchange
 from sojourn.service.errors import BadRequest
+from sojourn.service.requests.exchange import Call, Exchange
 from sojourn.service.views import JobFilter, Principal
 from tests.harness.programs import job_body
 from tests.harness.service import ServiceHarness

@@ -12,8 +12,8 @@ import pytest
 from sojourn.api.http.statuses import status_of
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Expired, Forbidden, NotFound
-from sojourn.service.projects import MemberChange, ProjectChange
-from sojourn.service.usage import UsageQuery
+from sojourn.service.projects.projects import MemberChange, ProjectChange
+from sojourn.service.projects.usage import UsageQuery
 from sojourn.service.views import JobFilter, Principal
 from sojourn.store import jobs
 from sojourn.store.ledger import Mask, Sum, sums

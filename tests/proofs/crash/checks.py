@@ -17,8 +17,8 @@ from sojourn.codes import RAN_TOO_LONG, SYSTEM_FAILURE, WORKER_KILLED
 from sojourn.execution.engine import RunRequest
 from sojourn.journal import replay
 from sojourn.journal.recorder import export
-from sojourn.service.clock import FASTEST
 from sojourn.service.service import Service
+from sojourn.service.timing.clock import FASTEST
 from sojourn.service.views import JobView
 from tests.proofs.crash.clients import FINAL, Memory
 from tests.proofs.crash.edges import result_of

@@ -13,9 +13,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sojourn.api.ibm.submit import submit
-from sojourn.service.calls import Call
 from sojourn.service.errors import Refusal
-from sojourn.service.projects import ProjectChange
+from sojourn.service.projects.projects import ProjectChange
+from sojourn.service.requests.exchange import Call
 from sojourn.service.views import JobView, Principal, SessionView
 
 if TYPE_CHECKING:

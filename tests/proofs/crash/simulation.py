@@ -17,10 +17,10 @@ import structlog
 
 from sojourn.config import DeviceSettings, PolicySettings, ProfileSettings, ServerSettings, Settings
 from sojourn.execution.engine import Engine, Pace, RunRequest, WorkerState
-from sojourn.service.calls import Call, Exchange
-from sojourn.service.clock import SystemClock
 from sojourn.service.errors import Refusal, without_room
+from sojourn.service.requests.exchange import Call, Exchange
 from sojourn.service.service import Service
+from sojourn.service.timing.clock import SystemClock
 from sojourn.service.views import JobView
 from sojourn.store import Database
 from sojourn.store.database import StoreFull

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sojourn.service import joblog
+from sojourn.service.jobs import joblog
 from sojourn.service.views import JobView, StoryLine
 
 AT = 1735787045.25

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from sojourn.core import Job, JobState
-from sojourn.service.polls import Polls
-from sojourn.service.records import JobRecord
+from sojourn.service.jobs.polling import Polls
+from sojourn.service.lanes.records import JobRecord
 from sojourn.store import JobMeta
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sojourn.api.http.statuses import status_of
 from sojourn.service.errors import Busy
-from sojourn.service.room import Held, Room
+from sojourn.service.requests.rooms import Held, Room
 
 
 def room(total: int = 10, own: int = 5) -> Room:

@@ -8,7 +8,7 @@ from sojourn.api.http.values import Query, json_object, shown
 from sojourn.api.ibm import submit as submitting
 from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, job_status
 from sojourn.service.errors import BadRequest, Expired, NotFound
-from sojourn.service.texts import Large
+from sojourn.service.jobs.texts import Large
 from sojourn.service.views import JobFilter
 
 LARGEST_PAGE = 200

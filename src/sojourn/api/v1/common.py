@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from sojourn.api.http.auth import address_of
 from sojourn.api.http.endpoint import Api
+from sojourn.service.accounts.permissions import Action, may
 from sojourn.service.errors import Forbidden
-from sojourn.service.permissions import Action, may
 from sojourn.service.views import Principal
 
 Time = str

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Name, Text, Time
 from sojourn.api.v1.jobs import Job
-from sojourn.service import times
-from sojourn.service.calibrations import Calibration as CalibrationRow
-from sojourn.service.permissions import Action
+from sojourn.service.accounts.permissions import Action
+from sojourn.service.devices.calibrations import Calibration as CalibrationRow
 from sojourn.service.service import Service
+from sojourn.service.timing import times
 from sojourn.service.views import DeviceView, Principal
 
 

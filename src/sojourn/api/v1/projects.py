@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.v1.common import Callers, Name
-from sojourn.service.permissions import Action
-from sojourn.service.projects import MemberChange, ProjectChange, ProjectInfo
+from sojourn.service.accounts.permissions import Action
+from sojourn.service.projects.projects import MemberChange, ProjectChange, ProjectInfo
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
 

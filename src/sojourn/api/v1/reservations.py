@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Id, Text, Time
-from sojourn.service import times
-from sojourn.service.reservations import ReservationView
+from sojourn.service.reservations.reservations import ReservationView
 from sojourn.service.service import Service
+from sojourn.service.timing import times
 from sojourn.service.views import Principal
 
 

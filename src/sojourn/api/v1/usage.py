@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from sojourn.api.http.replies import encode, iso
 from sojourn.api.http.values import epoch
 from sojourn.api.v1.common import Callers
+from sojourn.service.projects.usage import UsageQuery, UsageReport
 from sojourn.service.service import Service
-from sojourn.service.usage import UsageQuery, UsageReport
 from sojourn.service.views import Principal, UsageView
 
 PIECE = 1000

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Name, Time
-from sojourn.service.permissions import Action
+from sojourn.service.accounts.permissions import Action
 from sojourn.service.revocation import Remains
 from sojourn.service.service import Service
 from sojourn.service.views import NewKey, Principal, UserView
