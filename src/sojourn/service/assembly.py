@@ -191,7 +191,7 @@ async def assemble(
             clock=clock,
             engine=engine,
             records=records,
-            calibrations=calibrations,
+            system_jobs=calibrations,
             on_charge=usage_reports.charged,
             on_crash=crashes.note,
             on_fatal=on_fatal,
@@ -216,8 +216,7 @@ async def assemble(
         steps=steps,
         lanes=lanes,
         meter=meter,
-        schedule=schedule,
-        retention=retention,
+        on_step=(schedule.step_clock, retention.step_clock),
         on_fatal=on_fatal,
     )
     admission = Admission(

@@ -16,6 +16,7 @@ import structlog
 from sojourn.core.formatting import at_time
 from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.ids import sha256
+from sojourn.service.lanes.system_jobs import SystemOutcome
 from sojourn.store import calibrations as stored
 from sojourn.store.blobs import read_blob
 from sojourn.store.calibrations import Calibration
@@ -24,7 +25,7 @@ from sojourn.worker.protocol import messages
 from sojourn.worker.protocol import types as execution
 from sojourn.worker.protocol.types import Description
 
-__all__ = ["FIRST", "Calibration", "Calibrations", "Measured"]
+__all__ = ["FIRST", "Calibration", "Calibrations"]
 
 log = structlog.get_logger("sojourn.calibrations")
 
@@ -35,7 +36,7 @@ _canonical = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class _New:
     """A new calibration that is not committed yet."""
 
     calibration: Calibration
@@ -184,30 +185,34 @@ class Calibrations:
         log.info("calibration.found", device=device, calibration=new.calibration.id)
         await self._store.must_write(new.write)
 
-    def order(self, device: str) -> bytes:
-        """The params of a calibration that starts now."""
+    # as system jobs
+
+    def inputs(self, device: str) -> bytes:
+        """The inputs of a calibration that starts now."""
         at = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
         return msgspec.json.encode(execution.Calibration(at, self._numbers.get(device, 0) + 1))
 
-    def measured(self, device: str, job_id: str, result: bytes) -> Measured:
-        """What a calibration job found. To be committed with the end of the job, then `take_effect`.
+    def outcome(self, device: str, job_id: str, result: bytes) -> SystemOutcome:
+        """What a calibration has measured. Raises ProtocolError when it cannot be read."""
+        try:
+            description = messages.decode_description(result)
+        except messages.ProtocolError as error:
+            raise messages.ProtocolError(f"The calibration cannot be read: {error}") from None
+        new = self._new(device, job_id, description)
+        return SystemOutcome(new.write, new.blobs, lambda: self._take_effect(new))
 
-        Raises `ProtocolError` when it cannot be read.
-        """
-        return self._new(device, job_id, messages.decode_description(result))
-
-    def take_effect(self, new: Measured) -> None:
+    def _take_effect(self, new: _New) -> None:
         """Every job that starts from now on runs under it."""
         self._take(new)
         log.info("calibration.measured", device=new.calibration.device, calibration=new.calibration.id)
 
-    def _new(self, device: str, job_id: str | None, description: Description) -> Measured:
+    def _new(self, device: str, job_id: str | None, description: Description) -> _New:
         hashes, blobs = _hashes(description)
         number = self._numbers[device] = self._numbers.get(device, 0) + 1
         calibration = Calibration(device, number, self._now(), job_id, *hashes)
-        return Measured(calibration, description, blobs)
+        return _New(calibration, description, blobs)
 
-    def _take(self, new: Measured) -> None:
+    def _take(self, new: _New) -> None:
         calibration = new.calibration
         self._history.setdefault(calibration.device, []).append(calibration)
         self.descriptions[calibration.device] = new.description

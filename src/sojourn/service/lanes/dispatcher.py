@@ -1,6 +1,6 @@
-"""One device's shell: feeds events to the lane, commits what comes out, then acts (architecture.md, idea 3).
+"""One device's shell: feeds events to the lane, commits what comes out, then acts.
 
-Owns the device's timer and its run in progress. Takes no policy decision.
+Has the device's timer and its run in progress. Takes no policy decision.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from sojourn.execution.engine import (
     WorkerState,
 )
 from sojourn.journal.recorder import Journal
-from sojourn.service.devices.calibrations import Calibrations, Measured
 from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import sha256
 from sojourn.service.lanes.records import Records
-from sojourn.service.projects.crashes import sentence
+from sojourn.service.lanes.system_jobs import SystemJobs, SystemOutcome
+from sojourn.service.lanes.worker_deaths import sentence
 from sojourn.service.timing.clock import Clock, Handle
 from sojourn.store import Database, JobMeta, Unit, jobs
 from sojourn.store.blobs import read_blob, stage, unstage
@@ -47,10 +47,10 @@ OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
 
 
 class Dispatcher:
-    """`over` says why a project may store nothing more, if so. `on_charge` is called with every committed
-    charge, `on_crash` with a job of which the worker died and how it died, `on_fatal` after a commit that
-    failed or when a lane broke in the middle of an event: then memory and store differ and the process must
-    end."""
+    """`system_jobs` has the inputs of the service's own jobs and reads their results. `over` says why a
+    project may store nothing more, if so. `on_charge` is called with every committed charge, `on_crash` with
+    a job of which the worker died and how it died, `on_fatal` after a commit that failed or when a lane broke
+    in the middle of an event: then memory and store differ and the process must end."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Dispatcher:
         clock: Clock,
         engine: Engine,
         records: Records,
-        calibrations: Calibrations,
+        system_jobs: SystemJobs,
         on_charge: Callable[[str, Charge], None],
         on_crash: Callable[[str, Job, str], None],
         on_fatal: Callable[[BaseException], None],
@@ -73,7 +73,7 @@ class Dispatcher:
         self._clock = clock
         self._engine = engine
         self._records = records
-        self._calibrations = calibrations
+        self._system_jobs = system_jobs
         self._journal = journal
         self._on_charge = on_charge
         self._on_crash = on_crash
@@ -95,14 +95,14 @@ class Dispatcher:
         *events: ev.Event,
         metas: Mapping[str, JobMeta] | None = None,
         blobs: Mapping[str, bytes] | None = None,
-        measured: Measured | None = None,
+        found: SystemOutcome | None = None,
         at: float | None = None,
         taken: Callable[[], None] | None = None,
         also: Work[object] | None = None,
     ) -> asyncio.Future[None]:
         """Hand events that belong together to the lane; the future is done when they are committed.
 
-        `measured` is a calibration that is committed with them. `at` is when they happened,
+        `found` is what a system job has found, and is committed with them. `at` is when they happened,
         if it is not now: what the caller has read from the clock for events that speak of it, or the last
         sign of life before a restart. `taken` is called when the lane has admitted them, before anything is
         written; `also` writes more in the same transaction, if they come to anything.
@@ -129,7 +129,7 @@ class Dispatcher:
             taken()
         more = None if refused else also
         done = self._commit(
-            effects, dict(metas or {}), {} if refused else dict(blobs or {}), measured, rows, more
+            effects, dict(metas or {}), {} if refused else dict(blobs or {}), found, rows, more
         )
         if refused is not None:
             kind = Conflict if refused.code == Conflict.code else BadRequest
@@ -148,7 +148,7 @@ class Dispatcher:
         effects: list[Effect],
         metas: dict[str, JobMeta],
         blobs: dict[str, bytes],
-        measured: Measured | None = None,
+        found: SystemOutcome | None = None,
         rows: Sequence[JournalRow] = (),
         also: Work[object] | None = None,
     ) -> asyncio.Future[None]:
@@ -156,9 +156,9 @@ class Dispatcher:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             done.set_result(None)
             return done
-        also = measured.write if measured is not None else also
+        also = found.write if found is not None else also
         unit = Unit(self.device, effects, metas, blobs, also, rows)
-        committed = self._store.commit(unit, lambda _: self._committed(effects, metas, measured))
+        committed = self._store.commit(unit, lambda _: self._committed(effects, metas, found))
         committed.add_done_callback(self._check)
         return committed
 
@@ -174,10 +174,10 @@ class Dispatcher:
     # effects out, after the commit
 
     def _committed(
-        self, effects: Sequence[Effect], metas: dict[str, JobMeta], measured: Measured | None = None
+        self, effects: Sequence[Effect], metas: dict[str, JobMeta], found: SystemOutcome | None = None
     ) -> None:
-        if measured is not None:  # before the next job starts
-            self._calibrations.take_effect(measured)
+        if found is not None:  # before the next job starts
+            found.take_effect()
         self._records.apply(self.device, effects, metas)
         for effect in effects:
             match effect:
@@ -231,7 +231,7 @@ class Dispatcher:
             return
         digest = record.meta.params_hash or ""
         if record.job.kind is JobKind.SYSTEM:
-            params = self._calibrations.order(self.device)
+            params = self._system_jobs.inputs(self.device)
         else:
             params = self._records.blobs.get(digest) or await self._store.read(read_blob, digest) or b""
         if (job_id, attempt) in self._stopped:  # while its inputs were read: the engine had nothing to kill
@@ -248,16 +248,15 @@ class Dispatcher:
     async def _ended(self, job_id: str, attempt: int, outcome: RunOutcome, meta: JobMeta) -> None:
         kept: dict[str, bytes] = {}
         meta = replace(meta)  # nobody may see the result before the commit
-        measured: Measured | None = None
+        found: SystemOutcome | None = None
         job = self.lane.jobs.get(job_id)
         match outcome:
             case Completed(result=result) if job is not None and job.kind is JobKind.SYSTEM:
                 try:
-                    measured = self._calibrations.measured(self.device, job_id, result)
+                    found = self._system_jobs.outcome(self.device, job_id, result)
                     event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
                 except ProtocolError as error:
-                    why = f"The calibration cannot be read: {error}"
-                    event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, why, codes.SYSTEM_FAILURE)
+                    event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, str(error), codes.SYSTEM_FAILURE)
             case Completed(result=result, logs=logs):
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
                 meta.result_hash = _keep(kept, result)
@@ -274,14 +273,14 @@ class Dispatcher:
             case Stopped():
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED, "The run was stopped.")
         if job is not None:
-            large = kept if measured is None else measured.blobs
+            large = kept if found is None else found.blobs
             try:
                 staged = await stage(self._store, large, scarce=self._held is not None)
             except StoreFull as error:
                 log.error("result.unstored", device=self.device, job=job_id, why=str(error))
                 if event.outcome is ev.Outcome.COMPLETED:
                     event = ev.RunEnded(job_id, attempt, ev.Outcome.UNSTORED, _unstored(large, error))
-                kept, measured, meta.result_hash, meta.logs_hash = {}, None, None, None
+                kept, found, meta.result_hash, meta.logs_hash = {}, None, None, None
             else:
                 job = self.lane.jobs.get(job_id)  # it may have ended meanwhile
                 if job is None:
@@ -292,7 +291,7 @@ class Dispatcher:
         for digest, data in kept.items():
             self._records.blobs.put(digest, data)
         crashes = job.crashes
-        self.feed(event, metas={job_id: meta}, blobs=kept, measured=measured)
+        self.feed(event, metas={job_id: meta}, blobs=kept, found=found)
         if isinstance(outcome, Crashed) and job.crashes > crashes:
             self._on_crash(self.device, job, outcome.how)
 

@@ -6,14 +6,12 @@ What lasts goes on by its length, dates follow the clock (D24, docs/decisions/00
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from sojourn.core.usage import UsageMeter
-from sojourn.service.devices.schedule import Schedule
 from sojourn.service.lanes.registry import Lanes
-from sojourn.service.retention import Retention
 from sojourn.service.timing.clock import Clock, Handle, Step
 from sojourn.service.timing.steps import Steps
 from sojourn.store import clock as stored
@@ -23,7 +21,8 @@ log = structlog.get_logger("sojourn.clock")
 
 
 class Following:
-    """`on_fatal` is called with what keeps a step from being committed."""
+    """`on_step` are called after each step, in this order; `on_fatal` with what keeps a step from being
+    committed."""
 
     def __init__(
         self,
@@ -33,8 +32,7 @@ class Following:
         steps: Steps,
         lanes: Lanes,
         meter: UsageMeter,
-        schedule: Schedule,
-        retention: Retention,
+        on_step: Sequence[Callable[[], None]],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self._store = store
@@ -42,8 +40,7 @@ class Following:
         self._steps = steps
         self._lanes = lanes
         self._meter = meter
-        self._schedule = schedule
-        self._retention = retention
+        self._on_step = on_step
         self._on_fatal = on_fatal
         self._watch: Handle | None = None
 
@@ -74,8 +71,8 @@ class Following:
     def _stepped(self, step: Step) -> None:
         self._meter.jump(step.jumped)
         self.step_lanes(step.jumped, step.lead)
-        self._schedule.step_clock()
-        self._retention.step_clock()
+        for react in self._on_step:
+            react()
         log.warning("clock.stepped", seconds=step.by, jumped=step.jumped, ahead_of_clock=step.lead)
 
     def _check(self, done: asyncio.Future[None]) -> None:
