@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from sojourn.core.formatting import at_time
 from sojourn.service.timing.clock import Clock, Handle
+from sojourn.service.views import Principal
 from sojourn.store import audit as rows
 from sojourn.store.audit import Entry
 from sojourn.store.database import Database
-
-if TYPE_CHECKING:
-    from sojourn.service.views import Principal
 
 log = structlog.get_logger("sojourn.audit")
 

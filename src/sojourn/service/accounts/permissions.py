@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sojourn.service.views import Principal
+from sojourn.service.views import Principal
 
 
 class Role(StrEnum):

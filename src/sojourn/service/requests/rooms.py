@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sojourn.config import ServerSettings
 from sojourn.service.errors import Busy
-
-if TYPE_CHECKING:
-    from sojourn.config import ServerSettings
 
 RETRY_AFTER = 5.0
 """Seconds after which a request that found no room may be sent again."""
