@@ -129,8 +129,8 @@ async def run(
     if service.fatal is not None:
         why = " ".join(str(getattr(service.fatal, "orig", service.fatal)).split()) or repr(service.fatal)
         raise ServiceFailed(
-            f"the service had to stop ({why}). Nothing that it acknowledged is lost: mend it and start "
-            "it again"
+            f"the service had to stop ({why}). Nothing that it acknowledged is lost: fix the cause "
+            "and restart"
         ) from service.fatal
 
 

@@ -3,7 +3,7 @@ of the audit.
 
 Never a row of the ledger (R49).
 
-Owns its timer and nothing else. Old entries are looked for on a reader, so that submits are not held up.
+Old entries are looked for on a reader, so that submits are not held up.
 """
 
 from __future__ import annotations

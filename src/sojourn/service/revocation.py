@@ -1,7 +1,7 @@
 """Revoking a user, or taking one out of a project: what is still there of the user's then, and ending it
 (R33, R53).
 
-Owns the order: first nothing new can come, then sessions are closed, then jobs are cancelled.
+The order: first nothing new can come, then sessions are closed, then jobs are cancelled.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _BY = "an operator"
 @dataclass(frozen=True, slots=True)
 class Remains:
     """What a user has left who was revoked, or in the project that the user has left, oldest first:
-    sessions that are not closed, jobs that have not ended, and bookings (device, reservation, whether it is
-    open) that have not. `closed` and `cancelled` are how many of the first two were ended by this call."""
+    sessions that are not closed, jobs that have not ended, and reservations (device, reservation, whether it
+    is open) that have not. `closed` and `cancelled` are how many of the first two were ended by this call."""
 
     jobs: tuple[JobRecord, ...]
     sessions: tuple[SessionRecord, ...]
@@ -65,7 +65,7 @@ class Revocation:
         cancel_jobs: bool = False,
         who: Principal | None = None,
     ) -> Remains:
-        """Every key and token of the user ends now. Twice is no error: what is left is told and ended again.
+        """Every key and token of the user ends now. Twice is not an error: what is left is ended then.
 
         A submit that is still being checked is refused when it comes to its commit; those that were committed
         before are on record when the revocation is, as commits keep their order.
@@ -87,7 +87,7 @@ class Revocation:
     ) -> Remains:
         """The user is not in the project any more; what the user has there goes on unless it is ended here.
 
-        As for `revoke`: twice is no error, and a submit that is still being checked is refused.
+        As for `revoke`: twice is not an error, and a submit that is still being checked is refused.
         """
         ending = {"close_sessions": close_sessions or None, "cancel_jobs": cancel_jobs or None}
         entry = self._audit.entry(who, "user.removed", f"user {name}", project=project, **ending)

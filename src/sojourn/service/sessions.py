@@ -70,7 +70,7 @@ class Sessions:
         return [self._views.session(SessionRecord(s.device, s.session, list(s.timestamps))) for s in found]
 
     async def drain(self, who: Principal, session_id: str) -> None:
-        """R38a. Of a session that has ended already it is no error."""
+        """R38a. Of a session that has ended already it is not an error."""
         record = await self._lookup.session(who, session_id, Action.END_SESSION)
         if record.session.state is not SessionState.CLOSED:  # else its device may be gone as well
             await self._end(who, record, "drained", ev.SessionDrained(session_id))

@@ -50,7 +50,7 @@ class Callers:
         async def allowed(request: Request) -> Principal:
             who = await self.caller(request)
             if not may(who, action):
-                raise Forbidden(f"User {who.user!r} is no operator. Use an operator's API key for this.")
+                raise Forbidden(f"User {who.user!r} is not an operator. Use an operator's API key for this.")
             return who
 
         return allowed

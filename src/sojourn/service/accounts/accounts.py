@@ -265,11 +265,11 @@ class Accounts(Directory):
 
 
 def check_name(what: str, name: str) -> None:
-    """Raises BadRequest for what is no name of a user, project or account."""
+    """Raises BadRequest for what is not a valid name of a user, project or account."""
     if not re.fullmatch(TITLE, name):
         raise BadRequest(
-            f"{name!r} is no {what} name: 1 to 64 letters, digits and . _ @ -, beginning with a letter "
-            "or digit."
+            f"The {what} name {name!r} is not valid: it has 1 to 64 letters, digits and . _ @ -, and begins "
+            "with a letter or digit."
         )
     if name == SYSTEM and what != "account":
         raise BadRequest(

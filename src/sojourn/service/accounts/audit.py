@@ -1,6 +1,6 @@
 """The audit trail: what was administrated, by whom, and whose jobs an operator looked at.
 
-An entry is written in the transaction of what it tells of where there is one, and logged after the commit. It
+An entry is written in the transaction of what it is about where there is one, and logged after the commit. It
 never holds a secret. Its growth is bounded: entries end with `retention.audit_days`, a look is noted once an
 hour, and failed logins are noted once a minute for all addresses together.
 """
@@ -45,7 +45,7 @@ class Audit:
         self._due = 0.0
 
     def entry(self, who: Principal | None, action: str, subject: str, **detail: Any) -> Entry:
-        """One to be written with what it tells of, see `done`; None is the service itself.
+        """One to be written with what it is about, see `done`; None is the service itself.
 
         Of `detail` what is None is left out, and times are written as people read them.
         """

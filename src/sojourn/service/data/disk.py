@@ -1,6 +1,6 @@
 """Watches the room on the disk: below the reserve, new bodies are refused and devices start nothing.
 
-Owns the two edges, full and recovered, and what is logged of them. What is small goes on, from the reserve.
+Full and recovered are logged, each once. What is small goes on, from the reserve.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Each device's calibrations: which one holds, which held when, and what each of them said.
 
-Owns the history in memory and in the store; who may calibrate and when is decided elsewhere.
+The history is in memory and in the store; who may calibrate and when is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class _New:
 class Calibrations:
     """`models` names the device that a dry-run companion looks like; it has no calibrations of its own.
 
-    `on_effect` is told what a device's workers are to hold: the properties (JSON text) of the calibration
-    that holds, empty when the driver finds them by itself.
+    `on_effect` is called with what a device's workers are to use: the properties (JSON text) of the
+    calibration that holds, empty when the driver finds them by itself.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Calibrations:
         self._on_effect = on_effect
         self._history: dict[str, list[Calibration]] = {}
         self._numbers: dict[str, int] = {}
-        self._held: set[str] = set()  # devices whose workers have been told a calibration
+        self._held: set[str] = set()  # devices whose workers were given a calibration
         self.descriptions: dict[str, Description] = {}
         """What each device is now, once its worker has come up."""
 
@@ -109,7 +109,7 @@ class Calibrations:
         A calibration's time is compared as it is shown, so that who asks with a time of ours gets that one.
         """
         found = self.history(device)
-        return next((c for c in reversed(found) if _as_told(c.at) <= at), found[0] if found else None)
+        return next((c for c in reversed(found) if _as_shown(c.at) <= at), found[0] if found else None)
 
     def check_current(self, device: str, calibration_id: str) -> None:
         """A job can only run under the present calibration. Raises BadRequest naming it."""
@@ -169,13 +169,14 @@ class Calibrations:
             self.descriptions[device] = description
             return
         found = self.history(device)
-        told = _hashes(description)[0]
-        if found and told == (found[-1].configuration_hash, found[-1].properties_hash):
+        described = _hashes(description)[0]
+        if found and described == (found[-1].configuration_hash, found[-1].properties_hash):
             self.descriptions[device] = description
             return
         if len(found) > 1 and found[-1].job_id is not None:
             earlier = (found[-2].configuration_hash, found[-2].properties_hash)
-            if told == earlier:  # it started while the present one was measured, and is told before it runs
+            # it started while the present one was measured, and is given it before it runs a job
+            if described == earlier:
                 if device not in self.descriptions:
                     self.descriptions[device] = await self.description(found[-1])
                 return
@@ -241,5 +242,5 @@ def _hashes(description: Description) -> tuple[tuple[str, str | None], dict[str,
     return (configuration, properties), blobs
 
 
-def _as_told(at: float) -> float:
+def _as_shown(at: float) -> float:
     return datetime.fromtimestamp(at, UTC).timestamp()

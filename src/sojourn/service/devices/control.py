@@ -55,7 +55,7 @@ class DeviceControl:
         self._audit.done(entry)
 
     async def resume(self, who: Principal, device: str) -> None:
-        """Online again; of a device that is online it is no error."""
+        """Online again; of a device that is online it is not an error."""
         dispatcher = self._operated(who, device)
         entry = self._audit.entry(who, "device.resumed", f"device {device}")
         await dispatcher.feed(ev.DeviceResumed(who.user), also=entry.write)
@@ -115,7 +115,7 @@ class DeviceControl:
 
     def _operated(self, who: Principal, device: str) -> Dispatcher:
         if not may(who, Action.OPERATE_DEVICES):
-            raise Forbidden(f"User {who.user!r} is no operator. Use an operator's API key for this.")
+            raise Forbidden(f"User {who.user!r} is not an operator. Use an operator's API key for this.")
         return self._lanes.dispatcher(device)
 
 

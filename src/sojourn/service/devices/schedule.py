@@ -1,6 +1,6 @@
 """Calibrations by the clock: when a device's schedule says so, its calibration is queued.
 
-Owns the timers; may not know what a calibration is.
+Has the timers, and does not know what a calibration is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From a checked request to a committed job: who may have it where, its preparation, the lane's events.
 
-Owns the preparations that are under way. Whether a submit repeats an earlier one is decided before.
+Whether a submit repeats an earlier one is decided before.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Admission:
         preparing = asyncio.ensure_future(
             self._engine.prepare(dispatcher.device, new.program, params, who.user, begun.set)
         )
-        preparing.add_done_callback(_heard)
+        preparing.add_done_callback(_consume)
         if call.held is not None:
             call.held.until(preparing)  # whose turn may come long after the answer
         own_limit = self._limits.own_limit(who, new, dispatcher.lane.profile)
@@ -339,7 +339,7 @@ async def _unless_ended(record: JobRecord, looking: asyncio.Future[Prepared]) ->
         looking.cancel()
 
 
-def _heard(preparing: asyncio.Future[Prepared]) -> None:
+def _consume(preparing: asyncio.Future[Prepared]) -> None:
     """The job may be refused while it is prepared: then nobody asks what was found."""
     if not preparing.cancelled():
         preparing.exception()

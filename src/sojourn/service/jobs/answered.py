@@ -1,6 +1,6 @@
 """Keeps, in a file that outlives the process, which submits were answered (R54).
 
-The store tells which jobs were committed before a server was killed, this file which of them were
+The store has which jobs were committed before a server was killed, this file which of them were
 acknowledged. An id is appended just before the reply is sent and is not synchronised with the disk: what a
 process has written is there after its end however it ends, and after a crash of the whole machine the file is
 not believed. Then every submit counts as answered, and a repetition makes a second job: that is better than

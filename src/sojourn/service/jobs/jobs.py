@@ -167,8 +167,8 @@ class Jobs:
         if found is None:
             return WhyView(job_id, record.device, state, self._lanes.position(record), dispatcher.lane.depth)
         name = self._accounts.project_name
-        told = [reason if self._knows(who, reason) else without_ids(reason) for reason in found.reasons]
-        reasons = [ReasonView(type(r).__name__, r.sentence(name), asdict(r)) for r in told]
+        shown = [reason if self._knows(who, reason) else without_ids(reason) for reason in found.reasons]
+        reasons = [ReasonView(type(r).__name__, r.sentence(name), asdict(r)) for r in shown]
         return WhyView(
             job_id, record.device, state, found.position, found.depth, tuple(reasons), found.starts_at
         )
@@ -234,7 +234,7 @@ class Jobs:
         return record
 
     def _seen(self, who: Principal, record: JobRecord) -> None:
-        """Operators look at everybody's jobs, which tells their owners nothing."""
+        """What an operator looks at, its owner has not seen."""
         if record.job.user == who.user_id:
             self._submits.named(record.job.id)
 

@@ -1,7 +1,7 @@
 """Held polls: when a status request is answered, so that a waiting program costs few requests and no delay.
 
 A request that finds something new is answered at once, and one that is held is answered the moment that there
-is something new. How long it is held at most is told by the caller's own pauses, from an answer to the next
+is something new. How long it is held at most follows from the caller's own pauses, from an answer to the next
 question about the same job (docs/decisions/0013):
 
 =====================================================  ====================================================
@@ -32,13 +32,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from sojourn.core.model import JobState
-from sojourn.service.lanes.records import JobRecord, Told
+from sojourn.service.lanes.records import JobRecord, PollState
 
 FIRST_HOLD = 0.5
 """Seconds. The client's own pause outside of sessions, so that no time-out of its ends later for it."""
 LONG_FIRST_HOLD = 1.0
 _LONG_JOB = (0.3, 1.0)
-"""Seconds from accepted to the end of jobs that are told at once with the longer hold."""
+"""Seconds from accepted to the end of jobs whose end is answered at once with the longer hold."""
 IN_A_ROW = 0.08
 FACTS_IN_A_ROW = 4
 SPIN_HOLD = 0.2
@@ -69,7 +69,7 @@ class Polls:
         self._waiters: set[asyncio.Future[None]] = set()
         self._windows: dict[str, tuple[float, float]] = {}
         self._took: dict[str, float] = {}  # caller -> how long the last job took that was seen at its end
-        self._loops: OrderedDict[Told, float] = OrderedDict()  # who asks in a loop -> the last question
+        self._loops: OrderedDict[PollState, float] = OrderedDict()  # who asks in a loop -> the last question
 
     def release(self) -> None:
         """Answer everybody who is held, and hold nobody any more: the service stops."""
@@ -78,79 +78,79 @@ class Polls:
             _give_up(waiter)
 
     def submitted(self, record: JobRecord, caller: str) -> None:
-        """The answer to the submit counts as having been told that the job is queued."""
+        """The answer to the submit counts as the answer that the job is queued."""
         now = asyncio.get_running_loop().time()
-        record.told[caller] = Told(JobState.QUEUED.value, submitted=now)
+        record.polls[caller] = PollState(JobState.QUEUED.value, submitted=now)
 
     def asked_aside(self, record: JobRecord, caller: str) -> None:
         """The caller asks for something else about the job, which the client does not do while it waits."""
-        if (told := record.told.get(caller)) is not None:
-            told.aside = True
+        if (poll := record.polls.get(caller)) is not None:
+            poll.aside = True
 
     async def news(self, record: JobRecord, caller: str, is_next: Callable[[], bool]) -> None:
         """Return when `caller`, who asks about the job now, should be answered."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        told = record.told.get(caller)
-        if told is None:
-            told = record.told[caller] = Told("", first_poll=now, submitted=now)
+        poll = record.polls.get(caller)
+        if poll is None:
+            poll = record.polls[caller] = PollState("", first_poll=now, submitted=now)
         elif self._hold > 0 and not record.job.state.final:
-            if told.first_poll is None:
-                told.first_poll = now
-            hold = self._bearable(told, now, in_session=record.job.session_id is not None)
+            if poll.first_poll is None:
+                poll.first_poll = now
+            hold = self._bearable(poll, now, in_session=record.job.session_id is not None)
             soon = record.job.state is JobState.RUNNING or is_next()
-            first_until = self._first_until(told, caller) if soon else 0.0
-            known = told.state
+            first_until = self._first_until(poll, caller) if soon else 0.0
+            known = poll.state
             if now < first_until:
                 await self._wait(record, first_until, lambda: record.job.state.final)
             elif hold > 0 and wire_state(record) == known:
                 await self._wait(record, now + hold, lambda: wire_state(record) != known)
         if record.job.state.final and record.job.ended_at is not None:
             self._took[caller] = record.job.ended_at - record.job.accepted_at
-        told.state = wire_state(record)
-        told.answered = loop.time()
-        told.aside = False
+        poll.state = wire_state(record)
+        poll.answered = loop.time()
+        poll.aside = False
 
-    def _first_until(self, told: Told, caller: str) -> float:
+    def _first_until(self, poll: PollState, caller: str) -> float:
         """Until when a running or next job's poll waits for the end.
 
         All jobs that the caller had submitted when this time began share it. Without this a program that
         looks at a hundred short jobs in their order would meet each of them as the running one, and wait for
         all of them.
         """
-        assert told.first_poll is not None
+        assert poll.first_poll is not None
         shortest, longest = _LONG_JOB
         long = shortest < self._took.get(caller, 0.0) <= longest
         hold = min(LONG_FIRST_HOLD if long else FIRST_HOLD, self._hold)
         opened, until = self._windows.get(caller, (-math.inf, -math.inf))
-        if told.submitted > opened:
-            opened, until = told.first_poll, told.first_poll + hold
+        if poll.submitted > opened:
+            opened, until = poll.first_poll, poll.first_poll + hold
             self._windows[caller] = (opened, until)
-        return min(until, told.first_poll + hold)
+        return min(until, poll.first_poll + hold)
 
-    def _bearable(self, told: Told, now: float, *, in_session: bool) -> float:
+    def _bearable(self, poll: PollState, now: float, *, in_session: bool) -> float:
         """Seconds for which this question may wait by the caller's pauses; notes the pause."""
-        if told.answered is None:
+        if poll.answered is None:
             return 0.0
-        gap = now - told.answered
-        single = told.pause != "none" and not told.aside
+        gap = now - poll.answered
+        single = poll.pause != "none" and not poll.aside
         kind = _kind(gap, in_session=in_session, single=single)
-        if kind != told.pause:
-            told.pause, told.since, told.in_a_row = kind, told.answered, 0
-        told.in_a_row += 1
-        if kind == "later" or (kind == "none" and told.in_a_row <= FACTS_IN_A_ROW):
+        if kind != poll.pause:
+            poll.pause, poll.since, poll.in_a_row = kind, poll.answered, 0
+        poll.in_a_row += 1
+        if kind == "later" or (kind == "none" and poll.in_a_row <= FACTS_IN_A_ROW):
             return 0.0
-        hold = self._loops_with(told, now) / BUSY - gap
+        hold = self._loops_with(poll, now) / BUSY - gap
         if kind == "none":
             hold = max(hold, SPIN_HOLD)
         elif kind == "client's":
-            hold = max(hold, SHORTEST, min((now - told.since) / 4, LOOK_EVERY - gap))
+            hold = max(hold, SHORTEST, min((now - poll.since) / 4, LOOK_EVERY - gap))
         return min(hold, self._hold)
 
-    def _loops_with(self, told: Told, now: float) -> int:
+    def _loops_with(self, poll: PollState, now: float) -> int:
         """How many loops there are, this one counted: each asks again within the longest hold and pause."""
-        self._loops[told] = now
-        self._loops.move_to_end(told)
+        self._loops[poll] = now
+        self._loops.move_to_end(poll)
         while now - next(iter(self._loops.values())) > self._hold + LOOP:
             self._loops.popitem(last=False)
         return len(self._loops)

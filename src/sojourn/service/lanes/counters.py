@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 
-class Tally:
-    """Things with an id, counted under keys. Entering or leaving twice is no error."""
+class Counters:
+    """Things with an id, counted under keys. Entering or leaving twice is not an error."""
 
     def __init__(self) -> None:
         self._there: dict[str, tuple[Hashable, ...]] = {}

@@ -85,7 +85,7 @@ class Dispatcher:
         self._leaving = False
         self._held: str | None = None  # why nothing may start, whatever the worker says
         self.leaping = 0.0
-        """Seconds of jumps of the time that the lane was told of and that are not committed yet: so much must
+        """Seconds of jumps of the time that the lane has seen and that are not committed yet: so much must
         be taken from `now` before it is compared with a time on record."""
 
     # events in
@@ -308,7 +308,7 @@ class Dispatcher:
             self.feed(ev.DeviceLost(self._why_lost(state)))
 
     def _says_more(self, state: WorkerState) -> bool:
-        """Whether those who wait are told something else than before."""
+        """Whether those who wait get another reason than before."""
         return bool(self._held or state.reason) and self._why_lost(state) != self.lane.lost_because
 
     def _why_lost(self, state: WorkerState) -> str:

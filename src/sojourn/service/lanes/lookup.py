@@ -88,6 +88,6 @@ def _may(who: Principal, action: Action, user: str, project: str) -> bool:
 
 
 def _may_count(who: Principal, user: str, project: str) -> bool:
-    """Also an admin of the project, who is told what each of its sessions has used."""
+    """Also an admin of the project, who may know what each of its sessions has used."""
     mine = who.project_id == project
     return may(who, Action.COUNT_SESSION, owner=mine and who.user_id == user, admin=mine and who.admin)

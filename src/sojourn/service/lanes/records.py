@@ -1,6 +1,6 @@
 """What has been committed, in memory: every live job and session and the latest of the ended ones.
 
-Filled only from commits, so nobody ever sees a state that a crash could take back. Owns no policy and
+Filled only from commits, so nobody ever sees a state that a crash could take back. Has no policy and
 does no I/O.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sojourn.core.effects import Effect, JobChanged, SessionChanged
 from sojourn.core.model import Job, Session, SessionState
-from sojourn.service.lanes.counters import Tally
+from sojourn.service.lanes.counters import Counters
 from sojourn.store import JobMeta
 
 KEPT_JOBS = 4096
@@ -22,9 +22,9 @@ KEPT_BYTES = 32 * 2**20
 
 
 @dataclass(slots=True, eq=False)
-class Told:
+class PollState:
     """What one caller knows of a job: the last answer's state and time, when it first polled, when it
-    submitted the job (or was first told of it), and how it has paused between its questions.
+    submitted the job (or first learned of it), and how it has paused between its questions.
 
     Times are the event loop's.
     """
@@ -44,7 +44,7 @@ class JobRecord:
     device: str
     job: Job
     meta: JobMeta
-    told: dict[str, Told] = field(default_factory=dict)
+    polls: dict[str, PollState] = field(default_factory=dict)
     waiters: set[asyncio.Future[None]] = field(default_factory=set)
 
     def wake(self) -> None:
@@ -93,8 +93,8 @@ class Records:
         self.live_jobs: dict[str, JobRecord] = {}
         self.live_sessions: dict[str, SessionRecord] = {}
         self.blobs = Blobs()
-        self.open_jobs = Tally()  # by the keys of `limits`; also submits that are under way (R50)
-        self.open_sessions = Tally()
+        self.open_jobs = Counters()  # by the keys of `limits`; also submits that are under way (R50)
+        self.open_sessions = Counters()
         self._ended_jobs: OrderedDict[str, JobRecord] = OrderedDict()
         self._ended_sessions: OrderedDict[str, SessionRecord] = OrderedDict()
 

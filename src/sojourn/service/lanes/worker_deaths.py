@@ -13,7 +13,7 @@ _WHAT = {
 
 
 def sentence(how: str) -> str:
-    """What the user of a job is told of its worker's death; `how` as in `Crashed`."""
+    """The reason that the user of a job is given for its worker's death; `how` as in `Crashed`."""
     what = _WHAT.get(how) or ("the program ended it" if how.startswith("exit ") else None)
     cause = f"{how}: {what}" if what else how
     return f"The device's worker process died while the job ran ({cause})."

@@ -1,6 +1,6 @@
 """Who is entitled to what: weights, allocations, plans, limits and admins of projects (R48, R50).
 
-Owns changing them while the service runs. What the configuration states holds: it is written at every start,
+They can be changed while the service runs. What the configuration states holds: it is written at every start,
 and a command that would change it is refused. The tree itself is the core's.
 """
 
@@ -240,7 +240,7 @@ class Projects:
         return self._info(made, self._accounts.members(made.id))
 
     async def change(self, who: Principal, name: str, change: ProjectChange) -> ProjectInfo:
-        """Stored, then told to every device."""
+        """Stored, then published to every device."""
         accounts = self._accounts
         view = accounts.project_named(name)
         self._check(self._stated.get(name), change)

@@ -37,18 +37,18 @@ class Exchange:
         """The last byte of the reply is about to be handed to the connection. Ignored after the end."""
         if not self.ended:
             self.answered = True
-            self._tell()
+            self._end()
 
     def lose(self, at: float) -> None:
         """The reply did not reach the client, and never will. Ignored after the end."""
         if not self.ended:
             self.lost_at = at
-            self._tell()
+            self._end()
 
-    def _tell(self) -> None:
-        told, self.on_end = self.on_end, None
-        if told is not None:
-            told()
+    def _end(self) -> None:
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end()
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class _Waiter:
 class Room:
     """`total` of something, of which one owner has at most `own`.
 
-    `busy` and `over_own` are what those are told who find no room within their time: the whole is in use, or
+    `busy` and `over_own` are the answers to those who find no room within their time: the whole is in use, or
     the owner's part is. Who needs more than `own` gets all of `own`.
     """
 

@@ -1,4 +1,4 @@
-"""Reservations as people meet them: booking, cancelling, the calendar. The rules (R43-R47) are the lane's."""
+"""Makes, cancels and lists reservations. The rules (R43-R47) are the lane's."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Reservations:
         self._accounts = accounts
         self._audit = audit
         self._lanes = lanes
-        self._booking = asyncio.Lock()
+        self._bounded = asyncio.Lock()
 
     async def make(
         self,
@@ -75,10 +75,10 @@ class Reservations:
         mode: str = ReservationMode.DEDICATED,
         after_window: str = AfterReservation.FAIL,
     ) -> ReservationView:
-        """Book from `start` (None: now) to `end`, or for `length` seconds, for a project's users.
+        """Reserve from `start` (None: now) to `end`, or for `length` seconds, for a project's users.
 
         `project` is a name, None is the caller's own. Raises Forbidden for who may not, BadRequest with
-        the core's reason for what cannot be booked (code 1223), and with the bound for what is too much for
+        the core's reason for what cannot be reserved (code 1223), and with the bound for what is too much for
         who is not an operator (`[reservations]`).
         """
         holder = self._project(who, project)
@@ -94,14 +94,14 @@ class Reservations:
         if (end is None) == (length is None):
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
         if may(who, Action.RESERVE_MORE):
-            return await self._book(who, holder, dispatcher, start, end, length, mode, after_window)
-        async with self._booking:  # two at once would each be measured without the other
+            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
+        async with self._bounded:  # two at once would each be measured without the other
             now = self._clock.date()
             begin, until = _times(_shown(now), start, end, length)
             await self._check_bounds(who, holder, Span(device, begin, until), now)
-            return await self._book(who, holder, dispatcher, start, end, length, mode, after_window)
+            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
 
-    async def _book(
+    async def _make(
         self,
         who: Principal,
         holder: ProjectView,
@@ -115,7 +115,7 @@ class Reservations:
         now = _shown(self._clock.date())
         begin, until = _times(now, start, end, length)
         reservation_id = ids.new_id("r")
-        booked = ev.ReservationBooked(
+        made = ev.ReservationBooked(
             reservation_id,
             holder.id,
             who.user_id,
@@ -136,12 +136,12 @@ class Reservations:
         )
         # one from now on is open when it is answered
         opening = [ev.Tick()] if begin <= now else []
-        await dispatcher.feed(booked, *opening, at=self._clock.instant(now), also=entry.write)
+        await dispatcher.feed(made, *opening, at=self._clock.instant(now), also=entry.write)
         self._audit.done(entry)
         return await self.get(who, reservation_id)
 
     async def _check_bounds(self, who: Principal, holder: ProjectView, wanted: Span, now: float) -> None:
-        """Raises BadRequest for what only an operator may book."""
+        """Raises BadRequest for what only an operator may reserve."""
         bounds = self._bounds
         first, last = wanted.start - bounds.period, wanted.end + bounds.period
         spans = await self._store.read(stored.spans, holder.id, who.user_id, first, last)
@@ -160,7 +160,7 @@ class Reservations:
     async def cancel(self, who: Principal, reservation_id: str) -> ReservationView:
         """An open one ends now (R44). Conflict for one that is over."""
         found = await self._stored(who, reservation_id)
-        self._may_book(who, found.reservation.project)
+        self._check_may_reserve(who, found.reservation.project)
         if found.state not in stored.LIVE:
             raise Conflict(f"Reservation {reservation_id} is {found.state}; it cannot be cancelled.")
         entry = self._audit.entry(
@@ -191,7 +191,7 @@ class Reservations:
     # who
 
     def _project(self, who: Principal, name: str | None) -> ProjectView:
-        """The project to book for, when the caller may. Another's is not found, whether it exists or not."""
+        """The project to reserve for, when the caller may; else Forbidden, whether there is one or not."""
         accounts = self._accounts
         if may(who, Action.RESERVE):
             return accounts.project_named(name) if name is not None else accounts.project(who.project_id)
@@ -203,11 +203,11 @@ class Reservations:
             raise Forbidden(
                 f"You are not in a project {wanted!r}; yours: {names}. Operators book for others."
             )
-        self._may_book(who, project.id)
+        self._check_may_reserve(who, project.id)
         return project
 
-    def _may_book(self, who: Principal, project: str) -> None:
-        """R47: only operators and project admins book."""
+    def _check_may_reserve(self, who: Principal, project: str) -> None:
+        """R47: only operators and project admins reserve."""
         if not may(who, Action.RESERVE, admin=self._admin(who, project)):
             name = self._accounts.project_name(project)
             raise Forbidden(
@@ -258,7 +258,7 @@ def _times(now: float, start: float | None, end: float | None, length: float | N
 
 
 def _shown(at: float) -> float:
-    """The first instant from `at` on that can be written to the microsecond, as times are shown: one booking
-    can then begin where another is said to end."""
+    """The first instant from `at` on that can be written to the microsecond, as times are shown: so one
+    reservation can begin where another is said to end."""
     whole = datetime.fromtimestamp(at, UTC)
     return (whole if whole.timestamp() >= at else whole + timedelta(microseconds=1)).timestamp()

@@ -1,4 +1,4 @@
-"""Times and durations as people write them. Pure; the present is told."""
+"""Times and durations as people write them. Pure; the present is an argument."""
 
 from __future__ import annotations
 
