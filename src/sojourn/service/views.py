@@ -201,7 +201,7 @@ class UsageView:
 
 
 @dataclass(frozen=True, slots=True)
-class StoryLine:
+class HistoryLine:
     """One committed change of the state of a job or session. `event` is its cause."""
 
     at: float

@@ -14,7 +14,7 @@ from sojourn.api.v1 import PREFIX, submit
 from sojourn.api.v1.common import Callers, Id, Time
 from sojourn.api.v1.middleware import READ
 from sojourn.service.service import Service
-from sojourn.service.views import JobFilter, JobView, Principal, StoryLine, WhyView
+from sojourn.service.views import HistoryLine, JobFilter, JobView, Principal, WhyView
 
 JobState = Literal["accepted", "queued", "running", "completed", "failed", "cancelled"]
 
@@ -101,7 +101,7 @@ class HistoryEntry(BaseModel):
     reason: str | None
 
     @classmethod
-    def of(cls, line: StoryLine) -> Self:
+    def of(cls, line: HistoryLine) -> Self:
         return cls(
             id=line.id,
             at=iso(line.at),
@@ -128,7 +128,7 @@ class Line(BaseModel):
     data: dict[str, Any]
 
     @classmethod
-    def of(cls, line: StoryLine) -> Self:
+    def of(cls, line: HistoryLine) -> Self:
         return cls(
             at=iso(line.at),
             event=line.event,

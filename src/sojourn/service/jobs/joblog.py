@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from sojourn.core.model import FINAL, JobState
-from sojourn.service.views import JobView, StoryLine
+from sojourn.service.views import HistoryLine, JobView
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _WARNING = "WARNING "
@@ -34,11 +34,11 @@ def shows_steps(name: str | None) -> bool:
     return level(name) <= _LEVELS["INFO"]
 
 
-def text(job: JobView, story: Sequence[StoryLine], written: str) -> str:
+def text(job: JobView, history: Sequence[HistoryLine], written: str) -> str:
     """The whole log. `written` is what the run wrote, "" while there is nothing."""
     shown = level(job.log_level)
     steps = shows_steps(job.log_level)
-    lines = list(_steps(job, story, debug=shown == _LEVELS["DEBUG"])) if steps else []
+    lines = list(_steps(job, history, debug=shown == _LEVELS["DEBUG"])) if steps else []
     if shown <= _LEVELS["WARNING"]:
         lines += [f"{_WARNING}{warning}" for warning in job.warnings if warning not in written]
     else:
@@ -46,8 +46,8 @@ def text(job: JobView, story: Sequence[StoryLine], written: str) -> str:
     return "".join(f"{line}\n" for line in lines) + written
 
 
-def _steps(job: JobView, story: Sequence[StoryLine], *, debug: bool) -> Iterable[str]:
-    for step in story:
+def _steps(job: JobView, history: Sequence[HistoryLine], *, debug: bool) -> Iterable[str]:
+    for step in history:
         why = f": {step.reason}" if step.reason else ""
         at = datetime.fromtimestamp(step.at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         yield f"{at} INFO {_said(job, step)}{why}"
@@ -55,7 +55,7 @@ def _steps(job: JobView, story: Sequence[StoryLine], *, debug: bool) -> Iterable
             yield from (f"{at} DEBUG {fact}" for fact in _facts(job, step))
 
 
-def _said(job: JobView, step: StoryLine) -> str:
+def _said(job: JobView, step: HistoryLine) -> str:
     if step.after == JobState.ACCEPTED:
         return f"accepted: job {job.id}, program {job.program_id}, for {job.device}"
     if step.after == JobState.RUNNING:
@@ -63,7 +63,7 @@ def _said(job: JobView, step: StoryLine) -> str:
     return step.after
 
 
-def _facts(job: JobView, step: StoryLine) -> Iterable[str]:
+def _facts(job: JobView, step: HistoryLine) -> Iterable[str]:
     if step.before == JobState.ACCEPTED and step.after == JobState.QUEUED:
         amounts = (job.num_circuits, "circuit"), (job.num_qubits, "qubit"), (job.executions, "execution")
         counts = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in amounts if n is not None]

@@ -27,12 +27,12 @@ from sojourn.service.requests.exchange import Call
 from sojourn.service.submission import NewJob, check_tags
 from sojourn.service.timing.clock import Clock
 from sojourn.service.views import (
+    HistoryLine,
     JobFilter,
     JobPage,
     JobView,
     Principal,
     ReasonView,
-    StoryLine,
     WhyView,
 )
 from sojourn.store import Database, history
@@ -129,8 +129,8 @@ class Jobs:
         record = await self._named(who, job_id)
         written = (await self._contents.log(record)).decode("utf-8", "replace")
         steps = joblog.shows_steps(record.meta.log_level)
-        story = await self.history(who, job_id) if steps else []
-        return joblog.text(self._views.job(record), story, written)
+        history_lines = await self.history(who, job_id) if steps else []
+        return joblog.text(self._views.job(record), history_lines, written)
 
     async def find(self, who: Principal, wanted: JobFilter) -> JobPage:
         """The caller's jobs in this instance; an operator's view has everybody's."""
@@ -182,10 +182,10 @@ class Jobs:
                 return self._lookup.sees_session(who, session_id)
         return True
 
-    async def history(self, who: Principal, job_id: str) -> list[StoryLine]:
+    async def history(self, who: Principal, job_id: str) -> list[HistoryLine]:
         await self._named(who, job_id)
         found = await self._store.read(history.of, job_id)
-        return [StoryLine(e.at, e.cause, e.before, e.after, e.reason, e.id) for e in found]
+        return [HistoryLine(e.at, e.cause, e.before, e.after, e.reason, e.id) for e in found]
 
     # change
 
