@@ -1,7 +1,7 @@
 """The tables, once. Portable SQL: what differs between databases is in the migrations.
 
 Times are seconds since the epoch (float), durations seconds. Invariants that the core keeps are kept here
-again as partial unique indexes (architecture.md, idea 4).
+again as partial unique indexes.
 """
 
 from __future__ import annotations
@@ -323,7 +323,7 @@ story = Table(
         postgresql_where=text("cause = 'crashed'"),
     ),
 )
-"""Every transition of every job and session (architecture.md, idea 5)."""
+"""Every transition of every job and session."""
 
 clock_steps = Table(
     "clock_steps",

@@ -149,7 +149,7 @@ def test_the_client_chooses_an_instance_by_plan_and_by_tag(
     [
         (["a,b"], "'a,b'"),
         ([""], "''"),
-        ([" a"], "without a space"),
+        ([" a"], "begin or end with a space"),
         (["x" * 129], "1 to 128"),
         ([str(n) for n in range(51)], "at most 50 tags; 51"),
         ("a", "tags"),

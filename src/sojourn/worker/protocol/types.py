@@ -28,7 +28,7 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a device says of itself, in the client's JSON shapes (api-contract §7).
+    """What a device says of itself, in the client's JSON shapes.
 
     `configuration` and `properties` are JSON-able; `properties` is None for an ideal device.
     """
