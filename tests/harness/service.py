@@ -13,9 +13,9 @@ import pytest
 from sojourn.api.ibm.submit import submit
 from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Settings
 from sojourn.execution.local.engine import LocalEngine
-from sojourn.service.calls import Call
-from sojourn.service.clock import VirtualClock
+from sojourn.service.requests.exchange import Call
 from sojourn.service.service import Service
+from sojourn.service.timing.clock import VirtualClock
 from sojourn.service.views import JobView, Principal
 
 
@@ -27,7 +27,7 @@ class ServiceHarness:
         self.clock = clock
 
     async def user(self, name: str) -> Principal:
-        key = await self.service.add_user(name, f"{name}s")
+        key = await self.service.users.add(name, f"{name}s")
         user_id = self.service.accounts.by_key(key.api_key)
         assert user_id is not None
         return self.service.accounts.principal(user_id, None)
@@ -39,27 +39,27 @@ class ServiceHarness:
     @property
     def engine(self) -> LocalEngine:
         """For tests that look into it."""
-        engine = self.service.hub.engine
+        engine = self.service.parts.engine
         assert isinstance(engine, LocalEngine)
         return engine
 
     async def result(self, who: Principal, job_id: str, *, take: bool = True) -> bytes:
         """A result that is small enough to come whole."""
-        found = await self.service.result(who, job_id, take=take)
+        found = await self.service.jobs.result(who, job_id, take=take)
         assert isinstance(found, bytes)
         return found
 
     async def ended(self, who: Principal, job_id: str) -> JobView:
         """Wait for the real worker to be done with it."""
-        record = await self.service.hub.job_record(who, job_id)
+        record = await self.service.lookup.job(who, job_id)
         while not record.job.state.final:
             waiter = asyncio.get_running_loop().create_future()
             record.waiters.add(waiter)
             await waiter
-        return await self.service.job(who, job_id)
+        return await self.service.jobs.get(who, job_id)
 
     async def running(self, who: Principal, job_id: str) -> None:
-        record = await self.service.hub.job_record(who, job_id)
+        record = await self.service.lookup.job(who, job_id)
         while record.job.state != "running":
             waiter = asyncio.get_running_loop().create_future()
             record.waiters.add(waiter)
@@ -67,7 +67,7 @@ class ServiceHarness:
 
     async def settled(self) -> None:
         """Everything that was decided is committed."""
-        await self.service.hub.store.write(lambda _: None)
+        await self.service.parts.store.write(lambda _: None)
 
 
 def settings(
@@ -114,11 +114,8 @@ def run_service(tmp_path: Path) -> Callable[..., None]:
             fatal: list[BaseException] = []
             told = settings(tmp_path, *devices, sections=sections, server=server, **policy)
             service = Service(told, clock=clock, on_fatal=fatal.append)
-            await service.start()
-            try:
+            async with service:
                 await body(ServiceHarness(service, clock))
-            finally:
-                await service.stop()
             assert [type(error) for error in fatal] == ([broken] if broken else [])
 
         for body in bodies:

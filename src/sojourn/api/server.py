@@ -137,7 +137,7 @@ async def run(
 def _files_of_helpers(settings: Settings) -> int:
     """Those of all workers and preparers, if they start at the same time."""
     from sojourn.execution.local.descriptors import files_for
-    from sojourn.service.devices import specs
+    from sojourn.service.companions import specs
 
     devices = specs(settings.devices).values()
     interpreters = len({spec.python for spec in devices})
@@ -160,7 +160,7 @@ def _stopping(server: uvicorn.Server, service: Service, *events: asyncio.Event |
         if server.should_exit:
             server.force_exit = True
         server.should_exit = True
-        service.release_polls()
+        service.jobs.release_polls()
 
     async def end_at(event: asyncio.Event) -> None:
         await event.wait()

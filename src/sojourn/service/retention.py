@@ -3,21 +3,19 @@ of the audit.
 
 Never a row of the ledger (R49).
 
-Owns its timer and nothing else. Old entries are looked for on a reader, so that submits are not held up.
+Old entries are looked for on a reader, so that submits are not held up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import structlog
 
-from sojourn.service.clock import Handle
-from sojourn.store import audit, calibrations, history, jobs, journal
-
-if TYPE_CHECKING:
-    from sojourn.service.hub import Hub
+from sojourn.config import RetentionSettings
+from sojourn.service.lanes.records import Records
+from sojourn.service.timing.clock import Clock, Handle
+from sojourn.store import Database, audit, calibrations, history, jobs, journal
 
 log = structlog.get_logger("sojourn.retention")
 DAY = 86_400.0
@@ -28,17 +26,20 @@ BATCH = 50
 
 
 class Retention:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, settings: RetentionSettings, store: Database, clock: Clock, records: Records) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._records = records
         self._timer: Handle | None = None
         self._due = 0.0
         self._round: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """The first round comes an hour after the start: a server that comes up has better things to do."""
-        settings = self._hub.settings.retention
+        settings = self._settings
         if any(days for _, days in settings):
-            self._due = self._hub.clock.now() + EVERY
+            self._due = self._clock.now() + EVERY
             self._arm()
 
     async def stop(self) -> None:
@@ -53,14 +54,14 @@ class Retention:
         next round comes a whole interval later. A clock that is put right by then has deleted nothing."""
         if self._timer is not None:
             self._timer.cancel()
-            self._due = self._hub.clock.now() + EVERY
+            self._due = self._clock.now() + EVERY
             self._arm()
 
     def _arm(self) -> None:
-        self._timer = self._hub.clock.call_at(self._due, self._tick)
+        self._timer = self._clock.call_at(self._due, self._tick)
 
     def _tick(self) -> None:
-        now = self._hub.clock.now()
+        now = self._clock.now()
         if now >= self._due:
             self._due = now + EVERY
             if self._round is None or self._round.done():
@@ -75,7 +76,7 @@ class Retention:
 
     async def run(self) -> None:
         """One round, now."""
-        settings, now = self._hub.settings.retention, self._hub.clock.date()
+        settings, now = self._settings, self._clock.date()
         if settings.params_days:
             await self._jobs("params", now - settings.params_days * DAY)
         if settings.results_days:
@@ -90,17 +91,17 @@ class Retention:
             await self._audit(now - settings.audit_days * DAY)
 
     async def _jobs(self, what: jobs.What, before: float) -> None:
-        hub, seq, count = self._hub, 0, 0
+        seq, count = 0, 0
         while True:
-            found = await hub.store.read(jobs.old, what, before, after_seq=seq, limit=BATCH)
+            found = await self._store.read(jobs.old, what, before, after_seq=seq, limit=BATCH)
             if not found:
                 break
             names = [job.id for job in found]
-            digests = await hub.store.write(jobs.forget, what, names)
+            digests = await self._store.write(jobs.forget, what, names)
             for digest in digests:
-                hub.records.blobs.drop(digest)
+                self._records.blobs.drop(digest)
             for name in names:
-                record = hub.records.job(name)
+                record = self._records.job(name)
                 if record is not None:
                     for field in jobs.FIELDS[what]:
                         setattr(record.meta, field, None)
@@ -109,40 +110,39 @@ class Retention:
             log.info("retention.deleted", what=what, jobs=count)
 
     async def _steps(self, before: float) -> None:
-        hub, last, count = self._hub, 0, 0
+        last, count = 0, 0
         while True:
-            found = await hub.store.read(history.old, before, after_id=last, limit=10 * BATCH)
+            found = await self._store.read(history.old, before, after_id=last, limit=10 * BATCH)
             if not found:
                 break
-            await hub.store.write(history.remove, found)
+            await self._store.write(history.remove, found)
             last, count = found[-1], count + len(found)
         if count:
             log.info("retention.deleted", what="story", steps=count)
 
     async def _calibrations(self, before: float) -> None:
-        hub = self._hub
-        found = await hub.store.read(calibrations.old, before)
+        found = await self._store.read(calibrations.old, before)
         for first in range(0, len(found), BATCH):
             some = found[first : first + BATCH]
-            await hub.store.write(calibrations.drop_bytes, before, some)
+            await self._store.write(calibrations.drop_bytes, before, some)
         if found:
             log.info("retention.deleted", what="calibrations", texts=len(found))
 
     async def _journal(self, before: float) -> None:
         """What lies before a start of the lane: the replay can begin there (docs/decisions/0007)."""
-        hub, count = self._hub, 0
-        begins = await hub.store.read(journal.beginnings, before)
+        count = 0
+        begins = await self._store.read(journal.beginnings, before)
         for device, first in begins.items():
-            while found := await hub.store.read(journal.old, device, first, limit=10 * BATCH):
-                await hub.store.write(journal.remove, found)
+            while found := await self._store.read(journal.old, device, first, limit=10 * BATCH):
+                await self._store.write(journal.remove, found)
                 count += len(found)
         if count:
             log.info("retention.deleted", what="journal", rows=count)
 
     async def _audit(self, before: float) -> None:
-        hub, count = self._hub, 0
-        while found := await hub.store.read(audit.old, before, limit=10 * BATCH):
-            await hub.store.write(audit.forget, found)
+        count = 0
+        while found := await self._store.read(audit.old, before, limit=10 * BATCH):
+            await self._store.write(audit.forget, found)
             count += len(found)
         if count:
             log.info("retention.deleted", what="audit", entries=count)

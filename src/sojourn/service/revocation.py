@@ -1,24 +1,25 @@
 """Revoking a user, or taking one out of a project: what is still there of the user's then, and ending it
 (R33, R53).
 
-Owns the order: first nothing new can come, then sessions are closed, then jobs are cancelled.
+The order: first nothing new can come, then sessions are closed, then jobs are cancelled.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sojourn.core import events as ev
 from sojourn.core.calendar import Reservation
 from sojourn.core.model import SessionState
+from sojourn.service.accounts.accounts import Accounts
+from sojourn.service.accounts.audit import Audit
 from sojourn.service.errors import Conflict
-from sojourn.service.records import JobRecord, SessionRecord
-
-if TYPE_CHECKING:
-    from sojourn.service.hub import Hub
-    from sojourn.service.views import Principal
+from sojourn.service.lanes.records import JobRecord, Records, SessionRecord
+from sojourn.service.lanes.registry import Lanes
+from sojourn.service.timing.clock import Clock
+from sojourn.service.views import Principal
 
 _BY = "an operator"
 
@@ -26,8 +27,8 @@ _BY = "an operator"
 @dataclass(frozen=True, slots=True)
 class Remains:
     """What a user has left who was revoked, or in the project that the user has left, oldest first:
-    sessions that are not closed, jobs that have not ended, and bookings (device, reservation, whether it is
-    open) that have not. `closed` and `cancelled` are how many of the first two were ended by this call."""
+    sessions that are not closed, jobs that have not ended, and reservations (device, reservation, whether it
+    is open) that have not. `closed` and `cancelled` are how many of the first two were ended by this call."""
 
     jobs: tuple[JobRecord, ...]
     sessions: tuple[SessionRecord, ...]
@@ -37,8 +38,24 @@ class Remains:
 
 
 class Revocation:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    """`membership_changed` publishes the shares of those who are left."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        accounts: Accounts,
+        audit: Audit,
+        records: Records,
+        lanes: Lanes,
+        membership_changed: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._clock = clock
+        self._accounts = accounts
+        self._audit = audit
+        self._records = records
+        self._lanes = lanes
+        self._membership_changed = membership_changed
 
     async def revoke(
         self,
@@ -48,17 +65,16 @@ class Revocation:
         cancel_jobs: bool = False,
         who: Principal | None = None,
     ) -> Remains:
-        """Every key and token of the user ends now. Twice is no error: what is left is told and ended again.
+        """Every key and token of the user ends now. Twice is not an error: what is left is ended then.
 
         A submit that is still being checked is refused when it comes to its commit; those that were committed
         before are on record when the revocation is, as commits keep their order.
         """
-        hub = self._hub
         ending = {"close_sessions": close_sessions or None, "cancel_jobs": cancel_jobs or None}
-        entry = hub.audit.entry(who, "user.revoked", f"user {name}", **ending)
-        if await hub.accounts.revoke(name, entry):
-            hub.audit.done(entry)
-        return await self._end(hub.accounts.user_id(name), None, close_sessions, cancel_jobs)
+        entry = self._audit.entry(who, "user.revoked", f"user {name}", **ending)
+        if await self._accounts.revoke(name, entry):
+            self._audit.done(entry)
+        return await self._end(self._accounts.user_id(name), None, close_sessions, cancel_jobs)
 
     async def remove(
         self,
@@ -71,28 +87,26 @@ class Revocation:
     ) -> Remains:
         """The user is not in the project any more; what the user has there goes on unless it is ended here.
 
-        As for `revoke`: twice is no error, and a submit that is still being checked is refused.
+        As for `revoke`: twice is not an error, and a submit that is still being checked is refused.
         """
-        hub = self._hub
         ending = {"close_sessions": close_sessions or None, "cancel_jobs": cancel_jobs or None}
-        entry = hub.audit.entry(who, "user.removed", f"user {name}", project=project, **ending)
-        if await hub.accounts.leave(name, project, entry):
-            hub.audit.done(entry)
-            await hub.projects.publish()
-        where = hub.accounts.project_named(project).id
-        return await self._end(hub.accounts.user_id(name), where, close_sessions, cancel_jobs)
+        entry = self._audit.entry(who, "user.removed", f"user {name}", project=project, **ending)
+        if await self._accounts.leave(name, project, entry):
+            self._audit.done(entry)
+            await self._membership_changed()
+        where = self._accounts.project_named(project).id
+        return await self._end(self._accounts.user_id(name), where, close_sessions, cancel_jobs)
 
     async def _end(self, user: str, project: str | None, close_sessions: bool, cancel_jobs: bool) -> Remains:
-        hub = self._hub
         closed = cancelled = 0
         if close_sessions:
             for session in self._sessions(user, project):
-                await hub.dispatchers[session.device].feed(ev.SessionClosed(session.session.id, _BY))
+                await self._lanes.dispatchers[session.device].feed(ev.SessionClosed(session.session.id, _BY))
                 closed += 1
         if cancel_jobs:
             for job in self._jobs(user, project):
                 with suppress(Conflict):  # it has ended meanwhile, for example with the root of its session
-                    await hub.dispatchers[job.device].feed(ev.JobCancelled(job.job.id, _BY))
+                    await self._lanes.dispatchers[job.device].feed(ev.JobCancelled(job.job.id, _BY))
                     cancelled += 1
         jobs, sessions = self._jobs(user, project), self._sessions(user, project)
         return Remains(jobs, sessions, self._reservations(user, project), closed, cancelled)
@@ -100,7 +114,7 @@ class Revocation:
     def _jobs(self, user: str, project: str | None) -> tuple[JobRecord, ...]:
         mine = [
             record
-            for record in self._hub.records.live_jobs.values()
+            for record in self._records.live_jobs.values()
             if record.job.user == user and project in (None, record.job.project)
         ]
         return tuple(sorted(mine, key=lambda record: record.job.seq))
@@ -108,7 +122,7 @@ class Revocation:
     def _sessions(self, user: str, project: str | None) -> tuple[SessionRecord, ...]:
         mine = [
             record
-            for record in self._hub.records.live_sessions.values()
+            for record in self._records.live_sessions.values()
             if record.session.user == user
             and project in (None, record.session.project)
             and record.session.state is not SessionState.CLOSED
@@ -116,11 +130,11 @@ class Revocation:
         return tuple(sorted(mine, key=lambda record: record.session.created_at))
 
     def _reservations(self, user: str, project: str | None) -> tuple[tuple[str, Reservation, bool], ...]:
-        date = self._hub.clock.date()
+        date = self._clock.date()
         mine = [
-            (desk.device, window, window.open_at(date))
-            for desk in self._hub.dispatchers.values()
-            for window in desk.lane.reservations
+            (dispatcher.device, window, window.open_at(date))
+            for dispatcher in self._lanes.dispatchers.values()
+            for window in dispatcher.lane.reservations
             if window.user == user and project in (None, window.project)
         ]
         return tuple(sorted(mine, key=lambda entry: entry[1].start))

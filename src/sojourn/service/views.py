@@ -136,7 +136,7 @@ class JobView:
     caller: str | None = None
     warnings: tuple[str, ...] = ()
     waiting_reasons: tuple[str, ...] = ()  # only where it was asked for, as is the next
-    estimated_start: float | None = None  # when it starts if nothing else happens, if that can be told
+    estimated_start: float | None = None  # when it starts if nothing else happens, if that can be said
 
     @property
     def final(self) -> bool:
@@ -201,7 +201,7 @@ class UsageView:
 
 
 @dataclass(frozen=True, slots=True)
-class StoryLine:
+class HistoryLine:
     """One committed change of the state of a job or session. `event` is its cause."""
 
     at: float

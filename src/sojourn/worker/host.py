@@ -23,9 +23,9 @@ from sojourn import codes
 from sojourn.devices import conformance
 from sojourn.devices.driver import Driver, DriverError, load_driver
 from sojourn.devices.offered import settled
-from sojourn.worker.device import DeviceContext
 from sojourn.worker.programs import registry
 from sojourn.worker.programs.base import Plan
+from sojourn.worker.programs.device import DeviceContext
 from sojourn.worker.programs.sampler import SAMPLER
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.memory import exceeded

@@ -18,7 +18,7 @@ from sojourn.api.http.bounds import Bounds, Connections
 from sojourn.api.http.connections import Recorder, RecordingProtocol
 from sojourn.api.http.endpoint import EXCHANGE
 from sojourn.config import ServerSettings
-from sojourn.service.calls import Exchange
+from sojourn.service.requests.exchange import Exchange
 
 
 class Echo:

@@ -20,8 +20,8 @@ from sojourn.api.http.endpoint import Api, Endpoint
 from sojourn.api.v1 import PREFIX
 from sojourn.api.v1.app import create_v1
 from sojourn.config import DeviceSettings, LimitsSettings, PolicySettings, ServerSettings, Settings
-from sojourn.service.permissions import MAY, Action, Role
-from sojourn.service.projects import MemberChange, ProjectChange
+from sojourn.service.accounts.permissions import MAY, Action, Role
+from sojourn.service.projects.projects import MemberChange, ProjectChange
 from sojourn.service.service import Service
 from tests.harness.programs import job_body
 
@@ -164,8 +164,8 @@ class World:
 
     async def people(self) -> None:
         for name, project in {"eve": "bio", "mia": "chem", "max": "chem", "ann": "chem"}.items():
-            self.keys[name] = (await self.service.add_user(name, project)).api_key
-        self.keys["op"] = (await self.service.add_user("op", "ops", True)).api_key
+            self.keys[name] = (await self.service.users.add(name, project)).api_key
+        self.keys["op"] = (await self.service.users.add("op", "ops", True)).api_key
         accounts = self.service.accounts
         who = accounts.principal(accounts.by_key(self.keys["op"]) or "", None)
         admin = ProjectChange(members={"max": MemberChange(None, True)})
@@ -208,7 +208,7 @@ class World:
                 return f"new-{number}"
             case "name" if action is Action.MANAGE_USERS:
                 victim = f"victim-{number}"
-                await self.service.add_user(victim, "chem")
+                await self.service.users.add(victim, "chem")
                 if path.endswith("/restore"):
                     await self.ask("op", "POST", f"{PREFIX}/users/{victim}/revoke")
                 return victim

@@ -22,9 +22,9 @@ from sojourn.config import DeviceSettings, PolicySettings, ServerSettings, Setti
 from sojourn.core import events as ev
 from sojourn.embedded import Embedded
 from sojourn.execution.engine import WorkerPhase
-from sojourn.service.clock import VirtualClock
 from sojourn.service.errors import Conflict
 from sojourn.service.service import Service
+from sojourn.service.timing.clock import VirtualClock
 from sojourn.store import tables as t
 from tests.harness.programs import job_body
 
@@ -97,7 +97,7 @@ class Caller:
 
     async def until(self, job_id: str, *states: str) -> Any:
         """The job, once it is in one of the states; the real worker takes its time."""
-        record = self.house.service.hub.records.job(job_id)
+        record = self.house.service.parts.records.job(job_id)
         assert record is not None
         while record.job.state.value.capitalize() not in states:
             assert not record.job.state.final, record.job.reason
@@ -123,7 +123,7 @@ class House:
         self._open: list[httpx.AsyncClient] = []
 
     async def user(self, name: str) -> Caller:
-        made = await self.service.add_user(
+        made = await self.service.users.add(
             f"{name}-{uuid.uuid4().hex[:6]}", f"{name}s-{uuid.uuid4().hex[:6]}"
         )
         user_id = self.service.accounts.by_key(made.api_key)
@@ -138,7 +138,7 @@ class House:
 
     async def settled(self) -> None:
         """Everything that was decided is committed."""
-        await self.service.hub.store.write(lambda _: None)
+        await self.service.parts.store.write(lambda _: None)
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, and what it brought be committed."""
@@ -147,7 +147,7 @@ class House:
 
     def worker(self, device: str) -> int | None:
         """The worker that can take a run."""
-        state = self.service.hub.engine.state(device)
+        state = self.service.parts.engine.state(device)
         return state.pid if state.phase in (WorkerPhase.READY, WorkerPhase.BUSY) else None
 
     async def follows(self, device: str, worker: int | None) -> None:
@@ -164,12 +164,12 @@ class House:
             wanted = select(t.ledger.c.kind, t.ledger.c.seconds).where(t.ledger.c.session_id == session_id)
             return [(row.kind, row.seconds) for row in c.execute(wanted)]
 
-        return await self.service.hub.store.read(work)
+        return await self.service.parts.store.read(work)
 
     @contextmanager
     def preparation_stopped(self) -> Iterator[None]:
         """Nothing is prepared meanwhile: what is submitted stays accepted."""
-        pids = [pid for pool in _pools(self.service.hub.engine) for pid in pool.pids]
+        pids = [pid for pool in _pools(self.service.parts.engine) for pid in pool.pids]
         assert pids
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -182,15 +182,15 @@ class House:
     async def tidy(self) -> None:
         """Leave idle devices to the next test."""
         await self.settled()
-        hub = self.service.hub
-        for session_id, kept in list(hub.records.live_sessions.items()):
-            await hub.dispatchers[kept.device].feed(ev.SessionClosed(session_id, "the test"))
-        for job_id, record in list(hub.records.live_jobs.items()):
+        records, dispatchers = self.service.parts.records, self.service.parts.lanes.dispatchers
+        for session_id, kept in list(records.live_sessions.items()):
+            await dispatchers[kept.device].feed(ev.SessionClosed(session_id, "the test"))
+        for job_id, record in list(records.live_jobs.items()):
             with suppress(Conflict):  # it may end meanwhile
-                await hub.dispatchers[record.device].feed(ev.JobCancelled(job_id, "the test"))
-        for desk in hub.dispatchers.values():
-            for window in list(desk.lane.reservations):
-                await desk.feed(ev.ReservationCancelled(window.id))
+                await dispatchers[record.device].feed(ev.JobCancelled(job_id, "the test"))
+        for dispatcher in dispatchers.values():
+            for window in list(dispatcher.lane.reservations):
+                await dispatcher.feed(ev.ReservationCancelled(window.id))
         for http in self._open:
             await http.aclose()
         self._open.clear()
@@ -330,7 +330,7 @@ def test_an_implicit_session_and_its_root_job_have_steps_of_their_own_in_every_v
         (listed,) = (await ann.ask("GET", "/sessions"))["sessions"]
         assert listed["timestamps"] == steps
         who = h.service.accounts.principal(ann.user_id, None)
-        told = [line.after for line in await h.service.story(who, session)]
+        told = [line.after for line in await h.service.jobs.history(who, session)]
         assert told == ["accepted", "queued", "running", "completed"]
 
     run(body)
@@ -598,7 +598,7 @@ def test_d12_at_a_windows_end_a_session_with_a_running_job_is_pending_inactive(r
         ann = await h.user("ann")
         start = h.clock.now() + 10
         booked = ev.ReservationBooked(f"r{uuid.uuid4().hex}", ann.project_id, ann.user_id, start, start + 900)
-        await h.service.hub.dispatchers["slow"].feed(booked)
+        await h.service.parts.lanes.dispatchers["slow"].feed(booked)
         await h.advance(10)
         session = await ann.open("slow", max_ttl=20_000)
         one, two = [(await ann.submit("slow", session_id=session, cost=1000))["id"] for _ in range(2)]
@@ -608,7 +608,7 @@ def test_d12_at_a_windows_end_a_session_with_a_running_job_is_pending_inactive(r
         state = (await ann.ended(two))["state"]
         assert (state["status"], state["reason_code"]) == ("Failed", 1222)
         assert booked.reservation_id in state["reason"]
-        operator = await h.service.sessions(
+        operator = await h.service.sessions.find(
             replace(h.service.accounts.principal(ann.user_id, None), operator=True), 5
         )
         assert session in {view.id for view in operator}

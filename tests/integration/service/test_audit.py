@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from sojourn.config import ReservationSettings, RetentionSettings
-from sojourn.service.audit import ADDRESSES
+from sojourn.service.accounts.audit import ADDRESSES
 from sojourn.service.errors import BadRequest, Conflict, Refusal
-from sojourn.service.projects import MemberChange, ProjectChange
+from sojourn.service.projects.projects import MemberChange, ProjectChange
 from sojourn.service.views import Principal
 from tests.harness.programs import job_body
 from tests.harness.service import ServiceHarness
@@ -37,29 +37,29 @@ def test_every_act_of_administration_is_on_record_once_with_who_did_it(run_servi
 
     async def body(h: ServiceHarness) -> None:
         s, op = h.service, operator(h)
-        await s.add_user("ann", "lab", who=op)
-        key = await s.people.add_key(op, "ann", name="ci")
-        await s.people.rotate_key(op, "ann", "ci", keep=0)
-        await s.people.revoke_key(op, "ann", "ci")
+        await s.users.add("ann", "lab", who=op)
+        key = await s.users.add_key(op, "ann", name="ci")
+        await s.users.rotate_key(op, "ann", "ci", keep=0)
+        await s.users.revoke_key(op, "ann", "ci")
         await s.projects.create(op, "chem", ProjectChange(weight=2.0))
         await s.projects.change(op, "lab", ProjectChange(members={"ann": MemberChange(admin=True)}))
         await s.projects.weigh(op, "uni", 3.0)
         ann = s.accounts.principal(s.accounts.user_id("ann"), None)
         start = h.clock.now() + 2 * HOUR
-        window = await s.reserve(ann, device="mock", project=None, start=start, length=HOUR)
-        await s.cancel_reservation(op, window.id or "")
+        window = await s.reservations.make(ann, device="mock", project=None, start=start, length=HOUR)
+        await s.reservations.cancel(op, window.id or "")
         job, other = await h.submit(ann, job_body("slow")), await h.submit(ann, job_body("slow"))
-        await s.cancel_job(op, other.id)
-        await s.cancel_job(ann, job.id)  # her own is nobody's business
-        session = await s.open_session(ann, device="slow", mode="batch", max_time=None)
-        await s.drain_session(op, session.id)
+        await s.jobs.cancel(op, other.id)
+        await s.jobs.cancel(ann, job.id)  # her own is nobody's business
+        session = await s.sessions.open(ann, device="slow", mode="batch", max_time=None)
+        await s.sessions.drain(op, session.id)
         for mode in ("paused", "draining", "maintenance"):
-            await s.halt_device(op, "mock", mode, "a fridge")
-        await s.resume_device(op, "mock")
-        await h.ended(op, (await s.calibrate(op, "mock")).id)
-        await s.remove_member("ann", "lab", who=op)
-        await s.revoke_user("ann", who=op)
-        await s.restore_user("ann", who=op)
+            await s.control.halt(op, "mock", mode, "a fridge")
+        await s.control.resume(op, "mock")
+        await h.ended(op, (await s.control.calibrate(op, "mock")).id)
+        await s.revocation.remove("ann", "lab", who=op)
+        await s.revocation.revoke("ann", who=op)
+        await s.users.restore("ann", who=op)
         made.update(job=other.id, session=session.id, window=window.id or "", key=key.api_key)
 
     async def after(h: ServiceHarness) -> None:
@@ -106,18 +106,18 @@ def test_every_act_of_administration_is_on_record_once_with_who_did_it(run_servi
 def test_what_is_refused_is_not_on_record(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         op = operator(h)
-        await h.service.add_user("ann", "lab", who=op)
+        await h.service.users.add("ann", "lab", who=op)
         before = await told(h)
         for late in (
-            h.service.add_user("ann", "lab", who=op),
-            h.service.revoke_user("operator", who=op),
-            h.service.restore_user("ann", who=op),
-            h.service.people.add_key(op, "ann", name="a b"),
-            h.service.people.revoke_key(op, "ann", "none"),
-            h.service.reserve(op, device="mock", project="lab", start=1.0, length=HOUR),
-            h.service.halt_device(op, "mock", "asleep"),
+            h.service.users.add("ann", "lab", who=op),
+            h.service.revocation.revoke("operator", who=op),
+            h.service.users.restore("ann", who=op),
+            h.service.users.add_key(op, "ann", name="a b"),
+            h.service.users.revoke_key(op, "ann", "none"),
+            h.service.reservations.make(op, device="mock", project="lab", start=1.0, length=HOUR),
+            h.service.control.halt(op, "mock", "asleep"),
             h.service.projects.change(op, "lab", ProjectChange(plan="none")),
-            h.service.remove_member("operator", "operators", who=op),
+            h.service.revocation.remove("operator", "operators", who=op),
         ):
             with pytest.raises(Refusal):
                 await late
@@ -128,23 +128,23 @@ def test_what_is_refused_is_not_on_record(run_service: RunService) -> None:
 
 def test_an_operators_look_at_others_jobs_is_on_record_once_an_hour(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
-        await h.service.add_user("ann", "lab")
+        await h.service.users.add("ann", "lab")
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
         job = await h.submit(ann, job_body("slow"))
-        session = await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+        session = await h.service.sessions.open(ann, device="slow", mode="batch", max_time=None)
         op = operator(h)
         for _ in range(3):
-            await h.service.job(op, job.id)
-            await h.service.why(op, job.id)
-            await h.service.story(op, job.id)
-            await h.service.session(op, session.id)
-            await h.service.job(ann, job.id)
+            await h.service.jobs.get(op, job.id)
+            await h.service.jobs.why(op, job.id)
+            await h.service.jobs.history(op, job.id)
+            await h.service.sessions.get(op, session.id)
+            await h.service.jobs.get(ann, job.id)
         looks = [("operator", "look", f"job {job.id}"), ("operator", "look", f"session {session.id}")]
         assert await told(h, action="look") == looks
         (entry, *_) = await h.service.audit.find(action="look")
         assert entry.detail == {"owner": "ann"}
         h.clock.advance(HOUR)
-        await h.service.job(op, job.id)
+        await h.service.jobs.get(op, job.id)
         assert await told(h, action="look") == [*looks, looks[0]]
 
     run_service(body)
@@ -180,7 +180,7 @@ def test_entries_end_after_audit_days_in_small_batches(run_service: RunService) 
         h.clock.advance(86_400)
         await h.service.audit.note(None, "test", "young")
         h.clock.advance(1)
-        await h.service._retention.run()
+        await h.service.parts.retention.run()
         assert await told(h) == [("(service)", "test", "young")]
 
     run_service(body, sections={"retention": RetentionSettings(audit_days=1)})
@@ -192,12 +192,12 @@ def test_an_admin_reserves_within_the_bounds_and_an_operator_beyond_them(run_ser
 
     async def body(h: ServiceHarness) -> None:
         s, op, now = h.service, operator(h), h.clock.now()
-        await s.add_user("ann", "lab")
+        await s.users.add("ann", "lab")
         await s.projects.change(op, "lab", ProjectChange(members={"ann": MemberChange(admin=True)}))
         ann = replace(s.accounts.principal(s.accounts.user_id("ann"), None))
 
         async def book(who: Principal, start: float, hours: float, device: str = "mock") -> str:
-            made = await s.reserve(
+            made = await s.reservations.make(
                 who, device=device, project="lab", start=start, length=hours * HOUR, mode="dedicated"
             )
             return made.id or ""
@@ -210,7 +210,7 @@ def test_an_admin_reserves_within_the_bounds_and_an_operator_beyond_them(run_ser
             with pytest.raises(BadRequest, match=f"{why}.*An operator can make it") as refusal:
                 await book(ann, start, hours)
             assert refusal.value.code == 1223
-            await s.cancel_reservation(op, await book(op, start, hours))
+            await s.reservations.cancel(op, await book(op, start, hours))
         first = await book(ann, now + HOUR, 8)
         with pytest.raises(BadRequest, match=r"at most 1 of 2 \(reservations.devices = 0.5\)"):
             await book(ann, now + 5 * HOUR, 1, "slow")
@@ -218,15 +218,15 @@ def test_an_admin_reserves_within_the_bounds_and_an_operator_beyond_them(run_ser
             await book(ann, now + HOUR + day * 24 * HOUR, 8)
         with pytest.raises(BadRequest, match=r"147600 s reserved.*144000 s \(reservations.allowance\)"):
             await book(ann, now + 6 * 24 * HOUR, 1)
-        await s.cancel_reservation(ann, first)  # it never began, so it has used nothing
+        await s.reservations.cancel(ann, first)  # it never began, so it has used nothing
         await book(ann, now + 6 * 24 * HOUR, 8)
         with pytest.raises(Conflict):
-            await s.cancel_reservation(ann, first)
+            await s.reservations.cancel(ann, first)
         await book(op, now + 7 * 24 * HOUR, 100)
 
     async def after(h: ServiceHarness) -> None:
         op = operator(h)
-        found = await h.service.calendar(op)
+        found = await h.service.reservations.calendar(op)
         assert len(found) == 6  # what is beyond a bound that is lower now stays
 
     run_service(body, after)

@@ -60,7 +60,7 @@ def submit(h: ServiceHarness, who: Any, *pubs: tuple[Any, ...], **more: Any) -> 
 def test_the_faults_of_jobs_leave_the_device_ready_and_the_session_alive(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        session = await h.service.open_session(ann, device="manila", mode="dedicated", max_time=None)
+        session = await h.service.sessions.open(ann, device="manila", mode="dedicated", max_time=None)
         good = (delayed(100, "dt"), None, 10)
         root = await submit(h, ann, good, session_id=session.id)
         assert (await h.ended(ann, root.id)).state == "completed"
@@ -71,9 +71,9 @@ def test_the_faults_of_jobs_leave_the_device_ready_and_the_session_alive(run_ser
                 await submit(h, ann, good, pub, session_id=session.id)
             assert status_of(refused.value) == 400, what
             assert "cannot take jobs" not in refused.value.message
-            state = h.service.hub.engine.state("manila")
+            state = h.service.parts.engine.state("manila")
             assert (state.phase, state.reason) == (WorkerPhase.READY, None), what
-            assert (await h.service.session(ann, session.id)).state == "active", what
+            assert (await h.service.sessions.get(ann, session.id)).state == "active", what
         (after,) = [pool.pids for pool in h.engine._pools.values()]
         assert after == preparers, "no preparer died of them"
         again = await submit(h, ann, good, session_id=session.id)
@@ -108,17 +108,17 @@ def test_r40_a_device_that_cannot_look_at_the_first_job_does_not_end_its_session
 
     async def before(h: ServiceHarness) -> None:
         made["ann"] = ann = await h.user("ann")
-        made["session"] = await h.service.open_session(ann, device="away", mode="batch", max_time=None)
+        made["session"] = await h.service.sessions.open(ann, device="away", mode="batch", max_time=None)
         made["root"] = await h.submit(ann, job_body("away", session_id=made["session"].id))
-        assert (await h.service.job(ann, made["root"].id)).state == "accepted"
+        assert (await h.service.jobs.get(ann, made["root"].id)).state == "accepted"
         python.unlink()
 
     async def after(h: ServiceHarness) -> None:
         ann, root = made["ann"], made["root"].id
         with pytest.raises(DeviceUnavailable):  # refused together with the session's job, or after it
-            await h.service.hub.engine.prepare("away", "sampler", b"{}")
+            await h.service.parts.engine.prepare("away", "sampler", b"{}")
         await h.settled()
-        assert (await h.service.job(ann, root)).state == "accepted"
+        assert (await h.service.jobs.get(ann, root)).state == "accepted"
         install()
         assert (await h.ended(ann, root)).state == "completed"
         second = await h.submit(ann, job_body("away", session_id=made["session"].id))

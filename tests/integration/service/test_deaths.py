@@ -13,7 +13,7 @@ import pytest
 from sojourn import codes
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, TooMany
-from sojourn.service.usage import UsageQuery
+from sojourn.service.projects.usage import UsageQuery
 from sojourn.service.views import JobView, Principal
 from tests.harness.programs import job_body, sampler_params
 from tests.harness.service import SLOW, ServiceHarness
@@ -22,7 +22,7 @@ RunService = Callable[..., None]
 
 
 async def runs(h: ServiceHarness, who: Principal, job_id: str, attempt: int) -> None:
-    record = await h.service.hub.job_record(who, job_id)
+    record = await h.service.lookup.job(who, job_id)
     while (record.job.state, record.job.attempt) != ("running", attempt):
         waiter = asyncio.get_running_loop().create_future()
         record.waiters.add(waiter)
@@ -32,7 +32,7 @@ async def runs(h: ServiceHarness, who: Principal, job_id: str, attempt: int) -> 
 async def dies(h: ServiceHarness, who: Principal, job_id: str, attempt: int, after: float) -> None:
     """The worker dies `after` seconds (virtual) of this attempt."""
     await runs(h, who, job_id, attempt)
-    engine = h.service.hub.engine
+    engine = h.service.parts.engine
     while engine.state("slow").phase != "busy":
         await h.settled()
     h.clock.advance(after)
@@ -47,7 +47,7 @@ async def killed(h: ServiceHarness, who: Principal) -> JobView:
 
 
 async def crashes_of(h: ServiceHarness, name: str) -> int:
-    return next(user.crashes for user in h.service.users() if user.name == name)
+    return next(user.crashes for user in h.service.users.all() if user.name == name)
 
 
 def test_d23_a_job_whose_worker_dies_again_is_charged_for_both_runs(run_service: RunService) -> None:
@@ -60,15 +60,15 @@ def test_d23_a_job_whose_worker_dies_again_is_charged_for_both_runs(run_service:
             job.reason or ""
         )
         assert "in 2 runs of this job" in (job.reason or "")
-        report = await h.service.usage_report(ann, UsageQuery(by=("job",)))
+        report = await h.service.usage.report(ann, UsageQuery(by=("job",)))
         assert [(row.keys, row.seconds, row.rows) for row in report.rows] == [((job.id,), 42.0, 2)]
-        assert h.service.usage(ann).consumed_seconds == 42.0  # in the fair share of every device
-        lane = h.service.hub.dispatchers["mock"].lane
+        assert h.service.usage.window(ann).consumed_seconds == 42.0  # in the fair share of every device
+        lane = h.service.parts.lanes.dispatchers["mock"].lane
         assert lane.used(ann.project_id) == 42.0
 
     async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        assert h.service.usage(ann).consumed_seconds == 42.0
+        assert h.service.usage.window(ann).consumed_seconds == 42.0
         assert await crashes_of(h, "ann") == 2
 
     run_service(body, after_a_restart)
@@ -152,9 +152,9 @@ def test_a_death_with_the_fork_server_is_nobodys(run_service: RunService) -> Non
         assert forkserver != os.getpid(), "nothing is forked here"
         os.kill(forkserver, signal.SIGKILL)
         await runs(h, ann, job.id, 2)
-        assert (await h.service.hub.job_record(ann, job.id)).job.crashes == 0
+        assert (await h.service.lookup.job(ann, job.id)).job.crashes == 0
         assert await crashes_of(h, "ann") == 0
-        await h.service.cancel_job(ann, job.id)
+        await h.service.jobs.cancel(ann, job.id)
 
     run_service(body)
 

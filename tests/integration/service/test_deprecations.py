@@ -16,7 +16,7 @@ def test_a_former_name_of_a_profile_is_logged_once_per_start(
     run_service: Callable[..., None], profile: str, per_start: int
 ) -> None:
     async def body(h: ServiceHarness) -> None:
-        lanes = [desk.lane for desk in h.service.hub.dispatchers.values()]
+        lanes = [desk.lane for desk in h.service.parts.lanes.dispatchers.values()]
         assert [lane.profile for lane in lanes] == [PROFILES["ibm2023"]] * len(lanes)
 
     with capture_logs() as lines:

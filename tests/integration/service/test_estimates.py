@@ -11,7 +11,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from sojourn.config import DeviceSettings
-from sojourn.service.projects import ProjectChange
+from sojourn.service.projects.projects import ProjectChange
 from sojourn.service.views import JobView, Principal
 from tests.harness.programs import job_body, sampler_params
 from tests.harness.service import ServiceHarness
@@ -37,26 +37,26 @@ async def booked(h: ServiceHarness, after: float, device: str = "mock") -> float
     accounts = h.service.accounts
     boss = accounts.principal(accounts.user_id("operator"), None)
     start = h.clock.now() + after
-    made = await h.service.reserve(boss, device=device, project=None, start=start, length=HOUR)
+    made = await h.service.reservations.make(boss, device=device, project=None, start=start, length=HOUR)
     assert made.start == pytest.approx(start, abs=1e-3)
     return made.end
 
 
 async def queued(h: ServiceHarness, who: Principal, job_id: str) -> JobView:
     """The job once it has been prepared."""
-    record = await h.service.hub.job_record(who, job_id)
+    record = await h.service.lookup.job(who, job_id)
     while record.job.state == "accepted":
         waiter = asyncio.get_running_loop().create_future()
         record.waiters.add(waiter)
         await waiter
     await h.settled()
-    return await h.service.job(who, job_id)
+    return await h.service.jobs.get(who, job_id)
 
 
 async def said(h: ServiceHarness, who: Principal, job_id: str) -> str:
     """Why the job waits, the same for its owner's `job.metrics()` as for `sojourn jobs why`."""
-    waiting = await h.service.waiting(who, job_id)
-    why = await h.service.why(who, job_id)
+    waiting = await h.service.jobs.waiting(who, job_id)
+    why = await h.service.jobs.why(who, job_id)
     assert waiting.waiting_reasons == tuple(reason.sentence for reason in why.reasons)
     assert waiting.estimated_start == why.estimated_start
     return " ".join(waiting.waiting_reasons)
@@ -79,9 +79,9 @@ def test_d22_a_job_with_its_programs_limit_waits_and_is_told_what_would_let_it_s
         sentence = await said(h, ann, job.id)
         for part in ("limit of 10000 s", "the 100.5 s before", "its estimate is 0.016 s:", "at most 100 s"):
             assert part in sentence
-        view = await h.service.waiting(ann, job.id)
+        view = await h.service.jobs.waiting(ann, job.id)
         assert view.estimated_start == end
-        (reason,) = (await h.service.why(ann, job.id)).reasons
+        (reason,) = (await h.service.jobs.why(ann, job.id)).reasons
         assert reason.kind == "DoesNotFit"
         assert reason.facts["would_fit"] == 100
         assert reason.facts["source"] == "program"
@@ -92,10 +92,10 @@ def test_d22_a_job_with_its_programs_limit_waits_and_is_told_what_would_let_it_s
         assert (await h.ended(ann, again.id)).state == "completed"
         h.clock.advance(60.5)
         assert "has the device until" in await said(h, ann, job.id)
-        assert (await h.service.waiting(ann, job.id)).estimated_start == end
+        assert (await h.service.jobs.waiting(ann, job.id)).estimated_start == end
         h.clock.advance(HOUR)
         assert (await h.ended(ann, job.id)).state == "completed"
-        after = await h.service.waiting(ann, job.id)
+        after = await h.service.jobs.waiting(ann, job.id)
         assert (after.waiting_reasons, after.estimated_start) == ((), None)
 
     run_service(body, devices=LIKE)
@@ -138,7 +138,7 @@ def test_d22_the_warning_is_of_the_limit_that_holds_also_when_it_comes_after_the
 
     async def after(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        again = await h.service.job(ann, waiting[0].id)
+        again = await h.service.jobs.get(ann, waiting[0].id)
         assert again == waiting[0]
         assert "at most 30 s" in await said(h, ann, again.id)
         h.clock.advance(30.0 + HOUR)
@@ -159,7 +159,7 @@ def test_d22_a_limit_outlives_a_change_of_the_configuration_and_nothing_untrue_i
 
     async def after(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        assert (await h.service.job(ann, ids[0])).limit == 60.0
+        assert (await h.service.jobs.get(ann, ids[0])).limit == 60.0
         assert "with its limit of 60 s it does not fit" in await said(h, ann, ids[0])
 
     run_service(before, devices=LIKE, estimate_factor=3.0, estimate_floor=60.0)
@@ -179,7 +179,7 @@ def test_d22_a_projects_execution_seconds_bound_what_follows_from_an_estimate(
                 job = await h.submit(ann, flip(**more))
                 assert (await h.ended(ann, job.id)).limit == expected
                 if job.session_id is not None:
-                    await h.service.close_session(ann, job.session_id)
+                    await h.service.sessions.close(ann, job.session_id)
         await booked(h, 20.0)
         for most, because in ((30, "its project or session"), (90, "from its estimate")):
             await h.service.projects.change(boss, "anns", ProjectChange(limits={"execution_seconds": most}))

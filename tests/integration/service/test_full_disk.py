@@ -17,9 +17,9 @@ from sojourn.api.http.statuses import status_of
 from sojourn.config import DeviceSettings
 from sojourn.execution.engine import WorkerPhase, WorkerState
 from sojourn.service.errors import BadRequest, NoRoom, TooLarge
-from sojourn.service.projects import ProjectChange
-from sojourn.service.texts import Large
-from sojourn.service.usage import LONGEST_REPORT, UsageQuery
+from sojourn.service.jobs.texts import Large
+from sojourn.service.projects.projects import ProjectChange
+from sojourn.service.projects.usage import LONGEST_REPORT, UsageQuery
 from sojourn.service.views import JobView, Principal
 from sojourn.store import jobs
 from sojourn.store import tables as t
@@ -45,7 +45,7 @@ def large(device: str = "mock") -> bytes:
 
 async def change(h: ServiceHarness, full: bool) -> str | None:
     """Wait until the service has seen that its disk is full, or is not any more."""
-    disk = h.service.hub.disk
+    disk = h.service.parts.disk
     while (disk.reason is not None) != full:
         await disk._look_once()
     return disk.reason
@@ -60,8 +60,8 @@ def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_th
         await h.ended(ann, kept.id)
         held = await h.submit(bob, job_body("slow"))
         await h.running(bob, held.id)
-        session = await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
-        await room(h.service.hub.store, 100)
+        session = await h.service.sessions.open(ann, device="mock", mode="batch", max_time=None)
+        await room(h.service.parts.store, 100)
         job = await h.submit(ann, large())
         ended = await h.ended(ann, job.id)
         assert (ended.state, ended.reason_code, ended.quantum_seconds) == ("failed", codes.SYSTEM_FAILURE, 0)
@@ -72,26 +72,26 @@ def test_a_result_without_room_fails_its_job_only_and_everything_goes_on_when_th
         assert reason is not None
         ready = await h.service.ready()
         assert (ready["ready"], ready["disk"]["reason"]) == (False, reason)
-        device = h.service.device("mock")
+        device = h.service.devices.get("mock")
         assert (device.operational, reason in device.message) == (False, True)
         with pytest.raises(NoRoom, match="no new jobs now") as refused:
             await h.submit(ann, job_body())
         assert status_of(refused.value) == 507, "which today's client does not repeat"
 
         # what is small goes on: looking, cancelling, deleting, ending sessions
-        assert await h.service.result(ann, kept.id)
-        await h.service.cancel_job(bob, held.id)
+        assert await h.service.jobs.result(ann, kept.id)
+        await h.service.jobs.cancel(bob, held.id)
         assert (await h.ended(bob, held.id)).state == "cancelled"
-        await h.service.delete_job(ann, job.id)
-        await h.service.close_session(ann, session.id)
-        assert (await h.service.session(ann, session.id)).state == "closed"
+        await h.service.jobs.delete(ann, job.id)
+        await h.service.sessions.close(ann, session.id)
+        assert (await h.service.sessions.get(ann, session.id)).state == "closed"
 
-        await room(h.service.hub.store, 10_000)
+        await room(h.service.parts.store, 10_000)
         await change(h, full=False)
         assert (await h.service.ready())["disk"]["reason"] is None
         again = await h.submit(ann, large())
         assert (await h.ended(ann, again.id)).state == "completed"
-        found = await h.service.result(ann, again.id)
+        found = await h.service.jobs.result(ann, again.id)
         assert isinstance(found, Large)
         assert found.size > 2**20
 
@@ -102,7 +102,7 @@ def test_r56_private_inputs_that_a_full_disk_kept_are_forgotten_when_there_is_ro
     run_service: RunService,
 ) -> None:
     async def body(h: ServiceHarness) -> None:
-        ann, store = await h.user("ann"), h.service.hub.store
+        ann, store = await h.user("ann"), h.service.parts.store
         job = await h.submit(ann, job_body(private=True))
         await h.ended(ann, job.id)
 
@@ -132,27 +132,27 @@ def test_while_there_is_no_room_jobs_wait_and_are_not_run_for_nothing(run_servic
         first = await h.submit(ann, job_body("slow"))
         await h.running(ann, first.id)
         waits = await h.submit(ann, job_body("slow"))
-        disk = h.service.hub.disk
-        await room(h.service.hub.store, 0)
+        disk = h.service.parts.disk
+        await room(h.service.parts.store, 0)
         disk.full("as the database may find at any time")
         reason = await change(h, full=True)
         assert reason is not None
-        await h.service.cancel_job(ann, first.id)
+        await h.service.jobs.cancel(ann, first.id)
         await h.ended(ann, first.id)
-        why = await h.service.why(ann, waits.id)
+        why = await h.service.jobs.why(ann, waits.id)
         assert why.state == "queued"
         assert any(reason in r.sentence for r in why.reasons), [r.sentence for r in why.reasons]
-        await room(h.service.hub.store, 10_000)
+        await room(h.service.parts.store, 10_000)
         await change(h, full=False)
         await h.running(ann, waits.id)
-        assert (await h.service.job(ann, waits.id)).attempt == 1
+        assert (await h.service.jobs.get(ann, waits.id)).attempt == 1
 
     run_service(body)
 
 
 def test_who_waits_is_told_why_the_device_is_down_as_the_reason_changes(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
-        desk, engine = h.service.hub.dispatchers["broken"], h.service.hub.engine
+        desk, engine = h.service.parts.lanes.dispatchers["broken"], h.service.parts.engine
         desk.worker_changed(WorkerState(WorkerPhase.STARTING, "its worker ended, and is replaced"))
         while engine.state("broken").phase is not WorkerPhase.FAILED:
             await h.settled()
@@ -173,15 +173,15 @@ def test_who_waits_is_told_why_the_device_is_down_as_the_reason_changes(run_serv
 def test_inputs_without_room_are_refused_and_leave_nothing(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        await room(h.service.hub.store, 100)
+        await room(h.service.parts.store, 100)
         padded = job_body()[:-1] + b" " * 10 + b"}"
         padded = padded.replace(b'"pubs"', b" " * 3_000_000 + b'"pubs"', 1)
         with pytest.raises(NoRoom, match="inputs cannot be stored"):
             await h.submit(ann, padded)
         await h.settled()
-        count = await h.service.hub.store.read(lambda c: len(c.execute(t.blob_parts.select()).all()))
+        count = await h.service.parts.store.read(lambda c: len(c.execute(t.blob_parts.select()).all()))
         assert count == 0
-        assert h.service.hub.records.open_jobs.count((ann.project_id,)) == 0
+        assert h.service.parts.records.open_jobs.count((ann.project_id,)) == 0
 
     run_service(body)
 
@@ -191,7 +191,7 @@ def test_a_job_whose_result_cannot_fit_is_refused_at_its_submit(run_service: Run
 
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        disk = h.service.hub.disk
+        disk = h.service.parts.disk
         assert disk.view().usable_mb is not None
         await disk.stop()  # it looks no more
         disk._usable = disk._reserve // 2 + 1_000_000
@@ -220,7 +220,7 @@ def test_r50_a_project_stores_no_more_than_its_limit_and_can_delete(run_service:
             return await h.ended(who, (await h.submit(who, job_body())).id)
 
         first = await done(ann)
-        (used,) = [s for p, s in (await h.service.stored()).items() if p == ann.project_id]
+        (used,) = [s for p, s in (await h.service.storage.stored()).items() if p == ann.project_id]
         assert used > size - 200, "inputs and result"
         own = ProjectChange(limits={"stored_mb": (used + 100) / 1e6})
         await h.service.projects.change(boss(h), "anns", own)
@@ -228,7 +228,7 @@ def test_r50_a_project_stores_no_more_than_its_limit_and_can_delete(run_service:
             await h.submit(ann, job_body())
         assert status_of(refused.value) == 413
         assert (await done(bob)).state == "completed", "others have their own"
-        await h.service.delete_job(ann, first.id)
+        await h.service.jobs.delete(ann, first.id)
         assert (await done(ann)).state == "completed"
 
     run_service(body)
@@ -242,9 +242,9 @@ def test_r50_nothing_is_run_for_a_project_whose_results_have_filled_its_limit(
         blocks = await h.submit(ann, job_body("slow"))
         waits = await h.submit(ann, job_body("slow"))
         await h.running(ann, blocks.id)
-        (used,) = [s for p, s in (await h.service.stored()).items() if p == ann.project_id]
+        (used,) = [s for p, s in (await h.service.storage.stored()).items() if p == ann.project_id]
         await h.service.projects.change(boss(h), "anns", ProjectChange(limits={"stored_mb": used / 1e6}))
-        await h.service.cancel_job(ann, blocks.id)
+        await h.service.jobs.cancel(ann, blocks.id)
         ended = await h.ended(ann, waits.id)
         assert (ended.state, ended.reason_code) == ("failed", codes.OVER_LIMIT)
         assert "stored_mb" in (ended.reason or "")
@@ -267,11 +267,11 @@ def test_r49_a_report_that_is_too_long_is_refused_before_all_of_it_is_fetched(
             for n in range(LONGEST_REPORT + 1)
         ]
         rows[0]["user_id"] = ann.user_id
-        await h.service.hub.store.write(lambda c: c.execute(t.ledger.insert(), rows) and None)
+        await h.service.parts.store.write(lambda c: c.execute(t.ledger.insert(), rows) and None)
         for by in (("job",), ("job", "day")):
             with pytest.raises(BadRequest, match=f"more than {LONGEST_REPORT} rows"):
-                await h.service.usage_report(boss(h), UsageQuery(by=by))
-        report = await h.service.usage_report(ann, UsageQuery(by=("job", "user")))
+                await h.service.usage.report(boss(h), UsageQuery(by=by))
+        report = await h.service.usage.report(ann, UsageQuery(by=("job", "user")))
         assert sorted(row.seconds for row in report.rows) == [1.0, LONGEST_REPORT], "hers, and the others'"
 
     run_service(body)

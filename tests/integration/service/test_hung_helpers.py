@@ -29,9 +29,9 @@ async def stop_at_work(h: ServiceHarness, who: Principal) -> JobView:
     """A job whose worker is stopped after it has run for 100 s."""
     job = await h.submit(who, job_body("slow"))
     await h.running(who, job.id)
-    await until(lambda: h.service.hub.engine.state("slow").phase is WorkerPhase.BUSY)
+    await until(lambda: h.service.parts.engine.state("slow").phase is WorkerPhase.BUSY)
     h.clock.advance(100)
-    os.kill(h.service.hub.engine.state("slow").pid or 0, signal.SIGSTOP)
+    os.kill(h.service.parts.engine.state("slow").pid or 0, signal.SIGSTOP)
     return job
 
 
@@ -41,7 +41,7 @@ def test_r55_a_job_whose_worker_was_stopped_is_run_again_and_charged_to_nobody(
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         job = await stop_at_work(h, ann)
-        record = await h.service.hub.job_record(ann, job.id)
+        record = await h.service.lookup.job(ann, job.id)
         while record.job.attempt < 2:
             waiter = asyncio.get_running_loop().create_future()
             record.waiters.add(waiter)
@@ -52,10 +52,10 @@ def test_r55_a_job_whose_worker_was_stopped_is_run_again_and_charged_to_nobody(
                     "phase": "starting",
                     "reason": "its worker was stopped for 2 s, and is replaced",
                 }
-        assert h.service.usage(ann).consumed_seconds == 0
-        await h.service.cancel_job(ann, job.id)
+        assert h.service.usage.window(ann).consumed_seconds == 0
+        await h.service.jobs.cancel(ann, job.id)
         await h.settled()
-        assert h.service.usage(ann).consumed_seconds == 0, "the second attempt has just begun"
+        assert h.service.usage.window(ann).consumed_seconds == 0, "the second attempt has just begun"
 
     run_service(body, devices=(SLOW,))
 
@@ -68,7 +68,7 @@ def test_r55_where_lost_jobs_are_not_run_again_it_fails_with_the_systems_code_an
         job = await h.ended(ann, (await stop_at_work(h, ann)).id)
         assert (job.state, job.reason_code) == ("failed", codes.SYSTEM_FAILURE)
         assert "was stopped for 2 s" in (job.reason or "")
-        assert h.service.usage(ann).consumed_seconds == 0
+        assert h.service.usage.window(ann).consumed_seconds == 0
 
     run_service(body, devices=(SLOW,), sections=STRICT, profile="strict")
 

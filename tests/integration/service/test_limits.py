@@ -10,8 +10,8 @@ import pytest
 
 from sojourn.api.http.statuses import status_of
 from sojourn.service.errors import BadRequest, Refusal, TooLarge, TooMany
-from sojourn.service.limits import Limits
-from sojourn.service.projects import ProjectChange
+from sojourn.service.projects.limits import Limits
+from sojourn.service.projects.projects import ProjectChange
 from sojourn.service.views import JobFilter
 from tests.harness.programs import bell, job_body, sampler_params
 from tests.harness.service import ServiceHarness
@@ -36,7 +36,7 @@ def test_r50_pending_jobs_of_a_user_are_limited_and_an_ended_one_makes_room(run_
         assert "ann has 3 jobs" in refusal.message
         assert "limit is 3 (pending_per_user)" in refusal.message
         await h.submit(bob, job_body("slow"))
-        await h.service.cancel_job(ann, jobs[2].id)
+        await h.service.jobs.cancel(ann, jobs[2].id)
         await h.submit(ann, job_body("slow"))
         await full(h, ann)
 
@@ -68,7 +68,7 @@ def test_r50_submits_at_the_same_time_do_not_slip_past_the_limit(run_service: Ru
             *(h.submit(ann, job_body("slow")) for _ in range(8)), return_exceptions=True
         )
         assert sum(isinstance(answer, Refusal) for answer in answers) == 5
-        assert (await h.service.jobs(ann, JobFilter(pending=True))).count == 3
+        assert (await h.service.jobs.find(ann, JobFilter(pending=True))).count == 3
 
     run_service(body, sections={"limits": {"pending_per_user": 3}})
 
@@ -83,7 +83,7 @@ def test_r50_a_refused_submit_takes_no_place(run_service: RunService) -> None:
                 await h.submit(ann, job_body("slow", start_session=True, params={"pubs": 3}))
             with pytest.raises(BadRequest):
                 await h.submit(ann, job_body("slow", start_session=True, cost=90_000))
-        assert len(h.service.hub.records.open_jobs) == len(h.service.hub.records.open_sessions) == 0
+        assert len(h.service.parts.records.open_jobs) == len(h.service.parts.records.open_sessions) == 0
         await h.submit(ann, job_body("slow"))
 
     run_service(body, sections={"limits": {"pending_per_user": 1, "sessions_per_user": 1}})
@@ -98,9 +98,9 @@ def test_r50_what_has_not_ended_is_counted_in_words_that_fit_one_and_several(run
             with pytest.raises(BadRequest) as refused:
                 await h.submit(ann, job_body("slow"))
             assert f"User ann has {words} not ended; the limit is {count} (" in refused.value.message
-        await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+        await h.service.sessions.open(ann, device="slow", mode="batch", max_time=None)
         with pytest.raises(BadRequest, match="User ann has 1 session in project anns that has not ended; "):
-            await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+            await h.service.sessions.open(ann, device="slow", mode="batch", max_time=None)
 
     run_service(body, sections={"limits": {"sessions_per_user": 1}})
 
@@ -138,7 +138,7 @@ def test_r50_a_job_that_is_too_large_is_refused_with_both_numbers(
         assert status_of(refusal.value) in (400, 413)
         for word in words:
             assert word in refusal.value.message
-        assert (await h.service.jobs(ann, JobFilter())).count == 0
+        assert (await h.service.jobs.find(ann, JobFilter())).count == 0
 
     run_service(inside, sections={"limits": limit}, admission_hold=30.0)
 
@@ -162,7 +162,7 @@ def test_r50_a_job_that_asks_for_no_time_runs_no_longer_than_the_limit(run_servi
         ann = await h.user("ann")
         job = await h.submit(ann, job_body("slow"))
         await h.running(ann, job.id)
-        assert (await h.service.job(ann, job.id)).limit == 30
+        assert (await h.service.jobs.get(ann, job.id)).limit == 30
         h.clock.advance(31)
         assert (await h.ended(ann, job.id)).reason_code == 1305
 
@@ -176,8 +176,8 @@ def test_r20_a_limit_that_nobody_asked_for_is_no_reason_to_refuse_a_job_in_a_sho
 
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        short = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=20)
-        unsaid = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        short = await h.service.sessions.open(ann, device="mock", mode="dedicated", max_time=20)
+        unsaid = await h.service.sessions.open(ann, device="mock", mode="dedicated", max_time=None)
         for more, limit in (
             ({"session_id": short.id}, 20),
             ({"session_id": unsaid.id}, 30),
@@ -186,7 +186,7 @@ def test_r20_a_limit_that_nobody_asked_for_is_no_reason_to_refuse_a_job_in_a_sho
             ({}, 30),
         ):
             job = await h.submit(ann, job_body("mock", **more))
-            assert (await h.service.job(ann, job.id)).limit == limit
+            assert (await h.service.jobs.get(ann, job.id)).limit == limit
         with pytest.raises(BadRequest, match=r"25 s but session .* at most 20 s"):
             await h.submit(ann, job_body("mock", session_id=short.id, cost=25))
 
@@ -196,16 +196,16 @@ def test_r20_a_limit_that_nobody_asked_for_is_no_reason_to_refuse_a_job_in_a_sho
 def test_r50_sessions_of_a_user_are_limited_and_a_closed_one_makes_room(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        first = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
-        await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
+        first = await h.service.sessions.open(ann, device="mock", mode="dedicated", max_time=None)
+        await h.service.sessions.open(ann, device="mock", mode="batch", max_time=None)
         with pytest.raises(BadRequest, match=r"2 sessions.*limit is 2 \(sessions_per_user\)") as refusal:
-            await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+            await h.service.sessions.open(ann, device="slow", mode="batch", max_time=None)
         assert refusal.value.code == 3458
-        await h.service.close_session(ann, first.id)
-        await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+        await h.service.sessions.close(ann, first.id)
+        await h.service.sessions.open(ann, device="slow", mode="batch", max_time=None)
         h.clock.advance(1801)  # R26: those that are never used end, and make room
         await h.settled()
-        await h.service.open_session(ann, device="slow", mode="batch", max_time=None)
+        await h.service.sessions.open(ann, device="slow", mode="batch", max_time=None)
 
     run_service(body, sections={"limits": {"sessions_per_user": 2}})
 
@@ -215,11 +215,11 @@ def test_the_open_plan_may_be_refused_sessions(run_service: RunService) -> None:
         ann, boss = await h.user("ann"), await h.user("boss")
         await h.service.projects.change(boss, "anns", ProjectChange(plan="open"))
         with pytest.raises(BadRequest, match="open plan") as refusal:
-            await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
+            await h.service.sessions.open(ann, device="mock", mode="batch", max_time=None)
         assert refusal.value.code == 1352
         with pytest.raises(BadRequest, match="open plan"):
             await h.submit(ann, job_body(start_session=True))
-        await h.service.open_session(boss, device="mock", mode="batch", max_time=None)
+        await h.service.sessions.open(boss, device="mock", mode="batch", max_time=None)
         await h.ended(ann, (await h.submit(ann, job_body())).id)
 
     run_service(body, profile="ibm2026")
@@ -235,21 +235,21 @@ def test_r50_over_its_allocation_a_project_is_told_and_waits_until_usage_leaves_
         assert first.warnings == ()
         await h.running(ann, first.id)
         h.clock.advance(100)
-        await h.service.cancel_job(ann, first.id)
+        await h.service.jobs.cancel(ann, first.id)
         await h.settled()
-        used = h.service.usage(ann)
+        used = h.service.usage.window(ann)
         assert (used.consumed_seconds, used.limit_seconds, used.limit_reached) == (100.0, 100.0, True)
         waiting = await h.submit(ann, job_body("mock"))
         assert "allocation of 100 s" in " ".join(waiting.warnings)
-        session = await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
+        session = await h.service.sessions.open(ann, device="mock", mode="batch", max_time=None)
         assert "allocation of 100 s" in " ".join(session.warnings)
-        assert (await h.service.job(ann, waiting.id)).warnings == waiting.warnings
+        assert (await h.service.jobs.get(ann, waiting.id)).warnings == waiting.warnings
         await h.ended(bob, (await h.submit(bob, job_body("mock"))).id)
-        assert (await h.service.job(ann, waiting.id)).state == "queued"
-        why = await h.service.why(ann, waiting.id)
+        assert (await h.service.jobs.get(ann, waiting.id)).state == "queued"
+        why = await h.service.jobs.why(ann, waiting.id)
         assert "allocation" in " ".join(reason.sentence for reason in why.reasons)
         h.clock.advance(28 * DAY - 100)
-        assert (await h.service.job(ann, waiting.id)).state == "queued"
+        assert (await h.service.jobs.get(ann, waiting.id)).state == "queued"
         h.clock.advance(100 + 3600)  # D18: it leaves at the full hour
         assert (await h.ended(ann, waiting.id)).state == "completed"
 
@@ -263,7 +263,7 @@ def test_r50_an_operator_who_grants_more_lets_the_waiting_job_go(run_service: Ru
         waiting = await h.submit(ann, job_body("mock"))
         assert waiting.warnings
         await h.settled()
-        assert (await h.service.job(ann, waiting.id)).state == "queued"
+        assert (await h.service.jobs.get(ann, waiting.id)).state == "queued"
         await h.service.projects.change(boss, "anns", ProjectChange(unlimited=True))
         assert (await h.ended(ann, waiting.id)).state == "completed"
 
@@ -276,7 +276,8 @@ def test_r50_a_caller_over_the_rate_is_slowed_down_and_refused_only_after_that(
     async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         now = 0.0
-        limits = Limits(h.service.hub, lambda: now)
+        parts = h.service.parts
+        limits = Limits(h.service.settings.limits, parts.accounts, parts.records, parts.crashes, lambda: now)
         assert [limits.pace(ann) for _ in range(4)] == [0, 0, 0, 0]
         assert limits.pace(ann) == pytest.approx(0.5)
         assert limits.pace(ann) == pytest.approx(1.0)

@@ -18,8 +18,8 @@ from qiskit.circuit import Parameter
 from structlog.testing import capture_logs
 
 from sojourn.execution.engine import UserPreparations
-from sojourn.service.admission import LATER
 from sojourn.service.errors import Conflict, Refusal
+from sojourn.service.jobs.admission import LATER
 from tests.harness.programs import job_body, sampler_params
 from tests.harness.service import ServiceHarness
 
@@ -45,12 +45,12 @@ def slow(**more: Any) -> bytes:
 
 
 def of(h: ServiceHarness, user: str) -> UserPreparations | None:
-    return next((found for found in h.service.hub.engine.preparations() if found.user == user), None)
+    return next((found for found in h.service.parts.engine.preparations() if found.user == user), None)
 
 
 def count(h: ServiceHarness, *users: str) -> int:
     """Preparations of these users that are in work or wait for a preparer."""
-    found = h.service.hub.engine.preparations()
+    found = h.service.parts.engine.preparations()
     return sum(each.in_work + each.waiting for each in found if each.user in users)
 
 
@@ -98,7 +98,7 @@ def test_a_job_waits_for_one_preparation_of_another_user_and_no_more(
         assert f"took more than {limit:g} s, the limit for" in (ended.reason or "")
         assert long(lines)[0].items() >= {"device": "mock", "given_up": False}.items()
         for job in jobs[1:]:
-            await h.service.delete_job(eve, job)
+            await h.service.jobs.delete(eve, job)
 
     server = {"preparers": preparers, "prepare_small_seconds": limit, "prepare_seconds_per_mb": 0.0}
     run_service(body, server={**server, "prepare_burst": 1.0, "prepare_rate": 0.0}, admission_hold=0.05)
@@ -113,17 +113,17 @@ def test_a_job_that_ends_for_whatever_reason_is_prepared_no_further(run_service:
         jobs = [(await h.submit(eve, slow(tags=[str(i)]))).id for i in range(3)]
         theirs = await h.submit(cy, slow())
         await until(lambda: count(h, "eve", "cy") == 4)
-        await h.service.cancel_job(eve, jobs[0])
-        await h.service.delete_job(eve, jobs[1])
-        await h.service.revoke_user("cy", cancel_jobs=True)
+        await h.service.jobs.cancel(eve, jobs[0])
+        await h.service.jobs.delete(eve, jobs[1])
+        await h.service.revocation.revoke("cy", cancel_jobs=True)
         assert (await h.ended(boss, theirs.id)).state == "cancelled"
         with pytest.raises(Refusal):  # while it is prepared
-            await asyncio.gather(h.submit(boss, slow()), h.service.revoke_user("boss"))
+            await asyncio.gather(h.submit(boss, slow()), h.service.revocation.revoke("boss"))
         await quick(h, ada)
         await until(lambda: count(h, "eve") == 1)  # what is given up may take a second to go
         await until(lambda: of(h, "cy") is of(h, "boss") is None)
         assert all(line["given_up"] for line in long(lines)), "none was prepared to its end"
-        await h.service.cancel_job(eve, jobs[2])
+        await h.service.jobs.cancel(eve, jobs[2])
 
     server = {"preparers": 2, "prepare_small_seconds": 60.0}
     with capture_logs() as lines:
@@ -146,7 +146,7 @@ def test_r55_after_a_restart_accepted_jobs_are_prepared_again_in_turns(run_servi
         await until(lambda: count(h, "eve") == LATER)  # the others' inputs wait in the store
         for job in jobs:
             with suppress(Conflict):
-                await h.service.cancel_job(eve, job)
+                await h.service.jobs.cancel(eve, job)
         await h.settled()
         await quick(h, ada)
         await until(lambda: of(h, "eve") is None)  # what is given up may take a second to go

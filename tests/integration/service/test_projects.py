@@ -8,7 +8,7 @@ import pytest
 
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Conflict, NotFound
-from sojourn.service.projects import MemberChange, ProjectChange
+from sojourn.service.projects.projects import MemberChange, ProjectChange
 from sojourn.service.views import Principal
 from tests.harness.programs import job_body
 from tests.harness.service import ServiceHarness
@@ -23,16 +23,17 @@ async def use(h: ServiceHarness, who: Principal, seconds: float, device: str = "
     job = await h.submit(who, job_body(device))
     await h.running(who, job.id)
     h.clock.advance(seconds)
-    await h.service.cancel_job(who, job.id)
+    await h.service.jobs.cancel(who, job.id)
     await h.ended(who, job.id)
 
 
 async def order(h: ServiceHarness, device: str) -> list[str]:
     """Who would start on the device, in order."""
     await h.settled()
-    jobs = h.service.hub.dispatchers[device].lane.jobs
+    jobs = h.service.parts.lanes.dispatchers[device].lane.jobs
     return [
-        h.service.accounts.user_name(jobs[j].user) for j in h.service.hub.dispatchers[device].lane.order()
+        h.service.accounts.user_name(jobs[j].user)
+        for j in h.service.parts.lanes.dispatchers[device].lane.order()
     ]
 
 
@@ -101,7 +102,7 @@ def test_r48_the_weight_of_an_account_is_shared_by_its_projects(run_service: Run
 def test_r48_the_weight_of_a_user_counts_within_the_project(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann, eve = await h.user("ann"), await h.user("eve")
-        key = await h.service.add_user("abe", "anns")
+        key = await h.service.users.add("abe", "anns")
         abe = h.service.accounts.principal(h.service.accounts.by_key(key.api_key) or "", None)
         await use(h, ann, 300)
         await use(h, abe, 200)
@@ -163,8 +164,8 @@ def test_what_the_configuration_states_holds_and_commands_change_the_rest(run_se
     async def after_a_restart(h: ServiceHarness) -> None:
         boss = h.service.accounts.principal(h.service.accounts.user_id("boss"), None)
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        assert [info.project.name for info in h.service.projects.projects(boss)] == ["bosss"]
-        info = h.service.projects.project(ann, "anns")
+        assert [info.project.name for info in h.service.projects.find(boss)] == ["bosss"]
+        info = h.service.projects.get(ann, "anns")
         assert (info.project.weight, info.project.plan, info.project.allocation) == (5.0, "open", 60)
 
     run_service(body, after_a_restart, sections=STATED)
@@ -178,18 +179,18 @@ def test_r50_an_allocation_of_0_lets_nothing_run_whoever_sets_it(run_service: Ru
         bob, boss = await h.user("bob"), await h.user("boss")
         await h.service.projects.change(boss, "bobs", ProjectChange(allocation=0.0))
         for who in (ann, bob):
-            assert h.service.usage(who).limit_seconds == 0
+            assert h.service.usage.window(who).limit_seconds == 0
             job = await h.submit(who, job_body("one"))
             assert "an operator raises the allocation" in " ".join(job.warnings)
             await h.settled()
-            assert (await h.service.job(who, job.id)).state == "queued"
+            assert (await h.service.jobs.get(who, job.id)).state == "queued"
 
     async def not_stated(h: ServiceHarness) -> None:
         ann = made["ann"]
-        assert h.service.usage(ann).limit_seconds == 0  # what is stored stays
-        assert "allocation" not in h.service.projects.project(ann, "anns").configured
+        assert h.service.usage.window(ann).limit_seconds == 0  # what is stored stays
+        assert "allocation" not in h.service.projects.get(ann, "anns").configured
         await h.service.projects.change(ann, "anns", ProjectChange(unlimited=True))
-        assert h.service.usage(ann).limit_seconds is None
+        assert h.service.usage.window(ann).limit_seconds is None
 
     zero = {"projects": [{"name": "anns", "allocation": 0}]}
     run_service(stated, devices=(ONE,), sections=zero)
@@ -242,7 +243,7 @@ def test_nobody_can_be_called_what_the_services_own_usage_is_shown_under(run_ser
         boss = await h.user("boss")
         for name, project in (("system", "anns"), ("ann", "system")):
             with pytest.raises(BadRequest, match="'system'"):
-                await h.service.add_user(name, project)
+                await h.service.users.add(name, project)
         with pytest.raises(BadRequest, match="'system'"):
             await h.service.projects.create(boss, "system", ProjectChange())
 
@@ -269,10 +270,10 @@ def test_a_change_that_cannot_be_is_refused_with_what_is_possible(
 ) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        before = h.service.projects.project(ann, "anns")
+        before = h.service.projects.get(ann, "anns")
         with pytest.raises(BadRequest, match=words):
             await h.service.projects.change(ann, "anns", change)
-        assert h.service.projects.project(ann, "anns") == before
+        assert h.service.projects.get(ann, "anns") == before
         with pytest.raises(NotFound, match="anns"):
             await h.service.projects.change(ann, "nowhere", ProjectChange(weight=1.0))
         with pytest.raises(NotFound, match="ann"):

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sojourn.api.ibm.submit import submit
-from sojourn.service.calls import Call, Exchange
 from sojourn.service.errors import BadRequest
+from sojourn.service.requests.exchange import Call, Exchange
 from sojourn.service.views import JobFilter, Principal
 from tests.harness.programs import job_body
 from tests.harness.service import ServiceHarness
@@ -39,7 +39,7 @@ async def lose(h: ServiceHarness, who: Principal) -> str:
 
 
 async def count(h: ServiceHarness, who: Principal) -> int:
-    return (await h.service.jobs(who, JobFilter())).count
+    return (await h.service.jobs.find(who, JobFilter())).count
 
 
 def test_r54_a_submit_whose_reply_was_lost_makes_no_second_job(run_service: RunService) -> None:
@@ -102,12 +102,12 @@ def test_a_job_that_its_owner_has_seen_is_not_a_repetitions(run_service: RunServ
         ann = await h.user("ann")
         boss = h.service.accounts.principal(h.service.accounts.user_id("operator"), None)
         lost = await lose(h, ann)
-        await h.service.jobs(boss, JobFilter())
-        await h.service.why(boss, lost)
+        await h.service.jobs.find(boss, JobFilter())
+        await h.service.jobs.why(boss, lost)
         assert await send(h, ann) == lost
         again = await lose(h, ann)
         assert again != lost
-        await h.service.jobs(ann, JobFilter())
+        await h.service.jobs.find(ann, JobFilter())
         assert await send(h, ann) != again
 
     run_service(body)
@@ -117,12 +117,12 @@ def test_a_deleted_job_is_not_given_to_anybody(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
         lost = await lose(h, ann)
-        record = await h.service.hub.job_record(ann, lost)
+        record = await h.service.lookup.job(ann, lost)
         while not record.job.state.final:
             waiter = asyncio.get_running_loop().create_future()
             record.waiters.add(waiter)
             await waiter
-        await h.service.delete_job(ann, lost)
+        await h.service.jobs.delete(ann, lost)
         assert await send(h, ann) != lost
 
     run_service(body)

@@ -35,19 +35,19 @@ def test_an_old_calibrations_properties_are_answered_with_410_and_its_row_stays(
     start: list[float] = []
 
     async def body(h: ServiceHarness) -> None:
-        await h.service.description("manila")
+        await h.service.devices.description("manila")
         start.append(h.clock.now())
         for _ in range(4):  # cal-2 on the first day, …, cal-5 on the fourth
             h.clock.advance(DAY)
             assert (await calibrated(h, "manila")).state == "completed"
         h.clock.advance(DAY / 2)
-        await h.service._retention.run()
+        await h.service.parts.retention.run()
         await asked(h)
-        await h.service._retention.run()  # there is nothing more to delete
+        await h.service.parts.retention.run()  # there is nothing more to delete
         await asked(h)
 
     async def asked(h: ServiceHarness) -> None:
-        ask = h.service.calibrated
+        ask = h.service.devices.calibrated
         with pytest.raises(Expired, match=r"'cal-2' of manila .*calibrations_days.* 'cal-5'") as refusal:
             await ask("manila", calibration_id="cal-2")
         assert status_of(refusal.value) == 410
@@ -57,10 +57,12 @@ def test_an_old_calibrations_properties_are_answered_with_410_and_its_row_stays(
             name, described = await ask("manila", at=start[0] + at * DAY)
             assert name == wanted
             assert described.properties
-        assert [c.id for c in h.service.calibrations("manila")] == [f"cal-{n}" for n in (5, 4, 3, 2, 1)]
+        assert [c.id for c in h.service.devices.calibrations("manila")] == [
+            f"cal-{n}" for n in (5, 4, 3, 2, 1)
+        ]
 
     async def after_a_restart(h: ServiceHarness) -> None:
-        await h.service.description("manila")
+        await h.service.devices.description("manila")
         await asked(h)
 
     # cal-2 was followed 2.5 days ago, cal-3 1.5 days
@@ -70,14 +72,14 @@ def test_an_old_calibrations_properties_are_answered_with_410_and_its_row_stays(
 def test_bytes_that_a_kept_calibration_or_a_job_names_stay(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         """`mock` measures nothing: all of its calibrations say the same."""
-        await h.service.description("mock")
+        await h.service.devices.description("mock")
         for _ in range(3):
             h.clock.advance(DAY)
             await calibrated(h, "mock")
         h.clock.advance(9 * DAY)
-        assert await h.service.hub.store.read(calibrations.old, h.clock.now()) == []
-        await h.service._retention.run()
-        assert (await h.service.calibrated("mock", calibration_id="cal-2"))[1].num_qubits == 5
+        assert await h.service.parts.store.read(calibrations.old, h.clock.now()) == []
+        await h.service.parts.retention.run()
+        assert (await h.service.devices.calibrated("mock", calibration_id="cal-2"))[1].num_qubits == 5
 
     run_service(body, devices=(QUICK,), sections={"retention": {"calibrations_days": 1}})
 
@@ -102,7 +104,7 @@ def test_the_journal_is_deleted_up_to_a_start_and_what_is_left_replays(
         before = list(export(database))
         assert min(decode(line).at for line in before) == began[0]
         h.clock.advance(1.5 * DAY)  # the second start is 5.5 days old, the third 3.5
-        await h.service._retention.run()
+        await h.service.parts.retention.run()
         left = [decode(line) for line in export(database)]
         assert {line.device for line in left} >= {"mock", "slow"}
         for device in ("mock", "slow"):
@@ -133,7 +135,7 @@ def test_a_journal_without_an_old_start_is_kept_whole(run_service: RunService, t
         await h.ended(person(h, "ann"), (await h.submit(person(h, "ann"), job_body())).id)
         before = list(export(tmp_path / "sojourn.db"))
         h.clock.advance(5 * DAY)
-        await h.service._retention.run()
+        await h.service.parts.retention.run()
         after = list(export(tmp_path / "sojourn.db"))
         assert after[: len(before)] == before
 
@@ -150,7 +152,7 @@ def test_a_life_that_is_half_deleted_is_left_out_of_the_export(
 
     async def again(h: ServiceHarness) -> None:
         await life(h)
-        store = h.service.hub.store
+        store = h.service.parts.store
         begins = await store.read(journal.beginnings, h.clock.now() + 1)
         some = await store.read(journal.old, "mock", begins["mock"], limit=2)
         assert len(some) == 2

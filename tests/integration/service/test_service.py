@@ -36,7 +36,7 @@ def test_a_job_runs_and_its_result_comes_back(run_service: RunService) -> None:
         assert done.state == "completed"
         assert (done.tags, done.cost, done.num_circuits) == (("x",), 60, 1)
         assert b"PrimitiveResult" in await h.result(ann, job.id)
-        assert [line.after for line in await h.service.story(ann, job.id)] == [
+        assert [line.after for line in await h.service.jobs.history(ann, job.id)] == [
             "accepted",
             "queued",
             "running",
@@ -63,7 +63,7 @@ def test_a_refused_job_leaves_nothing_behind(run_service: RunService) -> None:
             assert refusal.value.message
         with pytest.raises(NotFound, match="nowhere"):
             await h.submit(ann, job_body("nowhere"))
-        assert (await h.service.jobs(ann, JobFilter())).count == 0
+        assert (await h.service.jobs.find(ann, JobFilter())).count == 0
 
     run_service(body)
 
@@ -72,11 +72,17 @@ def test_another_users_job_and_session_do_not_exist(run_service: RunService) -> 
     async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
         job = await h.submit(ann, job_body())
-        session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
-        for call in (h.service.job, h.service.poll, h.service.result, h.service.params, h.service.cancel_job):
+        session = await h.service.sessions.open(ann, device="mock", mode="dedicated", max_time=None)
+        for call in (
+            h.service.jobs.get,
+            h.service.jobs.poll,
+            h.service.jobs.result,
+            h.service.jobs.params,
+            h.service.jobs.cancel,
+        ):
             with pytest.raises(NotFound):
                 await call(bob, job.id)
-        for of_session in (h.service.session, h.service.close_session, h.service.drain_session):
+        for of_session in (h.service.sessions.get, h.service.sessions.close, h.service.sessions.drain):
             with pytest.raises(NotFound):
                 await of_session(bob, session.id)
         with pytest.raises(NotFound):
@@ -88,18 +94,18 @@ def test_another_users_job_and_session_do_not_exist(run_service: RunService) -> 
 def test_a_session_keeps_the_device_until_its_ttl_is_over(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
-        session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        session = await h.service.sessions.open(ann, device="mock", mode="dedicated", max_time=None)
         first = await h.submit(ann, job_body(session_id=session.id))
         await h.ended(ann, first.id)
         other = await h.submit(bob, job_body())
         h.clock.advance(299)
         await h.settled()
-        assert (await h.service.job(bob, other.id)).state == "queued"
+        assert (await h.service.jobs.get(bob, other.id)).state == "queued"
         second = await h.submit(ann, job_body(session_id=session.id))
         await h.ended(ann, second.id)
         h.clock.advance(300)
         assert (await h.ended(bob, other.id)).state == "completed"
-        assert (await h.service.session(ann, session.id)).state == "inactive"
+        assert (await h.service.sessions.get(ann, session.id)).state == "inactive"
 
     run_service(body)
 
@@ -107,9 +113,9 @@ def test_a_session_keeps_the_device_until_its_ttl_is_over(run_service: RunServic
 def test_a_closed_session_refuses_and_says_why(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        session = await h.service.open_session(ann, device="mock", mode="batch", max_time=None)
-        await h.service.close_session(ann, session.id)
-        await h.service.close_session(ann, session.id)
+        session = await h.service.sessions.open(ann, device="mock", mode="batch", max_time=None)
+        await h.service.sessions.close(ann, session.id)
+        await h.service.sessions.close(ann, session.id)
         with pytest.raises(SessionClosed, match="closed by the user") as refusal:
             await h.submit(ann, job_body(session_id=session.id))
         assert refusal.value.code == 1217
@@ -120,7 +126,7 @@ def test_a_closed_session_refuses_and_says_why(run_service: RunService) -> None:
 def test_a_session_of_another_device_is_refused(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
+        session = await h.service.sessions.open(ann, device="slow", mode="dedicated", max_time=None)
         with pytest.raises(BadRequest, match="slow"):
             await h.submit(ann, job_body("mock", session_id=session.id))
 
@@ -133,10 +139,10 @@ def test_cancelling_a_running_job_frees_the_device(run_service: RunService) -> N
         one = await h.submit(ann, job_body("slow"))
         two = await h.submit(ann, job_body("slow"))
         await h.running(ann, one.id)
-        await h.service.cancel_job(ann, one.id)
-        assert (await h.service.job(ann, one.id)).state == "cancelled"
+        await h.service.jobs.cancel(ann, one.id)
+        assert (await h.service.jobs.get(ann, one.id)).state == "cancelled"
         with pytest.raises(Conflict):
-            await h.service.cancel_job(ann, one.id)
+            await h.service.jobs.cancel(ann, one.id)
         await h.running(ann, two.id)
 
     run_service(body)
@@ -152,16 +158,16 @@ def test_cancelling_a_job_whose_inputs_are_being_read_frees_the_device(run_servi
         one = await h.submit(ann, job_body("slow", params=params))
         two = await h.submit(ann, job_body("slow"))
         await h.running(ann, first.id)
-        records, store = h.service.hub.records, h.service.hub.store
+        records, store = h.service.parts.records, h.service.parts.store
         digest = records.live_jobs[one.id].meta.params_hash
         assert digest is not None
         records.blobs.drop(digest)  # as large inputs are, which are not kept in memory
         go = threading.Event()
         busy = [asyncio.ensure_future(store.read(lambda _: go.wait())) for _ in range(READERS)]
         try:
-            await h.service.cancel_job(ann, first.id)
+            await h.service.jobs.cancel(ann, first.id)
             await h.running(ann, one.id)
-            await h.service.cancel_job(ann, one.id)
+            await h.service.jobs.cancel(ann, one.id)
             await h.settled()
         finally:
             go.set()
@@ -191,9 +197,9 @@ def test_usage_reaches_the_other_devices(run_service: RunService) -> None:
         await h.running(ann, used.id)
         h.clock.advance(500)
         await h.ended(ann, used.id)
-        assert h.service.usage(ann).consumed_seconds == 500.0
-        assert h.service.usage(bob).consumed_seconds == 0.0
-        lane = h.service.hub.dispatchers["mock"].lane
+        assert h.service.usage.window(ann).consumed_seconds == 500.0
+        assert h.service.usage.window(bob).consumed_seconds == 0.0
+        lane = h.service.parts.lanes.dispatchers["mock"].lane
         assert lane.used(ann.project_id) == 500.0
 
     run_service(body)
@@ -218,7 +224,7 @@ def test_r55_what_was_acknowledged_survives_a_restart(run_service: RunService) -
 
     async def before(h: ServiceHarness) -> None:
         ann = made["ann"] = await h.user("ann")
-        made["session"] = await h.service.open_session(ann, device="slow", mode="batch", max_time=5000)
+        made["session"] = await h.service.sessions.open(ann, device="slow", mode="batch", max_time=5000)
         made["jobs"] = [
             (await h.submit(ann, job_body("slow", session_id=made["session"].id, tags=["t"]))).id
             for _ in range(3)
@@ -227,16 +233,20 @@ def test_r55_what_was_acknowledged_survives_a_restart(run_service: RunService) -
 
     async def after(h: ServiceHarness) -> None:
         ann = made["ann"]
-        views = [await h.service.job(ann, job) for job in made["jobs"]]
+        views = [await h.service.jobs.get(ann, job) for job in made["jobs"]]
         assert [v.tags for v in views] == [("t",)] * 3
         await h.running(ann, made["jobs"][0])
-        assert (await h.service.job(ann, made["jobs"][0])).attempt == 2
-        session = await h.service.session(ann, made["session"].id)
+        assert (await h.service.jobs.get(ann, made["jobs"][0])).attempt == 2
+        session = await h.service.sessions.get(ann, made["session"].id)
         assert (session.state, session.max_time) == ("active", 5000)
         h.clock.advance(5000)
         await h.settled()
-        assert (await h.service.session(ann, session.id)).state == "pending_closed"
-        assert [(await h.service.job(ann, j)).state for j in made["jobs"]] == ["running", "failed", "failed"]
+        assert (await h.service.sessions.get(ann, session.id)).state == "pending_closed"
+        assert [(await h.service.jobs.get(ann, j)).state for j in made["jobs"]] == [
+            "running",
+            "failed",
+            "failed",
+        ]
 
     run_service(before, after)
 
@@ -253,7 +263,7 @@ def test_r55_a_device_that_is_no_longer_configured_keeps_its_jobs(
         made["job"] = (await h.submit(made["ann"], job_body("slow"))).id
 
     async def without(h: ServiceHarness) -> None:
-        assert (await h.service.job(made["ann"], made["job"])).state in ("queued", "running")
+        assert (await h.service.jobs.get(made["ann"], made["job"])).state in ("queued", "running")
         with pytest.raises(NotFound):
             await h.submit(made["ann"], job_body("slow"))
 
@@ -272,39 +282,39 @@ def test_r55_what_has_ended_on_a_device_that_is_no_longer_configured_can_be_look
 
     async def before(h: ServiceHarness) -> None:
         ann = made["ann"] = await h.user("ann")
-        session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
+        session = await h.service.sessions.open(ann, device="slow", mode="dedicated", max_time=None)
         job = await h.submit(ann, job_body("slow", session_id=session.id))
         await h.running(ann, job.id)
-        await h.service.cancel_job(ann, job.id)
-        await h.service.close_session(ann, session.id)
+        await h.service.jobs.cancel(ann, job.id)
+        await h.service.sessions.close(ann, session.id)
         await h.settled()
         made["job"], made["session"] = job.id, session.id
 
     async def without(h: ServiceHarness) -> None:
         ann, job, session = made["ann"], made["job"], made["session"]
-        why = await h.service.why(ann, job)
+        why = await h.service.jobs.why(ann, job)
         assert (why.device, why.state, why.position, why.depth) == ("slow", "cancelled", None, 0)
         assert why.reasons == ()
-        for look in (h.service.job, h.service.poll):
+        for look in (h.service.jobs.get, h.service.jobs.poll):
             found = await look(ann, job)
             assert (found.device, found.state, found.position) == ("slow", "cancelled", None)
-        assert [view.id for view in (await h.service.jobs(ann, JobFilter())).jobs] == [job]
-        inputs = await h.service.params(ann, job)
+        assert [view.id for view in (await h.service.jobs.find(ann, JobFilter())).jobs] == [job]
+        inputs = await h.service.jobs.params(ann, job)
         assert isinstance(inputs, bytes)
         assert b"pubs" in inputs
-        assert await h.service.result(ann, job) == b""
-        assert await h.service.logs(ann, job) == ""
-        assert (await h.service.story(ann, job))[-1].after == "cancelled"
+        assert await h.service.jobs.result(ann, job) == b""
+        assert await h.service.jobs.logs(ann, job) == ""
+        assert (await h.service.jobs.history(ann, job))[-1].after == "cancelled"
         with pytest.raises(Conflict, match="cancelled already"):
-            await h.service.cancel_job(ann, job)
-        await h.service.set_tags(ann, job, ["old"])
-        for end in (h.service.drain_session, h.service.close_session):  # R38
+            await h.service.jobs.cancel(ann, job)
+        await h.service.jobs.set_tags(ann, job, ["old"])
+        for end in (h.service.sessions.drain, h.service.sessions.close):  # R38
             await end(ann, session)
-        assert (await h.service.session(ann, session)).state == "closed"
-        assert [view.id for view in await h.service.sessions(ann, 10)] == [session]
-        await h.service.delete_job(ann, job)
+        assert (await h.service.sessions.get(ann, session)).state == "closed"
+        assert [view.id for view in await h.service.sessions.find(ann, 10)] == [session]
+        await h.service.jobs.delete(ann, job)
         with pytest.raises(NotFound):
-            await h.service.why(ann, job)
+            await h.service.jobs.why(ann, job)
 
     run_service(before, devices=(QUICK, SLOW))
     run_service(without, devices=(QUICK,))
@@ -322,7 +332,9 @@ def test_a_job_that_is_deleted_meanwhile_is_not_found(run_service: RunService) -
             await h.settled()
             jobs.append(view.id)
         first = await asyncio.gather(
-            service.delete_job(ann, jobs[0]), service.set_tags(ann, jobs[0], ["a"]), return_exceptions=True
+            service.jobs.delete(ann, jobs[0]),
+            service.jobs.set_tags(ann, jobs[0], ["a"]),
+            return_exceptions=True,
         )
         assert [type(answer) for answer in first] == [type(None), NotFound]
 
@@ -330,16 +342,16 @@ def test_a_job_that_is_deleted_meanwhile_is_not_found(run_service: RunService) -
         await h.ended(ann, view.id)
         await h.settled()
         for job_id in (view.id, jobs[1]):
-            meta = (await service.hub.job_record(ann, job_id)).meta
+            meta = (await service.lookup.job(ann, job_id)).meta
             for digest in (meta.params_hash, meta.result_hash, meta.logs_hash):
                 if digest is not None:
-                    service.hub.records.blobs.drop(digest)
-            await service.hub.store.write(stored_jobs.remove, job_id)
-            for look in (service.params, service.result, partial(service.result, take=False)):
+                    service.parts.records.blobs.drop(digest)
+            await service.parts.store.write(stored_jobs.remove, job_id)
+            for look in (service.jobs.params, service.jobs.result, partial(service.jobs.result, take=False)):
                 with pytest.raises(NotFound):
                     await look(ann, job_id)
             with pytest.raises(NotFound):
-                await service.set_tags(ann, job_id, [])
+                await service.jobs.set_tags(ann, job_id, [])
 
     run_service(body)
 
@@ -349,16 +361,16 @@ def test_a_job_that_is_deleted_while_its_end_is_committed_is_gone(run_service: R
         ann = await h.user("ann")
         for _ in range(5):
             view = await h.submit(ann, job_body("mock"))
-            lane = h.service.hub.dispatchers["mock"].lane
+            lane = h.service.parts.lanes.dispatchers["mock"].lane
             while view.id in lane.jobs:
                 turn = asyncio.get_running_loop().create_future()
                 asyncio.get_running_loop().call_soon(turn.set_result, None)
                 await turn
-            assert view.id in h.service.hub.records.live_jobs, "its end is decided and not yet on record"
-            await h.service.delete_job(ann, view.id)
+            assert view.id in h.service.parts.records.live_jobs, "its end is decided and not yet on record"
+            await h.service.jobs.delete(ann, view.id)
             await h.settled()
             with pytest.raises(NotFound):
-                await h.service.job(ann, view.id)
+                await h.service.jobs.get(ann, view.id)
 
     run_service(body)
 
@@ -370,14 +382,14 @@ def test_a_jobs_position_is_the_same_in_every_view(run_service: RunService) -> N
         first = await h.submit(ann, job_body("slow"))
         await h.running(ann, first.id)
         waiting = [await h.submit(who, job_body("slow")) for who in (ann, ann, bob, ann)]
-        everybodys = await h.service.jobs(boss, JobFilter(positions=True))
+        everybodys = await h.service.jobs.find(boss, JobFilter(positions=True))
         listed = {job.id: job.position for job in everybodys.jobs}
         assert listed[first.id] is None
         assert sorted(listed[job.id] or 0 for job in waiting) == [1, 2, 3, 4]
         for job in waiting:
-            assert (await h.service.job(boss, job.id)).position == listed[job.id]
-            assert (await h.service.why(boss, job.id)).position == listed[job.id]
-        page = await h.service.jobs(bob, JobFilter(limit=1, positions=True))
+            assert (await h.service.jobs.get(boss, job.id)).position == listed[job.id]
+            assert (await h.service.jobs.why(boss, job.id)).position == listed[job.id]
+        page = await h.service.jobs.find(bob, JobFilter(limit=1, positions=True))
         assert [job.position for job in page.jobs] == [listed[waiting[2].id]]
 
     run_service(body)
@@ -389,22 +401,22 @@ def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(run_servi
         job = await h.submit(ann, job_body(private=True))
         await h.ended(ann, job.id)
         with pytest.raises(NotFound, match="private"):
-            await h.service.params(ann, job.id)
+            await h.service.jobs.params(ann, job.id)
         looked = await h.result(ann, job.id, take=False)
         assert b"PrimitiveResult" in looked
-        answers = await asyncio.gather(*(h.service.result(ann, job.id) for _ in range(4)))
+        answers = await asyncio.gather(*(h.service.jobs.result(ann, job.id) for _ in range(4)))
         assert Counter(answers) == {b"": 3, looked: 1}
-        assert await h.service.result(ann, job.id, take=False) == b""
-        stored = await h.service.hub.store.read(stored_jobs.get, job.id)
+        assert await h.service.jobs.result(ann, job.id, take=False) == b""
+        stored = await h.service.parts.store.read(stored_jobs.get, job.id)
         assert stored is not None
         assert (stored.meta.params_hash, stored.meta.result_hash) == (None, None)
-        (why,) = (await h.service.job(ann, job.id)).warnings
+        (why,) = (await h.service.jobs.get(ann, job.id)).warnings
         assert "given once (R56)" in why
 
     async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        (job,) = (await h.service.jobs(ann, JobFilter())).jobs
-        assert await h.service.result(ann, job.id) == b""
+        (job,) = (await h.service.jobs.find(ann, JobFilter())).jobs
+        assert await h.service.jobs.result(ann, job.id) == b""
         assert "given once (R56)" in " ".join(job.warnings)
 
     run_service(body, after_a_restart)
@@ -432,19 +444,19 @@ def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(
 
     async def body(h: ServiceHarness) -> None:
         eve = await h.user("eve")
-        counted = h.service.hub.records.open_jobs
+        counted = h.service.parts.records.open_jobs
         submit = asyncio.ensure_future(h.submit(eve, job_body(**more)))
         while not counted.count((eve.project_id,)):
             await asyncio.wait({submit}, timeout=0)
-        left = await h.service.revoke_user("eve", cancel_jobs=True)
+        left = await h.service.revocation.revoke("eve", cancel_jobs=True)
         assert left.jobs == ()
         with pytest.raises(NotAuthenticated):
             await submit
         with pytest.raises(NotAuthenticated):
-            await h.service.open_session(eve, device="mock", mode="batch", max_time=None)
+            await h.service.sessions.open(eve, device="mock", mode="batch", max_time=None)
         await h.settled()
-        assert (await h.service.jobs(eve, JobFilter())).count == 0
-        assert await h.service.sessions(eve, 10) == []
+        assert (await h.service.jobs.find(eve, JobFilter())).count == 0
+        assert await h.service.sessions.find(eve, 10) == []
         assert not counted.count((eve.project_id,))
 
     run_service(body)
@@ -455,17 +467,17 @@ def test_a_submit_whose_large_inputs_are_being_written_when_its_user_is_revoked_
 ) -> None:
     async def body(h: ServiceHarness) -> None:
         eve = await h.user("eve")
-        store = h.service.hub.store
+        store = h.service.parts.store
         padded = job_body().replace(b'"params": {', b'"params": {' + b" " * (16 * PART), 1)
         submit = asyncio.ensure_future(h.submit(eve, padded))
         while not await store.read(lambda c: c.execute(select(t.blob_parts.c.number)).first()):
             await asyncio.wait({submit}, timeout=0)
-        left = await h.service.revoke_user("eve", cancel_jobs=True)
+        left = await h.service.revocation.revoke("eve", cancel_jobs=True)
         assert left.jobs == ()
         with pytest.raises(NotAuthenticated):
             await submit
         await h.settled()
-        assert (await h.service.jobs(eve, JobFilter())).count == 0
+        assert (await h.service.jobs.find(eve, JobFilter())).count == 0
         assert await store.read(lambda c: c.execute(select(t.blob_parts.c.number)).first()) is None
 
     run_service(body)
@@ -473,10 +485,10 @@ def test_a_submit_whose_large_inputs_are_being_written_when_its_user_is_revoked_
 
 def test_a_revoked_user_is_nobody_at_once(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
-        key = await h.service.add_user("eve", "evil")
+        key = await h.service.users.add("eve", "evil")
         user_id = h.service.accounts.by_key(key.api_key)
         assert user_id is not None
-        await h.service.revoke_user("eve")
+        await h.service.revocation.revoke("eve")
         assert h.service.accounts.by_key(key.api_key) is None
         with pytest.raises(NotAuthenticated):
             h.service.accounts.principal(user_id, None)
@@ -487,11 +499,11 @@ def test_a_revoked_user_is_nobody_at_once(run_service: RunService) -> None:
 def test_the_last_operator_cannot_be_revoked(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         with pytest.raises(Conflict, match="last operator"):
-            await h.service.revoke_user("operator")
-        await h.service.add_user("root", "operators", operator=True)
-        await h.service.revoke_user("operator")
+            await h.service.revocation.revoke("operator")
+        await h.service.users.add("root", "operators", operator=True)
+        await h.service.revocation.revoke("operator")
         with pytest.raises(Conflict, match="last operator"):
-            await h.service.revoke_user("root")
+            await h.service.revocation.revoke("root")
 
     run_service(body)
 
@@ -500,8 +512,8 @@ def test_an_operators_rights_are_given_or_refused_and_never_forgotten(run_servic
     async def body(h: ServiceHarness) -> None:
         await h.user("ann")
         with pytest.raises(Conflict, match="not an operator"):
-            await h.service.add_user("ann", "more", operator=True)
-        assert [u.projects for u in h.service.users() if u.name == "ann"] == [("anns",)]
+            await h.service.users.add("ann", "more", operator=True)
+        assert [u.projects for u in h.service.users.all() if u.name == "ann"] == [("anns",)]
 
     run_service(body)
 
@@ -511,9 +523,9 @@ def test_deleting_a_job_forgets_it_and_its_bytes(run_service: RunService) -> Non
         ann = await h.user("ann")
         job = await h.submit(ann, job_body())
         await h.ended(ann, job.id)
-        await h.service.delete_job(ann, job.id)
+        await h.service.jobs.delete(ann, job.id)
         with pytest.raises(NotFound):
-            await h.service.job(ann, job.id)
+            await h.service.jobs.get(ann, job.id)
 
     run_service(body)
 
@@ -524,23 +536,23 @@ def test_a_waiting_job_is_told_why_with_names(run_service: RunService) -> None:
         one = await h.submit(ann, job_body("slow"))
         await h.running(ann, one.id)
         two = await h.submit(bob, job_body("slow"))
-        found = await h.service.why(bob, two.id)
+        found = await h.service.jobs.why(bob, two.id)
         assert (found.position, found.depth) == (1, 1)
         assert [r.kind for r in found.reasons] == ["Running"]
         assert found.reasons[0].sentence == "a job of project anns is running"
         assert found.reasons[0].facts["job_id"] is None, "it is ann's to know which"
-        own = await h.service.why(ann, (await h.submit(ann, job_body("slow"))).id)
+        own = await h.service.jobs.why(ann, (await h.submit(ann, job_body("slow"))).id)
         assert own.reasons[0].sentence == f"job {one.id} of project anns is running"
-        (operator,) = [user for user in h.service.users() if user.operator]
+        (operator,) = [user for user in h.service.users.all() if user.operator]
         boss = h.service.accounts.principal(h.service.accounts.user_id(operator.name), None)
-        assert (await h.service.why(boss, two.id)).reasons[0].facts["job_id"] == one.id
-        assert (h.service.device("slow", ann).running, h.service.device("slow", boss).running) == (
+        assert (await h.service.jobs.why(boss, two.id)).reasons[0].facts["job_id"] == one.id
+        assert (h.service.devices.get("slow", ann).running, h.service.devices.get("slow", boss).running) == (
             one.id,
             one.id,
         )
-        seen = h.service.device("slow", bob)
+        seen = h.service.devices.get("slow", bob)
         assert (seen.running, seen.busy) == (None, True)
-        assert (await h.service.why(ann, one.id)).reasons == ()
+        assert (await h.service.jobs.why(ann, one.id)).reasons == ()
 
     run_service(body)
 
@@ -563,7 +575,7 @@ def test_a_dry_run_in_a_session_is_refused_with_what_to_do(run_service: Callable
 
     async def body(home: ServiceHarness) -> None:
         ada = await home.user("ada")
-        session = await home.service.open_session(ada, device="ideal_five", mode="dedicated", max_time=None)
+        session = await home.service.sessions.open(ada, device="ideal_five", mode="dedicated", max_time=None)
         with pytest.raises(BadRequest, match="dry run stands outside of sessions"):
             await home.submit(ada, job_body("mock_five", session_id=session.id))
 
@@ -580,7 +592,7 @@ def test_r54_one_idempotency_key_makes_one_job_however_many_bodies_come_at_once(
         answers = await asyncio.gather(*same, *other, return_exceptions=True)
         assert len({answer.id for answer in answers[:3] if not isinstance(answer, BaseException)}) == 1
         assert all(isinstance(answer, Conflict) for answer in answers[3:]), answers
-        assert (await h.service.jobs(ann, JobFilter())).count == 1
+        assert (await h.service.jobs.find(ann, JobFilter())).count == 1
 
     run_service(body)
 
@@ -600,7 +612,7 @@ def test_a_deleted_jobs_body_can_be_submitted_again(run_service: RunService) -> 
         ann = await h.user("ann")
         first = await h.submit(ann, job_body(), idempotency_key="k")
         await h.ended(ann, first.id)
-        await h.service.delete_job(ann, first.id)
+        await h.service.jobs.delete(ann, first.id)
         assert (await h.submit(ann, job_body(), idempotency_key="k")).id != first.id
 
     run_service(body)
@@ -627,7 +639,7 @@ def test_r20_a_refused_first_job_leaves_no_session(
             await h.submit(ann, job_body(start_session=True, **more))
         assert refusal.value.code == 1219
         await h.settled()
-        assert await h.service.sessions(ann, 10) == []
+        assert await h.service.sessions.find(ann, 10) == []
 
     run_service(body, max_time=400)
 
@@ -635,7 +647,7 @@ def test_r20_a_refused_first_job_leaves_no_session(
 def test_a_time_for_a_session_that_the_job_does_not_start_is_refused(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        opened = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        opened = await h.service.sessions.open(ann, device="mock", mode="dedicated", max_time=None)
         for more in ({}, {"start_session": False}, {"session_id": opened.id}):
             with pytest.raises(BadRequest, match="session_time is 600 s, but the job starts no session"):
                 await h.submit(ann, job_body("mock", session_time=600, **more))
@@ -649,21 +661,21 @@ def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(run_ser
     ids: list[str] = []
 
     async def before(h: ServiceHarness) -> None:
-        keys.append((await h.service.add_user("ann", "anns")).api_key)
+        keys.append((await h.service.users.add("ann", "anns")).api_key)
         ann = h.service.accounts.principal(h.service.accounts.by_key(keys[0]) or "", None)
         for _ in range(2):
-            session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
+            session = await h.service.sessions.open(ann, device="slow", mode="dedicated", max_time=None)
             ids.append(session.id)
-        await h.service.close_session(ann, ids[0])
+        await h.service.sessions.close(ann, ids[0])
 
     async def after(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.by_key(keys[0]) or "", None)
         for _ in range(2):
-            assert {s.id for s in await h.service.sessions(ann, 10)} == set(ids)
+            assert {s.id for s in await h.service.sessions.find(ann, 10)} == set(ids)
             for session_id in ids:
-                await h.service.drain_session(ann, session_id)
-                await h.service.close_session(ann, session_id)
-                assert (await h.service.session(ann, session_id)).state == "closed"
+                await h.service.sessions.drain(ann, session_id)
+                await h.service.sessions.close(ann, session_id)
+                assert (await h.service.sessions.get(ann, session_id)).state == "closed"
 
     run_service(before, devices=(QUICK, SLOW))
     run_service(after, after, devices=(QUICK,))
@@ -679,7 +691,7 @@ def test_a_job_of_a_device_that_was_taken_away_is_told_so(run_service: RunServic
 
     async def after(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        why = await h.service.why(ann, kept[0])
+        why = await h.service.jobs.why(ann, kept[0])
         assert "not in the configuration any more. Cancel the job" in why.reasons[0].sentence
 
     run_service(before, devices=(QUICK, SLOW))
@@ -691,7 +703,7 @@ def test_a_lane_that_breaks_ends_the_service(run_service: RunService) -> None:
 
     async def body(h: ServiceHarness) -> None:
         with pytest.raises(KeyError):
-            h.service.hub.dispatchers["mock"].feed("no event")  # type: ignore[arg-type]
+            h.service.parts.lanes.dispatchers["mock"].feed("no event")  # type: ignore[arg-type]
         assert (await h.service.ready())["ready"] is False
 
     run_service(body, broken=KeyError)
@@ -702,18 +714,18 @@ def test_r53_a_job_that_is_cancelled_while_its_inputs_are_read_is_not_run(
 ) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        store, lane = h.service.hub.store, h.service.hub.dispatchers["slow"].lane
+        store, lane = h.service.parts.store, h.service.parts.lanes.dispatchers["slow"].lane
         first = await h.submit(ann, job_body("slow"))
         await h.running(ann, first.id)
         padded = job_body("slow").replace(b'"params": {', b'"params": {' + b" " * (40 * PART), 1)
         second = await h.submit(ann, padded)
-        while (await h.service.job(ann, second.id)).state != "queued":
+        while (await h.service.jobs.get(ann, second.id)).state != "queued":
             await h.settled()
         read = threading.Event()
         blocked = [asyncio.ensure_future(store.read(lambda _: read.wait())) for _ in range(READERS)]
-        await h.service.cancel_job(ann, first.id)
+        await h.service.jobs.cancel(ann, first.id)
         await h.running(ann, second.id)
-        await h.service.cancel_job(ann, second.id)
+        await h.service.jobs.cancel(ann, second.id)
         read.set()
         await asyncio.gather(*blocked)
         async with asyncio.timeout(20):

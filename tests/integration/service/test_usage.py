@@ -12,8 +12,8 @@ import pytest
 from sojourn.api.http.statuses import status_of
 from sojourn.config import DeviceSettings
 from sojourn.service.errors import BadRequest, Expired, Forbidden, NotFound
-from sojourn.service.projects import MemberChange, ProjectChange
-from sojourn.service.usage import UsageQuery
+from sojourn.service.projects.projects import MemberChange, ProjectChange
+from sojourn.service.projects.usage import UsageQuery
 from sojourn.service.views import JobFilter, Principal
 from sojourn.store import jobs
 from sojourn.store.ledger import Mask, Sum, sums
@@ -28,7 +28,7 @@ async def use(h: ServiceHarness, who: Principal, seconds: float, session: str | 
     job = await h.submit(who, job_body("slow", session_id=session))
     await h.running(who, job.id)
     h.clock.advance(seconds)
-    await h.service.cancel_job(who, job.id)
+    await h.service.jobs.cancel(who, job.id)
     await h.ended(who, job.id)
     return job.id
 
@@ -52,7 +52,7 @@ class Narrowed(TypedDict, total=False):
 async def rows(
     h: ServiceHarness, who: Principal, *by: str, **more: Unpack[Narrowed]
 ) -> dict[tuple[str | None, ...], float]:
-    report = await h.service.usage_report(who, UsageQuery(by=by, **more))
+    report = await h.service.usage.report(who, UsageQuery(by=by, **more))
     assert report.seconds == pytest.approx(sum(row.seconds for row in report.rows))
     return {row.keys: round(row.seconds, 6) for row in report.rows}
 
@@ -108,18 +108,18 @@ def test_r49_a_sessions_elapsed_time_and_its_jobs_usage_agree_with_the_ledger(
 ) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=None)
+        session = await h.service.sessions.open(ann, device="slow", mode="dedicated", max_time=None)
         jobs = []
         for seconds in (50, 20):
             jobs.append(await use(h, ann, seconds, session.id))
             if seconds == 50:  # the root of R40 must not be cancelled: the session would end
                 break
         await h.settled()
-        ended = await h.service.session(ann, session.id)
+        ended = await h.service.sessions.get(ann, session.id)
         by_kind = await rows(h, ann, "kind", session=session.id)
         assert sum(by_kind.values()) == pytest.approx(ended.elapsed)
-        assert by_kind[("job",)] == sum([(await h.service.job(ann, j)).quantum_seconds for j in jobs])
-        assert h.service.usage(ann).consumed_seconds == pytest.approx(sum(by_kind.values()))
+        assert by_kind[("job",)] == sum([(await h.service.jobs.get(ann, j)).quantum_seconds for j in jobs])
+        assert h.service.usage.window(ann).consumed_seconds == pytest.approx(sum(by_kind.values()))
 
     run_service(body)
 
@@ -127,18 +127,18 @@ def test_r49_a_sessions_elapsed_time_and_its_jobs_usage_agree_with_the_ledger(
 def test_r49_a_held_session_is_charged_for_its_hold_and_says_the_same(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann = await h.user("ann")
-        session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        session = await h.service.sessions.open(ann, device="mock", mode="dedicated", max_time=None)
         job = await h.submit(ann, job_body("mock", session_id=session.id))
         await h.ended(ann, job.id)
         h.clock.advance(120)
-        assert (await h.service.session(ann, session.id)).elapsed == pytest.approx(120)
+        assert (await h.service.sessions.get(ann, session.id)).elapsed == pytest.approx(120)
         h.clock.advance(500)
         await h.settled()
-        view = await h.service.session(ann, session.id)
+        view = await h.service.sessions.get(ann, session.id)
         assert view.state == "inactive"
         assert view.elapsed == pytest.approx(300)
         assert await rows(h, ann, "kind", "session") == {("held", session.id): 300}
-        assert h.service.usage(ann).consumed_seconds == pytest.approx(300)
+        assert h.service.usage.window(ann).consumed_seconds == pytest.approx(300)
 
     run_service(body)
 
@@ -146,7 +146,7 @@ def test_r49_a_held_session_is_charged_for_its_hold_and_says_the_same(run_servic
 def test_users_see_their_own_usage_and_the_projects_and_admins_see_everybody(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
-        key = await h.service.add_user("abe", "anns")
+        key = await h.service.users.add("abe", "anns")
         abe = h.service.accounts.principal(h.service.accounts.by_key(key.api_key) or "", None)
         for who, seconds in ((ann, 10), (abe, 20), (bob, 40)):
             await use(h, who, seconds)
@@ -156,19 +156,19 @@ def test_users_see_their_own_usage_and_the_projects_and_admins_see_everybody(run
         assert await rows(h, ann, "user", user="ann") == {("ann",): 10}
         for hidden in (UsageQuery(user="abe"), UsageQuery(project="bobs")):
             with pytest.raises(Forbidden):
-                await h.service.usage_report(ann, hidden)
+                await h.service.usage.report(ann, hidden)
         admin = ProjectChange(members={"ann": MemberChange(admin=True)})
         await h.service.projects.change(boss(h), "anns", admin)
         ann = h.service.accounts.principal(ann.user_id, None)
         assert await rows(h, ann, "user") == {("ann",): 10, ("abe",): 20}
         for name in ("bob", "zoe"):  # there is a bob, which is not hers to know
             with pytest.raises(NotFound, match=f"no user '{name}' in project anns"):
-                await h.service.usage_report(ann, UsageQuery(user=name))
+                await h.service.usage.report(ann, UsageQuery(user=name))
         assert await rows(h, boss(h), "user") == {("ann",): 10, ("abe",): 20, ("bob",): 40}
         now = h.clock.now()
         for wrong in (UsageQuery(start=now, end=now - 5), UsageQuery(by=("colour",)), UsageQuery(kind="x")):
             with pytest.raises(BadRequest):
-                await h.service.usage_report(ann, wrong)
+                await h.service.usage.report(ann, wrong)
 
     run_service(body)
 
@@ -183,7 +183,7 @@ def test_a_report_that_is_too_long_is_not_made_before_it_is_refused(run_service:
         end = h.clock.now() + 1
 
         async def found(by: tuple[str, ...], most: int, mask: Mask | None = None) -> list[Sum]:
-            return await h.service.hub.store.read(
+            return await h.service.parts.store.read(
                 lambda c: sums(c, end - 86_400 * 9, end, by, {}, most=most, mask=mask)
             )
 
@@ -208,27 +208,27 @@ def test_retention_deletes_old_bytes_and_steps_and_never_the_ledger(run_service:
         h.clock.advance(3 * DAY)
         new = await h.submit(ann, job_body())
         await h.ended(ann, new.id)
-        assert await h.service.params(ann, old.id)
+        assert await h.service.jobs.params(ann, old.id)
         h.clock.advance(3 * DAY)
-        await h.service._retention.run()
+        await h.service.parts.retention.run()
         with pytest.raises(Expired, match=r"inputs of job .* deleted") as refusal:
-            await h.service.params(ann, old.id)
+            await h.service.jobs.params(ann, old.id)
         assert status_of(refusal.value) == 410
         with pytest.raises(Expired, match="result"):
-            await h.service.result(ann, old.id)
-        assert (await h.service.job(ann, old.id)).state == "completed"
-        assert await h.service.story(ann, old.id) == []
-        assert await h.service.params(ann, new.id)  # the same bytes, of a job that is young enough
+            await h.service.jobs.result(ann, old.id)
+        assert (await h.service.jobs.get(ann, old.id)).state == "completed"
+        assert await h.service.jobs.history(ann, old.id) == []
+        assert await h.service.jobs.params(ann, new.id)  # the same bytes, of a job that is young enough
         assert b"PrimitiveResult" in await h.result(ann, new.id)
-        assert await h.service.story(bob, live.id)
-        assert await h.service.params(bob, live.id)
+        assert await h.service.jobs.history(bob, live.id)
+        assert await h.service.jobs.params(bob, live.id)
         assert await rows(h, ann, "job", kind="job", start=0.0) == {(charged,): 60}
 
     async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        (old,) = [j for j in (await h.service.hub.store.read(jobs.recent, 0)) if "old" in j.meta.tags]
+        (old,) = [j for j in (await h.service.parts.store.read(jobs.recent, 0)) if "old" in j.meta.tags]
         with pytest.raises(Expired):
-            await h.service.result(ann, old.job.id)
+            await h.service.jobs.result(ann, old.job.id)
 
     days = {"params_days": 4, "results_days": 4, "story_days": 4}
     run_service(body, after_a_restart, sections={"retention": days})
@@ -246,22 +246,22 @@ def test_r49_what_a_job_used_that_was_deleted_while_it_ran_stays_in_the_ledger(
         waits = await h.submit(ann, job_body("slow"))
         await h.running(ann, job.id)
         h.clock.advance(40)
-        polls = [asyncio.ensure_future(h.service.poll(ann, job.id)) for _ in range(2)]
-        await asyncio.gather(h.service.delete_job(ann, job.id), h.service.delete_job(ann, job.id))
+        polls = [asyncio.ensure_future(h.service.jobs.poll(ann, job.id)) for _ in range(2)]
+        await asyncio.gather(h.service.jobs.delete(ann, job.id), h.service.jobs.delete(ann, job.id))
         assert {view.state for view in await asyncio.gather(*polls)} <= {"running", "cancelled"}
         await h.running(ann, waits.id)  # the device is free
-        for call in (h.service.job, h.service.result, h.service.delete_job, h.service.cancel_job):
+        for call in (h.service.jobs.get, h.service.jobs.result, h.service.jobs.delete, h.service.jobs.cancel):
             with pytest.raises(NotFound):
                 await call(ann, job.id)
         assert await rows(h, ann, "job", kind="job", start=0.0) == {(job.id,): 40}
-        assert h.service.usage(ann).consumed_seconds == 40
-        await h.service.delete_job(ann, waits.id)
-        used["all"] = h.service.usage(ann).consumed_seconds
+        assert h.service.usage.window(ann).consumed_seconds == 40
+        await h.service.jobs.delete(ann, waits.id)
+        used["all"] = h.service.usage.window(ann).consumed_seconds
 
     async def after_a_restart(h: ServiceHarness) -> None:
         ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        assert (await h.service.jobs(ann, JobFilter())).count == 0
-        assert h.service.usage(ann).consumed_seconds == used["all"]
+        assert (await h.service.jobs.find(ann, JobFilter())).count == 0
+        assert h.service.usage.window(ann).consumed_seconds == used["all"]
 
     run_service(body, after_a_restart)
 
@@ -274,10 +274,10 @@ def test_r56_of_a_private_result_that_was_deleted_it_is_not_said_that_somebody_r
         job = await h.submit(ann, job_body(private=True))
         await h.ended(ann, job.id)
         h.clock.advance(2 * DAY)
-        assert h.service._retention._round is not None
-        await h.service._retention._round
+        assert h.service.parts.retention._round is not None
+        await h.service.parts.retention._round
         with pytest.raises(Expired, match="deleted: this service keeps the result"):
-            await h.service.result(ann, job.id)
+            await h.service.jobs.result(ann, job.id)
 
     run_service(body, sections={"retention": {"results_days": 1}})
 
@@ -292,11 +292,11 @@ def test_r56_a_private_result_that_an_early_version_gave_without_a_note_is_empty
         ann = await h.user("ann")
         job = await h.submit(ann, job_body(private=True))
         await h.ended(ann, job.id)
-        assert await h.service.result(ann, job.id)
-        record = h.service.hub.records.job(job.id)
+        assert await h.service.jobs.result(ann, job.id)
+        record = h.service.parts.records.job(job.id)
         assert record is not None
         record.meta.warnings = ()
-        assert await h.service.result(ann, job.id) == b""
+        assert await h.service.jobs.result(ann, job.id) == b""
 
     run_service(body, sections={"retention": {"results_days": days}})
 
@@ -307,10 +307,10 @@ def test_retention_comes_by_itself_every_hour(run_service: RunService) -> None:
         job = await h.submit(ann, job_body())
         await h.ended(ann, job.id)
         h.clock.advance(2 * DAY)
-        assert h.service._retention._round is not None
-        await h.service._retention._round
+        assert h.service.parts.retention._round is not None
+        await h.service.parts.retention._round
         with pytest.raises(Expired):
-            await h.service.result(ann, job.id)
+            await h.service.jobs.result(ann, job.id)
 
     run_service(body, sections={"retention": {"results_days": 1}})
 
@@ -322,7 +322,7 @@ def test_without_retention_everything_is_kept(run_service: RunService) -> None:
         await h.ended(ann, job.id)
         h.clock.advance(1000 * DAY)
         await h.settled()
-        assert await h.service.result(ann, job.id)
+        assert await h.service.jobs.result(ann, job.id)
 
     run_service(body)
 
@@ -332,7 +332,7 @@ def test_r49_a_hold_ends_with_the_service_and_begins_with_the_device(run_service
 
     async def before(h: ServiceHarness) -> None:
         ann = kept["ann"] = await h.user("ann")
-        session = await h.service.open_session(ann, device="mock", mode="dedicated", max_time=None)
+        session = await h.service.sessions.open(ann, device="mock", mode="dedicated", max_time=None)
         kept["session"] = session.id
         await h.ended(ann, (await h.submit(ann, job_body("mock", session_id=session.id))).id)
         h.clock.advance(50)
@@ -343,7 +343,7 @@ def test_r49_a_hold_ends_with_the_service_and_begins_with_the_device(run_service
         assert isinstance(session, str)
         held = await rows(h, boss(h), "kind", session=session)
         assert held["held",] == 50.0
-        assert (await h.service.session(ann, session)).elapsed == pytest.approx(sum(held.values()))
+        assert (await h.service.sessions.get(ann, session)).elapsed == pytest.approx(sum(held.values()))
 
     run_service(before, after)
 
@@ -369,7 +369,7 @@ def test_r17_the_clocks_of_a_device_that_is_no_longer_configured_run_on(run_serv
 
     async def before(h: ServiceHarness) -> None:
         ann = kept["ann"] = await h.user("ann")
-        session = await h.service.open_session(ann, device="slow", mode="dedicated", max_time=100)
+        session = await h.service.sessions.open(ann, device="slow", mode="dedicated", max_time=100)
         kept["session"] = session.id
         await h.running(ann, (await h.submit(ann, job_body("slow", session_id=session.id))).id)
 
@@ -379,10 +379,10 @@ def test_r17_the_clocks_of_a_device_that_is_no_longer_configured_run_on(run_serv
         assert isinstance(session, str)
         h.clock.advance(99)
         await h.settled()
-        assert (await h.service.session(ann, session)).state != "closed"
+        assert (await h.service.sessions.get(ann, session)).state != "closed"
         h.clock.advance(1)
         await h.settled()
-        assert (await h.service.session(ann, session)).state == "closed"
+        assert (await h.service.sessions.get(ann, session)).state == "closed"
 
     run_service(before)
     run_service(without, devices=(QUICK,))

@@ -17,8 +17,8 @@ from sojourn.codes import RAN_TOO_LONG, SYSTEM_FAILURE, WORKER_KILLED
 from sojourn.execution.engine import RunRequest
 from sojourn.journal import replay
 from sojourn.journal.recorder import export
-from sojourn.service.clock import FASTEST
 from sojourn.service.service import Service
+from sojourn.service.timing.clock import FASTEST
 from sojourn.service.views import JobView
 from tests.proofs.crash.clients import FINAL, Memory
 from tests.proofs.crash.edges import result_of
@@ -153,13 +153,13 @@ class Checks:
 
     def memory_is_the_store(self, service: Service) -> None:
         """What the service shows is what is written."""
-        for name, desk in service.hub.dispatchers.items():
+        for name, desk in service.parts.lanes.dispatchers.items():
             assert not desk.lane.jobs, f"{name} still has {desk.lane.jobs}"
             assert not desk.lane.sessions, f"{name} still has {desk.lane.sessions}"
             assert desk.lane.depth == 0
             assert desk.lane.running is None
-        assert not service.hub.records.live_jobs
-        assert not service.hub.records.live_sessions
+        assert not service.parts.records.live_jobs
+        assert not service.parts.records.live_sessions
 
     # at the end
 

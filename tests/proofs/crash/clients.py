@@ -13,9 +13,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sojourn.api.ibm.submit import submit
-from sojourn.service.calls import Call
 from sojourn.service.errors import Refusal
-from sojourn.service.projects import ProjectChange
+from sojourn.service.projects.projects import ProjectChange
+from sojourn.service.requests.exchange import Call
 from sojourn.service.views import JobView, Principal, SessionView
 
 if TYPE_CHECKING:
@@ -107,12 +107,12 @@ class Operator:
 
     def _halt(self, device: str) -> Script:
         mode = self._world.chance.choice(("paused", "draining", "maintenance"))
-        yield Ask(f"{mode} {device}", lambda s, who, _: s.halt_device(who, device, mode, "work on it"))
+        yield Ask(f"{mode} {device}", lambda s, who, _: s.control.halt(who, device, mode, "work on it"))
         yield Wait(self._world.chance.uniform(0, 60))
         yield from self._resume(device)
 
     def _resume(self, device: str) -> Script:
-        while (yield Ask(f"resume {device}", lambda s, who, _: s.resume_device(who, device))) is Lost.LOST:
+        while (yield Ask(f"resume {device}", lambda s, who, _: s.control.resume(who, device))) is Lost.LOST:
             yield Wait(1.0)
 
     def _reserve(self, device: str) -> Script:
@@ -123,7 +123,7 @@ class Operator:
         after_window = chance.choice(("fail", "requeue"))
         view = yield Ask(
             f"reserve {device} for {project}",
-            lambda s, who, _: s.reserve(
+            lambda s, who, _: s.reservations.make(
                 who,
                 device=device,
                 start=start,
@@ -136,7 +136,7 @@ class Operator:
         if hasattr(view, "after_window") and chance.random() < 0.25:
             yield Wait(chance.uniform(0, 100))
             name = view.id
-            yield Ask(f"cancel {name}", lambda s, who, _: s.cancel_reservation(who, name))
+            yield Ask(f"cancel {name}", lambda s, who, _: s.reservations.cancel(who, name))
 
     def _share(self, _: str) -> Script:
         project, weight = (
@@ -147,7 +147,7 @@ class Operator:
         yield Ask(f"weigh {project} {weight}", lambda s, who, _: s.projects.change(who, project, change))
 
     def _calibrate(self, device: str) -> Script:
-        yield Ask(f"calibrate {device}", lambda s, who, _: s.calibrate(who, device))
+        yield Ask(f"calibrate {device}", lambda s, who, _: s.control.calibrate(who, device))
 
 
 class Client:
@@ -185,7 +185,7 @@ class Client:
         longest = chance.choice((None, None, 30.0, 200.0))
         view = yield Ask(
             "open session",
-            lambda s, who, _: s.open_session(who, device=device, mode=mode, max_time=longest),
+            lambda s, who, _: s.sessions.open(who, device=device, mode=mode, max_time=longest),
         )
         if not isinstance(view, SessionView):
             return
@@ -202,9 +202,9 @@ class Client:
     def _leave(self, session: str) -> Script:
         how = self.world.chance.random()
         if how < 0.4:
-            ask = Ask("drain session", lambda s, who, _: s.drain_session(who, session))
+            ask = Ask("drain session", lambda s, who, _: s.sessions.drain(who, session))
         elif how < 0.75:
-            ask = Ask("close session", lambda s, who, _: s.close_session(who, session))
+            ask = Ask("close session", lambda s, who, _: s.sessions.close(who, session))
         else:
             return  # the program has died (R7)
         while (yield ask) is Lost.LOST:
@@ -277,13 +277,13 @@ class Client:
         return None
 
     def _cancel(self, job: str) -> Script:
-        while (yield Ask(f"cancel {job}", lambda s, who, _: s.cancel_job(who, job))) is Lost.LOST:
+        while (yield Ask(f"cancel {job}", lambda s, who, _: s.jobs.cancel(who, job))) is Lost.LOST:
             yield Wait(0.5)
 
     def _await(self, job: str) -> Script:
         pause = 0.1
         for _ in range(self.world.chance.choice((5, 40, 60))):
-            view = yield Ask(f"poll {job}", lambda s, who, _: s.poll(who, job))
+            view = yield Ask(f"poll {job}", lambda s, who, _: s.jobs.poll(who, job))
             if isinstance(view, JobView):
                 self.memory.told(view)
                 if view.state in FINAL:
@@ -293,7 +293,7 @@ class Client:
             pause = min(pause * 1.3, 20.0)
 
     def _fetch(self, view: JobView) -> Script:
-        data = yield Ask(f"result {view.id}", lambda s, who, _: s.result(who, view.id))
+        data = yield Ask(f"result {view.id}", lambda s, who, _: s.jobs.result(who, view.id))
         if view.state == "completed" and isinstance(data, bytes) and not view.private:
             wanted = next(w for w in self.memory.wanted if view.id in w.acknowledged)
             assert json.loads(data) == {"result of": wanted.n}, f"{view.id} has the wrong result {data!r}"

@@ -27,7 +27,8 @@ from sojourn.execution.engine import (
     WorkerPhase,
     WorkerState,
 )
-from sojourn.service import accounts, ids
+from sojourn.service import ids
+from sojourn.service.accounts import accounts
 from sojourn.store.database import StoreFull
 from sojourn.store.database.work import Work
 from sojourn.store.database.writer import Need, Writer, _deliver, _Entry

@@ -17,10 +17,10 @@ import structlog
 
 from sojourn.config import DeviceSettings, PolicySettings, ProfileSettings, ServerSettings, Settings
 from sojourn.execution.engine import Engine, Pace, RunRequest, WorkerState
-from sojourn.service.calls import Call, Exchange
-from sojourn.service.clock import SystemClock
 from sojourn.service.errors import Refusal, without_room
+from sojourn.service.requests.exchange import Call, Exchange
 from sojourn.service.service import Service
+from sojourn.service.timing.clock import SystemClock
 from sojourn.service.views import JobView
 from sojourn.store import Database
 from sojourn.store.database import StoreFull
@@ -72,7 +72,7 @@ def template() -> tuple[Path, dict[str, str]]:
         service = _service(world, folder, lambda *_: None)
         await service.start()
         for name in USERS:
-            key = await service.add_user(name, f"{name}s")
+            key = await service.users.add(name, f"{name}s")
             users[name] = service.accounts.by_key(key.api_key) or ""
         key_file = (folder / "operator.key").read_text().strip()
         users["operator"] = service.accounts.by_key(key_file) or ""
@@ -273,10 +273,10 @@ class Simulation:
             assert not loop.broken, loop.broken
             self.service = self.loop = None
             loop.abandon()
-            if service._hub is not None:
-                service._hub.store._write_engine.dispose()
-                service._hub.store._read_engine.dispose()
-                service._jobs._answered.close()
+            if (parts := service._parts) is not None:
+                parts.store._write_engine.dispose()
+                parts.store._read_engine.dispose()
+                parts.submits.close()
             lost, self._asked = list(self._asked), {}
             for number in lost:
                 world.after(0.0, functools.partial(self.go_on, number, Lost.LOST))
@@ -300,7 +300,7 @@ class Simulation:
             await asyncio.sleep(20.0)
             self.checks.now(self.service)
         assert self.service is not None
-        await self.service.hub.store.write(lambda _: None)
+        await self.service.parts.store.write(lambda _: None)
         self.checks.memory_is_the_store(self.service)
 
     async def _nothing(self) -> None:
@@ -310,7 +310,7 @@ class Simulation:
         if self.world.calm:
             return
         if self.service is not None and self.world.faults.workers:
-            engine = self.service.hub.engine
+            engine = self.service.parts.engine
             assert isinstance(engine, SimulatedEngine)
             engine.die_idle()
         self.world.after(self.world.chance.uniform(20, 300), self._worker_dies)

@@ -18,10 +18,10 @@ import pytest
 
 from sojourn.core import Lane
 from sojourn.core.state import LaneState
-from sojourn.service.admission import Admission
-from sojourn.service.answered import AnsweredSubmits
-from sojourn.service.dispatcher import Dispatcher
-from sojourn.service.repeats import Repeats
+from sojourn.service.jobs.admission import Admission
+from sojourn.service.jobs.answered import AnsweredSubmits
+from sojourn.service.jobs.repeats import Repeats
+from sojourn.service.lanes.dispatcher import Dispatcher
 from sojourn.store import blobs, ledger
 from tests.proofs.crash.simulation import simulate
 from tests.proofs.crash.world import Faults

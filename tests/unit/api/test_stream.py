@@ -7,8 +7,8 @@ from typing import Any
 
 from sojourn.api.http.replies import Reply
 from sojourn.api.http.streams import SLICE, write, write_large
-from sojourn.service.room import PIECE
-from sojourn.service.texts import Large
+from sojourn.service.jobs.texts import Large
+from sojourn.service.requests.rooms import PIECE
 
 TEXT = bytes(range(256)) * 40_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sojourn.service.permissions import MAY, Action, Role, markdown
+from sojourn.service.accounts.permissions import MAY, Action, Role, markdown
 
 PAGE = Path(__file__).parents[3] / "docs" / "permissions.md"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.service import answered
-from sojourn.service.answered import AnsweredSubmits
+from sojourn.service.jobs import answered
+from sojourn.service.jobs.answered import AnsweredSubmits
 
 
 def noted(folder: Path, *ids: str, keep: float = 300.0, boot: str = "boot-1") -> AnsweredSubmits:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.service.clock import FASTEST, LOOK_EVERY, Step, SystemClock, VirtualClock, followed
-from sojourn.service.steps import Steps
+from sojourn.service.timing.clock import FASTEST, LOOK_EVERY, Step, SystemClock, VirtualClock, followed
+from sojourn.service.timing.steps import Steps
 from sojourn.store.clock import StoredStep
 
 HOUR, DAY = 3600.0, 86_400.0

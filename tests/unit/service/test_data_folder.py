@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.service.data_folder import Trust, check
+from sojourn.service.data.rights import Trust, check
 from sojourn.service.errors import ServiceFailed
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

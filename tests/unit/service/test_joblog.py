@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from sojourn.service import joblog
-from sojourn.service.views import JobView, StoryLine
+from sojourn.service.jobs import joblog
+from sojourn.service.views import HistoryLine, JobView
 
 AT = 1735787045.25
 STORY = [
-    StoryLine(AT, "JobAccepted", None, "accepted"),
-    StoryLine(AT + 0.5, "JobPrepared", "accepted", "queued"),
-    StoryLine(AT + 1, "Tick", "queued", "running"),
-    StoryLine(AT + 2, "DeviceLost", "running", "queued", "The device was lost."),
-    StoryLine(AT + 3, "Tick", "queued", "running"),
-    StoryLine(AT + 4, "RunEnded", "running", "failed", "Too deep."),
+    HistoryLine(AT, "JobAccepted", None, "accepted"),
+    HistoryLine(AT + 0.5, "JobPrepared", "accepted", "queued"),
+    HistoryLine(AT + 1, "Tick", "queued", "running"),
+    HistoryLine(AT + 2, "DeviceLost", "running", "queued", "The device was lost."),
+    HistoryLine(AT + 3, "Tick", "queued", "running"),
+    HistoryLine(AT + 4, "RunEnded", "running", "failed", "Too deep."),
 ]
 WRITTEN = "WARNING one is ignored\nsaid by the program\n"
 

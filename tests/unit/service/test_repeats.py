@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sojourn.service.calls import Exchange
-from sojourn.service.repeats import Repeats, Submit
+from sojourn.service.jobs.repeats import Repeats, Submit
+from sojourn.service.requests.exchange import Exchange
 
 WINDOW = 300.0
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.config import ReservationSettings
-from sojourn.service.reservation_bounds import Span, most_at_once, most_within, objection
+from sojourn.service.reservations.bounds import Span, most_at_once, most_within, objection
 
 NOW = 1_750_000_000.0
 HOUR = 3600.0

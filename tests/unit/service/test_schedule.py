@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sojourn.service.clock import VirtualClock
-from sojourn.service.schedule import Schedule, after
+from sojourn.service.devices.schedule import Schedule, after
+from sojourn.service.timing.clock import VirtualClock
 
 DAY = 86400.0
 MIDNIGHT = 1_750_032_000.0  # 2025-06-16 00:00 UTC

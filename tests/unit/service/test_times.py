@@ -8,7 +8,7 @@ import pytest
 
 from sojourn.api.http.replies import iso
 from sojourn.service.errors import BadRequest
-from sojourn.service.times import duration, epoch, instant
+from sojourn.service.timing.times import duration, epoch, instant
 
 NOW = 1_750_000_000.0
 

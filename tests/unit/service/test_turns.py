@@ -10,10 +10,10 @@ import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from sojourn.service.turns import CROWD, LOG_EVERY, Looks, Turns
+from sojourn.service.requests.turns import CROWD, LOG_EVERY, Looks, Turns
 from sojourn.service.views import Principal
 from sojourn.store.database.access import Reading
-from tests.unit.service.test_polls import leap
+from tests.unit.service.test_polling import leap
 
 ANN = Principal("u1", "ann", "p1", "anns")
 ANN_ELSEWHERE = Principal("u1", "ann", "p2", "lab")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from sojourn.service.data.opening import open_store
 from sojourn.service.errors import ServiceFailed
-from sojourn.service.opening import open_store
 from sojourn.store import Database
 from sojourn.store.database.integrity import (
     MARKER,

@@ -16,9 +16,9 @@ from qiskit.circuit.library import efficient_su2
 
 from sojourn.devices.aer.fake import FakeDriver
 from sojourn.devices.driver import DriverError
-from sojourn.worker import device as worker_device
 from sojourn.worker.cache import Cache
 from sojourn.worker.host import DeviceHost
+from sojourn.worker.programs import device as worker_device
 from sojourn.worker.protocol.types import Completed, DeviceSpec
 from tests.unit.worker.conftest import estimator_body, sampler_body
 

@@ -18,12 +18,12 @@ import jwt
 
 from sojourn.api.http.values import shown
 from sojourn.api.http.wrong_keys import WrongKeys
-from sojourn.service.directory import AUTO
+from sojourn.service.accounts.directory import AUTO
 from sojourn.service.errors import BadRequest, NotAuthenticated, WrongCredentials
 
 if TYPE_CHECKING:
     from sojourn.config import AccessSettings
-    from sojourn.service.keys import Key
+    from sojourn.service.accounts.keys import Key
     from sojourn.service.service import Service
     from sojourn.service.views import Principal
 

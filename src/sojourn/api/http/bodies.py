@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from sojourn.service.data.files import aside, unnamed_file, write_all
 from sojourn.service.errors import Busy
-from sojourn.service.files import aside, unnamed_file, write_all
-from sojourn.service.room import COPIES, SMALL, Held, Rooms
+from sojourn.service.requests.rooms import COPIES, SMALL, Held, Rooms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,7 +1,7 @@
 """Records what becomes of each reply on the wire: an `Exchange` for every request (R54).
 
 What follows from a lost reply is decided in
-sojourn.service.repeats.
+sojourn.service.jobs.repeats.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sojourn.api.http.endpoint import EXCHANGE
 from sojourn.api.http.replies import error_reply
 from sojourn.api.http.request_ids import unreadable
 from sojourn.api.http.streams import write
-from sojourn.service.calls import Exchange
+from sojourn.service.requests.exchange import Exchange
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -19,10 +19,10 @@ from sojourn.api.http.replies import Reply, error_reply, refusal_reply
 from sojourn.api.http.request_ids import REQUEST_ID, new_id
 from sojourn.api.http.streams import write, write_large
 from sojourn.api.http.values import Query
-from sojourn.service.calls import Call
 from sojourn.service.errors import BadRequest, Refusal, TooLarge, without_room
-from sojourn.service.room import PIECE, Held
-from sojourn.service.texts import Large
+from sojourn.service.jobs.texts import Large
+from sojourn.service.requests.exchange import Call
+from sojourn.service.requests.rooms import PIECE, Held
 from sojourn.store.database import StoreFull
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Endpoint:
     """The ASGI application of one path: a handler per method.
 
     With `authenticated` the caller is known before the handler runs, and each request counts `cost` requests
-    of the caller's rate. With `turns` a GET waits for the caller's turn (see sojourn.service.turns).
+    of the caller's rate. With `turns` a GET waits for the caller's turn (see sojourn.service.requests.turns).
     """
 
     def __init__(
@@ -239,7 +239,7 @@ class Endpoint:
             # In a Qiskit program an operator is a user like any other, who sees his own jobs.
             who = self._api.authenticator.principal(request.headers, request.address)
             request.who = replace(who, operator=False)
-            if (wait := self._api.service.pace(request.who, self._cost)) > 0:
+            if (wait := self._api.service.limits.pace(request.who, self._cost)) > 0:
                 await asyncio.sleep(wait)
         if not self._turns or request.scope["method"] not in LOOKS:
             return await handler(request)

@@ -12,7 +12,7 @@ import msgspec
 
 from sojourn.api.http.statuses import status_of
 from sojourn.service.errors import NoRoom, Refusal, TooMany
-from sojourn.service.texts import Large
+from sojourn.service.jobs.texts import Large
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"

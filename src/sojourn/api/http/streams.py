@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sojourn.service.room import PIECE
+from sojourn.service.requests.rooms import PIECE
 
 if TYPE_CHECKING:
     from starlette.types import Send

@@ -13,8 +13,8 @@ import msgspec
 
 from sojourn.config import TEN_YEARS
 from sojourn.core import formatting
-from sojourn.service import times
 from sojourn.service.errors import BadRequest
+from sojourn.service.timing import times
 
 T = TypeVar("T")
 _SHOWN = 80

@@ -18,8 +18,8 @@ _FIRST_WITH_OBJECTS = "2025-01-01"
 async def backends(request: Request) -> Reply:
     """The list, in one of two shapes: clients up to 0.40 can read only names, later ones only objects."""
     include_mocks = request.query.flag("include_mocks", False)
-    await request.service.described()
-    devices = [device for device in request.service.devices() if include_mocks or not device.mock]
+    await request.service.devices.described()
+    devices = [device for device in request.service.devices.all() if include_mocks or not device.mock]
     if wants_objects(request.header(b"ibm-api-version")):
         return json_reply({"devices": [device_object(device) for device in devices]})
     return json_reply({"devices": [device.name for device in devices]})
@@ -63,7 +63,7 @@ async def status(request: Request) -> Reply:
     not operational, as while it is paused or maintained (jobs are accepted and wait). `least_busy` passes
     over all of them.
     """
-    device = request.service.device(request.path["name"])
+    device = request.service.devices.get(request.path["name"])
     return json_reply(
         {
             "backend_name": device.name,
@@ -80,7 +80,7 @@ async def defaults(request: Request) -> Reply:
     """Pulse defaults: none, as no device takes pulse programs. Clients of 2023 to 0.38 ask before they use a
     device, and have none when the answer is an error.
     """
-    request.service.device(request.path["name"])
+    request.service.devices.get(request.path["name"])
     return json_reply({})
 
 
@@ -88,8 +88,8 @@ async def _calibrated(request: Request, at: float | None) -> tuple[str, Descript
     """(id, description, whether it is the present one) of the calibration that is asked for."""
     name = request.path["name"]
     wanted = request.query.text("calibration_id")
-    calibration, described = await request.service.calibrated(name, calibration_id=wanted, at=at)
-    return calibration, described, calibration == request.service.device(name).calibration
+    calibration, described = await request.service.devices.calibrated(name, calibration_id=wanted, at=at)
+    return calibration, described, calibration == request.service.devices.get(name).calibration
 
 
 def _encoded(request: Request, calibration: str, described: Description, keep: bool) -> tuple[bytes, bytes]:

@@ -8,7 +8,7 @@ from sojourn.api.http.values import Query, json_object, shown
 from sojourn.api.ibm import submit as submitting
 from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, job_status
 from sojourn.service.errors import BadRequest, Expired, NotFound
-from sojourn.service.texts import Large
+from sojourn.service.jobs.texts import Large
 from sojourn.service.views import JobFilter
 
 LARGEST_PAGE = 200
@@ -39,11 +39,11 @@ async def job(request: Request) -> Reply:
     """A poll, which the service may hold until there is news, see docs/decisions/0013."""
     job_id = request.path["job_id"]
     bare = request.query.flag("exclude_params", False)
-    view = await request.service.poll(request.who, job_id)
+    view = await request.service.jobs.poll(request.who, job_id)
     params: bytes | Large | None = None
     if not bare:
         try:
-            params = await request.service.params(request.who, job_id)
+            params = await request.service.jobs.params(request.who, job_id)
         except Expired:
             pass  # the job is there, its inputs are not any more
         except NotFound:
@@ -56,7 +56,7 @@ async def job(request: Request) -> Reply:
 
 async def jobs(request: Request) -> Reply:
     wanted = job_filter(request.query)
-    page = await request.service.jobs(request.who, wanted)
+    page = await request.service.jobs.find(request.who, wanted)
     return json_reply(
         {
             "jobs": [job_object(view) for view in page.jobs],
@@ -92,35 +92,35 @@ def job_filter(query: Query) -> JobFilter:
 
 async def results(request: Request) -> Reply:
     """Always text/plain: clients in both languages read the text and decode it themselves."""
-    return text_reply(await request.service.result(request.who, request.path["job_id"]))
+    return text_reply(await request.service.jobs.result(request.who, request.path["job_id"]))
 
 
 async def results_head(request: Request) -> Reply:
     """As GET, but a private job's result is left to the GET that shows it (R56)."""
-    return text_reply(await request.service.result(request.who, request.path["job_id"], take=False))
+    return text_reply(await request.service.jobs.result(request.who, request.path["job_id"], take=False))
 
 
 async def interim_results(request: Request) -> Reply:
     """Asked for by older clients: there are none, which is an empty text as in the service of their time."""
-    await request.service.job(request.who, request.path["job_id"])
+    await request.service.jobs.get(request.who, request.path["job_id"])
     return text_reply("")
 
 
 async def logs(request: Request) -> Reply:
-    return text_reply(await request.service.logs(request.who, request.path["job_id"]))
+    return text_reply(await request.service.jobs.logs(request.who, request.path["job_id"]))
 
 
 async def metrics(request: Request) -> Reply:
-    return json_reply(job_metrics(await request.service.waiting(request.who, request.path["job_id"])))
+    return json_reply(job_metrics(await request.service.jobs.waiting(request.who, request.path["job_id"])))
 
 
 async def cancel(request: Request) -> Reply:
-    await request.service.cancel_job(request.who, request.path["job_id"])
+    await request.service.jobs.cancel(request.who, request.path["job_id"])
     return NO_CONTENT
 
 
 async def delete(request: Request) -> Reply:
-    await request.service.delete_job(request.who, request.path["job_id"])
+    await request.service.jobs.delete(request.who, request.path["job_id"])
     return NO_CONTENT
 
 
@@ -130,5 +130,5 @@ async def tags(request: Request) -> Reply:
     given = body.get("tags")
     if not isinstance(given, list) or not all(isinstance(tag, str) for tag in given):
         raise BadRequest(f"Field 'tags' is {shown(given)}; it must be a list of strings.")
-    await request.service.set_tags(request.who, request.path["job_id"], given)
+    await request.service.jobs.set_tags(request.who, request.path["job_id"], given)
     return NO_CONTENT

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sojourn.service.projects import PLANS
+from sojourn.service.projects.projects import PLANS
 
 PRICING = "free"
 

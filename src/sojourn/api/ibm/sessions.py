@@ -30,8 +30,8 @@ async def create(request: Request) -> Reply:
         (name for name in ("max_ttl", "max_session_ttl", "max_time") if body.get(name) is not None), None
     )
     if given is not None:
-        max_time = duration(body[given], given, request.service.longest_session(device))
-    session = await request.service.open_session(request.who, device=device, mode=mode, max_time=max_time)
+        max_time = duration(body[given], given, request.service.devices.longest_session(device))
+    session = await request.service.sessions.open(request.who, device=device, mode=mode, max_time=max_time)
     return json_reply(session_object(session, crn(request)))
 
 
@@ -66,13 +66,13 @@ def crn(request: Request) -> str | None:
 
 
 async def details(request: Request) -> Reply:
-    session = await request.service.session(request.who, request.path["session_id"])
+    session = await request.service.sessions.get(request.who, request.path["session_id"])
     return json_reply(session_object(session, crn(request)))
 
 
 async def sessions(request: Request) -> Reply:
     limit = min(request.query.integer("limit", 10, low=1), 200)
-    found = await request.service.sessions(request.who, limit)
+    found = await request.service.sessions.find(request.who, limit)
     own = crn(request)
     return json_reply({"sessions": [session_object(session, own) for session in found], "limit": limit})
 
@@ -89,9 +89,9 @@ async def update(request: Request) -> Reply:
             "the present ones) or true. Nothing else of a session can be changed."
         )
     if not accepting:
-        await request.service.drain_session(request.who, session_id)
+        await request.service.sessions.drain(request.who, session_id)
         return NO_CONTENT
-    session = await request.service.session(request.who, session_id)
+    session = await request.service.sessions.get(request.who, session_id)
     if not session.accepting_jobs:
         raise Conflict(
             f"Session {session_id} is {session.state} and takes no more jobs; it cannot be reopened. "
@@ -102,5 +102,5 @@ async def update(request: Request) -> Reply:
 
 async def close(request: Request) -> Reply:
     """The hard close (R33); closing twice is no error (R38)."""
-    await request.service.close_session(request.who, request.path["session_id"])
+    await request.service.sessions.close(request.who, request.path["session_id"])
     return NO_CONTENT

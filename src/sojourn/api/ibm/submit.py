@@ -10,7 +10,7 @@ from sojourn import codes
 from sojourn.api.http.job_bodies import JobBodies
 from sojourn.config import TEN_YEARS
 from sojourn.service.errors import BadRequest
-from sojourn.service.submit import (
+from sojourn.service.submission import (
     NewJob,
     NewSession,
     check_execution_time,
@@ -21,7 +21,7 @@ from sojourn.service.submit import (
 )
 
 if TYPE_CHECKING:
-    from sojourn.service.calls import Call
+    from sojourn.service.requests.exchange import Call
     from sojourn.service.service import Service
     from sojourn.service.views import JobView, Principal
 
@@ -63,7 +63,7 @@ async def submit(
     body = _BODIES.read(data)
     job = _new_job(body)
     service.accounts.check_instance(who, body.instance)
-    return await service.submit(who, job, sent=data, call=call, idempotency_key=idempotency_key)
+    return await service.jobs.submit(who, job, sent=data, call=call, idempotency_key=idempotency_key)
 
 
 def parse(data: bytes) -> NewJob:

@@ -22,7 +22,7 @@ async def usage(request: Request) -> Reply:
     seconds, as strictly typed clients ask for: one that has begun counts, so that what was used is never 0
     here. Whether the limit is reached is decided by the exact time.
     """
-    used = request.service.usage(request.who)
+    used = request.service.usage.window(request.who)
     consumed = begun(used.consumed_seconds)
     body: dict[str, Any] = {
         "instance_id": crn(request),
@@ -72,10 +72,10 @@ async def workloads(request: Request) -> Reply:
             ascending=sort == "createdAt",
             include_mocks=bool(query.flag("include_mocks", False)),
         )
-        page = await request.service.jobs(request.who, wanted)
+        page = await request.service.jobs.find(request.who, wanted)
         lines += [(view.created, _job_line(view)) for view in page.jobs if view.session_id is None]
     if mode != "job" and not tags:
-        for session in await request.service.sessions(request.who, LARGEST_PAGE):
+        for session in await request.service.sessions.find(request.who, LARGEST_PAGE):
             kind = "batch" if session.mode == "batch" else "session"
             outside = (after is not None and session.created < after) or (
                 before is not None and session.created > before

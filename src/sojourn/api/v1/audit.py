@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sojourn.api.http.replies import iso
 from sojourn.api.http.values import epoch
 from sojourn.api.v1.common import Callers, Time
-from sojourn.service.permissions import Action
+from sojourn.service.accounts.permissions import Action
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
 from sojourn.store.audit import Entry

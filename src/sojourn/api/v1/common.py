@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from sojourn.api.http.auth import address_of
 from sojourn.api.http.endpoint import Api
+from sojourn.service.accounts.permissions import Action, may
 from sojourn.service.errors import Forbidden
-from sojourn.service.permissions import Action, may
 from sojourn.service.views import Principal
 
 Time = str
@@ -41,7 +41,7 @@ class Callers:
     async def caller(self, request: Request) -> Principal:
         """Raises NotAuthenticated, Forbidden, BadRequest or TooMany."""
         who = self._api.authenticator.principal(dict(request.headers.raw), address_of(request.scope))
-        await asyncio.sleep(self._api.service.pace(who))
+        await asyncio.sleep(self._api.service.limits.pace(who))
         return who
 
     def who_may(self, action: Action) -> Callable[[Request], Awaitable[Principal]]:

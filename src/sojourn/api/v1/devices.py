@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Name, Text, Time
 from sojourn.api.v1.jobs import Job
-from sojourn.service import times
-from sojourn.service.calibrations import Calibration as CalibrationRow
-from sojourn.service.permissions import Action
+from sojourn.service.accounts.permissions import Action
+from sojourn.service.devices.calibrations import Calibration as CalibrationRow
 from sojourn.service.service import Service
+from sojourn.service.timing import times
 from sojourn.service.views import DeviceView, Principal
 
 
@@ -103,17 +103,17 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.get("/devices")
     async def devices(who: Caller) -> Devices:
-        return Devices(devices=[Device.of(view) for view in service.devices(who)])
+        return Devices(devices=[Device.of(view) for view in service.devices.all(who)])
 
     @routes.get("/devices/{name}")
     async def device(who: Caller, name: Name) -> Device:
-        return Device.of(service.device(name, who))
+        return Device.of(service.devices.get(name, who))
 
     async def halt(who: Principal, name: str, mode: str, wanted: Halt | None) -> Device:
         said = wanted or Halt()
         until = times.instant(said.until, service.clock.date(), "until") if said.until is not None else None
-        await service.halt_device(who, name, mode, said.message, until)
-        return Device.of(service.device(name, who))
+        await service.control.halt(who, name, mode, said.message, until)
+        return Device.of(service.devices.get(name, who))
 
     @routes.post("/devices/{name}/pause")
     async def pause(who: Operator, name: Name, wanted: Halt | None = None) -> Device:
@@ -129,15 +129,15 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.post("/devices/{name}/resume")
     async def resume(who: Operator, name: Name) -> Device:
-        await service.resume_device(who, name)
-        return Device.of(service.device(name, who))
+        await service.control.resume(who, name)
+        return Device.of(service.devices.get(name, who))
 
     @routes.post("/devices/{name}/calibrate", status_code=201)
     async def calibrate(who: Operator, name: Name, note: Note | None = None) -> Job:
-        return Job.of(await service.calibrate(who, name, note.message if note else ""))
+        return Job.of(await service.control.calibrate(who, name, note.message if note else ""))
 
     @routes.get("/devices/{name}/calibrations")
     async def calibrations(_: Caller, name: Name) -> Calibrations:
-        present = service.device(name).calibration
-        rows = [Calibration.of(row, row.id == present) for row in service.calibrations(name)]
+        present = service.devices.get(name).calibration
+        rows = [Calibration.of(row, row.id == present) for row in service.devices.calibrations(name)]
         return Calibrations(device=name, calibrations=rows)

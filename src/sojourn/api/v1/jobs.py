@@ -14,7 +14,7 @@ from sojourn.api.v1 import PREFIX, submit
 from sojourn.api.v1.common import Callers, Id, Time
 from sojourn.api.v1.middleware import READ
 from sojourn.service.service import Service
-from sojourn.service.views import JobFilter, JobView, Principal, StoryLine, WhyView
+from sojourn.service.views import HistoryLine, JobFilter, JobView, Principal, WhyView
 
 JobState = Literal["accepted", "queued", "running", "completed", "failed", "cancelled"]
 
@@ -101,7 +101,7 @@ class HistoryEntry(BaseModel):
     reason: str | None
 
     @classmethod
-    def of(cls, line: StoryLine) -> Self:
+    def of(cls, line: HistoryLine) -> Self:
         return cls(
             id=line.id,
             at=iso(line.at),
@@ -128,7 +128,7 @@ class Line(BaseModel):
     data: dict[str, Any]
 
     @classmethod
-    def of(cls, line: StoryLine) -> Self:
+    def of(cls, line: HistoryLine) -> Self:
         return cls(
             at=iso(line.at),
             event=line.event,
@@ -197,7 +197,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         created_before: datetime | None = None,
         sort: Literal["ASC", "DESC"] = "DESC",
     ) -> Response:
-        await service.check_filter(who, device, session)
+        await service.lookup.check_filter(who, device, session)
         wanted = JobFilter(
             limit=limit,
             offset=offset,
@@ -212,7 +212,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
             include_mocks=True,
             positions=True,
         )
-        page = await service.jobs(who, wanted)
+        page = await service.jobs.find(who, wanted)
         found = [job_table(view) for view in page.jobs]
         table = {"jobs": found, "count": page.count, "limit": limit, "offset": offset}
         return Response(encode(table), media_type="application/json")
@@ -223,32 +223,32 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         raw: RawRequest = request.scope[READ]  # of `Bodies`: its caller is known and its body read
         data = await request.body()
         key = raw.header(b"idempotency-key")
-        made = await service.submit(
+        made = await service.jobs.submit(
             raw.who, submit.parse(data), sent=data, call=call_of(raw), idempotency_key=key
         )
         headers = {"location": f"{PREFIX}/jobs/{made.id}"}
-        found = encode(job_table(service.placed(made)))
+        found = encode(job_table(service.jobs.placed(made)))
         return Response(found, 201, headers, media_type="application/json")
 
     @routes.get("/jobs/{job_id}")
     async def job(who: Caller, job_id: Id) -> Job:
-        return Job.of(await service.job(who, job_id))
+        return Job.of(await service.jobs.get(who, job_id))
 
     @routes.get("/jobs/{job_id}/why")
     async def why(who: Caller, job_id: Id) -> Why:
-        return Why.of(await service.why(who, job_id))
+        return Why.of(await service.jobs.why(who, job_id))
 
     @routes.get("/jobs/{job_id}/history")
     async def history(who: Caller, job_id: Id) -> History:
-        lines = await service.story(who, job_id)
+        lines = await service.jobs.history(who, job_id)
         return History(id=job_id, history=[HistoryEntry.of(line) for line in lines])
 
     @routes.get("/jobs/{job_id}/story", deprecated=True)
     async def story(who: Caller, job_id: Id) -> Story:
-        lines = await service.story(who, job_id)
+        lines = await service.jobs.history(who, job_id)
         return Story(id=job_id, story=[Line.of(line) for line in lines])
 
     @routes.post("/jobs/{job_id}/cancel")
     async def cancel(who: Caller, job_id: Id) -> Job:
-        await service.cancel_job(who, job_id)
-        return Job.of(await service.job(who, job_id))
+        await service.jobs.cancel(who, job_id)
+        return Job.of(await service.jobs.get(who, job_id))

@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Name, Text, Time
-from sojourn.service import times
+from sojourn.service.accounts.users import KeyView, MadeKey
 from sojourn.service.service import Service
-from sojourn.service.users import KeyView, MadeKey
+from sojourn.service.timing import times
 from sojourn.service.views import Principal
 
 
@@ -91,12 +91,12 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.get("/users/{name}/keys")
     async def keys(who: Caller, name: Name) -> Keys:
-        return Keys(keys=[Key.of(view) for view in service.people.keys(who, name)])
+        return Keys(keys=[Key.of(view) for view in service.users.keys(who, name)])
 
     @routes.post("/users/{name}/keys", status_code=201)
     async def add_key(who: Caller, name: Name, wanted: WantedKey | None = None) -> MadeKeyAnswer:
         new = wanted or WantedKey()
-        made = await service.people.add_key(
+        made = await service.users.add_key(
             who, name, name=new.name, project=new.project, expires=until(new.expires)
         )
         return MadeKeyAnswer.of(made)
@@ -104,7 +104,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     @routes.post("/users/{name}/keys/{key}/revoke")
     @routes.delete("/users/{name}/keys/{key}")
     async def revoke_key(who: Caller, name: Name, key: Name) -> Key:
-        return Key.of(await service.people.revoke_key(who, name, key))
+        return Key.of(await service.users.revoke_key(who, name, key))
 
     @routes.post("/users/{name}/keys/{key}/rotate", status_code=201)
     async def rotate_key(who: Caller, name: Name, key: Name, wanted: Rotation | None = None) -> MadeKeyAnswer:
@@ -112,5 +112,5 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         keep = None
         if how.keep is not None:
             keep = 0.0 if times.seconds(how.keep) == 0 else times.duration(how.keep, "keep")
-        made = await service.people.rotate_key(who, name, key, keep=keep, expires=until(how.expires))
+        made = await service.users.rotate_key(who, name, key, keep=keep, expires=until(how.expires))
         return MadeKeyAnswer.of(made)

@@ -89,7 +89,7 @@ class Bodies:
         try:
             request.who = self._api.authenticator.principal(request.headers, request.address)
             if submit:
-                await asyncio.sleep(self._api.service.pace(request.who))
+                await asyncio.sleep(self._api.service.limits.pace(request.who))
             body = await request.body(None if submit else self._limit)
         except Gone:
             return

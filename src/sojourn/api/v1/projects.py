@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.v1.common import Callers, Name
-from sojourn.service.permissions import Action
-from sojourn.service.projects import MemberChange, ProjectChange, ProjectInfo
+from sojourn.service.accounts.permissions import Action
+from sojourn.service.projects.projects import MemberChange, ProjectChange, ProjectInfo
 from sojourn.service.service import Service
 from sojourn.service.views import Principal
 
@@ -142,8 +142,8 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.get("/projects")
     async def projects(who: Caller) -> Projects:
-        stored = await service.stored()
-        return Projects(projects=[Project.of(info, stored) for info in service.projects.projects(who)])
+        stored = await service.storage.stored()
+        return Projects(projects=[Project.of(info, stored) for info in service.projects.find(who)])
 
     @routes.post("/projects", status_code=201)
     async def add_project(who: Operator, new: NewProject) -> Project:
@@ -151,11 +151,13 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.get("/projects/{name}")
     async def project(who: Caller, name: Name) -> Project:
-        return Project.of(service.projects.project(who, name), await service.stored())
+        return Project.of(service.projects.get(who, name), await service.storage.stored())
 
     @routes.patch("/projects/{name}")
     async def change_project(who: Operator, name: Name, new: ChangedProject) -> Project:
-        return Project.of(await service.projects.change(who, name, new.change()), await service.stored())
+        return Project.of(
+            await service.projects.change(who, name, new.change()), await service.storage.stored()
+        )
 
     @routes.get("/accounts")
     async def accounts(_: Operator) -> Accounts:

@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Id, Text, Time
-from sojourn.service import times
-from sojourn.service.reservations import ReservationView
+from sojourn.service.reservations.reservations import ReservationView
 from sojourn.service.service import Service
+from sojourn.service.timing import times
 from sojourn.service.views import Principal
 
 
@@ -70,14 +70,14 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.get("/reservations")
     async def reservations(who: Caller, device: str | None = None, ended: bool = False) -> Calendar:
-        found = await service.calendar(who, device, ended=ended)
+        found = await service.reservations.calendar(who, device, ended=ended)
         return Calendar(now=iso(now()), reservations=[Reservation.of(view) for view in found])
 
     @routes.post("/reservations", status_code=201)
     async def reserve(who: Caller, new: NewReservation) -> Reservation:
         at = now()
         starts = times.instant(new.start, at, "start")
-        made = await service.reserve(
+        made = await service.reservations.make(
             who,
             device=new.device,
             project=new.project,
@@ -91,8 +91,8 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.get("/reservations/{reservation_id}")
     async def reservation(who: Caller, reservation_id: Id) -> Reservation:
-        return Reservation.of(await service.reservation(who, reservation_id))
+        return Reservation.of(await service.reservations.get(who, reservation_id))
 
     @routes.post("/reservations/{reservation_id}/cancel")
     async def cancel_reservation(who: Caller, reservation_id: Id) -> Reservation:
-        return Reservation.of(await service.cancel_reservation(who, reservation_id))
+        return Reservation.of(await service.reservations.cancel(who, reservation_id))

@@ -75,22 +75,22 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.get("/sessions", response_model=Sessions)
     async def sessions(who: Caller, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> Response:
-        found = await service.sessions(who, limit)
+        found = await service.sessions.find(who, limit)
         return _written(Sessions(sessions=[Session.of(view) for view in found]))
 
     @routes.get("/sessions/{session_id}")
     async def session(who: Caller, session_id: Id) -> Session:
-        return Session.of(await service.session(who, session_id))
+        return Session.of(await service.sessions.get(who, session_id))
 
     @routes.post("/sessions/{session_id}/close")
     async def close(who: Caller, session_id: Id) -> Session:
-        await service.close_session(who, session_id)
-        return Session.of(await service.session(who, session_id))
+        await service.sessions.close(who, session_id)
+        return Session.of(await service.sessions.get(who, session_id))
 
     @routes.post("/sessions/{session_id}/drain")
     async def drain(who: Caller, session_id: Id) -> Session:
-        await service.drain_session(who, session_id)
-        return Session.of(await service.session(who, session_id))
+        await service.sessions.drain(who, session_id)
+        return Session.of(await service.sessions.get(who, session_id))
 
 
 def _written(answer: BaseModel) -> Response:

@@ -8,7 +8,7 @@ import msgspec
 
 from sojourn.api.http.job_bodies import JobBodies
 from sojourn.service.errors import BadRequest
-from sojourn.service.submit import (
+from sojourn.service.submission import (
     MAX_EXECUTION_TIME,
     MAX_TAG_LENGTH,
     MAX_TAGS,

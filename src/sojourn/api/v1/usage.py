@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from sojourn.api.http.replies import encode, iso
 from sojourn.api.http.values import epoch
 from sojourn.api.v1.common import Callers
+from sojourn.service.projects.usage import UsageQuery, UsageReport
 from sojourn.service.service import Service
-from sojourn.service.usage import UsageQuery, UsageReport
 from sojourn.service.views import Principal, UsageView
 
 PIECE = 1000
@@ -94,7 +94,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
             kind=kind,
             session=session,
         )
-        report = await service.usage_report(who, wanted)
+        report = await service.usage.report(who, wanted)
         return Response(
-            await written(Usage.of(service.usage(who), report), report), media_type="application/json"
+            await written(Usage.of(service.usage.window(who), report), report), media_type="application/json"
         )

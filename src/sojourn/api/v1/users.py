@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Name, Time
-from sojourn.service.permissions import Action
+from sojourn.service.accounts.permissions import Action
 from sojourn.service.revocation import Remains
 from sojourn.service.service import Service
 from sojourn.service.views import NewKey, Principal, UserView
@@ -141,31 +141,31 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.get("/users")
     async def users(_: Operator) -> Users:
-        return Users(users=[User.of(view) for view in service.people.users()])
+        return Users(users=[User.of(view) for view in service.users.all()])
 
     @routes.post("/users", status_code=201)
     async def add_user(who: Operator, new: NewUser) -> FirstKey:
-        made = await service.people.add_user(new.name, new.project, new.operator, anew=new.anew, who=who)
+        made = await service.users.add(new.name, new.project, new.operator, anew=new.anew, who=who)
         return FirstKey.of(made)
 
     @routes.post("/users/{name}/revoke")
     @routes.delete("/users/{name}")
     async def revoke(who: Operator, name: Name, ending: Ending | None = None) -> Revoked:
         wanted = ending or Ending()
-        left = await service.revoke_user(
+        left = await service.revocation.revoke(
             name, close_sessions=wanted.close_sessions, cancel_jobs=wanted.cancel_jobs, who=who
         )
         return Revoked.of(name, left)
 
     @routes.post("/users/{name}/restore")
     async def restore(who: Operator, name: Name) -> FirstKey:
-        return FirstKey.of(await service.people.restore_user(name, who=who))
+        return FirstKey.of(await service.users.restore(name, who=who))
 
     @routes.post("/projects/{project}/members/{name}/remove")
     @routes.delete("/projects/{project}/members/{name}")
     async def remove(who: Operator, project: Name, name: Name, ending: Ending | None = None) -> Removed:
         wanted = ending or Ending()
-        left = await service.remove_member(
+        left = await service.revocation.remove(
             name, project, close_sessions=wanted.close_sessions, cancel_jobs=wanted.cancel_jobs, who=who
         )
         return Removed.of_member(name, project, left)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 
 from sojourn.devices.driver import Outcome, Task
-from sojourn.worker.device import DeviceContext
+from sojourn.worker.programs.device import DeviceContext
 from sojourn.worker.programs.options import Options
 from sojourn.worker.protocol.types import Prepared
 

@@ -15,7 +15,7 @@ from qiskit.transpiler.passes import Optimize1qGatesDecomposition
 from sojourn.devices.bits import mask_of, parities
 from sojourn.devices.driver import Outcome
 from sojourn.worker.codec.decode import Observables
-from sojourn.worker.device import Circuit, DeviceContext
+from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.protocol.types import JobRefused
 
 _CHUNK = 4_000_000  # entries of a table of signs that are made at once

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from sojourn.devices.driver import Outcome
 from sojourn.worker.codec import decode, encode
 from sojourn.worker.codec.decode import Observables
-from sojourn.worker.device import Circuit, DeviceContext
 from sojourn.worker.programs import basis
 from sojourn.worker.programs.base import Plan, Window, Work
 from sojourn.worker.programs.basis import Group, Grouping
+from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.fields import encoded_size
 from sojourn.worker.programs.options import (
     DEFAULT_PRECISION,

@@ -11,9 +11,9 @@ import msgspec
 
 from sojourn.worker.codec import decode
 from sojourn.worker.codec.decode import Budget
-from sojourn.worker.device import DeviceContext
 from sojourn.worker.programs import options
 from sojourn.worker.programs.base import Plan, Program
+from sojourn.worker.programs.device import DeviceContext
 from sojourn.worker.programs.options import Settings
 from sojourn.worker.protocol.types import JobRefused
 

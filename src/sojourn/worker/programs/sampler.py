@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sojourn.devices.bits import num_bytes, take_bits
 from sojourn.devices.driver import Outcome
 from sojourn.worker.codec import decode, encode
-from sojourn.worker.device import Circuit, DeviceContext
 from sojourn.worker.programs.base import Plan, Window, Work
+from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.fields import Fields, Register, encoded_size
 from sojourn.worker.programs.options import DEFAULT_SHOTS, SHARED, Option, Options, exactly
 from sojourn.worker.programs.pubs import INPUTS, Payload, PubProgram, whole_shots

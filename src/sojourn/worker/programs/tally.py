@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.worker.device import MAX_EXECUTIONS, MAX_RESULT_BYTES, Circuit, DeviceContext
 from sojourn.worker.programs.base import Work
+from sojourn.worker.programs.device import MAX_EXECUTIONS, MAX_RESULT_BYTES, Circuit, DeviceContext
 from sojourn.worker.programs.options import Settings
 from sojourn.worker.protocol.memory import MB
 from sojourn.worker.protocol.types import JobRefused, Prepared

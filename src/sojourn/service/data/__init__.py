@@ -1,0 +1,1 @@
+"""The data folder: who may read it, its database, the room on its disk."""

@@ -1,0 +1,1 @@
+"""The devices as users and operators meet them, and their calibrations."""

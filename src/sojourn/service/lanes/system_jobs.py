@@ -1,0 +1,29 @@
+"""What a dispatcher asks of the service's own jobs on a device, whatever they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sojourn.store.database import Work
+
+
+@dataclass(frozen=True, slots=True)
+class SystemOutcome:
+    """What a system job has found. `write` is committed with the end of the job, after the large ones of the
+    `blobs` (by hash) were stored; `take_effect` is called after the commit, before the next job starts."""
+
+    write: Work[None]
+    blobs: dict[str, bytes]
+    take_effect: Callable[[], None]
+
+
+class SystemJobs(Protocol):
+    def inputs(self, device: str) -> bytes:
+        """The inputs of a system job that starts now."""
+        ...
+
+    def outcome(self, device: str, job_id: str, result: bytes) -> SystemOutcome:
+        """What the result of one says. Raises ProtocolError, with a sentence, when it cannot be read."""
+        ...

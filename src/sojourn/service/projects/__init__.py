@@ -1,0 +1,1 @@
+"""What projects and their users are entitled to, and what they have used."""

@@ -1,0 +1,1 @@
+"""What requests in work take of the server, and what became of their replies."""

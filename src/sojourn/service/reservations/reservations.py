@@ -1,0 +1,264 @@
+"""Makes, cancels and lists reservations. The rules (R43-R47) are the lane's."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sojourn import codes
+from sojourn.config import ReservationSettings
+from sojourn.core import events as ev
+from sojourn.core.calendar import AfterReservation, ReservationMode
+from sojourn.service import ids
+from sojourn.service.accounts.audit import Audit
+from sojourn.service.accounts.directory import Directory
+from sojourn.service.accounts.permissions import Action, may
+from sojourn.service.companions import is_mock
+from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
+from sojourn.service.lanes.dispatcher import Dispatcher
+from sojourn.service.lanes.registry import Lanes
+from sojourn.service.reservations.bounds import Span, objection
+from sojourn.service.timing.clock import Clock
+from sojourn.service.views import Principal, ProjectView
+from sojourn.store import Database
+from sojourn.store import reservations as stored
+from sojourn.store.reservations import StoredReservation
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationView:
+    """A reservation as committed. What is None is not the caller's to see: only that the device is taken.
+
+    `state` is booked, open, ended or cancelled.
+    """
+
+    device: str
+    start: float
+    end: float
+    mode: str
+    state: str
+    id: str | None = None
+    project: str | None = None
+    user: str | None = None
+    after_window: str | None = None
+
+
+class Reservations:
+    def __init__(
+        self,
+        bounds: ReservationSettings,
+        *,
+        store: Database,
+        clock: Clock,
+        accounts: Directory,
+        audit: Audit,
+        lanes: Lanes,
+    ) -> None:
+        self._bounds = bounds
+        self._store = store
+        self._clock = clock
+        self._accounts = accounts
+        self._audit = audit
+        self._lanes = lanes
+        self._bounded = asyncio.Lock()
+
+    async def make(
+        self,
+        who: Principal,
+        *,
+        device: str,
+        project: str | None,
+        start: float | None,
+        end: float | None = None,
+        length: float | None = None,
+        mode: str = ReservationMode.DEDICATED,
+        after_window: str = AfterReservation.FAIL,
+    ) -> ReservationView:
+        """Reserve from `start` (None: now) to `end`, or for `length` seconds, for a project's users.
+
+        `project` is a name, None is the caller's own. Raises Forbidden for who may not, BadRequest with
+        the core's reason for what cannot be reserved (code 1223), and with the bound for what is too much for
+        who is not an operator (`[reservations]`).
+        """
+        holder = self._project(who, project)
+        dispatcher = self._lanes.dispatcher(device)
+        if device in self._lanes.models:
+            raise BadRequest(f"{device} is for dry runs, nobody waits for it; it cannot be reserved.")
+        if mode not in tuple(ReservationMode):
+            raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(ReservationMode)}.")
+        if after_window not in tuple(AfterReservation):
+            raise BadRequest(
+                f"after_window is {after_window!r}; it must be one of {', '.join(AfterReservation)}."
+            )
+        if (end is None) == (length is None):
+            raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
+        if may(who, Action.RESERVE_MORE):
+            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
+        async with self._bounded:  # two at once would each be measured without the other
+            now = self._clock.date()
+            begin, until = _times(_shown(now), start, end, length)
+            await self._check_bounds(who, holder, Span(device, begin, until), now)
+            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
+
+    async def _make(
+        self,
+        who: Principal,
+        holder: ProjectView,
+        dispatcher: Dispatcher,
+        start: float | None,
+        end: float | None,
+        length: float | None,
+        mode: str,
+        after_window: str,
+    ) -> ReservationView:
+        now = _shown(self._clock.date())
+        begin, until = _times(now, start, end, length)
+        reservation_id = ids.new_id("r")
+        made = ev.ReservationBooked(
+            reservation_id,
+            holder.id,
+            who.user_id,
+            begin,
+            until,
+            ReservationMode(mode),
+            AfterReservation(after_window),
+        )
+        entry = self._audit.entry(
+            who,
+            "reservation.made",
+            f"reservation {reservation_id}",
+            device=dispatcher.device,
+            project=holder.name,
+            start=begin,
+            end=until,
+            mode=mode,
+        )
+        # one from now on is open when it is answered
+        opening = [ev.Tick()] if begin <= now else []
+        await dispatcher.feed(made, *opening, at=self._clock.instant(now), also=entry.write)
+        self._audit.done(entry)
+        return await self.get(who, reservation_id)
+
+    async def _check_bounds(self, who: Principal, holder: ProjectView, wanted: Span, now: float) -> None:
+        """Raises BadRequest for what only an operator may reserve."""
+        bounds = self._bounds
+        first, last = wanted.start - bounds.period, wanted.end + bounds.period
+        spans = await self._store.read(stored.spans, holder.id, who.user_id, first, last)
+        held = [
+            (
+                f"Project {holder.name}",
+                [Span(s.device, s.start, s.end) for s in spans if s.project == holder.id],
+            ),
+            (f"User {who.user}", [Span(s.device, s.start, s.end) for s in spans if s.user == who.user_id]),
+        ]
+        devices = sum(not is_mock(name) for name in self._lanes.specs)
+        why = objection(bounds, wanted, now, held=held, devices=devices)
+        if why is not None:
+            raise BadRequest(why, code=codes.RESERVATION_REFUSED)
+
+    async def cancel(self, who: Principal, reservation_id: str) -> ReservationView:
+        """An open one ends now (R44). Conflict for one that is over."""
+        found = await self._stored(who, reservation_id)
+        self._check_may_reserve(who, found.reservation.project)
+        if found.state not in stored.LIVE:
+            raise Conflict(f"Reservation {reservation_id} is {found.state}; it cannot be cancelled.")
+        entry = self._audit.entry(
+            who,
+            "reservation.cancelled",
+            f"reservation {reservation_id}",
+            device=found.device,
+            project=self._accounts.project_name(found.reservation.project),
+        )
+        dispatcher = self._lanes.dispatchers[found.device]
+        await dispatcher.feed(ev.ReservationCancelled(reservation_id), also=entry.write)
+        self._audit.done(entry)
+        return await self.get(who, reservation_id)
+
+    async def get(self, who: Principal, reservation_id: str) -> ReservationView:
+        return self._view(who, await self._stored(who, reservation_id), self._own(who))
+
+    async def calendar(
+        self, who: Principal, device: str | None = None, *, ended: bool = False
+    ) -> list[ReservationView]:
+        """By start. Others' reservations show only that the device is taken, and are gone when over."""
+        if device is not None and device not in self._lanes.dispatchers:  # one without settings may have some
+            self._lanes.dispatcher(device)
+        found = await self._store.read(stored.find, device=device, ended=ended)
+        own = self._own(who)
+        return [self._view(who, r, own) for r in found if _sees(who, r, own) or r.state in stored.LIVE]
+
+    # who
+
+    def _project(self, who: Principal, name: str | None) -> ProjectView:
+        """The project to reserve for, when the caller may; else Forbidden, whether there is one or not."""
+        accounts = self._accounts
+        if may(who, Action.RESERVE):
+            return accounts.project_named(name) if name is not None else accounts.project(who.project_id)
+        own = accounts.projects_of(who.user_id)
+        wanted = who.project if name is None else name
+        project = next((p for p in own if p.name == wanted), None)
+        if project is None:
+            names = ", ".join(p.name for p in own)
+            raise Forbidden(
+                f"You are not in a project {wanted!r}; yours: {names}. Operators book for others."
+            )
+        self._check_may_reserve(who, project.id)
+        return project
+
+    def _check_may_reserve(self, who: Principal, project: str) -> None:
+        """R47: only operators and project admins reserve."""
+        if not may(who, Action.RESERVE, admin=self._admin(who, project)):
+            name = self._accounts.project_name(project)
+            raise Forbidden(
+                f"User {who.user!r} may not make or cancel reservations of project {name!r}: that is for its "
+                "admins and for operators."
+            )
+
+    def _admin(self, who: Principal, project: str) -> bool:
+        return self._accounts.is_admin(project, who.user_id)
+
+    def _own(self, who: Principal) -> set[str]:
+        return {project.id for project in self._accounts.projects_of(who.user_id)}
+
+    async def _stored(self, who: Principal, reservation_id: str) -> StoredReservation:
+        found = await self._store.read(stored.get, reservation_id)
+        if found is None or not _sees(who, found, self._own(who)):
+            raise NotFound(f"Reservation {reservation_id} was not found.", code=codes.UNKNOWN_RESERVATION)
+        return found
+
+    def _view(self, who: Principal, found: StoredReservation, own: set[str]) -> ReservationView:
+        window = found.reservation
+        state = found.state
+        taken = ReservationView(found.device, window.start, window.end, window.mode.value, state)
+        if not _sees(who, found, own):
+            return taken
+        return ReservationView(
+            found.device,
+            window.start,
+            window.end,
+            window.mode.value,
+            state,
+            window.id,
+            self._accounts.project_name(window.project),
+            self._accounts.user_name(window.user),
+            window.after_window.value,
+        )
+
+
+def _sees(who: Principal, found: StoredReservation, own: set[str]) -> bool:
+    """A project's reservations are its members' to know; `own` are the caller's projects."""
+    return may(who, Action.SEE_RESERVATION, member=found.reservation.project in own)
+
+
+def _times(now: float, start: float | None, end: float | None, length: float | None) -> tuple[float, float]:
+    """When it begins and ends."""
+    begin = now if start is None else _shown(start)
+    return begin, _shown(end if end is not None else begin + (length or 0.0))
+
+
+def _shown(at: float) -> float:
+    """The first instant from `at` on that can be written to the microsecond, as times are shown: so one
+    reservation can begin where another is said to end."""
+    whole = datetime.fromtimestamp(at, UTC)
+    return (whole if whole.timestamp() >= at else whole + timedelta(microseconds=1)).timestamp()

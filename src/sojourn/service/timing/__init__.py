@@ -1,0 +1,1 @@
+"""Time: the clock that the service goes by, its steps, and times as people write them."""
