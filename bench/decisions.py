@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import common
 from sojourn.core.calendar import Gap
-from sojourn.core.fairshare import FairShareQueue, Waiting
+from sojourn.core.fair_share.queue import FairShareQueue, Waiting
 
 USERS_A_PROJECT = 5
 

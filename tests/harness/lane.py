@@ -18,8 +18,8 @@ from sojourn.core.effects import (
     Start,
     Stop,
 )
+from sojourn.core.fair_share.shares import Shares
 from sojourn.core.model import DeviceMode
-from sojourn.core.shares import Shares
 from tests.model import effect_checks
 
 START = 1_000_000.0

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from sojourn.core import explain as ex
-from sojourn.core.limits import LimitSource
-from sojourn.core.reasons import (
+from sojourn.core.explanation import explain as ex
+from sojourn.core.explanation.reasons import (
     AllocationUsed,
     Clearing,
     DeviceDown,
@@ -32,6 +31,7 @@ from sojourn.core.reasons import (
     SessionHolds,
     SystemJobsAhead,
 )
+from sojourn.core.wording.limits import LimitSource
 from tests.model.invariants import FINAL, Invariants
 from tests.model.reference import faded, next_job, spent
 

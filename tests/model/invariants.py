@@ -23,8 +23,8 @@ from sojourn.core.effects import (
     Start,
     Stop,
 )
+from sojourn.core.fair_share.shares import EVEN, Shares
 from sojourn.core.profile import Profile
-from sojourn.core.shares import EVEN, Shares
 from tests.model import effect_checks
 from tests.model.reference import Snapshot, next_job
 

@@ -9,9 +9,9 @@ from sojourn.core import Job, JobKind, Lane, Mode, Profile, Session
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterReservation, ReservationMode
 from sojourn.core.effects import Charge, Effect
-from sojourn.core.explain import explain
+from sojourn.core.explanation.explain import explain
+from sojourn.core.fair_share.shares import ProjectShare, Shares
 from sojourn.core.model import DeviceMode, JobState
-from sojourn.core.shares import ProjectShare, Shares
 from tests.model.explain_oracle import check_explanation
 from tests.model.invariants import FINAL, LIVE, Invariants
 

@@ -18,8 +18,8 @@ from sojourn.core import JobKind, Lane, Mode, Profile
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterReservation, ReservationMode
 from sojourn.core.effects import Effect
-from sojourn.core.explain import explain
-from sojourn.core.shares import EVEN, Shares
+from sojourn.core.explanation.explain import explain
+from sojourn.core.fair_share.shares import EVEN, Shares
 from tests.model.explain_oracle import check_explanation
 from tests.model.invariants import FINAL, LIVE, Invariants
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sojourn.core.calendar import Calendar, Gap, Reservation, ReservationMode
-from sojourn.core.fairshare import FairShareQueue, Waiting
+from sojourn.core.fair_share.queue import FairShareQueue, Waiting
+from sojourn.core.fair_share.shares import ProjectShare, Shares
 from sojourn.core.queues import Queues
-from sojourn.core.shares import ProjectShare, Shares
 from tests.model.reference import Snapshot, faded, next_job
 
 ROUNDS = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 150

@@ -19,7 +19,7 @@ import pytest
 from sojourn.core import Lane, Mode
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, Effect, JobChanged, Start, Stop
-from sojourn.core.shares import ProjectShare, Shares
+from sojourn.core.fair_share.shares import ProjectShare, Shares
 from tests.model.multi_device import SMALL
 
 WALKS = 3000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 25

@@ -8,11 +8,11 @@ from sojourn import codes
 from sojourn.core.calendar import Calendar
 from sojourn.core.effects import Rejected
 from sojourn.core.events import JobAccepted
-from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.formatting import at_time, seconds
-from sojourn.core.limits import left_before, limit_of, remedy, source_of
+from sojourn.core.fair_share.queue import FairShareQueue
 from sojourn.core.model import DeviceMode, DeviceStatus, Job, JobKind, Session
 from sojourn.core.profile import SESSION_PROGRAMS, Profile
+from sojourn.core.wording.formatting import at_time, seconds
+from sojourn.core.wording.limits import left_before, limit_of, remedy, source_of
 
 
 def draining(device: str, status: DeviceStatus | None) -> Rejected | None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from sojourn import codes
 from sojourn.core import events as ev
-from sojourn.core import limits
 from sojourn.core.effects import ChargeKind
 from sojourn.core.model import Job, JobKind, JobState, Spent
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Queues
 from sojourn.core.sessions import Sessions
 from sojourn.core.state import LaneState
+from sojourn.core.wording import limits
 
 
 class Endings:

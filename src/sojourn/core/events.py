@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sojourn.core.calendar import AfterReservation, ReservationMode
+from sojourn.core.fair_share.shares import Shares
 from sojourn.core.model import DeviceMode, JobKind, Mode
-from sojourn.core.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)

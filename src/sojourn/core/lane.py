@@ -11,21 +11,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sojourn import codes
-from sojourn.core import admission, limits
+from sojourn.core import admission
 from sojourn.core import events as ev
 from sojourn.core.calendar import Calendar, Reservation, ReservationMode
 from sojourn.core.effects import DeviceChanged, Effect, Rejected, Start, Stop
 from sojourn.core.endings import Endings
-from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.formatting import at_time, seconds
+from sojourn.core.fair_share.queue import FairShareQueue
+from sojourn.core.fair_share.shares import EVEN, Shares
 from sojourn.core.model import DeviceMode, DeviceStatus, Job, JobState, Mode, Session, SessionState
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Place, Queues, Standing
 from sojourn.core.reservations import Reservations
 from sojourn.core.sessions import Sessions
-from sojourn.core.shares import EVEN, Shares
 from sojourn.core.state import LaneState
 from sojourn.core.timers import Timer
+from sojourn.core.wording import limits
+from sojourn.core.wording.formatting import at_time, seconds
 
 
 @dataclass(slots=True)

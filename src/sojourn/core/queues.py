@@ -16,10 +16,10 @@ from itertools import islice
 from math import inf
 
 from sojourn.core.calendar import Calendar, Gap, Reservation, ReservationMode
-from sojourn.core.fairshare import FairShareQueue, Waiting
+from sojourn.core.fair_share.queue import FairShareQueue, Waiting
+from sojourn.core.fair_share.ranks import Counts, project_of, rising
+from sojourn.core.fair_share.tree import Node
 from sojourn.core.model import Job, JobKind, Session
-from sojourn.core.ranks import Counts, project_of, rising
-from sojourn.core.sharetree import Node
 
 
 class Place(IntEnum):

@@ -8,12 +8,12 @@ from sojourn import codes
 from sojourn.core.calendar import AfterReservation, Calendar, Reservation, ReservationMode
 from sojourn.core.effects import ChargeKind, Rejected, ReservationChanged
 from sojourn.core.events import ReservationBooked
-from sojourn.core.formatting import at_time, seconds
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Queues
 from sojourn.core.sessions import Sessions
 from sojourn.core.state import LaneState
 from sojourn.core.timers import Timer
+from sojourn.core.wording.formatting import at_time, seconds
 
 
 class Reservations:

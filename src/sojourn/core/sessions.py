@@ -8,11 +8,11 @@ from __future__ import annotations
 from sojourn import codes
 from sojourn.core.effects import ChargeKind
 from sojourn.core.events import SessionOpened
-from sojourn.core.formatting import at_time
 from sojourn.core.model import Job, JobState, Session, SessionState
 from sojourn.core.profile import Profile
 from sojourn.core.queues import Queues
 from sojourn.core.state import LaneState
+from sojourn.core.wording.formatting import at_time
 
 
 class Sessions:

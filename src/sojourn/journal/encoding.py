@@ -27,9 +27,9 @@ from sojourn.core.effects import (
     Start,
     Stop,
 )
+from sojourn.core.fair_share.shares import ProjectShare, Shares
 from sojourn.core.model import DeviceStatus, Job, Session
 from sojourn.core.profile import Profile
-from sojourn.core.shares import ProjectShare, Shares
 
 EVENTS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(ev.Event)}
 """Every event by its name in the log."""

@@ -11,7 +11,7 @@ import structlog
 
 from sojourn.config import ServerSettings, Settings
 from sojourn.core import Lane
-from sojourn.core.usage import UsageMeter
+from sojourn.core.fair_share.usage import UsageMeter
 from sojourn.execution.engine import Engine, EngineFactory, Pace, WorkerState
 from sojourn.journal.recorder import Journal
 from sojourn.service.accounts.accounts import Accounts

@@ -13,9 +13,9 @@ from sojourn.config import Settings
 from sojourn.core import Lane
 from sojourn.core import events as ev
 from sojourn.core.calendar import Reservation
+from sojourn.core.fair_share.shares import Shares
+from sojourn.core.fair_share.usage import UsageMeter
 from sojourn.core.model import DeviceStatus
-from sojourn.core.shares import Shares
-from sojourn.core.usage import UsageMeter
 from sojourn.journal.recorder import Journal
 from sojourn.service.jobs.admission import Admission
 from sojourn.service.lanes.dispatcher import Dispatcher

@@ -14,7 +14,7 @@ from qiskit import QuantumCircuit
 
 from sojourn.api.http.replies import iso
 from sojourn.config import DeviceSettings, ReservationSettings
-from sojourn.core.formatting import at_time
+from sojourn.core.wording.formatting import at_time
 from sojourn.service.accounts.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.reservations.reservations import ReservationView

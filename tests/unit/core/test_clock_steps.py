@@ -8,10 +8,10 @@ from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
 from sojourn.core.calendar import ReservationMode
 from sojourn.core.effects import ChargeKind, Rejected
-from sojourn.core.explain import explain
-from sojourn.core.fairshare import FairShareQueue
-from sojourn.core.reasons import DoesNotFit
-from sojourn.core.shares import ProjectShare
+from sojourn.core.explanation.explain import explain
+from sojourn.core.explanation.reasons import DoesNotFit
+from sojourn.core.fair_share.queue import FairShareQueue
+from sojourn.core.fair_share.shares import ProjectShare
 from tests.harness.lane import START, LaneHarness
 
 HOUR, DAY = 3600.0, 86_400.0

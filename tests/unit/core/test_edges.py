@@ -8,13 +8,13 @@ from sojourn.core import JobKind, Lane, Mode
 from sojourn.core import events as ev
 from sojourn.core.calendar import Gap, ReservationMode
 from sojourn.core.effects import Effect, SessionChanged
-from sojourn.core.explain import explain
-from sojourn.core.fairshare import FairShareQueue, Waiting
+from sojourn.core.explanation.explain import explain
+from sojourn.core.explanation.reasons import JobsAhead
+from sojourn.core.fair_share.queue import FairShareQueue, Waiting
+from sojourn.core.fair_share.shares import ProjectShare, Shares
+from sojourn.core.fair_share.tree import FEW
 from sojourn.core.model import DeviceMode, Job, JobState, Session, SessionState
 from sojourn.core.profile import IBM2023, IBM2026
-from sojourn.core.reasons import JobsAhead
-from sojourn.core.shares import ProjectShare, Shares
-from sojourn.core.sharetree import FEW
 from sojourn.core.state import STORY_LENGTH
 from sojourn.core.timers import Timer, Timers
 from sojourn.core.transitions import IllegalTransition

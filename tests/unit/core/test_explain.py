@@ -6,11 +6,11 @@ import pytest
 
 from sojourn.core import JobKind
 from sojourn.core import events as ev
-from sojourn.core import explain as ex
 from sojourn.core.calendar import ReservationMode
+from sojourn.core.explanation import explain as ex
+from sojourn.core.explanation.reasons import Clearing, NoWeight, Reason, Running, SessionHolds, without_ids
+from sojourn.core.fair_share.shares import ProjectShare, Shares
 from sojourn.core.model import DeviceMode
-from sojourn.core.reasons import Clearing, NoWeight, Reason, Running, SessionHolds, without_ids
-from sojourn.core.shares import ProjectShare, Shares
 from tests.harness.lane import START, LaneHarness
 
 

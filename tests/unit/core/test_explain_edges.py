@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sojourn.core import JobKind
-from sojourn.core import explain as ex
-from sojourn.core.reasons import Clearing, Preparing, Running, SessionHolds, without_ids
+from sojourn.core.explanation import explain as ex
+from sojourn.core.explanation.reasons import Clearing, Preparing, Running, SessionHolds, without_ids
 from tests.harness.lane import LaneHarness
 
 

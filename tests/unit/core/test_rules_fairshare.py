@@ -6,10 +6,10 @@ import pytest
 
 from sojourn.core import Lane, Profile
 from sojourn.core import events as ev
-from sojourn.core.fairshare import FairShareQueue, Waiting
+from sojourn.core.fair_share.queue import FairShareQueue, Waiting
+from sojourn.core.fair_share.shares import EVEN, ProjectShare, Shares
+from sojourn.core.fair_share.usage import UsageMeter, UsageWindow
 from sojourn.core.profile import DAY, HOUR
-from sojourn.core.shares import EVEN, ProjectShare, Shares
-from sojourn.core.usage import UsageMeter, UsageWindow
 from tests.harness.lane import LaneHarness
 
 

@@ -11,10 +11,10 @@ import pytest
 from sojourn import codes
 from sojourn.core import JobKind
 from sojourn.core import events as ev
-from sojourn.core import explain as ex
 from sojourn.core.calendar import AfterReservation, ReservationMode
-from sojourn.core.limits import LimitSource, fitting, limit_of, source_of
-from sojourn.core.reasons import DoesNotFit, Reserved, Running
+from sojourn.core.explanation import explain as ex
+from sojourn.core.explanation.reasons import DoesNotFit, Reserved, Running
+from sojourn.core.wording.limits import LimitSource, fitting, limit_of, source_of
 from tests.harness.lane import START, LaneHarness
 
 HOUR = 3600.0

@@ -11,9 +11,9 @@ from sojourn.core import JobKind
 from sojourn.core import events as ev
 from sojourn.core.calendar import AfterReservation, ReservationMode
 from sojourn.core.effects import Rejected
-from sojourn.core.formatting import at_time, seconds
+from sojourn.core.fair_share.shares import ProjectShare
 from sojourn.core.model import DeviceMode
-from sojourn.core.shares import ProjectShare
+from sojourn.core.wording.formatting import at_time, seconds
 from tests.harness.lane import START, LaneHarness
 
 HOUR = 3600.0

@@ -13,12 +13,12 @@ import pytest
 from sojourn.core import Job, JobKind
 from sojourn.core import events as ev
 from sojourn.core.calendar import Calendar, Reservation, ReservationMode
-from sojourn.core.explain import explain
-from sojourn.core.fairshare import FairShareQueue
+from sojourn.core.explanation.explain import explain
+from sojourn.core.fair_share.queue import FairShareQueue
+from sojourn.core.fair_share.ranks import rising
+from sojourn.core.fair_share.shares import ProjectShare, Shares
 from sojourn.core.model import Mode, Session
 from sojourn.core.queues import Place, Queues
-from sojourn.core.ranks import rising
-from sojourn.core.shares import ProjectShare, Shares
 from tests.harness.lane import LaneHarness
 
 WEIGHTS = (0.0, 1.0, 1.0, 3.0)

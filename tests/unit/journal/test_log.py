@@ -16,7 +16,7 @@ import pytest
 from sojourn.core import PROFILES, Lane, Mode
 from sojourn.core import events as ev
 from sojourn.core.effects import Effect
-from sojourn.core.shares import EVEN, ProjectShare, Shares
+from sojourn.core.fair_share.shares import EVEN, ProjectShare, Shares
 from sojourn.journal import Restored, decode, decode_event, encode_event, replay
 from sojourn.journal import encoding as format_of
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, JobChanged
-from sojourn.core.usage import UsageMeter
+from sojourn.core.fair_share.usage import UsageMeter
 from sojourn.store import Database, JobMeta, Unit, history, jobs, ledger, sessions
 from sojourn.store import tables as t
 from sojourn.store.blobs import read_blob

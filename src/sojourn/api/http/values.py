@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sojourn.config import TEN_YEARS
-from sojourn.core import formatting
+from sojourn.core.wording import formatting
 from sojourn.service.errors import BadRequest
 from sojourn.service.timing import times
 

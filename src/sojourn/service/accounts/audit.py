@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from sojourn.core.formatting import at_time
+from sojourn.core.wording.formatting import at_time
 from sojourn.service.timing.clock import Clock, Handle
 from sojourn.service.views import Principal
 from sojourn.store import audit as rows

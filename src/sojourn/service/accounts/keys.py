@@ -15,7 +15,7 @@ import structlog
 
 from sojourn import codes
 from sojourn.config.values import PATTERNS, TITLE
-from sojourn.core.formatting import at_time
+from sojourn.core.wording.formatting import at_time
 from sojourn.service.errors import BadRequest, Conflict, NotFound, WrongCredentials
 from sojourn.service.ids import new_api_key, sha256
 from sojourn.store import accounts as stored

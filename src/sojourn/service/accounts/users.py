@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from sojourn.core.formatting import at_time, seconds
+from sojourn.core.wording.formatting import at_time, seconds
 from sojourn.service.accounts.accounts import Accounts
 from sojourn.service.accounts.audit import Audit
 from sojourn.service.accounts.key_files import KeyFiles

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from sojourn.core.formatting import at_time
+from sojourn.core.wording.formatting import at_time
 from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.ids import sha256
 from sojourn.service.lanes.system_jobs import SystemOutcome

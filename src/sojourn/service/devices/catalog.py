@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from sojourn import codes
-from sojourn.core.formatting import at_time
+from sojourn.core.wording.formatting import at_time
 from sojourn.execution.engine import DeviceUnavailable, Engine, WorkerPhase, WorkerState
 from sojourn.service.background import Background
 from sojourn.service.companions import is_mock, renamed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from sojourn.config.values import DAY
-from sojourn.core.formatting import at_time
 from sojourn.core.model import JobState
+from sojourn.core.wording.formatting import at_time
 from sojourn.service.errors import Expired, NotFound
 from sojourn.service.jobs.texts import Large, Texts
 from sojourn.service.lanes.lookup import Lookup

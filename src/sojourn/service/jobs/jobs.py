@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from sojourn.core import events as ev
-from sojourn.core.explain import explain
-from sojourn.core.reasons import Clearing, Reason, Running, SessionHolds, without_ids
+from sojourn.core.explanation.explain import explain
+from sojourn.core.explanation.reasons import Clearing, Reason, Running, SessionHolds, without_ids
 from sojourn.service.accounts.audit import Audit
 from sojourn.service.accounts.directory import Directory
 from sojourn.service.accounts.permissions import Action, may

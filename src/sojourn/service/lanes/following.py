@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from sojourn.core.usage import UsageMeter
+from sojourn.core.fair_share.usage import UsageMeter
 from sojourn.service.lanes.registry import Lanes
 from sojourn.service.timing.clock import Clock, Handle, Step
 from sojourn.service.timing.steps import Steps

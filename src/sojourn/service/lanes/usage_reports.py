@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, ChargeKind
-from sojourn.core.usage import UsageMeter
+from sojourn.core.fair_share.usage import UsageMeter
 from sojourn.service.lanes.registry import Lanes
 from sojourn.service.timing.steps import Steps
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from sojourn import codes
 from sojourn.buckets import Buckets
 from sojourn.config import TEN_YEARS, LimitsSettings, check_limits
-from sojourn.core.formatting import seconds
 from sojourn.core.model import JobKind
 from sojourn.core.profile import Profile
+from sojourn.core.wording.formatting import seconds
 from sojourn.service.accounts.directory import Directory
 from sojourn.service.errors import BadRequest, TooLarge, TooMany
 from sojourn.service.lanes.records import Records

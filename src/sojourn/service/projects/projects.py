@@ -14,8 +14,8 @@ from typing import Any
 from sojourn import codes
 from sojourn.config import LimitsSettings, ProjectSettings, Settings, as_tags, check_limits
 from sojourn.core import events as ev
-from sojourn.core.shares import ProjectShare, Shares
-from sojourn.core.usage import UsageMeter
+from sojourn.core.fair_share.shares import ProjectShare, Shares
+from sojourn.core.fair_share.usage import UsageMeter
 from sojourn.service.accounts.accounts import Accounts, check_name
 from sojourn.service.accounts.audit import Audit
 from sojourn.service.accounts.directory import Membership

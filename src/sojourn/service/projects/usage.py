@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sojourn.core.usage import UsageMeter
+from sojourn.core.fair_share.usage import UsageMeter
 from sojourn.service.accounts.directory import Directory
 from sojourn.service.accounts.permissions import Action, may
 from sojourn.service.errors import BadRequest, Forbidden, NotFound

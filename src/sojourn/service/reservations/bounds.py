@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from sojourn.config import ReservationSettings
-from sojourn.core.formatting import at_time, seconds
+from sojourn.core.wording.formatting import at_time, seconds
 
 _ASK = "An operator can make it."
 ON_ITS_WAY = 0.5

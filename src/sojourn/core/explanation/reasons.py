@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sojourn.core.calendar import ReservationMode
-from sojourn.core.formatting import at_time, seconds
-from sojourn.core.limits import LimitSource, left_before, named, remedy
 from sojourn.core.model import DeviceMode
+from sojourn.core.wording.formatting import at_time, seconds
+from sojourn.core.wording.limits import LimitSource, left_before, named, remedy
 
 Name = Callable[[str], str]
 """From a project's id to its name."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import log2
 
-from sojourn.core import ranks
 from sojourn.core.calendar import Gap
+from sojourn.core.fair_share import ranks
+from sojourn.core.fair_share.ranks import Counts
+from sojourn.core.fair_share.shares import EVEN, Shares
+from sojourn.core.fair_share.tree import Node, Waiting
+from sojourn.core.fair_share.usage import UsageWindow
 from sojourn.core.model import Job
-from sojourn.core.ranks import Counts
-from sojourn.core.shares import EVEN, Shares
-from sojourn.core.sharetree import Node, Waiting
-from sojourn.core.usage import UsageWindow
 
 __all__ = ["FairShareQueue", "Waiting"]
 

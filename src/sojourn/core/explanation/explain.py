@@ -10,12 +10,7 @@ from dataclasses import dataclass
 from math import inf
 
 from sojourn.core.calendar import ReservationMode
-from sojourn.core.lane import Lane
-from sojourn.core.limits import fitting, source_of
-from sojourn.core.model import DeviceMode, Job, JobKind, JobState, Session
-from sojourn.core.queues import Place, Standing
-from sojourn.core.ranks import outweighed
-from sojourn.core.reasons import (
+from sojourn.core.explanation.reasons import (
     AllocationUsed,
     Clearing,
     DeviceDown,
@@ -31,7 +26,12 @@ from sojourn.core.reasons import (
     SessionHolds,
     SystemJobsAhead,
 )
-from sojourn.core.sharetree import Node
+from sojourn.core.fair_share.ranks import outweighed
+from sojourn.core.fair_share.tree import Node
+from sojourn.core.lane import Lane
+from sojourn.core.model import DeviceMode, Job, JobKind, JobState, Session
+from sojourn.core.queues import Place, Standing
+from sojourn.core.wording.limits import fitting, source_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import TypeVar
 
-from sojourn.core.sharetree import Node
+from sojourn.core.fair_share.tree import Node
 
 T = TypeVar("T")
 

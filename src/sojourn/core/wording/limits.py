@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sojourn.core.formatting import at_time, seconds
 from sojourn.core.model import Job
 from sojourn.core.profile import Profile
+from sojourn.core.wording.formatting import at_time, seconds
 
 
 class LimitSource(StrEnum):

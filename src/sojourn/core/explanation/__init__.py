@@ -1,0 +1,1 @@
+"""Says why a job waits, from the queue that will start it."""

@@ -1,0 +1,1 @@
+"""Words what the core says of times and limits."""
