@@ -64,7 +64,7 @@ def check_execution_time(seconds: int | None, name: str = "max_execution_time") 
     if seconds is not None and not 0 < seconds <= MAX_EXECUTION_TIME:
         raise BadRequest(
             f"{name} is {seconds} s; it must be 1 s to {MAX_EXECUTION_TIME} s, and not more "
-            "than what the device allows to a job.",
+            "than the device allows for a job.",
             code=codes.OVER_LIMIT,
         )
     return seconds
@@ -83,7 +83,7 @@ def check_log_level(level: str | None) -> str | None:
 def check_tags(tags: Any) -> tuple[str, ...]:
     """Each tag once, in the order given. Raises BadRequest with the limits."""
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise BadRequest("tags must be a list of texts.")
+        raise BadRequest("tags must be a list of strings.")
     unique = tuple(dict.fromkeys(tags))
     if len(unique) > MAX_TAGS:
         raise BadRequest(f"A job has at most {MAX_TAGS} tags; {len(unique)} were given.")
@@ -91,5 +91,5 @@ def check_tags(tags: Any) -> tuple[str, ...]:
         if not 0 < len(tag) <= MAX_TAG_LENGTH:
             raise BadRequest(f"A tag has 1 to {MAX_TAG_LENGTH} characters; {tag[:20]!r}… has {len(tag)}.")
         if not tag.isprintable():  # operators see it on their terminals; NUL is no text of PostgreSQL either
-            raise BadRequest(f"A tag is a text of printable characters; {tag!r} has others.")
+            raise BadRequest(f"A tag has printable characters only; {tag!r} has others.")
     return unique

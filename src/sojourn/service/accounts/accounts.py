@@ -273,7 +273,7 @@ def check_name(what: str, name: str) -> None:
         )
     if name == SYSTEM and what != "account":
         raise BadRequest(
-            f"{name!r} is what the service's own jobs and their usage are shown under. Choose another name."
+            f"{name!r} is reserved for the service's own jobs and their usage. Choose another name."
         )
 
 

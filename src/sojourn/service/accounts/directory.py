@@ -98,7 +98,9 @@ class Directory:
                 )
         named = ", ".join(f"{p.name} ({p.crn})" for p in projects)
         if not projects:
-            raise Forbidden(f"User {user.name} is in no project. Ask an operator to be added to one.")
+            raise Forbidden(
+                f"User {user.name} does not belong to a project. Ask an operator to be added to one."
+            )
         if own is not None:
             raise Forbidden(
                 f"This API key is for project {self.project_name(own)}, which {user.name} has left. "

@@ -289,7 +289,7 @@ class Projects:
                 f"allocation is {change.allocation}; it is device seconds, 0 or more; null is no limit."
             )
         if change.plan is not None and change.plan not in PLANS:
-            raise BadRequest(f"plan is {change.plan!r}; there are {', '.join(PLANS)}.")
+            raise BadRequest(f"plan is {change.plan!r}; it must be one of {', '.join(PLANS)}.")
         try:
             check_limits({name: 1.0 if value is None else value for name, value in change.limits.items()})
         except ValueError as error:
@@ -358,8 +358,8 @@ def _as_stated(view: ProjectView, stated: ProjectSettings) -> ProjectView:
 
 def _is_configured(what: str, name: str) -> Conflict:
     return Conflict(
-        f"The configuration states {name!r} of {what}, and what it states holds. Change it there and start "
-        "the server again, or take it out of the configuration."
+        f"The configuration states {name!r} of {what}, which takes precedence. Change it there and restart "
+        "the server, or take it out of the configuration."
     )
 
 

@@ -108,7 +108,7 @@ class Usage:
         accounts = self._accounts
         only = {}
         if wanted.kind is not None and wanted.kind not in KINDS:
-            raise BadRequest(f"kind is {wanted.kind!r}; there are {', '.join(KINDS)}.")
+            raise BadRequest(f"kind is {wanted.kind!r}; it must be one of {', '.join(KINDS)}.")
         if wanted.project is not None:
             mine = {p.name for p in accounts.projects_of(who.user_id)}
             if not may(who, Action.SEE_USAGE, member=wanted.project == who.project):

@@ -84,7 +84,7 @@ class Reservations:
         holder = self._project(who, project)
         dispatcher = self._lanes.dispatcher(device)
         if device in self._lanes.models:
-            raise BadRequest(f"{device} is for dry runs, nobody waits for it; it cannot be reserved.")
+            raise BadRequest(f"{device} is for dry runs only and cannot be reserved.")
         if mode not in tuple(ReservationMode):
             raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(ReservationMode)}.")
         if after_window not in tuple(AfterReservation):
@@ -201,7 +201,8 @@ class Reservations:
         if project is None:
             names = ", ".join(p.name for p in own)
             raise Forbidden(
-                f"You are not in a project {wanted!r}; yours: {names}. Operators book for others."
+                f"You are not in a project {wanted!r}; yours: {names}. Operators can reserve for other "
+                "projects."
             )
         self._check_may_reserve(who, project.id)
         return project
