@@ -54,10 +54,16 @@ RAN_TOO_LONG = 1305
 """R52: the job ran longer than it may; the client raises RuntimeJobMaxTimeoutError for it."""
 SESSIONS_NOT_ALLOWED = 1352
 """An open-plan instance may not open sessions (profile ibm2026)."""
+NO_SUCH_PATH = 1404
+"""There is nothing at this address, whoever asks."""
+METHOD_NOT_POSSIBLE = 1405
+"""The method is not possible at this address; the header `Allow` has those that are."""
 ADDRESS_TOO_LONG = 1414
 """The address of the request is longer than a limit."""
 TOO_MANY_REQUESTS = 1429
 """R50: more than a limit allows at this moment. Try again later."""
+UNEXPECTED = 1500
+"""A bug of the server; its log has the details under the id of the reply. Trying again may help."""
 BUSY = 1503
 """A bound of the server is reached, whoever asks. Nothing was done; clients repeat it by themselves."""
 DISK_FULL = 1507

@@ -45,7 +45,7 @@ def test_every_number_is_in_order_and_there_once() -> None:
 
 def test_no_module_writes_a_number_instead_of_its_name() -> None:
     numbers = "|".join(map(str, documented()))
-    bare = re.compile(rf"code\s*(=|==|:\s*int\s*=)\s*\d{{4}}\b|[(,]\s*({numbers})[,)]")
+    bare = re.compile(rf"code\s*(=|==|:\s*int\s*=)\s*\d{{4}}\b|(^|[(,])\s*({numbers})[,)]")
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in SOURCE.rglob("*.py")

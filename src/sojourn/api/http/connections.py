@@ -107,7 +107,7 @@ class Recorder:
 
 _STOPPING = error_reply(
     503,
-    1503,
+    codes.BUSY,
     "The service is stopping. If this was a submit that an equal one follows within the time in "
     "submit_retry_window, there is one job all the same.",
     headers=((b"retry-after", b"5"), (b"connection", b"close")),

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sojourn import codes
 from sojourn.api.http import bodies
 from sojourn.api.http.auth import Authenticator, address_of
 from sojourn.api.http.bodies import Gone
@@ -273,7 +274,7 @@ def _will_be_short(headers: Mapping[bytes, bytes], limit: int) -> bool:
 def method_reply(scope: Mapping[str, Any], allow: str) -> Reply:
     return error_reply(
         405,
-        1405,
+        codes.METHOD_NOT_POSSIBLE,
         f"{scope['method']} is not possible on {scope['path']}. Possible: {allow}.",
         headers=((b"allow", allow.encode()),),
     )
@@ -282,7 +283,7 @@ def method_reply(scope: Mapping[str, Any], allow: str) -> Reply:
 def missing_reply(scope: Mapping[str, Any]) -> Reply:
     return error_reply(
         404,
-        1404,
+        codes.NO_SUCH_PATH,
         f"There is nothing at {scope['method']} {scope['path'][:200]}. The client's API is at /api/v1 and "
         "/experimental/api/v1, our own at /sojourn/v1.",
     )
@@ -294,7 +295,7 @@ def bug_reply(scope: Mapping[str, Any], error: Exception) -> Reply:
     log.error("%s %s failed [%s]", scope.get("method"), ascii(scope.get("path")), trace, exc_info=error)
     return error_reply(
         500,
-        1500,
+        codes.UNEXPECTED,
         f"The server made a mistake; its log has the details under {trace}. Trying again may help.",
         trace=trace,
     )
