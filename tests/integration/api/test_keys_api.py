@@ -143,7 +143,7 @@ def test_who_leaves_a_project_is_told_what_is_left_and_may_end_it(live: Live, sa
         left = operator.delete(path).json()
         assert (left["removed"], left["revoked"], left["project"]) == (True, False, user.project)
         assert [each["id"] for each in left["jobs"]["oldest"]] == [job]
-        assert "in no project" in complaint(
+        assert "does not belong to a project" in complaint(
             httpx.get(f"{live.url}/api/v1/jobs", headers=bearer(user.key)), 403
         )
         complaint(httpx.get(f"{live.url}/v2/resource_instances", headers=bearer(user.key)), 401)
