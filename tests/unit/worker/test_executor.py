@@ -29,7 +29,7 @@ from sojourn.worker.codec.decode import Budget
 from sojourn.worker.host import DeviceHost
 from sojourn.worker.programs.executor import result, schema
 from sojourn.worker.programs.executor.program import MAX_CHUNKS
-from sojourn.worker.programs.executor.samplex import MAX_SUBSYSTEMS
+from sojourn.worker.programs.executor.samplex import MAX_REGISTER
 from sojourn.worker.protocol.types import Completed, DeviceSpec, Failed, JobRefused, Prepared
 
 Params = dict[str, Any]
@@ -421,11 +421,31 @@ def test_a_samplex_cannot_ask_for_registers_beyond_the_limit(aer: DeviceHost) ->
     def change(read: Params) -> None:
         twirl = read["nodes"][0]["data"]
         assert '"num_subsystems":2' in twirl["distribution"]
-        twirl["distribution"] = twirl["distribution"].replace(":2", f":{MAX_SUBSYSTEMS}")
+        twirl["distribution"] = twirl["distribution"].replace(":2", f":{MAX_REGISTER + 1}")
 
     message = refusal(aer, graph_with(change))
     assert "virtual registers" in message
-    assert str(MAX_SUBSYSTEMS) in message
+    assert f"{MAX_REGISTER} for one" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda read: read["nodes"][1]["data"].update(slice_idxs="[0,1000000000,1]"), "slice"),
+        (lambda read: read["nodes"][0].update(id=4_000_000_000), "do not fit together"),
+        (lambda read: read["nodes"].append({"id": 10**6, "data": {}}), "numbers from 0 to"),
+        (lambda read: read["links"][0].update(target=77), "do not fit together"),
+        (lambda read: read["nodes"][0]["data"].update(id="N99"), "cannot be read"),
+        (lambda read: read["attrs"].update(output_specification="{}"), "parameter_values"),
+    ],
+    ids=["slice", "node", "far", "link", "kind", "outputs"],
+)
+def test_a_samplex_that_others_wrote_is_refused(
+    aer: DeviceHost, change: Callable[[Params], None], word: str
+) -> None:
+    message = refusal(aer, graph_with(change))
+    assert "items[0].samplex" in message
+    assert word in message
 
 
 def test_compressed_data_cannot_become_a_large_process(aer: DeviceHost) -> None:

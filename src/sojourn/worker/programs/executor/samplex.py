@@ -12,7 +12,7 @@ import binascii
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -28,12 +28,36 @@ MAX_NODES = 500_000
 MAX_SUBSYSTEMS = 20_000_000
 """Of all virtual registers together: one for each qubit and layer, a few times over."""
 
+MAX_REGISTER = 100_000
+"""Subsystems of one register: qubits of a layer."""
+
 MAX_SLICES = 20_000
 """Points of a samplex's arguments. Each is drawn from on its own, which takes some milliseconds."""
 
 _MEMORY = 8 * 2**30  # bytes of one draw, on a device that has no limit of its own
 _GATE_BYTES = 64  # a register's largest gate, a complex matrix of two by two
 _KINDS = "biuf"
+
+
+class _Node(msgspec.Struct):
+    id: int
+    data: dict[str, Any]
+
+
+class _Link(msgspec.Struct):
+    source: int
+    target: int
+
+
+class _Graph(msgspec.Struct):
+    attrs: dict[str, str]
+    nodes: list[_Node]
+    links: list[_Link]
+    directed: Literal[True] = True
+    multigraph: bool = True
+
+
+_GRAPH = msgspec.json.Decoder(_Graph)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +217,11 @@ def load(text: SamplexText, where: str) -> Samplex:
 
 
 def _check_header(text: SamplexText, where: str) -> None:
-    """The expressions of a samplex come as a QPY file inside of JSON inside of its JSON."""
+    """Look at what is expensive or dangerous to read. The expressions of a samplex come as a QPY file inside
+    of JSON inside of its JSON; the numbers of its nodes say how large the graph is made, by native code."""
     try:
-        attributes = msgspec.json.decode(text.samplex_json)["attrs"]
+        graph = _GRAPH.decode(text.samplex_json)
+        attributes = graph.attrs
         version = int(attributes["ssv"])
         content = base64.b64decode(
             msgspec.json.decode(attributes["param_table"])["circuit_base64"], validate=True
@@ -204,7 +230,25 @@ def _check_header(text: SamplexText, where: str) -> None:
         raise JobRefused(f"{where}.samplex_json is not a samplex: {_line(error)}") from None
     if version != text.ssv:
         raise JobRefused(f"{where}.ssv is {text.ssv}, and the samplex says that it is of version {version}")
+    numbers = {node.id for node in graph.nodes}
+    ends = {end for link in graph.links for end in (link.source, link.target)}
+    if len(numbers) != len(graph.nodes) or not ends <= numbers:
+        raise JobRefused(f"{where}: its links and nodes do not fit together")
+    if any(not 0 <= number < MAX_NODES for number in numbers) or len(graph.links) > 10 * MAX_NODES:
+        raise JobRefused(f"{where}: its nodes must have numbers from 0 to {MAX_NODES - 1}")
+    for node in graph.nodes:
+        if node.data.get("is_slice") == "true":  # it is written out before it is compared with its register
+            _check_slice(node.data.get("slice_idxs"), where)
     qpy.check_expressions(content, f"{where}: the expressions")
+
+
+def _check_slice(text: Any, where: str) -> None:
+    try:
+        ends = msgspec.json.decode(text, type=list[int | None])
+    except (msgspec.MsgspecError, TypeError):
+        ends = [MAX_REGISTER + 1]
+    if any(end is not None and abs(end) > MAX_REGISTER for end in ends):
+        raise JobRefused(f"{where}: a slice is of integers up to {MAX_REGISTER}; received {str(text)[:80]}")
 
 
 def _subsystems(inner: Any, where: str) -> int:
@@ -212,10 +256,10 @@ def _subsystems(inner: Any, where: str) -> int:
     if len(nodes) > MAX_NODES:
         raise JobRefused(f"{where} has {len(nodes)} nodes; the limit is {MAX_NODES}")
     sizes = [size for node in nodes for size, _ in node.instantiates().values()]
-    if any(isinstance(size, bool) or not size >= 0 for size in sizes) or sum(sizes) > MAX_SUBSYSTEMS:
+    if any(not 0 <= size <= MAX_REGISTER for size in sizes) or sum(sizes) > MAX_SUBSYSTEMS:
         raise JobRefused(
-            f"{where} has virtual registers of {sum(sizes)} subsystems together; allowed is up to "
-            f"{MAX_SUBSYSTEMS}, and none of a register below 0"
+            f"{where} has virtual registers of up to {max(sizes)} subsystems, {sum(sizes)} together; the "
+            f"limits are {MAX_REGISTER} for one and {MAX_SUBSYSTEMS} for all"
         )
     return int(sum(sizes))
 
