@@ -186,6 +186,31 @@ def test_basis_changes_and_injected_noise_follow_their_arguments(aer: DeviceHost
     assert not found["pauli_signs"].any()
 
 
+def fractional(angle: float, pair: tuple[int, int], width: int) -> Params:
+    circuit = QuantumCircuit(width, 2)
+    with circuit.box([Twirl(group="local_pauli")]):
+        circuit.rzz(Parameter("a"), *pair)
+    with circuit.box([Twirl()]):
+        circuit.measure(pair, [0, 1])
+    template, samplex = build(circuit)
+    program = QuantumProgram(shots=20)
+    values = {"parameter_values": np.array([[0.1], [angle]])}
+    program.append_samplex_item(template, samplex, values, shape=(10, 2))
+    return encoded(program)
+
+
+def test_an_angle_at_the_bound_of_the_device_runs_and_one_beyond_is_refused() -> None:
+    """Samplomatic rounds to single precision, where pi/2 is a little more than it is."""
+    host = DeviceHost.load(DeviceSpec("fez", "fake", {"backend": "FakeFez"}))
+    places = host._device.target["rzz"]
+    pair = min(places, key=lambda place: places[place].error or 1.0)
+    found = run(host, fractional(math.pi / 2, pair, 156))[0]
+    assert (found["c"] ^ found["measurement_flips.c"]).mean() < 0.1
+    message = refusal(host, fractional(math.pi / 2 + 1e-3, pair, 156))
+    assert "items[0]" in message
+    assert "rzz(1.5718)" in message
+
+
 def test_what_only_the_client_reads_goes_back_unchanged(aer: DeviceHost) -> None:
     program = QuantumProgram(
         shots=1, passthrough_data={"a": [1, None, "x"], "b": np.arange(6.0).reshape(2, 3)}
