@@ -211,6 +211,18 @@ def test_an_angle_at_the_bound_of_the_device_runs_and_one_beyond_is_refused() ->
     assert "rzz(1.5718)" in message
 
 
+def test_points_beyond_those_tried_at_submit_are_checked_before_the_job_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sojourn.worker.programs.executor.program.MAX_TRIALS", 1)
+    host = DeviceHost.load(DeviceSpec("frac", "fake", {"backend": "FakeFractionalBackend"}))
+    params = fractional(2.0, (0, 1), 5)
+    prepared(host, params)
+    outcome = host.run("executor", json.dumps(params).encode())
+    assert isinstance(outcome, Failed)
+    assert "rzz(2) on qubits (0, 1)" in outcome.reason
+
+
 def test_what_only_the_client_reads_goes_back_unchanged(aer: DeviceHost) -> None:
     program = QuantumProgram(
         shots=1, passthrough_data={"a": [1, None, "x"], "b": np.arange(6.0).reshape(2, 3)}

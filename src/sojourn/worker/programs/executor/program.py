@@ -34,6 +34,10 @@ MAX_VALUES = 2**27
 """Parameter values of a job, over all circuits and points: a gigabyte."""
 
 MAX_CHUNKS = 10_000
+MAX_TRIALS = 1000
+"""Points of a samplex item that are looked at when it is submitted, some seconds of drawing; the others are
+when it runs."""
+
 SAMPLER_ROLE = "sampler-v2"
 
 
@@ -289,8 +293,8 @@ class _Checking:
         self._bounded(randomisation.shape, circuit.num_parameters, where)
         randomisation.check(self._device.memory, where)
         # values that decide something are those that the samplex passes through; they are the same each time
-        every = bool(circuit.checked.bounded or circuit.timing.timed or circuit.checked.angles.entries)
-        points = randomisation.trial(every, where)
+        decide = bool(circuit.checked.bounded or circuit.timing.timed or circuit.checked.angles.entries)
+        points = randomisation.trial(MAX_TRIALS if decide else 1, where)
         self._device.check_points(circuit, points, where)
         return randomisation.shape, Sampled(randomisation), points, randomisation.times
 

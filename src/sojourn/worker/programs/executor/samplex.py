@@ -12,6 +12,7 @@ import binascii
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -145,21 +146,21 @@ class Randomisation:
                 f"needed at once; the limit is {(memory or _MEMORY) / 1e6:.0f} MB. Split the item"
             )
 
-    def trial(self, every: bool, where: str) -> NDArray[np.float64]:
-        """(slices, parameters): one randomisation of each slice, or, unless `every`, of the first for all.
-
-        Raises `JobRefused` when the samplex cannot be drawn from.
-        """
+    def trial(self, points: int, where: str) -> NDArray[np.float64]:
+        """(slices, parameters): one randomisation of each slice, where only the first `points` slices are
+        drawn and stand for the others. Raises `JobRefused` when the samplex cannot be drawn from."""
         rng = np.random.default_rng()
-        drawn = [self._draw(index, 1, rng, where)[VALUES] for index in self._indices(every)]
+        drawn = [self._draw(index, 1, rng, where)[VALUES] for index in islice(self._indices(), points)]
         values = _doubles(np.concatenate(drawn))
-        return values if every else np.broadcast_to(values, (self.slices, values.shape[1]))
+        if len(values) in (1, self.slices):
+            return np.broadcast_to(values, (self.slices, values.shape[1]))
+        return np.resize(values, (self.slices, values.shape[1]))
 
     def draw(self, rng: np.random.Generator, where: str) -> Drawn:
         """A randomisation for every element. Raises `JobRefused`."""
         rest = tuple(self.shape[axis] for axis in self._random)
         made: dict[str, NDArray[Any]] = {}
-        for index in self._indices(True):
+        for index in self._indices():
             place: list[int | slice] = [slice(None)] * len(self.shape)
             for axis, at in zip(self._swept, index, strict=True):
                 place[axis] = at
@@ -171,9 +172,8 @@ class Randomisation:
         flat = {name: array.reshape(size, *array.shape[len(self.shape) :]) for name, array in made.items()}
         return Drawn(_doubles(flat.pop(VALUES)), flat)
 
-    def _indices(self, every: bool) -> Iterator[tuple[int, ...]]:
-        all_of_them = np.ndindex(*(self.shape[axis] for axis in self._swept))
-        yield from all_of_them if every else [next(all_of_them)]
+    def _indices(self) -> Iterator[tuple[int, ...]]:
+        yield from np.ndindex(*(self.shape[axis] for axis in self._swept))
 
     def _draw(
         self, index: tuple[int, ...], times: int, rng: np.random.Generator, where: str
