@@ -31,7 +31,7 @@ class Primitive:
 PRIMITIVES = (
     Primitive("sampler", "sojourn.worker.programs.sampler:SAMPLER", limit=10_000.0),
     Primitive("estimator", "sojourn.worker.programs.estimator:ESTIMATOR", limit=18_000.0),
-    Primitive("executor"),
+    Primitive("executor", "sojourn.worker.programs.executor.program:EXECUTOR"),
     Primitive("noise-learner"),
     Primitive("noise-learner-v3"),
     Primitive("calibrate"),

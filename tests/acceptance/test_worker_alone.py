@@ -5,9 +5,15 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from qiskit import QuantumCircuit
+from qiskit_ibm_runtime.options_models.executor import ExecutorOptions
+from qiskit_ibm_runtime.quantum_program import QuantumProgram
+from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
+from samplomatic import Twirl, build
 
 from sojourn.embedded import Embedded
 from tests import worker_environment
@@ -75,13 +81,25 @@ def test_everything_that_a_worker_loads_at_its_start_is_there(pythons: dict[str,
     assert "not preloaded" not in ran.stderr
 
 
-@pytest.mark.parametrize("device", ["alone", "manila"])
-def test_a_job_of_a_device_with_this_interpreter_completes(server: Embedded, device: str) -> None:
-    params = sampler_params((bell(), None, 32)) if device == "alone" else qasm_params()
+@pytest.mark.parametrize(
+    ("program", "device", "word"),
+    [
+        ("sampler", "alone", "BitArray"),
+        ("sampler", "manila", "BitArray"),
+        ("executor", "alone", "measurement_flips"),
+    ],
+)
+def test_a_job_of_a_device_with_this_interpreter_completes(
+    server: Embedded, program: str, device: str, word: str
+) -> None:
+    if program == "executor":
+        params = twirled_params()
+    else:
+        params = sampler_params((bell(), None, 32)) if device == "alone" else qasm_params()
     headers = {"Authorization": f"apikey {server.local_key}"}
     base = f"{server.url}/api/v1"
     with httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=60) as http:
-        body = {"program_id": "sampler", "backend": device, "params": params}
+        body = {"program_id": program, "backend": device, "params": params}
         submitted = http.post("/jobs", json=body)
         assert submitted.status_code == 200, submitted.text
         job = submitted.json()["id"]
@@ -92,10 +110,23 @@ def test_a_job_of_a_device_with_this_interpreter_completes(server: Embedded, dev
                 break
         assert state["status"] == "Completed", state
         result = http.get(f"/jobs/{job}/results").text
-    assert "BitArray" in result
+    assert word in result
 
 
-def qasm_params() -> dict[str, object]:
+def twirled_params() -> dict[str, Any]:
+    """A template and its samplex, which a library of its own reads."""
+    circuit = QuantumCircuit(1, 1)
+    with circuit.box([Twirl()]):
+        circuit.measure([0], [0])
+    template, samplex = build(circuit)
+    program = QuantumProgram(shots=10)
+    program.append_samplex_item(template, samplex, shape=(4,))
+    made = QUANTUM_PROGRAM_PARAMS_CONVERTERS["v2.0"].encoder(program, ExecutorOptions())
+    found: dict[str, Any] = made.model_dump(mode="json")
+    return found
+
+
+def qasm_params() -> dict[str, Any]:
     """A job whose circuit comes as text: reading it takes a library of its own."""
     text = 'OPENQASM 3.0; include "stdgates.inc"; bit[1] c; sx $0; c[0] = measure $0;'
     return {"pubs": [[text, None, 32]], "options": {}, "version": 2}

@@ -164,8 +164,8 @@ class TargetCheck:
             )
         if name == "box":
             raise JobRefused(
-                f"{where} has a box on qubits {qubits}, which the sampler and the estimator do not run here; "
-                "build the circuit without QuantumCircuit.box()"
+                f"{where} has a box on qubits {qubits}, which is not run here; build the circuit without "
+                "QuantumCircuit.box(), or turn it into a template and a samplex (samplomatic.build)"
             )
         if name not in self._target.operation_names:
             has = ", ".join(sorted(self._target.operation_names))

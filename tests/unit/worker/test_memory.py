@@ -25,6 +25,7 @@ from tests.unit.worker.conftest import estimator_body, sampler_body
 def plus(qubits: int, width: int | None = None, **more: Any) -> QuantumCircuit:
     circuit = QuantumCircuit(width or qubits, qubits, **more)
     circuit.h(range(qubits))
+    circuit.cz(range(qubits - 1), range(1, qubits))  # else each qubit is simulated by itself
     circuit.measure(range(qubits), range(qubits))
     return circuit
 

@@ -8,6 +8,7 @@ libraries, gets anything to run.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import pickle
@@ -154,3 +155,49 @@ def test_what_qiskits_reader_says_of_a_damaged_file_is_one_plain_line(aer: Devic
     assert message.isascii()
     assert message.isprintable()
     assert len(message) < 400
+
+
+def file_of(*circuits: QuantumCircuit, version: int = qpy.QPY_VERSION) -> bytes:
+    file = io.BytesIO()
+    qpy.dump(list(circuits), file, version=version)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("version", range(16, qpy.QPY_VERSION + 1))
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_file_of_several_circuits_is_taken_apart_unread(version: int, count: int) -> None:
+    circuits = [QuantumCircuit(index + 1, name=f"c{index}") for index in range(count)]
+    for circuit in circuits:
+        circuit.rx(Parameter("t"), 0)
+    parts = codec_qpy.split(file_of(*circuits, version=version), "it")
+    assert [load_circuit(part, "it") for part in parts] == circuits
+    assert parts == codec_qpy.split(file_of(*circuits, version=version), "it")
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "word"),
+    [
+        (10, struct.pack("!Q", 0), "claim 0 circuits"),
+        (10, struct.pack("!Q", 2**40), "cut off"),
+        (20, struct.pack("!Q", 7), "one behind the other"),
+        (28, struct.pack("!Q", 2**50), "one behind the other"),
+        (6, b"\x0f", "version 15 cannot be read"),
+        (0, b"PICKLE", "not QPY"),
+    ],
+)
+def test_a_file_that_lies_about_its_circuits_is_refused(at: int, value: bytes, word: str) -> None:
+    content = bytearray(file_of(QuantumCircuit(1), QuantumCircuit(2)))
+    content[at : at + len(value)] = value
+    with pytest.raises(JobRefused, match=word):
+        codec_qpy.split(bytes(content), "it")
+
+
+def test_every_circuit_of_a_file_has_the_limits_of_one() -> None:
+    content = bytearray(file_of(QuantumCircuit(1), QuantumCircuit(1)))
+    second = struct.unpack_from("!Q", content, 28)[0]
+    assert struct.unpack_from("!I", content, second + 5)[0] == 1
+    struct.pack_into("!I", content, second + 5, 2**31)
+    one, two = codec_qpy.split(bytes(content), "it")
+    assert load_circuit(one, "it").num_qubits == 1
+    with pytest.raises(JobRefused, match="claims 2147483648 qubits"):
+        load_circuit(two, "it")

@@ -23,6 +23,7 @@ from qiskit_aer.noise.noise_model import QuantumErrorLocation
 from sojourn.devices.aer.active_qubits import Cut, cut, gates_on
 from sojourn.devices.aer.flow import flat as flattened
 from sojourn.devices.aer.noise import NoiseTable
+from sojourn.devices.aer.pieces import pieces
 from sojourn.devices.bits import num_bytes, pack_keys
 from sojourn.devices.delays import without_delays
 from sojourn.devices.driver import CompiledCircuit, DriverError, Outcome, Task, fresh_seed
@@ -34,6 +35,8 @@ METHODS = ("automatic", "density_matrix", "matrix_product_state", "stabilizer", 
 _DENSITY_QUBITS = 12  # 4**12 amplitudes are 268 MB; at 12 qubits trajectories of 1,000 shots cost the same
 _VECTOR_QUBITS = 26  # 2**26 amplitudes are 1 GB
 _NOISY_VECTOR_QUBITS = 12  # above, trajectories of a matrix product state are faster
+_NOISY_WHOLE, _IDEAL_WHOLE = 6, 16  # active qubits up to which a circuit is not split into pieces
+_NOISY_TOGETHER, _IDEAL_TOGETHER = 4, 10  # qubits of pieces that are put together
 SEED_STEP = 2113  # between the experiments of one call, Aer's own number
 
 _OP_BYTES = 1200
@@ -85,6 +88,20 @@ class AerCircuit(CompiledCircuit):
         self.method = method
         self.threads = threads
         self.runs: _Assembled | None = None
+
+
+class SplitCircuit(CompiledCircuit):
+    """A circuit in independent pieces, each ready for Aer."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, pieces: Sequence[AerCircuit]) -> None:
+        super().__init__(
+            num_clbits=pieces[0].num_clbits,
+            num_parameters=pieces[0].num_parameters,
+            cost=sum(piece.cost for piece in pieces),
+        )
+        self.pieces = list(pieces)
 
 
 class _Assembled:
@@ -140,13 +157,26 @@ class AerEngine:
         self._threads = threads
         self._controller: Any = None
 
-    def compile(self, circuit: QuantumCircuit) -> AerCircuit:
-        """Cut, choose the method, place the noise, assemble."""
+    def compile(self, circuit: QuantumCircuit) -> AerCircuit | SplitCircuit:
+        """Split, cut, choose the method, place the noise, assemble."""
+        parameters = list(circuit.parameters)
+        made = [self._compile(piece, parameters) for piece in self._pieces(circuit)]
+        return made[0] if len(made) == 1 else SplitCircuit(made)
+
+    def _pieces(self, circuit: QuantumCircuit) -> list[QuantumCircuit]:
+        if self._method != "automatic":
+            return [circuit]  # the operator chose how it is simulated
+        if self._noise is None:
+            return pieces(circuit, _IDEAL_WHOLE, _IDEAL_TOGETHER)
+        return pieces(circuit, _NOISY_WHOLE, _NOISY_TOGETHER)
+
+    def _compile(self, circuit: QuantumCircuit, parameters: Sequence[Parameter]) -> AerCircuit:
+        """`parameters` are those of the whole circuit."""
         part = cut(circuit)
         if part.timed and self._noise is None:
             part = cut(without_delays(circuit))  # they change nothing, and need not be bound point by point
         method = self._method_of(part)
-        compiled = AerCircuit(part, list(circuit.parameters), method, self._threads_for(part, method))
+        compiled = AerCircuit(part, parameters, method, self._threads_for(part, method))
         if part.measured and not part.timed:
             compiled.runs = self._assemble(part, part.circuit, compiled.parameters, method)
             compiled.cost += _cost(part.circuit, method if self._noise else None)
@@ -170,8 +200,8 @@ class AerEngine:
 
     def memory_of(self, circuit: QuantumCircuit) -> int:
         """Bytes of the circuit's state; 0 for a method whose state grows while it runs."""
-        part = cut(circuit)
-        return _state_bytes(self._method_of(part), len(part.active))
+        parts = [cut(piece) for piece in self._pieces(circuit)]
+        return max(_state_bytes(self._method_of(part), len(part.active)) for part in parts)
 
     def _threads_for(self, part: Cut, method: str) -> int:
         if self._threads:
@@ -243,6 +273,20 @@ class AerEngine:
         Point number k of the whole call has the seed ``seed + SEED_STEP * k``, so the way in which the points
         are split over calls of Aer does not show."""
         first = fresh_seed() if seed is None else seed
+        split = [task.circuit.pieces if isinstance(task.circuit, SplitCircuit) else None for task in tasks]
+        if any(split):  # pieces are put together shot by shot
+            single: list[Task] = [
+                Task(circuit, task.values, task.shots)
+                for task, parts in zip(tasks, split, strict=True)
+                for circuit in (parts if parts is not None else (task.circuit,))
+            ]
+            found = iter(self._execute(single, first, True, room))
+            return [
+                next(found) if parts is None else _joined([next(found) for _ in parts]) for parts in split
+            ]
+        return self._execute(tasks, first, memory, room)
+
+    def _execute(self, tasks: Sequence[Task], first: int, memory: bool, room: int) -> list[list[Outcome]]:
         results: list[list[Outcome]] = [[] for _ in tasks]
         number = 0
         batch: list[_Run] = []
@@ -269,7 +313,7 @@ class AerEngine:
             if compiled.cut.measured and compiled.cut.timed:
                 for line in task.values:
                     bound = compiled.cut.circuit.assign_parameters(
-                        dict(zip(compiled.parameters, line.tolist(), strict=True))
+                        dict(zip(compiled.parameters, line.tolist(), strict=True)), strict=False
                     )
                     ready = self._assemble(compiled.cut, bound, (), compiled.method)
                     yield _Run(index, compiled, ready, line[None, :0], task.shots, False)
@@ -364,6 +408,18 @@ def _fits(batch: Sequence[_Run], run: _Run) -> bool:
         and all(held.assembled is not run.assembled for held in batch)
         and sum(len(held.values) for held in (*batch, run)) * run.shots <= _SHOTS_PER_CALL
     )
+
+
+def _joined(pieces: Sequence[Sequence[Outcome]]) -> list[Outcome]:
+    """Outcomes of independent pieces at each point: in every shot, the bits of all of them."""
+    made = []
+    for outcomes in zip(*pieces, strict=True):
+        patterns = outcomes[0].memory()
+        for outcome in outcomes[1:]:
+            patterns |= outcome.memory()
+        shots = len(patterns)
+        made.append(Outcome(patterns, np.ones(shots, dtype=np.int64), np.arange(shots)))
+    return made
 
 
 def _state_bytes(method: str, qubits: int) -> int:

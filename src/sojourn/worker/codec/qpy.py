@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from qiskit import qpy
@@ -27,8 +28,33 @@ expression, so that the default of 1000 ends at the parity of fewer than 100 bit
 
 _SYMBOLS = range(10, 13)  # versions whose expressions may be in symengine's own form
 _WITH_SYMENGINE = ord("e")
+_OFFSETS = 16  # the first version with a table of offsets
+_TABLE = 20  # bytes before that table
 _DRAWN = re.compile(r"\x1b\[[0-9;]*m|[\u2500-\u257f]")
 _READ, _SHOWN = 10_000, 300  # characters of a reason
+
+
+def split(content: bytes, where: str) -> list[bytes]:
+    """Each circuit of a file as a file of its own, unread. Raises `JobRefused`.
+
+    Files say where their circuits begin since version 16.
+    """
+    _check_version(content, where, _OFFSETS)
+    count = struct.unpack_from("!Q", content, 10)[0]
+    if not 1 <= count <= (len(content) - _TABLE) // 8:
+        raise JobRefused(f"{where}: the QPY data claim {count} circuits, and are cut off")
+    starts = [*struct.unpack_from(f"!{count}Q", content, _TABLE), len(content)]
+    if starts[0] != _TABLE + 8 * count or any(a >= b for a, b in pairwise(starts)):
+        raise JobRefused(f"{where}: the QPY data do not hold their circuits one behind the other")
+    head = content[:10] + struct.pack("!Q", 1) + content[18:_TABLE] + struct.pack("!Q", _TABLE + 8)
+    return [head + content[start:stop] for start, stop in pairwise(starts)]
+
+
+def check_expressions(content: bytes, where: str) -> None:
+    """Refuse a file that is not to be handed to another library's reader: one beyond the limits of
+    `load_circuit`, or with expressions in symengine's form, which can hold pickles. Raises `JobRefused`."""
+    _check_version(content, where, _SYMBOLS.stop)
+    _peek(content, where)
 
 
 def load_circuit(content: bytes, where: str) -> QuantumCircuit:
@@ -51,7 +77,13 @@ def load_circuit(content: bytes, where: str) -> QuantumCircuit:
     except MemoryError:
         raise
     except Exception as error:
-        raise JobRefused(f"{where}: the QPY data cannot be read: {_reason(error)}") from error
+        reason = _reason(error)
+        if "annotation deserializer" in reason:
+            raise JobRefused(
+                f"{where} has boxes with annotations, which are not run here as they are; turn the "
+                "circuit into a template and a samplex (samplomatic.build) and send these"
+            ) from None
+        raise JobRefused(f"{where}: the QPY data cannot be read: {reason}") from error
     if len(programs) != 1 or not isinstance(programs[0], QuantumCircuit):
         raise JobRefused(f"{where}: the QPY data must hold exactly one circuit")
     return programs[0]
@@ -65,19 +97,8 @@ def _reason(error: Exception) -> str:
 
 def _peek(content: bytes, where: str) -> bool:
     """Refuse by the header what would be expensive to even begin with; whether symengine is needed."""
-    if len(content) < 19 or content[:6] != b"QISKIT":
-        raise JobRefused(f"{where}: this is not QPY data (it must begin with 'QISKIT')")
+    _check_version(content, where, MIN_QPY)
     version = content[6]
-    if not MIN_QPY <= version <= qpy.QPY_VERSION:
-        advice = (
-            "send an earlier version (qpy.dump has an argument for it)"
-            if version > qpy.QPY_VERSION
-            else "write it with a later Qiskit"
-        )
-        raise JobRefused(
-            f"{where}: QPY version {version} cannot be read here; this device reads versions {MIN_QPY} to "
-            f"{qpy.QPY_VERSION}; {advice}"
-        )
     programs = struct.unpack_from("!Q", content, 10)[0]
     if programs != 1:
         raise JobRefused(f"{where}: the QPY data hold {programs} programs; there must be exactly one circuit")
@@ -93,6 +114,23 @@ def _peek(content: bytes, where: str) -> bool:
             f"{MAX_CIRCUIT_QUBITS} and {MAX_CIRCUIT_CLBITS}"
         )
     return version in _SYMBOLS and content[18] == _WITH_SYMENGINE
+
+
+def _check_version(content: bytes, where: str, oldest: int) -> None:
+    """Refuse what is not QPY, or of a version before `oldest` or after Qiskit's own."""
+    if len(content) < 19 or content[:6] != b"QISKIT":
+        raise JobRefused(f"{where}: this is not QPY data (it must begin with 'QISKIT')")
+    version = content[6]
+    if not oldest <= version <= qpy.QPY_VERSION:
+        advice = (
+            "send an earlier version (qpy.dump has an argument for it)"
+            if version > qpy.QPY_VERSION
+            else "write it with a later Qiskit"
+        )
+        raise JobRefused(
+            f"{where}: QPY version {version} cannot be read here; this device reads versions {oldest} to "
+            f"{qpy.QPY_VERSION}; {advice}"
+        )
 
 
 def _find_symengine(where: str) -> None:

@@ -1,1 +1,1 @@
-"""What jobs ask for: the sampler and the estimator, with their options, plans and results."""
+"""What jobs ask for: the sampler, the estimator and the executor, with their options, plans and results."""

@@ -22,7 +22,7 @@ from sojourn.devices.offered import settled
 from sojourn.worker.cache import Cache
 from sojourn.worker.circuits import angles
 from sojourn.worker.circuits.timing import Timing, settle
-from sojourn.worker.codec import decode
+from sojourn.worker.codec import decode, qpy
 from sojourn.worker.codec.decode import Budget, Observables
 from sojourn.worker.programs.fields import Fields, fields_of, metadata_of
 from sojourn.worker.programs.options import Limits
@@ -88,12 +88,22 @@ class DeviceContext:
 
     def circuit(self, text: msgspec.Raw, where: str, budget: Budget) -> Circuit:
         """Decode and check, or recall. Raises `JobRefused`."""
+        return self._circuit(
+            bytes(text), where, lambda: decode.read_circuit(text, where, budget, self.num_qubits)
+        )
+
+    def circuit_file(self, content: bytes, where: str) -> Circuit:
+        """As `circuit`, of a QPY file that is inflated already."""
+        return self._circuit(content, where, lambda: (qpy.load_circuit(content, where), content[6]))
+
+    def _circuit(
+        self, raw: bytes, where: str, read_it: Callable[[], tuple[QuantumCircuit, int | None]]
+    ) -> Circuit:
         self.at = where
-        raw = bytes(text)
         key = blake2b(raw, digest_size=20).digest()
 
         def make() -> tuple[Circuit, int]:
-            read, version = decode.read_circuit(text, where, budget, self.num_qubits)
+            read, version = read_it()
             timing = settle(read, self.target, version, where, ideal=self.facts.properties is None)
             circuit = timing.circuit
             made = Circuit(key, circuit, self._check.check(circuit, where), timing, version is None)
@@ -193,12 +203,16 @@ class DeviceContext:
                 )
             shape = given.shape[:-1]
             values = given.reshape(-1, count)
+        self.check_points(circuit, values, where)
+        return shape, values
+
+    def check_points(self, circuit: Circuit, values: NDArray[np.float64], where: str) -> None:
+        """Refuse `values`, (points, parameters), that the circuit or the device cannot have."""
         if len(values) > MAX_POINTS:
             raise JobRefused(f"{where}: {len(values)} points are more than the limit of {MAX_POINTS}")
         circuit.checked.angles.check(list(circuit.circuit.parameters), values, where)
         self._bounded(circuit, values, where)
         circuit.timing.check(values, where)
-        return shape, values
 
     def _from_mapping(self, circuit: Circuit, given: Mapping[str, Any], where: str) -> NDArray[np.float64]:
         wanted = [parameter.name for parameter in circuit.circuit.parameters]

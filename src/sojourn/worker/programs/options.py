@@ -76,7 +76,7 @@ def positive(value: Any, _: Limits) -> bool:
     return _number(value) and bool(value > 0)
 
 
-def _rep_delay(value: Any, limits: Limits) -> bool:
+def rep_delay(value: Any, limits: Limits) -> bool:
     if limits.rep_delay is None or not _number(value):
         return False
     low, high = limits.rep_delay
@@ -95,7 +95,7 @@ def exactly(*values: Any) -> Callable[[Any, Limits], bool]:
     return lambda value, _: any(value is v or (value == v and type(value) is type(v)) for v in values)
 
 
-def _empty(value: Any, _: Limits) -> bool:
+def empty(value: Any, _: Limits) -> bool:
     return isinstance(value, dict) and not value
 
 
@@ -104,7 +104,7 @@ OFF = exactly(False)
 SHARED: tuple[Option, ...] = (
     Option("default_shots", "honoured", "an integer of at least 1", positive_int),
     Option("simulator.seed_simulator", "honoured", SEED, seed),
-    Option("execution.rep_delay", "honoured", "seconds within the device's rep_delay_range", _rep_delay),
+    Option("execution.rep_delay", "honoured", "seconds within the device's rep_delay_range", rep_delay),
     Option("execution.init_qubits", "fixed", "true", exactly(True)),
     Option("dynamical_decoupling.enable", "fixed", "false", OFF),
     Option("twirling.enable_gates", "fixed", "false", OFF),
@@ -124,7 +124,7 @@ SHARED: tuple[Option, ...] = (
     Option("simulator.noise_model", "refused", NULL, never),
     Option("simulator.coupling_map", "refused", NULL, never),
     Option("simulator.basis_gates", "refused", NULL, never),
-    Option("experimental", "refused", "{} or null", _empty),
+    Option("experimental", "refused", "{} or null", empty),
 )
 """What the programs of the client have in common."""
 
@@ -170,7 +170,7 @@ class Options:
             default_shots=given.get("default_shots"),
             default_precision=given.get("default_precision"),
             seed=given.get("simulator.seed_simulator") if seed is None else seed,
-            rep_delay=given.get("execution.rep_delay"),
+            rep_delay=given.get("execution.rep_delay", given.get("rep_delay")),
         )
         return settings, faults
 
@@ -192,7 +192,7 @@ class Options:
                 )
             return
         allowed = option.allowed
-        if name == "execution.rep_delay":
+        if name in ("execution.rep_delay", "rep_delay"):
             allowed = (
                 "null: this device's repetition delay is fixed"
                 if limits.rep_delay is None

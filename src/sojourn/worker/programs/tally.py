@@ -28,11 +28,11 @@ class Tally:
         self._seconds = 0.0
         self.warnings: list[str] = []
 
-    def add(self, circuit: Circuit, values: NDArray[np.float64], shots: int) -> None:
-        """Count a circuit that is run at the points `values`."""
-        self._circuits += len(values)
-        self._executions += len(values) * shots
-        self._seconds += self._device.seconds(circuit, values, shots, self._rep_delay)
+    def add(self, circuit: Circuit, values: NDArray[np.float64], shots: int, times: int = 1) -> None:
+        """Count a circuit that is run at the points `values`, at each of them `times`."""
+        self._circuits += len(values) * times
+        self._executions += len(values) * times * shots
+        self._seconds += self._device.seconds(circuit, values, shots, self._rep_delay) * times
 
     def result(self, size: int) -> None:
         """Count characters of the result, at their most."""

@@ -1,0 +1,1 @@
+"""The program `executor`: quantum programs of circuit items and samplex items."""

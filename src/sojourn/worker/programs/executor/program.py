@@ -1,0 +1,373 @@
+"""The program `executor`: runs quantum programs, to which newer clients turn what their users ask for.
+
+Of every item the template is compiled once, and the values of all its randomisations go to the device in one
+task. Randomisations are drawn when the job runs; when it is submitted, one is drawn to see that it can be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.devices.driver import CompiledCircuit, Outcome, Task, fresh_seed
+from sojourn.worker.codec import decode, qpy
+from sojourn.worker.codec.decode import Budget
+from sojourn.worker.programs.base import Plan, Program, Window, Work
+from sojourn.worker.programs.device import MAX_POINTS, Circuit, DeviceContext
+from sojourn.worker.programs.executor import result, samplex, schema
+from sojourn.worker.programs.executor.result import Part
+from sojourn.worker.programs.executor.samplex import Drawn, Extra, Randomisation
+from sojourn.worker.programs.fields import Fields, Register, encoded_size
+from sojourn.worker.programs.options import Option, Options, Settings, empty, exactly, rep_delay
+from sojourn.worker.programs.tally import Tally
+from sojourn.worker.protocol.types import JobRefused, Prepared
+
+MAX_VALUES = 2**27
+"""Parameter values of a job, over all circuits and points: a gigabyte."""
+
+MAX_CHUNKS = 10_000
+MAX_TRIALS = 1000
+"""Points of a samplex item that are looked at when it is submitted, some seconds of drawing; the others are
+when it runs."""
+
+SAMPLER_ROLE = "sampler-v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The points of a circuit item, (elements, parameters)."""
+
+    values: NDArray[np.float64]
+    extras: tuple[Extra, ...] = ()
+
+    def draw(self, rng: np.random.Generator, where: str) -> Drawn:
+        del rng, where
+        return Drawn(self.values, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The elements of a samplex item."""
+
+    randomisation: Randomisation
+
+    @property
+    def extras(self) -> tuple[Extra, ...]:
+        return self.randomisation.samplex.extras
+
+    def draw(self, rng: np.random.Generator, where: str) -> Drawn:
+        return self.randomisation.draw(rng, where)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A checked item. `chunk` is how many elements run together; None for all."""
+
+    where: str
+    circuit: Circuit
+    shape: tuple[int, ...]
+    registers: tuple[Register, ...]
+    source: Fixed | Sampled
+    chunk: int | None
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def compiled(self, device: DeviceContext) -> CompiledCircuit:
+        return device.compiled(self.key, lambda: self.circuit.circuit, self.where)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (self.circuit.key, "executor")
+
+
+class ExecutorPlan(Plan):
+    """A checked executor job."""
+
+    def __init__(
+        self, prepared: Prepared, items: list[Item], program: schema.QuantumProgram, stretches: bool
+    ) -> None:
+        super().__init__(prepared, [], seed=None, memory=True)
+        self._items = items
+        self._program = program
+        self._stretches = stretches
+        self._drawn: list[Drawn] = []
+        self._spans: list[tuple[Window, Sequence[Part]]] = []
+        self._random = np.random.default_rng()
+
+    def tasks(self, device: DeviceContext) -> list[Task]:
+        """A task for each part of a chunk. A device with a fixed seed fixes the randomisations too."""
+        seed = device.driver.options.get("seed")
+        fixed = isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
+        self._random = np.random.default_rng(seed if fixed else fresh_seed())
+        self._drawn = [item.source.draw(self._random, item.where) for item in self._items]
+        for item, drawn in zip(self._items, self._drawn, strict=True):
+            if isinstance(item.source, Sampled):
+                device.check_points(item.circuit, drawn.values, item.where)
+        compiled = [item.compiled(device) for item in self._items]
+        return [
+            Task(
+                compiled[part.item],
+                self._drawn[part.item].values[part.start : part.stop],
+                self._program.shots,
+            )
+            for parts in _chunks(self._items)
+            for part in parts
+        ]
+
+    def execute(self, device: DeviceContext, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
+        """Run chunk by chunk: one list of outcomes for each item."""
+        outcomes: list[list[Outcome]] = [[] for _ in self._items]
+        device.driver.begin_job()
+        begun, clock = datetime.now(UTC), monotonic()  # the clock's time may be set meanwhile
+        start = begun
+        waiting = iter(tasks)
+        self._spans = []
+        for parts in _chunks(self._items):
+            some = [next(waiting) for _ in parts]
+            # a seed for each: equal ones would give the same shots to every chunk
+            seed = int(self._random.integers(2**31))
+            found = device.driver.execute(some, seed=seed, memory=True)
+            for part, points in zip(parts, found, strict=True):
+                outcomes[part.item].extend(points)
+            stop = begun + timedelta(seconds=monotonic() - clock)
+            self._spans.append((Window(start, stop), parts))
+            start = stop
+        return outcomes, Window(begun, start)
+
+    def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
+        del window  # each chunk has its own
+        made = []
+        for item, drawn, points in zip(self._items, self._drawn, outcomes, strict=True):
+            results = {
+                name: result.tensor(values.reshape(*item.shape, *values.shape[1:]))
+                for name, values in drawn.extras.items()
+            }
+            for register in item.registers:
+                results[register.name] = result.bits(
+                    points, register, item.circuit.circuit.num_clbits, item.shape, self._program.shots
+                )
+            stretches = item.circuit.timing.stretches if self._stretches else None
+            made.append({"results": results, "metadata": result.metadata(stretches)})
+        return result.text(
+            made,
+            self._spans,
+            [len(item.shape) for item in self._items],
+            self._program.passthrough_data,
+            self._program.semantic_role,
+        )
+
+
+class Executor(Program):
+    """`Executor` of the client, and its `Sampler` and `Estimator` that prepare in the client."""
+
+    name = "executor"
+    inputs = schema.MEMBERS
+    options = Options(
+        name,
+        Option("init_qubits", "fixed", "true", exactly(True)),
+        Option("rep_delay", "honoured", "seconds within the device's rep_delay_range", rep_delay),
+        Option("stretch_values", "honoured", "true or false", exactly(True, False)),
+        Option("scheduler_timing", "fixed", "false", exactly(False)),
+        Option("experimental", "refused", "{} or null", empty),
+    )
+
+    def plan(self, device: DeviceContext, params: bytes) -> ExecutorPlan:
+        """Check an executor job. Raises `JobRefused`."""
+        members = schema.read_members(params)
+        given = decode.read_any(members["options"], "params.options") if "options" in members else {}
+        settings = self.options.read(given, device.limits)
+        program = schema.read_program(members["quantum_program"])
+        if program.shots > device.max_shots:
+            raise JobRefused(
+                f"params.quantum_program.shots is {program.shots}; the limit of {device.name} is "
+                f"{device.max_shots} per circuit"
+            )
+        stretches = bool((given or {}).get("stretch_values"))
+        checking = _Checking(device, program, settings)
+        for index, (item, content) in enumerate(
+            zip(program.items, _files(program, checking.budget), strict=True)
+        ):
+            checking.add(item, content, f"items[{index}]")
+        prepared = checking.tally.prepared(max(i.circuit.circuit.num_qubits for i in checking.items))
+        return ExecutorPlan(prepared, checking.items, program, stretches)
+
+
+class _Checking:
+    """Goes through the items of a job, and adds up what they take."""
+
+    def __init__(self, device: DeviceContext, program: schema.QuantumProgram, settings: Settings) -> None:
+        self.budget = Budget()
+        self.tally = Tally(device, settings)
+        self.items: list[Item] = []
+        self._device = device
+        self._program = program
+        self._values = self._chunks = 0
+        self.tally.result(1000 + len(bytes(program.passthrough_data)) + 6 * len(program.semantic_role or ""))
+
+    def add(self, given: schema.Item, content: bytes, where: str) -> None:
+        """Raises `JobRefused`."""
+        circuit = self._device.circuit_file(content, f"{where}: the circuit")
+        self.tally.warnings.extend(f"{where}: {warning}" for warning in circuit.timing.warnings)
+        registers = self._registers(circuit, where)
+        self._device.at = where
+        source: Fixed | Sampled
+        if isinstance(given, schema.CircuitItem):
+            shape, source, points, times = self._fixed(circuit, given, where)
+        else:
+            shape, source, points, times = self._sampled(circuit, given, where)
+        chunk = None if given.chunk_size == "auto" else given.chunk_size
+        item = Item(where, circuit, shape, registers, source, chunk)
+        self._count(item, points, times)
+        self.items.append(item)
+
+    def _registers(self, circuit: Circuit, where: str) -> tuple[Register, ...]:
+        if self._program.semantic_role == SAMPLER_ROLE:
+            fields = self._device.fields(circuit, where)  # which the client makes of the registers
+        else:
+            index = {bit: i for i, bit in enumerate(circuit.circuit.clbits)}
+            cregs = circuit.circuit.cregs
+            fields = Fields(tuple(Register(c.name, tuple(index[bit] for bit in c)) for c in cregs), 0, 0)
+        if not fields.registers:
+            self.tally.warnings.append(f"{where}: the circuit has no classical register, so it gives no bits")
+        elif not circuit.checked.measured:
+            self.tally.warnings.append(f"{where}: the circuit has no measurement, so every bit is 0")
+        return fields.registers
+
+    def _fixed(
+        self, circuit: Circuit, given: schema.CircuitItem, where: str
+    ) -> tuple[tuple[int, ...], Fixed, NDArray[np.float64], int]:
+        at = f"{where}.circuit_arguments"
+        if given.circuit_arguments.dtype != "f64":
+            raise JobRefused(f"{at}.dtype is {given.circuit_arguments.dtype[:40]!r}; it must be f64")
+        values = given.circuit_arguments.array(at, self.budget)
+        count = circuit.num_parameters
+        if not values.ndim or values.shape[-1] != count:
+            raise JobRefused(
+                f"{at} has the shape {list(values.shape)}; its last axis must run over the circuit's {count} "
+                "parameters"
+            )
+        if not np.isfinite(values).all():
+            raise JobRefused(f"{at} has NaN or infinite values")
+        own = schema.checked_shape(given.shape, f"{where}.shape")
+        try:
+            shape = np.broadcast_shapes(own, values.shape[:-1])
+        except ValueError:
+            raise JobRefused(
+                f"{where}.shape is {list(own)}, and the circuit_arguments have the shape "
+                f"{list(values.shape[:-1])} over their points; they do not broadcast"
+            ) from None
+        self._bounded(shape, count, where)
+        points = values.reshape(-1, count) if count else np.zeros((math.prod(values.shape[:-1]), 0))
+        self._device.check_points(circuit, points, at)
+        whole = np.broadcast_to(values, (*shape, count)).reshape(math.prod(shape), count)
+        return shape, Fixed(whole), points, math.prod(shape) // max(len(points), 1)
+
+    def _sampled(
+        self, circuit: Circuit, given: schema.SamplexItem, where: str
+    ) -> tuple[tuple[int, ...], Sampled, NDArray[np.float64], int]:
+        text = given.samplex.samplex_json.encode()
+        key = ("samplex", given.samplex.ssv, blake2b(text, digest_size=20).digest())
+        read: samplex.Samplex = self._device.recall(
+            key, lambda: (samplex.load(given.samplex, f"{where}.samplex"), 4096 + 10 * len(text))
+        )
+        if read.num_values != circuit.num_parameters:
+            raise JobRefused(
+                f"{where}: the samplex gives {read.num_values} parameter values, the circuit has "
+                f"{circuit.num_parameters} parameters"
+            )
+        arguments = {
+            name: schema.read_argument(value, f"{where}.samplex_arguments[{name[:60]!r}]", self.budget)
+            for name, value in given.samplex_arguments.items()
+        }
+        randomisation = read.bind(arguments, given.shape, where)
+        self._bounded(randomisation.shape, circuit.num_parameters, where)
+        randomisation.check(self._device.memory, where)
+        # values that decide something are those that the samplex passes through; they are the same each time
+        decide = bool(circuit.checked.bounded or circuit.timing.timed or circuit.checked.angles.entries)
+        points = randomisation.trial(MAX_TRIALS if decide else 1, where)
+        self._device.check_points(circuit, points, where)
+        return randomisation.shape, Sampled(randomisation), points, randomisation.times
+
+    def _bounded(self, shape: tuple[int, ...], parameters: int, where: str) -> None:
+        size = math.prod(shape)
+        if not size:
+            raise JobRefused(f"{where} has the shape {list(shape)}, which holds no points to run")
+        if size > MAX_POINTS:
+            raise JobRefused(
+                f"{where} has the shape {list(shape)}, which is {size} circuits (points x randomisations); "
+                f"the limit is {MAX_POINTS}"
+            )
+        self._values += size * parameters
+        if self._values > MAX_VALUES:
+            raise JobRefused(
+                f"{where}: the circuits up to here have {self._values} parameter values together; the limit "
+                f"is {MAX_VALUES}. Split the job"
+            )
+
+    def _count(self, item: Item, points: NDArray[np.float64], times: int) -> None:
+        shots, tally = self._program.shots, self.tally
+        names = [register.name for register in item.registers]
+        doubled = sorted(set(names) & {extra.name for extra in item.source.extras})
+        if doubled:
+            raise JobRefused(
+                f"{item.where}: the classical register {doubled[0][:80]!r} has the name of an output of the "
+                "samplex; rename the register"
+            )
+        sizes = [result.size_of((item.size, *e.shape), e.dtype) for e in item.source.extras]
+        sizes += [result.size_of((item.size, shots, len(r.bits)), np.dtype(bool)) for r in item.registers]
+        names += [extra.name for extra in item.source.extras]
+        tally.result(sum(200 + 6 * len(name) for name in names) + sum(map(encoded_size, sizes)))
+        tally.result(len(item.circuit.timing.stretches) * 1000)
+        count = 1 if item.chunk is None else -(-item.size // item.chunk)
+        tally.result(count * (result.SPAN_BYTES + result.PART_BYTES + 4 * len(item.shape)))
+        self._chunks += count
+        if item.chunk is not None and self._chunks > MAX_CHUNKS:
+            raise JobRefused(
+                f"{item.where}: with chunk_size {item.chunk} the job has more than {MAX_CHUNKS} chunks, the "
+                "limit; use a larger chunk_size, or 'auto'"
+            )
+        tally.add(item.circuit, points, shots, times)
+        tally.limit()
+        empty = np.zeros((item.size, 0))
+        work = Work(item.key, lambda: item.circuit.circuit, empty, shots, item.where)
+        tally.memory(work, item.circuit.circuit.num_qubits, in_order=True)
+        if item.circuit.checked.dynamic:
+            item.compiled(self._device)  # what it cannot do in control flow is better said before it runs
+
+
+def _files(program: schema.QuantumProgram, budget: Budget) -> list[bytes]:
+    """The circuits of a program, each as a QPY file."""
+    where = "params.quantum_program.circuits"
+    circuits = schema.read_circuits(program.circuits, len(program.items))
+    content = decode.inflate(circuits.b64_data, f"{where}.b64_data", budget)
+    files = qpy.split(content, where)
+    if content[6] != circuits.qpy_version or len(files) != circuits.num_programs:
+        raise JobRefused(
+            f"{where} says QPY version {circuits.qpy_version} and {circuits.num_programs} circuits; its data "
+            f"are of version {content[6]} with {len(files)} circuits"
+        )
+    return files
+
+
+def _chunks(items: Sequence[Item]) -> Iterator[list[Part]]:
+    """What runs together: everything, or so many elements of one item as it says."""
+    if items[0].chunk is None:
+        yield [Part(index, 0, item.size) for index, item in enumerate(items)]
+        return
+    for index, item in enumerate(items):
+        assert item.chunk is not None  # all items say it, or none
+        for start in range(0, item.size, item.chunk):
+            yield [Part(index, start, min(start + item.chunk, item.size))]
+
+
+EXECUTOR = Executor()

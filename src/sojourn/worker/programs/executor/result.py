@@ -1,0 +1,128 @@
+"""Writes the result of an executor job: schema v2.0, as the client decodes it."""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.devices.driver import Outcome
+from sojourn.worker.circuits.stretch import StretchValue
+from sojourn.worker.codec import encode
+from sojourn.worker.programs.base import Window
+from sojourn.worker.programs.executor.schema import DTYPES, VERSION
+from sojourn.worker.programs.fields import Register
+
+SPAN_BYTES = 300
+"""The most that the text of a chunk takes, with one part."""
+
+PART_BYTES = 200
+_NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
+_TOGETHER = 8  # points whose bits fill whole bytes, whatever their number
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Elements of an item, `start` to `stop` of its flattened shape, that ran in one chunk."""
+
+    item: int
+    start: int
+    stop: int
+
+
+def tensor(values: NDArray[Any]) -> dict[str, Any]:
+    """An array in the schema's form."""
+    if values.dtype == np.bool_:
+        content = np.packbits(values.reshape(-1), bitorder="little").tobytes()
+    else:
+        content = values.astype(values.dtype.newbyteorder("<"), order="C").tobytes()
+    return _tensor(zlib.compress(content, 1), values.shape, _NAMES[values.dtype.newbyteorder("<")])
+
+
+def bits(
+    outcomes: Sequence[Outcome], register: Register, num_clbits: int, shape: tuple[int, ...], shots: int
+) -> dict[str, Any]:
+    """The bits of a register: bool of (*shape, shots, bits), bit 0 of the register first."""
+    machine = zlib.compressobj(1)
+    parts: list[bytes] = []
+    last = -(-num_clbits // 8) * 8 - 1
+    columns = [last - bit for bit in register.bits]
+    for start in range(0, len(outcomes), _TOGETHER):
+        block = []
+        for outcome in outcomes[start : start + _TOGETHER]:
+            assert outcome.order is not None
+            patterns = np.unpackbits(outcome.patterns, axis=-1)[:, columns]
+            block.append(patterns[outcome.order].reshape(-1))
+        parts.append(machine.compress(np.packbits(np.concatenate(block), bitorder="little").tobytes()))
+    parts.append(machine.flush())
+    return _tensor(b"".join(parts), (*shape, shots, len(register.bits)), "bool")
+
+
+def size_of(shape: Sequence[int], kind: np.dtype[Any]) -> int:
+    """Bytes of an array in the schema's form, before base64."""
+    size = math.prod(shape)
+    return -(-size // 8) if kind == np.bool_ else size * kind.itemsize
+
+
+def metadata(stretches: Sequence[StretchValue] | None) -> dict[str, Any]:
+    """Metadata of an item; None when stretch values were not asked for."""
+    if stretches is None:
+        return {"scheduler_timing": None, "stretch_values": None}
+    return {
+        "scheduler_timing": None,
+        "stretch_values": [
+            {
+                "name": stretch.name,
+                "value": stretch.value,
+                "remainder": stretch.remainder,
+                "expanded_values": [list(pair) for pair in stretch.expanded],
+            }
+            for stretch in stretches
+        ],
+    }
+
+
+def text(
+    items: Sequence[dict[str, Any]],
+    chunks: Sequence[tuple[Window, Sequence[Part]]],
+    dimensions: Sequence[int],
+    passthrough: msgspec.Raw,
+    role: str | None,
+) -> bytes:
+    """The whole result. `dimensions` are those of each item's shape."""
+    timing = [
+        {
+            "start": window.start.isoformat(),
+            "stop": window.stop.isoformat(),
+            "parts": [
+                {
+                    "idx_item": part.item,
+                    "size": part.stop - part.start,
+                    "permutation": list(range(dimensions[part.item])),
+                    "element_range": [part.start, part.stop, 1],
+                }
+                for part in parts
+            ],
+        }
+        for window, parts in chunks
+    ]
+    return encode.to_text(
+        {
+            "schema_version": VERSION,
+            "data": list(items),
+            "metadata": {"chunk_timing": timing},
+            "passthrough_data": passthrough,
+            "semantic_role": role,
+        }
+    )
+
+
+def _tensor(packed: bytes, shape: Sequence[int], dtype: str) -> dict[str, Any]:
+    return {"data": base64.b64encode(packed).decode("ascii"), "shape": list(shape), "dtype": dtype}
