@@ -31,6 +31,7 @@ from qiskit.circuit import (
 from sojourn.devices.parameters import coefficients
 from sojourn.worker.circuits.arithmetic import added, evaluated, exact, tree_of
 from sojourn.worker.protocol.types import JobRefused
+from sojourn.worker.wording import short
 
 MAX_SLOPES = 8  # parameters of an expression whose coefficients are looked for; others are evaluated
 _FEW = 8  # angles below which NumPy does not pay
@@ -96,7 +97,7 @@ class Angle:
 
     def refusal(self, instead: str, at: Mapping[Parameter, float], point: int, where: str) -> JobRefused:
         return JobRefused(
-            f"{where}: {_named(self)} has the angle {_short(self.expression)}, which is {instead} at "
+            f"{where}: {_named(self)} has the angle {short(str(self.expression))}, which is {instead} at "
             f"{_values(at)} (point {point}); {_RULE}"
         )
 
@@ -305,11 +306,6 @@ def _named(angle: Angle) -> str:
         return angle.name
     which = f"qubit {angle.qubits[0]}" if len(angle.qubits) == 1 else f"qubits {angle.qubits}"
     return f"{angle.name} on {which}"
-
-
-def _short(expression: ParameterExpression) -> str:
-    text = str(expression)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _values(at: Mapping[Parameter, float]) -> str:

@@ -28,6 +28,7 @@ from qiskit.primitives.containers import BitArray, DataBin
 from sojourn.devices.bits import num_bytes
 from sojourn.worker.codec import decode, encode
 from sojourn.worker.protocol.types import JobRefused
+from sojourn.worker.wording import short
 
 MAX_REGISTERS = 10_000
 MAX_METADATA = 4 * 2**20  # characters of JSON
@@ -87,11 +88,11 @@ def _check_name(register: Register, where: str) -> None:
         return
     if isinstance(read, ast.Attribute) and name.isidentifier():
         raise JobRefused(
-            f"{where}: the classical register {_short(name)} cannot be a field of the result: Python reads "
-            f"data.{name[:80]} as data.{read.attr[:80]}; name the register {_short(read.attr)}"
+            f"{where}: the classical register {short(name)!r} cannot be a field of the result: Python reads "
+            f"data.{name[:80]} as data.{read.attr[:80]}; name the register {short(read.attr)!r}"
         )
     raise JobRefused(
-        f"{where}: the classical register {_short(name)} cannot be a field of the result; its name must be "
+        f"{where}: the classical register {short(name)!r} cannot be a field of the result; its name must be "
         f"an identifier of Python and no keyword; {_RENAME}"
     )
 
@@ -108,10 +109,10 @@ def _find_culprit(registers: Sequence[Register], where: str) -> None:
             else:
                 rest = _RENAME
             raise JobRefused(
-                f"{where}: the classical register {_short(register.name)} cannot be a field of the result, "
+                f"{where}: the classical register {short(register.name)!r} cannot be a field of the result, "
                 f"as the client's DataBin could not be read: {reason}; {rest}"
             ) from error
-    names = ", ".join(_short(register.name) for register in registers[:20])
+    names = ", ".join(repr(short(register.name)) for register in registers[:20])
     raise JobRefused(f"{where}: the classical registers {names} cannot be fields of one result; rename them")
 
 
@@ -207,7 +208,3 @@ def _check_typed(value: Mapping[str, Any], budget: decode.Budget) -> None:
 def encoded_size(data: int) -> int:
     """The most characters that so many bytes of an array come to: base64 of what does not compress."""
     return math.ceil((data + data // 1000 + _HEADER) * 4 / 3) + 4
-
-
-def _short(name: str) -> str:
-    return repr(name if len(name) <= 80 else name[:77] + "...")

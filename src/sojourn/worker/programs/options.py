@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from sojourn.worker.protocol.types import JobRefused
+from sojourn.worker.wording import quoted
 
 DEFAULT_SHOTS = 4096
 DEFAULT_PRECISION = 0.015625
@@ -179,7 +180,7 @@ class Options:
         if option is None:
             close = get_close_matches(name[:MAX_NAME], self._table, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            shown = f"options.{name[:MAX_NAME]} = {_short(value)}"
+            shown = f"options.{name[:MAX_NAME]} = {quoted(value)}"
             yield f"{shown} is not an option that the {self.program} knows here{hint}"
             return
         if value is None or option.check(value, limits):
@@ -187,7 +188,7 @@ class Options:
         if name == "experimental" and isinstance(value, Mapping):
             for inner in sorted(value):
                 yield (
-                    f"options.experimental.{inner[:MAX_NAME]} = {_short(value[inner])} is not honoured by "
+                    f"options.experimental.{inner[:MAX_NAME]} = {quoted(value[inner])} is not honoured by "
                     "this service, and options are never dropped; leave it out"
                 )
             return
@@ -199,7 +200,7 @@ class Options:
                 else f"from {limits.rep_delay[0]:g} to {limits.rep_delay[1]:g} seconds"
             )
         yield (
-            f"options.{name} = {_short(value)} is not honoured by this device, and options are never "
+            f"options.{name} = {quoted(value)} is not honoured by this device, and options are never "
             f"dropped; allowed is {allowed}"
         )
 
@@ -222,8 +223,3 @@ def _flatten(options: Mapping[str, Any], prefix: str, sections: set[str]) -> Ite
             yield from _flatten(value or {}, f"{name}.", sections)
         else:
             yield name, value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

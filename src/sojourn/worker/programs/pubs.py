@@ -16,6 +16,7 @@ from sojourn.worker.programs.base import Plan, Program
 from sojourn.worker.programs.device import DeviceContext
 from sojourn.worker.programs.options import Settings
 from sojourn.worker.protocol.types import JobRefused
+from sojourn.worker.wording import quoted
 
 MAX_PUBS = 10_000
 MAX_COUNT = 2**63  # no device allows as many shots; longer integers only make longer messages
@@ -70,7 +71,7 @@ class PubProgram(Program):
                 faults.append(refused.message)
         if plain.get("version", 2) != 2:
             faults.append(
-                f"params.version is {_short(plain['version'])}; only version 2 of the primitives is run here"
+                f"params.version is {quoted(plain['version'])}; only version 2 of the primitives is run here"
             )
         faults += [
             f"params.{name[: options.MAX_NAME]} is not a member that the {self.name} knows; it knows "
@@ -101,17 +102,12 @@ class PubProgram(Program):
 def whole_shots(value: Any, where: str) -> int:
     """A number of shots. Raises `JobRefused` for anything but an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < MAX_COUNT:
-        raise JobRefused(f"{where} is {_short(value)}; shots must be an integer of at least 1, below 2**63")
+        raise JobRefused(f"{where} is {quoted(value)}; shots must be an integer of at least 1, below 2**63")
     return value
 
 
 def real_precision(value: Any, where: str) -> float:
     """A precision. Raises `JobRefused` for anything but a number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= decode.LARGEST:
-        raise JobRefused(f"{where} is {_short(value)}; a precision must be a finite number above 0")
+        raise JobRefused(f"{where} is {quoted(value)}; a precision must be a finite number above 0")
     return float(value)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -18,6 +18,7 @@ from sojourn.worker.codec import decode
 from sojourn.worker.codec.decode import Budget
 from sojourn.worker.programs.options import refuse
 from sojourn.worker.protocol.types import JobRefused
+from sojourn.worker.wording import quoted
 
 VERSION = "v2.0"
 MEMBERS = ("schema_version", "quantum_program", "options")
@@ -136,7 +137,7 @@ def read_members(params: bytes) -> dict[str, msgspec.Raw]:
     version = decode.read_any(members["schema_version"], "params.schema_version")
     if version != VERSION:
         raise JobRefused(
-            f"params.schema_version is {_short(version)}; only {VERSION} is run here, which "
+            f"params.schema_version is {quoted(version)}; only {VERSION} is run here, which "
             "qiskit-ibm-runtime 0.49 and later send"
         )
     refuse(
@@ -158,7 +159,7 @@ def read_program(text: msgspec.Raw) -> QuantumProgram:
         raise JobRefused(f"{where}.shots is {program.shots}; it must be an integer of at least 1")
     if program.meas_level != "classified":
         raise JobRefused(
-            f"{where}.meas_level is {_short(program.meas_level)}; only 'classified' is run here: the devices "
+            f"{where}.meas_level is {quoted(program.meas_level)}; only 'classified' is run here: the devices "
             "give bits, and no analog signal of a readout"
         )
     if not program.items:
@@ -202,7 +203,7 @@ def read_argument(text: msgspec.Raw, where: str, budget: Budget) -> Any:
     if isinstance(value, bool | int) and abs(value) < MAX_SHOTS:
         return value
     raise JobRefused(
-        f"{where} is {_short(value)}; an argument of a samplex is a tensor, a Pauli-Lindblad map, a bool or "
+        f"{where} is {quoted(value)}; an argument of a samplex is a tensor, a Pauli-Lindblad map, a bool or "
         "an integer"
     )
 
@@ -211,7 +212,7 @@ def checked_shape(shape: list[int], where: str) -> tuple[int, ...]:
     """A shape that an array can have. Raises `JobRefused`."""
     if len(shape) > decode.MAX_DIMENSIONS or any(not 0 <= size < MAX_SHOTS for size in shape):
         raise JobRefused(
-            f"{where} is {_short(shape)}; a shape has at most {decode.MAX_DIMENSIONS} integers of at least 0"
+            f"{where} is {quoted(shape)}; a shape has at most {decode.MAX_DIMENSIONS} integers of at least 0"
         )
     return tuple(shape)
 
@@ -227,8 +228,3 @@ def _read(decoder: msgspec.json.Decoder[T], text: msgspec.Raw, where: str) -> T:
         raise JobRefused(f"{where} is not valid JSON: {error} (NaN and Infinity are not JSON)") from None
     except RecursionError:
         raise JobRefused(f"{where} is nested too deeply") from None
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
