@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 from qiskit_ibm_runtime import fake_provider
 from qiskit_ibm_runtime.models import BackendConfiguration, BackendProperties
@@ -33,8 +32,9 @@ from sojourn.devices import describe
 from sojourn.devices.aer.drift import drifted
 from sojourn.devices.aer.ideal import SEED_LIMIT
 from sojourn.devices.aer.noise import NoiseTable
+from sojourn.devices.aer.simulated import SimulatedDriver
 from sojourn.devices.aer.simulator import METHODS, AerEngine
-from sojourn.devices.driver import CompiledCircuit, Driver, DriverError, Facts, OptionReader, Outcome, Task
+from sojourn.devices.driver import DriverError, Facts, OptionReader
 
 # One of these is needed beside rz: with its default settings the client drops every other gate with angles
 _ROTATIONS = frozenset({"sx", "h", "rx", "ry", "r", "u"})
@@ -62,7 +62,7 @@ def _some(choice: str | None, names: Sequence[str]) -> str:
     )
 
 
-class FakeDriver(Driver):
+class FakeDriver(SimulatedDriver):
     """A noisy simulator of a real device as it was on one day."""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
@@ -129,19 +129,6 @@ class FakeDriver(Driver):
         self._facts = replace(self._facts, properties=properties)
         measured = BackendProperties.from_dict(deepcopy(dict(properties)))
         self._engine = self._make_engine(NoiseTable(measured, self._target.dt))
-
-    def most_memory(self, num_qubits: int) -> int:
-        return self._engine.most_memory(num_qubits)
-
-    def memory_of(self, circuit: QuantumCircuit) -> int:
-        return self._engine.memory_of(circuit)
-
-    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
-        return self._engine.compile(circuit)
-
-    def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
-        chosen = self._seed if seed is None else seed
-        return self._engine.execute(tasks, seed=chosen, memory=memory, room=self.memory)
 
 
 def _with_fractional_gates(conf: Mapping[str, Any], props: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qiskit.circuit import ForLoopOp, IfElseOp, QuantumCircuit, SwitchCaseOp, WhileLoopOp
+from qiskit.circuit import ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.transpiler import Target
 
 from sojourn.devices import describe
+from sojourn.devices.aer.simulated import SimulatedDriver
 from sojourn.devices.aer.simulator import METHODS, AerEngine
-from sojourn.devices.driver import CompiledCircuit, Driver, Facts, OptionReader, Outcome, Task
+from sojourn.devices.driver import Facts, OptionReader
 
 VERSION = "1.0.0"
 MAX_SHOTS = 1_000_000
@@ -75,7 +76,7 @@ def all_to_all(qubits: int, basis: Sequence[str]) -> Target:
     return target
 
 
-class AerDriver(Driver):
+class AerDriver(SimulatedDriver):
     """An ideal simulator that looks like a device."""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
@@ -107,16 +108,3 @@ class AerDriver(Driver):
             family="Aer",
         )
         return Facts(self._target.num_qubits, made, None, VERSION)
-
-    def most_memory(self, num_qubits: int) -> int:
-        return self._engine.most_memory(num_qubits)
-
-    def memory_of(self, circuit: QuantumCircuit) -> int:
-        return self._engine.memory_of(circuit)
-
-    def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
-        return self._engine.compile(circuit)
-
-    def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
-        chosen = self._seed if seed is None else seed
-        return self._engine.execute(tasks, seed=chosen, memory=memory, room=self.memory)
