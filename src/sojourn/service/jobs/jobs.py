@@ -129,7 +129,7 @@ class Jobs:
         record = await self._named(who, job_id)
         written = (await self._contents.log(record)).decode("utf-8", "replace")
         steps = joblog.shows_steps(record.meta.log_level)
-        history_lines = await self.history(who, job_id) if steps else []
+        history_lines = await self._history(job_id) if steps else []
         return joblog.text(self._views.job(record), history_lines, written)
 
     async def find(self, who: Principal, wanted: JobFilter) -> JobPage:
@@ -184,6 +184,9 @@ class Jobs:
 
     async def history(self, who: Principal, job_id: str) -> list[HistoryLine]:
         await self._named(who, job_id)
+        return await self._history(job_id)
+
+    async def _history(self, job_id: str) -> list[HistoryLine]:
         found = await self._store.read(history.of, job_id)
         return [HistoryLine(e.at, e.cause, e.before, e.after, e.reason, e.id) for e in found]
 
