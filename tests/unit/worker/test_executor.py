@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from ibm_quantum_schemas.common import CompressedTensorModel
 from ibm_quantum_schemas.executor import version_2_0 as model
-from qiskit import QuantumCircuit, qpy
+from qiskit import ClassicalRegister, QuantumCircuit, qpy
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import PauliLindbladMap
 from qiskit_ibm_runtime.decoders.executor.decoder import ExecutorResultDecoder
+from qiskit_ibm_runtime.decoders.executor_sampler.decoder import ClientSideSamplerResultDecoder
 from qiskit_ibm_runtime.options_models.executor import ExecutorOptions
 from qiskit_ibm_runtime.quantum_program import QuantumProgram
 from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
@@ -233,6 +234,17 @@ def test_what_only_the_client_reads_goes_back_unchanged(aer: DeviceHost) -> None
     assert found._semantic_role == "somebody's"
     assert found.passthrough_data["a"] == [1, None, "x"]
     assert found.passthrough_data["b"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_register_that_the_clients_sampler_could_not_read_is_refused(aer: DeviceHost) -> None:
+    circuit = QuantumCircuit(1)
+    circuit.add_register(ClassicalRegister(1, "shape"))
+    circuit.measure(0, 0)
+    program = QuantumProgram(shots=1)
+    program.append_circuit_item(circuit)
+    assert "shape" in run(aer, encoded(program))[0], "a program of the user's own reads it by its name"
+    program._semantic_role = ClientSideSamplerResultDecoder.SEMANTIC_ROLE
+    assert "the classical register 'shape' cannot be a field of the result" in refusal(aer, encoded(program))
 
 
 def test_without_a_chunk_size_everything_is_one_span(aer: DeviceHost) -> None:

@@ -55,15 +55,19 @@ class Fields:
     size: int
 
 
+def registers_of(circuit: QuantumCircuit) -> tuple[Register, ...]:
+    index = {bit: i for i, bit in enumerate(circuit.clbits)}
+    return tuple(Register(creg.name, tuple(index[bit] for bit in creg)) for creg in circuit.cregs)
+
+
 def fields_of(circuit: QuantumCircuit, where: str) -> Fields:
     """Raises `JobRefused` for what the client could not read."""
-    index = {bit: i for i, bit in enumerate(circuit.clbits)}
     if len(circuit.cregs) > MAX_REGISTERS:
         raise JobRefused(
             f"{where} has {len(circuit.cregs)} classical registers; the limit is {MAX_REGISTERS}. "
             "Use fewer and wider ones"
         )
-    found = tuple(Register(creg.name, tuple(index[bit] for bit in creg)) for creg in circuit.cregs)
+    found = registers_of(circuit)
     for register in found:
         _check_name(register, where)
     try:
@@ -72,7 +76,7 @@ def fields_of(circuit: QuantumCircuit, where: str) -> Fields:
         raise
     except Exception:
         _find_culprit(found, where)
-    loose = len(index) - len({bit for register in found for bit in register.bits})
+    loose = circuit.num_clbits - len({bit for register in found for bit in register.bits})
     return Fields(found, loose, 300 + sum(300 + 4 * len(register.name) for register in found))
 
 

@@ -25,7 +25,7 @@ from sojourn.worker.programs.device import MAX_POINTS, Circuit, DeviceContext
 from sojourn.worker.programs.executor import result, samplex, schema
 from sojourn.worker.programs.executor.result import Part
 from sojourn.worker.programs.executor.samplex import Drawn, Extra, Randomisation
-from sojourn.worker.programs.fields import Fields, Register, encoded_size
+from sojourn.worker.programs.fields import Register, encoded_size, registers_of
 from sojourn.worker.programs.options import Option, Options, Settings, empty, exactly, rep_delay
 from sojourn.worker.programs.tally import Tally
 from sojourn.worker.protocol.types import JobRefused, Prepared
@@ -38,7 +38,8 @@ MAX_TRIALS = 1000
 """Points of a samplex item that are looked at when it is submitted, some seconds of drawing; the others are
 when it runs."""
 
-SAMPLER_ROLE = "sampler-v2"
+SAMPLER_ROLE = "sampler_v2"
+"""What the client's `Sampler` sends, whatever the examples of the schema say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,16 +233,14 @@ class _Checking:
 
     def _registers(self, circuit: Circuit, where: str) -> tuple[Register, ...]:
         if self._program.semantic_role == SAMPLER_ROLE:
-            fields = self._device.fields(circuit, where)  # which the client makes of the registers
+            registers = self._device.fields(circuit, where).registers  # of which the client makes fields
         else:
-            index = {bit: i for i, bit in enumerate(circuit.circuit.clbits)}
-            cregs = circuit.circuit.cregs
-            fields = Fields(tuple(Register(c.name, tuple(index[bit] for bit in c)) for c in cregs), 0, 0)
-        if not fields.registers:
+            registers = registers_of(circuit.circuit)
+        if not registers:
             self.tally.warnings.append(f"{where}: the circuit has no classical register, so it gives no bits")
         elif not circuit.checked.measured:
             self.tally.warnings.append(f"{where}: the circuit has no measurement, so every bit is 0")
-        return fields.registers
+        return registers
 
     def _fixed(
         self, circuit: Circuit, given: schema.CircuitItem, where: str
