@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from sojourn.embedded import Embedded
-from tests.acceptance.test_cli_server import sojourn, waiting_in_a_session
+from tests.acceptance.cli.test_cli_server import sojourn, waiting_in_a_session
 from tests.unit.cli.test_completion import complete
 
 MOCK = {"name": "bench", "driver": "mock", "options": {"seconds": 0.0, "qubits": 5}}

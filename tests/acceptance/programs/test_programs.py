@@ -16,7 +16,7 @@ from sojourn import codes, programs
 from sojourn.config import ConfigError, load
 from sojourn.embedded import Embedded
 
-PAGE = Path(__file__).parents[2] / "docs" / "programs.md"
+PAGE = Path(__file__).parents[3] / "docs" / "programs.md"
 FINAL = ("Completed", "Failed", "Cancelled")
 POINTS = """
 [sojourn.programs]

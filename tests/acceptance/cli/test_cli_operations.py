@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sojourn.embedded import Embedded
-from tests.acceptance.test_cli_server import data, sojourn
+from tests.acceptance.cli.test_cli_server import data, sojourn
 
 MOCK = {"name": "bench", "driver": "mock", "options": {"seconds": 0.0, "qubits": 5}}
 
