@@ -1,6 +1,6 @@
 """Makes the environment variables with which an unmodified Qiskit program reaches a Sojourn server.
 
-A leaf: standard library only. It knows the two ways that need no change of the program (A and D, see
+Standard library only. It knows the two ways that need no change of the program (A and D, see
 docs/connect.md), not how a key or a server is found.
 """
 
@@ -12,6 +12,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
+
+from sojourn.crn import is_crn
 
 Way = Literal["A", "D"]
 Shell = Literal["sh", "fish", "powershell", "json"]
@@ -39,7 +41,7 @@ def variables(url: str, key: str, *, instance: str | None = None, way: Way = "D"
         "IAM_URL": base,
     }
     if way == "A":
-        if instance is None or not instance.startswith("crn:"):
+        if instance is None or not is_crn(instance):
             raise ValueError(
                 f"way A needs the instance as a CRN (crn:v1:…), not {instance!r}; way D takes names"
             )

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import jwt
 
+from sojourn import crn
 from sojourn.api.http.values import shown
 from sojourn.api.http.wrong_keys import WrongKeys
 from sojourn.service.accounts.directory import AUTO
@@ -210,15 +211,15 @@ def crn_of(headers: Mapping[bytes, bytes]) -> str | None:
     raw = headers.get(b"service-crn")
     if not raw:
         return None
-    crn = raw.decode("latin-1").strip()
-    if "%" in crn:
-        crn = unquote(crn)
-    if crn.lower() == AUTO:
+    text = raw.decode("latin-1").strip()
+    if "%" in text:
+        text = unquote(text)
+    if text.lower() == AUTO:
         return AUTO
-    if not crn.startswith("crn:") or len(crn) > 512:
+    if not crn.is_crn(text) or len(text) > crn.LONGEST:
         raise BadRequest(
-            f"The Service-CRN header is {shown(crn)}; it must be the CRN of an instance, crn:v1:…, or "
+            f"The Service-CRN header is {shown(text)}; it must be the CRN of an instance, crn:v1:…, or "
             f"{AUTO!r} for the only one. `sojourn env` prints yours, "
             "GET /sojourn/v1/instances lists them."
         )
-    return crn
+    return text

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
+from sojourn import crn
 from sojourn.api.http.endpoint import Request
 from sojourn.api.http.replies import Reply, iso, json_reply
 from sojourn.api.http.values import json_object, shown
@@ -78,7 +79,7 @@ def _item(project: ProjectView) -> dict[str, Any]:
         "name": project.name,
         "service_name": _SERVICE,
         "service_plan_unique_id": plans.plan_id(project.plan),
-        "region": _part(project.crn, 5),
+        "region": crn.parts(project.crn).region,
         "type": "resource-instance",
         "tags": list(project.tags),
         "doc": {"extensions": {"allocation": "all devices"}, "state": "active"},
@@ -147,8 +148,8 @@ def _resource(project: ProjectView) -> dict[str, Any]:
         "state": "active",
         "type": "service_instance",
         "sub_type": None,
-        "region_id": _part(project.crn, 5),
-        "account_id": _part(project.crn, 6).removeprefix("a/"),
+        "region_id": crn.parts(project.crn).region,
+        "account_id": crn.parts(project.crn).account,
         "resource_id": _SERVICE,
         "resource_plan_id": plans.plan_id(project.plan),
         "resource_group_id": None,
@@ -161,11 +162,6 @@ def _resource(project: ProjectView) -> dict[str, Any]:
         "locked": False,
         "allow_cleanup": False,
     }
-
-
-def _part(crn: str, number: int) -> str:
-    parts = crn.split(":")
-    return parts[number] if number < len(parts) else ""
 
 
 def _projects(request: Request) -> list[ProjectView]:

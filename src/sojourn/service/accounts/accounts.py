@@ -13,6 +13,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
+from sojourn import crn
 from sojourn.config.values import SYSTEM, TITLE
 from sojourn.service.accounts.directory import SYSTEM_PROJECT, SYSTEM_USER, Directory, Membership, User
 from sojourn.service.accounts.keys import Keys
@@ -165,8 +166,7 @@ class Accounts(Directory):
 
     def _new_project(self, name: str) -> ProjectView:
         guid = str(uuid.uuid4())
-        crn = f"crn:v1:bluemix:public:quantum-computing:us-east:a/{self._account}:{guid}::"
-        return ProjectView(guid, name, crn, created=self._now())
+        return ProjectView(guid, name, crn.of(self._account, guid), created=self._now())
 
     async def add_project(
         self,

@@ -13,6 +13,7 @@ from sojourn.cli.errors import CliError
 from sojourn.cli.options import Config, Data, Json, Url, where
 from sojourn.cli.refusals import sentence
 from sojourn.client import Client, Unreachable
+from sojourn.crn import is_crn
 from sojourn.environment import Shell, around_proxies, render, variables
 
 
@@ -66,7 +67,7 @@ def env(
     try:
         instance, remarks = _bind(Client(address, key), instance, way)
     except Unreachable as error:
-        if way is _Way.A and not (instance or "").startswith("crn:"):
+        if way is _Way.A and not is_crn(instance or ""):
             raise
         output.note(f"warning: {sentence(error)}. The instance ({instance or 'auto'}) was not looked up")
         remarks = []
@@ -83,7 +84,7 @@ def _bind(api: Client, wanted: str | None, way: _Way) -> tuple[str | None, list[
     Only clients from 0.49 on look instances up by name or take "auto" for any of them. None when there are
     several, or "auto" is asked for, and way D lets the client choose; way A has the first one.
     """
-    if wanted is not None and wanted.startswith("crn:"):
+    if wanted is not None and is_crn(wanted):
         return wanted, []
     if wanted == "auto":
         if way is _Way.D:
