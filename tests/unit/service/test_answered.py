@@ -18,7 +18,7 @@ from sojourn.service.jobs.answered import AnsweredSubmits
 
 def noted(folder: Path, *ids: str, keep: float = 300.0, boot: str = "boot-1") -> AnsweredSubmits:
     """A process that noted these and was killed."""
-    found = AnsweredSubmits(folder, keep, boot)
+    found = AnsweredSubmits(folder, keep, lambda: 1000.0, boot)
     found.start(())
     for job_id in ids:
         found.note(job_id)
@@ -26,7 +26,8 @@ def noted(folder: Path, *ids: str, keep: float = 300.0, boot: str = "boot-1") ->
 
 
 def read(folder: Path, keep: float = 300.0, boot: str = "boot-1") -> frozenset[str] | None:
-    return AnsweredSubmits(folder, keep, boot).read()
+    found = AnsweredSubmits(folder, keep, lambda: 1000.0, boot).read()
+    return None if found is None else found.ids
 
 
 def test_what_a_killed_process_noted_is_known(tmp_path: Path) -> None:
@@ -36,8 +37,8 @@ def test_what_a_killed_process_noted_is_known(tmp_path: Path) -> None:
 
 def test_what_earlier_processes_noted_is_carried_on(tmp_path: Path) -> None:
     noted(tmp_path, "a", "b")
-    second = AnsweredSubmits(tmp_path, 300.0, "boot-1")
-    assert second.read() == frozenset({"a", "b"})
+    second = AnsweredSubmits(tmp_path, 300.0, lambda: 1000.0, "boot-1")
+    assert second.read() == (frozenset({"a", "b"}), 0.0)
     second.start(["b"])
     second.note("c")
     assert read(tmp_path) == frozenset({"b", "c"})
@@ -63,7 +64,9 @@ def test_with_another_window_nothing_is_known(tmp_path: Path) -> None:
     assert read(tmp_path, keep=3000.0) is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"boot-1", b"\xff\xfe", b"other 300\na\n"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"boot-1", b"\xff\xfe", b"other 300 0.0\na\n", b"boot-1 300\na\n", b"boot-1 300 x\na\n"]
+)
 def test_a_damaged_file_says_nothing(tmp_path: Path, damage: bytes) -> None:
     noted(tmp_path, "a")
     (tmp_path / "answered").write_bytes(damage)
@@ -86,17 +89,40 @@ def test_the_files_stay_small_and_know_the_whole_window(
     assert len(known) < 6
 
 
-def test_a_disk_that_takes_no_more_leaves_nothing_that_is_believed(tmp_path: Path) -> None:
+def fill_the_disk(under: AnsweredSubmits) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs a device that is always full")
-    found = noted(tmp_path, "a")
-    assert found._file is not None
+    assert under._file is not None
     full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, found._file.fileno())
+    os.dup2(full, under._file.fileno())
     os.close(full)
+
+
+def test_a_disk_that_takes_no_more_leaves_nothing_that_is_believed(tmp_path: Path) -> None:
+    found = noted(tmp_path, "a")
+    fill_the_disk(found)
     found.note("b")
     found.note("c")
     assert read(tmp_path) is None
+
+
+def test_when_the_disk_has_room_again_the_files_know_what_came_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also over a rotation: of what was accepted before that moment they say nothing."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    found = AnsweredSubmits(tmp_path, 300.0, lambda: now[0] + 7e8, "boot-1")
+    found.start(())
+    fill_the_disk(found)
+    found.note("lost with the disk")
+    now[0] = 1060.0
+    found.note("the first after it")
+    found.note("a")
+    assert found.read() == (frozenset({"a"}), 7e8 + 1060.0)
+    now[0] = 1500.0
+    found.note("b")
+    assert found.read() == (frozenset({"a", "b"}), 7e8 + 1060.0)
 
 
 def test_the_run_of_this_machine_has_a_name() -> None:

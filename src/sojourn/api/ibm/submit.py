@@ -60,19 +60,15 @@ async def submit(
     service: Service, who: Principal, data: bytes, *, call: Call, idempotency_key: str | None = None
 ) -> JobView:
     """The job that a body asks for. Raises Refusal."""
-    body = _BODIES.read(data)
-    job = _new_job(body)
-    service.accounts.check_instance(who, body.instance)
+    job, instance = parse(data)
+    service.accounts.check_instance(who, instance)
     return await service.jobs.submit(who, job, sent=data, call=call, idempotency_key=idempotency_key)
 
 
-def parse(data: bytes) -> NewJob:
-    """What a body asks for, but for its `instance`. Raises BadRequest naming the field."""
-    return _new_job(_BODIES.read(data))
-
-
-def _new_job(body: Body) -> NewJob:
-    return NewJob(
+def parse(data: bytes) -> tuple[NewJob, str | None]:
+    """What a body asks for, and the instance that it names. Raises BadRequest naming the field."""
+    body = _BODIES.read(data)
+    job = NewJob(
         program=check_program(body.program_id),
         params=check_params(bytes(body.params)),
         max_execution_time=check_execution_time(body.cost, "max_execution_time (cost)"),
@@ -84,6 +80,7 @@ def _new_job(body: Body) -> NewJob:
         private=bool(body.private),
         calibration=body.calibration_id,
     )
+    return job, body.instance
 
 
 def _new_session(body: Body) -> NewSession | None:

@@ -59,7 +59,7 @@ class Submits:
         self._admission = admission
         self._polls = polls
         self._window = window
-        self._answered = AnsweredSubmits(data, window)
+        self._answered = AnsweredSubmits(data, window, clock.now)
         self._repeats = Repeats(window, self._answered.note)
         self._keyed: dict[tuple[str, str], tuple[str, asyncio.Task[JobView]]] = {}
 
@@ -158,7 +158,14 @@ class Submits:
         now, here = clock.now(), clock.monotonic()
         recent = await self._store.read(rows.recent, steps.before(now, self._window))
         noted = self._answered.read()
-        lost = [s for s in recent if noted is not None and s.job.id not in noted and _may_repeat(s)]
+        lost = [
+            s
+            for s in recent
+            if noted is not None
+            and s.job.id not in noted.ids
+            and s.job.accepted_at > noted.since
+            and _may_repeat(s)
+        ]
         lost_ids = {stored.job.id for stored in lost}
         self._answered.start(s.job.id for s in recent if s.job.id not in lost_ids)
         for stored in lost:
