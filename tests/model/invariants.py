@@ -27,33 +27,7 @@ from sojourn.core.fair_share.shares import EVEN, Shares
 from sojourn.core.profile import Profile
 from tests.model import effect_checks
 from tests.model.reference import Snapshot, next_job
-
-FINAL = {"completed", "failed", "cancelled"}
-JOB_STEPS = {
-    "accepted": {"queued", "failed", "cancelled"},
-    "queued": {"running", "failed", "cancelled"},
-    "running": {"completed", "failed", "cancelled", "queued"},
-}
-SESSION_STEPS = {
-    "open": {"active", "closed"},
-    "active": {"inactive", "pending_inactive", "pending_closed", "closed"},
-    "pending_inactive": {"inactive", "pending_closed"},
-    "inactive": {"active", "closed"},
-    "pending_closed": {"closed"},
-}
-LIVE = ("open", "active", "pending_inactive", "inactive")
-NEVER_CHANGE = (
-    "id",
-    "seq",
-    "user",
-    "project",
-    "program",
-    "accepted_at",
-    "own_limit",
-    "stated",
-    "session_id",
-    "kind",
-)
+from tests.model.steps import FINAL, JOB_STEPS, LIVE, NEVER_CHANGE, SESSION_STEPS
 
 
 class Invariants:
@@ -525,7 +499,3 @@ class Invariants:
         if self.profile.half_life is None:
             self.charges = [c for c in self.charges if c[0] > horizon]
         self.rows.clear()
-
-
-def all_ended(invariants: Invariants) -> bool:
-    return all(j.state in FINAL for j in invariants.jobs.values())

@@ -15,7 +15,7 @@ from sojourn.service.timing.clock import VirtualClock
 from sojourn.service.views import Principal
 from tests.harness.programs import job_body
 from tests.harness.service import SLOW, ServiceHarness
-from tests.integration.service.test_operations import book, calibrated, operator
+from tests.integration.service.operations import book, calibrated, operator
 
 RunService = Callable[..., None]
 HOUR, DAY = 3600.0, 86_400.0

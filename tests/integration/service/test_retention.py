@@ -19,7 +19,7 @@ from sojourn.service.views import Principal
 from sojourn.store import calibrations, journal
 from tests.harness.programs import job_body
 from tests.harness.service import QUICK, ServiceHarness
-from tests.integration.service.test_operations import DRIFTING, calibrated
+from tests.integration.service.operations import DRIFTING, calibrated
 
 RunService = Callable[..., None]
 DAY = 86_400.0

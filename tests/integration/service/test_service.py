@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import stat
 import threading
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from sojourn.config import DeviceSettings
-from sojourn.service.errors import BadRequest, Conflict, NotAuthenticated, NotFound, SessionClosed
+from sojourn.service.errors import BadRequest, Conflict, NotFound, SessionClosed
 from sojourn.service.views import JobFilter
 from sojourn.store import jobs as stored_jobs
-from sojourn.store import tables as t
 from sojourn.store.blobs import PART
 from sojourn.store.database.access import READERS
 from tests.harness.programs import job_body
-from tests.harness.service import QUICK, SLOW, ServiceHarness
+from tests.harness.service import ServiceHarness
 
 RunService = Callable[..., None]
 
@@ -251,130 +246,6 @@ def test_r55_what_was_acknowledged_survives_a_restart(run_service: RunService) -
     run_service(before, after)
 
 
-def test_r55_a_device_that_is_no_longer_configured_keeps_its_jobs(
-    run_service: RunService, tmp_path: Path
-) -> None:
-    from tests.harness.service import QUICK, SLOW
-
-    made: dict[str, Any] = {}
-
-    async def before(h: ServiceHarness) -> None:
-        made["ann"] = await h.user("ann")
-        made["job"] = (await h.submit(made["ann"], job_body("slow"))).id
-
-    async def without(h: ServiceHarness) -> None:
-        assert (await h.service.jobs.get(made["ann"], made["job"])).state in ("queued", "running")
-        with pytest.raises(NotFound):
-            await h.submit(made["ann"], job_body("slow"))
-
-    async def again(h: ServiceHarness) -> None:
-        await h.running(made["ann"], made["job"])
-
-    run_service(before, devices=(QUICK, SLOW))
-    run_service(without, devices=(QUICK,))
-    run_service(again, devices=(QUICK, SLOW))
-
-
-def test_r55_what_has_ended_on_a_device_that_is_no_longer_configured_can_be_looked_at_and_deleted(
-    run_service: RunService,
-) -> None:
-    made: dict[str, Any] = {}
-
-    async def before(h: ServiceHarness) -> None:
-        ann = made["ann"] = await h.user("ann")
-        session = await h.service.sessions.open(ann, device="slow", mode="dedicated", max_time=None)
-        job = await h.submit(ann, job_body("slow", session_id=session.id))
-        await h.running(ann, job.id)
-        await h.service.jobs.cancel(ann, job.id)
-        await h.service.sessions.close(ann, session.id)
-        await h.settled()
-        made["job"], made["session"] = job.id, session.id
-
-    async def without(h: ServiceHarness) -> None:
-        ann, job, session = made["ann"], made["job"], made["session"]
-        why = await h.service.jobs.why(ann, job)
-        assert (why.device, why.state, why.position, why.depth) == ("slow", "cancelled", None, 0)
-        assert why.reasons == ()
-        for look in (h.service.jobs.get, h.service.jobs.poll):
-            found = await look(ann, job)
-            assert (found.device, found.state, found.position) == ("slow", "cancelled", None)
-        assert [view.id for view in (await h.service.jobs.find(ann, JobFilter())).jobs] == [job]
-        inputs = await h.service.jobs.params(ann, job)
-        assert isinstance(inputs, bytes)
-        assert b"pubs" in inputs
-        assert await h.service.jobs.result(ann, job) == b""
-        assert await h.service.jobs.logs(ann, job) == ""
-        assert (await h.service.jobs.history(ann, job))[-1].after == "cancelled"
-        with pytest.raises(Conflict, match="cancelled already"):
-            await h.service.jobs.cancel(ann, job)
-        await h.service.jobs.set_tags(ann, job, ["old"])
-        for end in (h.service.sessions.drain, h.service.sessions.close):  # R38
-            await end(ann, session)
-        assert (await h.service.sessions.get(ann, session)).state == "closed"
-        assert [view.id for view in await h.service.sessions.find(ann, 10)] == [session]
-        await h.service.jobs.delete(ann, job)
-        with pytest.raises(NotFound):
-            await h.service.jobs.why(ann, job)
-
-    run_service(before, devices=(QUICK, SLOW))
-    run_service(without, devices=(QUICK,))
-
-
-def test_a_job_that_is_deleted_meanwhile_is_not_found(run_service: RunService) -> None:
-    """Whole kind: each request that has seen the job, and comes to the store after its deletion."""
-
-    async def body(h: ServiceHarness) -> None:
-        ann = await h.user("ann")
-        service, jobs = h.service, []
-        for private in (False, True):
-            view = await h.submit(ann, job_body("mock", private=private))
-            await h.ended(ann, view.id)
-            await h.settled()
-            jobs.append(view.id)
-        first = await asyncio.gather(
-            service.jobs.delete(ann, jobs[0]),
-            service.jobs.set_tags(ann, jobs[0], ["a"]),
-            return_exceptions=True,
-        )
-        assert [type(answer) for answer in first] == [type(None), NotFound]
-
-        view = await h.submit(ann, job_body("mock"))
-        await h.ended(ann, view.id)
-        await h.settled()
-        for job_id in (view.id, jobs[1]):
-            meta = (await service.lookup.job(ann, job_id)).meta
-            for digest in (meta.params_hash, meta.result_hash, meta.logs_hash):
-                if digest is not None:
-                    service.parts.records.blobs.drop(digest)
-            await service.parts.store.write(stored_jobs.remove, job_id)
-            for look in (service.jobs.params, service.jobs.result, partial(service.jobs.result, take=False)):
-                with pytest.raises(NotFound):
-                    await look(ann, job_id)
-            with pytest.raises(NotFound):
-                await service.jobs.set_tags(ann, job_id, [])
-
-    run_service(body)
-
-
-def test_a_job_that_is_deleted_while_its_end_is_committed_is_gone(run_service: RunService) -> None:
-    async def body(h: ServiceHarness) -> None:
-        ann = await h.user("ann")
-        for _ in range(5):
-            view = await h.submit(ann, job_body("mock"))
-            lane = h.service.parts.lanes.dispatchers["mock"].lane
-            while view.id in lane.jobs:
-                turn = asyncio.get_running_loop().create_future()
-                asyncio.get_running_loop().call_soon(turn.set_result, None)
-                await turn
-            assert view.id in h.service.parts.records.live_jobs, "its end is decided and not yet on record"
-            await h.service.jobs.delete(ann, view.id)
-            await h.settled()
-            with pytest.raises(NotFound):
-                await h.service.jobs.get(ann, view.id)
-
-    run_service(body)
-
-
 def test_a_jobs_position_is_the_same_in_every_view(run_service: RunService) -> None:
     async def body(h: ServiceHarness) -> None:
         ann, bob = await h.user("ann"), await h.user("bob")
@@ -420,114 +291,6 @@ def test_r56_a_private_jobs_inputs_are_never_given_and_its_result_once(run_servi
         assert "given once (R56)" in " ".join(job.warnings)
 
     run_service(body, after_a_restart)
-
-
-def test_the_keys_of_the_first_users_are_readable_by_their_owner_only(
-    run_service: RunService, tmp_path: Path
-) -> None:
-    async def body(h: ServiceHarness) -> None:
-        for name in ("operator", "local"):
-            path = tmp_path / f"{name}.key"
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            user_id = h.service.accounts.by_key(path.read_text().strip())
-            assert user_id is not None
-            assert h.service.accounts.principal(user_id, None).user == name
-
-    run_service(body, body)
-
-
-@pytest.mark.parametrize("more", [{}, {"start_session": True}])
-def test_a_submit_that_is_being_checked_when_its_user_is_revoked_makes_no_job(
-    run_service: RunService, more: dict[str, Any]
-) -> None:
-    """Nor does a session come of it, or of any other request that was on its way."""
-
-    async def body(h: ServiceHarness) -> None:
-        eve = await h.user("eve")
-        counted = h.service.parts.records.open_jobs
-        submit = asyncio.ensure_future(h.submit(eve, job_body(**more)))
-        while not counted.count((eve.project_id,)):
-            await asyncio.wait({submit}, timeout=0)
-        left = await h.service.revocation.revoke("eve", cancel_jobs=True)
-        assert left.jobs == ()
-        with pytest.raises(NotAuthenticated):
-            await submit
-        with pytest.raises(NotAuthenticated):
-            await h.service.sessions.open(eve, device="mock", mode="batch", max_time=None)
-        await h.settled()
-        assert (await h.service.jobs.find(eve, JobFilter())).count == 0
-        assert await h.service.sessions.find(eve, 10) == []
-        assert not counted.count((eve.project_id,))
-
-    run_service(body)
-
-
-def test_a_submit_whose_large_inputs_are_being_written_when_its_user_is_revoked_makes_no_job(
-    run_service: RunService,
-) -> None:
-    async def body(h: ServiceHarness) -> None:
-        eve = await h.user("eve")
-        store = h.service.parts.store
-        padded = job_body().replace(b'"params": {', b'"params": {' + b" " * (16 * PART), 1)
-        submit = asyncio.ensure_future(h.submit(eve, padded))
-        while not await store.read(lambda c: c.execute(select(t.blob_parts.c.number)).first()):
-            await asyncio.wait({submit}, timeout=0)
-        left = await h.service.revocation.revoke("eve", cancel_jobs=True)
-        assert left.jobs == ()
-        with pytest.raises(NotAuthenticated):
-            await submit
-        await h.settled()
-        assert (await h.service.jobs.find(eve, JobFilter())).count == 0
-        assert await store.read(lambda c: c.execute(select(t.blob_parts.c.number)).first()) is None
-
-    run_service(body)
-
-
-def test_a_revoked_user_is_nobody_at_once(run_service: RunService) -> None:
-    async def body(h: ServiceHarness) -> None:
-        key = await h.service.users.add("eve", "evil")
-        user_id = h.service.accounts.by_key(key.api_key)
-        assert user_id is not None
-        await h.service.revocation.revoke("eve")
-        assert h.service.accounts.by_key(key.api_key) is None
-        with pytest.raises(NotAuthenticated):
-            h.service.accounts.principal(user_id, None)
-
-    run_service(body)
-
-
-def test_the_last_operator_cannot_be_revoked(run_service: RunService) -> None:
-    async def body(h: ServiceHarness) -> None:
-        with pytest.raises(Conflict, match="last operator"):
-            await h.service.revocation.revoke("operator")
-        await h.service.users.add("root", "operators", operator=True)
-        await h.service.revocation.revoke("operator")
-        with pytest.raises(Conflict, match="last operator"):
-            await h.service.revocation.revoke("root")
-
-    run_service(body)
-
-
-def test_an_operators_rights_are_given_or_refused_and_never_forgotten(run_service: RunService) -> None:
-    async def body(h: ServiceHarness) -> None:
-        await h.user("ann")
-        with pytest.raises(Conflict, match="not an operator"):
-            await h.service.users.add("ann", "more", operator=True)
-        assert [u.projects for u in h.service.users.all() if u.name == "ann"] == [("anns",)]
-
-    run_service(body)
-
-
-def test_deleting_a_job_forgets_it_and_its_bytes(run_service: RunService) -> None:
-    async def body(h: ServiceHarness) -> None:
-        ann = await h.user("ann")
-        job = await h.submit(ann, job_body())
-        await h.ended(ann, job.id)
-        await h.service.jobs.delete(ann, job.id)
-        with pytest.raises(NotFound):
-            await h.service.jobs.get(ann, job.id)
-
-    run_service(body)
 
 
 def test_a_waiting_job_is_told_why_with_names(run_service: RunService) -> None:
@@ -607,17 +370,6 @@ def test_r54_a_key_whose_submit_was_refused_can_be_used_again(run_service: RunSe
     run_service(body)
 
 
-def test_a_deleted_jobs_body_can_be_submitted_again(run_service: RunService) -> None:
-    async def body(h: ServiceHarness) -> None:
-        ann = await h.user("ann")
-        first = await h.submit(ann, job_body(), idempotency_key="k")
-        await h.ended(ann, first.id)
-        await h.service.jobs.delete(ann, first.id)
-        assert (await h.submit(ann, job_body(), idempotency_key="k")).id != first.id
-
-    run_service(body)
-
-
 @pytest.mark.parametrize(
     ("more", "numbers"),
     [
@@ -654,48 +406,6 @@ def test_a_time_for_a_session_that_the_job_does_not_start_is_refused(run_service
         await h.submit(ann, job_body("mock", session_time=None))
 
     run_service(body)
-
-
-def test_sessions_of_a_device_that_was_taken_away_can_be_seen_and_closed(run_service: RunService) -> None:
-    keys: list[str] = []
-    ids: list[str] = []
-
-    async def before(h: ServiceHarness) -> None:
-        keys.append((await h.service.users.add("ann", "anns")).api_key)
-        ann = h.service.accounts.principal(h.service.accounts.by_key(keys[0]) or "", None)
-        for _ in range(2):
-            session = await h.service.sessions.open(ann, device="slow", mode="dedicated", max_time=None)
-            ids.append(session.id)
-        await h.service.sessions.close(ann, ids[0])
-
-    async def after(h: ServiceHarness) -> None:
-        ann = h.service.accounts.principal(h.service.accounts.by_key(keys[0]) or "", None)
-        for _ in range(2):
-            assert {s.id for s in await h.service.sessions.find(ann, 10)} == set(ids)
-            for session_id in ids:
-                await h.service.sessions.drain(ann, session_id)
-                await h.service.sessions.close(ann, session_id)
-                assert (await h.service.sessions.get(ann, session_id)).state == "closed"
-
-    run_service(before, devices=(QUICK, SLOW))
-    run_service(after, after, devices=(QUICK,))
-
-
-def test_a_job_of_a_device_that_was_taken_away_is_told_so(run_service: RunService) -> None:
-    kept: list[str] = []
-
-    async def before(h: ServiceHarness) -> None:
-        ann = await h.user("ann")
-        await h.running(ann, (await h.submit(ann, job_body("slow"))).id)
-        kept.append((await h.submit(ann, job_body("slow"))).id)
-
-    async def after(h: ServiceHarness) -> None:
-        ann = h.service.accounts.principal(h.service.accounts.user_id("ann"), None)
-        why = await h.service.jobs.why(ann, kept[0])
-        assert "not in the configuration any more. Cancel the job" in why.reasons[0].sentence
-
-    run_service(before, devices=(QUICK, SLOW))
-    run_service(after, devices=(QUICK,))
 
 
 def test_a_lane_that_breaks_ends_the_service(run_service: RunService) -> None:

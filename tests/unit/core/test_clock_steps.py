@@ -18,11 +18,6 @@ HOUR, DAY = 3600.0, 86_400.0
 STEPS = [1.0, 4 * HOUR, 400 * DAY, -1.0, -HOUR, -400 * DAY]
 
 
-@pytest.fixture
-def world() -> LaneHarness:
-    return LaneHarness()
-
-
 def step(world: LaneHarness, by: float) -> None:
     """As the service follows a clock that is set by `by`."""
     lead = world.lane.calendar.lead - by

@@ -23,11 +23,6 @@ from tests.harness.lane import START, LaneHarness
 HOUR = 3600.0
 
 
-@pytest.fixture
-def world() -> LaneHarness:
-    return LaneHarness()
-
-
 def ended(world: LaneHarness, name: str) -> tuple[str | None, int | None]:
     return world.jobs[name].reason, world.jobs[name].reason_code
 

@@ -20,11 +20,6 @@ HOUR = 3600.0
 NOON = "1970-01-12 13:46:40 UTC"  # START
 
 
-@pytest.fixture
-def world() -> LaneHarness:
-    return LaneHarness()
-
-
 def ended(world: LaneHarness, name: str) -> tuple[str | None, int | None]:
     return world.jobs[name].reason, world.jobs[name].reason_code
 

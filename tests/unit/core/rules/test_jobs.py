@@ -12,11 +12,6 @@ from sojourn.core.transitions import JOB, SESSION, IllegalTransition
 from tests.harness.lane import START, LaneHarness
 
 
-@pytest.fixture
-def world() -> LaneHarness:
-    return LaneHarness()
-
-
 def test_r48_the_least_used_project_goes_first_and_its_oldest_job(world: LaneHarness) -> None:
     world.submit("a1", "ann")
     world.submit("a2", "ann")
