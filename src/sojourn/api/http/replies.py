@@ -79,7 +79,7 @@ def iso(at: float | None) -> str | None:
     """Seconds since the epoch as ISO 8601 in UTC with microseconds, the clients' form; None stays None."""
     if at is None:
         return None
-    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def tidy(seconds: float) -> int | float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ async def write_large(send: Send, reply: Reply, lost: Callable[[], bool]) -> Non
                 return
             part = piece[begin : begin + SLICE]
             await send({"type": "http.response.body", "body": part, "more_body": True})
+            # a fast reader takes one slice after the other: `send` does not wait then
+            await asyncio.sleep(0)
         at += len(piece)
     await send({"type": "http.response.body", "body": reply.tail})
 

@@ -9,6 +9,7 @@ from sojourn.api.ibm import submit as submitting
 from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, job_status
 from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.jobs.texts import Large
+from sojourn.service.requests.parts import in_parts
 from sojourn.service.views import JobFilter
 
 LARGEST_PAGE = 200
@@ -59,7 +60,7 @@ async def jobs(request: Request) -> Reply:
     page = await request.service.jobs.find(request.who, wanted)
     return json_reply(
         {
-            "jobs": [job_object(view) for view in page.jobs],
+            "jobs": await in_parts(job_object, page.jobs),
             "count": page.count,
             "limit": wanted.limit,
             "offset": wanted.offset,

@@ -13,6 +13,7 @@ from sojourn.api.http.values import epoch
 from sojourn.api.v1 import PREFIX, submit
 from sojourn.api.v1.common import Callers, Id, Time
 from sojourn.api.v1.middleware import READ
+from sojourn.service.requests.parts import in_parts
 from sojourn.service.service import Service
 from sojourn.service.views import HistoryLine, JobFilter, JobView, Principal, WhyView
 
@@ -213,7 +214,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
             positions=True,
         )
         page = await service.jobs.find(who, wanted)
-        found = [job_table(view) for view in page.jobs]
+        found = await in_parts(job_table, page.jobs)
         table = {"jobs": found, "count": page.count, "limit": limit, "offset": offset}
         return Response(encode(table), media_type="application/json")
 

@@ -24,6 +24,7 @@ from sojourn.service.lanes.records import JobRecord, Records
 from sojourn.service.lanes.registry import Lanes
 from sojourn.service.lanes.view_maker import ViewMaker
 from sojourn.service.requests.exchange import Call
+from sojourn.service.requests.parts import in_parts
 from sojourn.service.submission import NewJob, check_tags
 from sojourn.service.timing.clock import Clock
 from sojourn.service.views import (
@@ -152,9 +153,12 @@ class Jobs:
         )
         records = [JobRecord(s.device, s.job, s.meta) for s in found]
         places = await self._lanes.many_positions(records) if wanted.positions else {}
-        for record in records:
+
+        def shown(record: JobRecord) -> JobView:
             self._seen(who, record)
-        return JobPage([self._views.job(r, places.get(r.job.id)) for r in records], count)
+            return self._views.job(record, places.get(record.job.id))
+
+        return JobPage(await in_parts(shown, records), count)
 
     async def why(self, who: Principal, job_id: str) -> WhyView:
         """Why the job waits, from the lane that will start it; no reasons when it does not wait."""
