@@ -238,7 +238,7 @@ def test_bad_shots(house: House, shots: Any) -> None:
         {"simulator": {"seed_simulator": -1}},
         {"simulator": {"seed_simulator": HUGE}},
         {"simulator": "yes"},
-        {"twirling": {"enable_gates": True}},
+        {"twirling": {"enable_gates": "on"}},
         {"nosuch": 1},
         {"ä\0": {"b": [1] * 1000}},
         [],

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.devices.conditions import USUAL, Conditions
+
 if TYPE_CHECKING:
     from qiskit.circuit import QuantumCircuit
     from qiskit.transpiler import Target
@@ -74,11 +76,15 @@ class Outcome:
     `patterns` is (u, ceil(bits / 8)) uint8: bit strings of all classical bits, big-endian, the last bit of
     the last byte being classical bit 0. `counts` is (u,): how often each came. `order` is (shots,): the
     index into `patterns` of every shot in turn; None when memory was not asked for.
+
+    `signal` is complex64 in arbitrary units, classical bit 0 first: (shots, bits), or averaged (bits,). It is
+    there when the conditions of the run ask for it.
     """
 
     patterns: NDArray[np.uint8]
     counts: NDArray[np.int64]
     order: NDArray[np.intp] | None = None
+    signal: NDArray[np.complex64] | None = None
 
     def memory(self) -> NDArray[np.uint8]:
         """(shots, bytes) uint8, one row per shot."""
@@ -92,6 +98,9 @@ class Driver(ABC):
 
     random_results: ClassVar[bool] = False
     """True for a driver whose results are made up (mock): the conformance check looks at shapes only."""
+
+    meas_levels: ClassVar[tuple[int, ...]] = (2,)
+    """The levels of measurement that it has: 1 are signals of the readout, see `under`; 2 are bits."""
 
     memory = 0
     """Bytes that one run may take, set before the first circuit; 0 for any amount. The worker sees to it: a
@@ -154,6 +163,25 @@ class Driver(ABC):
 
     def begin_job(self) -> None:  # noqa: B027 - optional
         """Called once before a job's tasks are executed."""
+
+    def under(self, conditions: Conditions) -> Driver:
+        """The same device for one job that asks for something else than usual. Compiles and runs its
+        circuits.
+
+        Raises `DriverError` for what the device cannot do, which is the default.
+        """
+        if conditions == USUAL:
+            return self
+        asked = []
+        if conditions.level != "classified":
+            asked.append(
+                f"it gives bits, and no signal of the readout (level of measurement {conditions.level!r})"
+            )
+        if conditions.carried:
+            asked.append("it starts every shot with initialised qubits (init_qubits = false)")
+        if conditions.errors is not None:
+            asked.append("it is no simulator that takes a noise model (simulator.noise_model)")
+        raise DriverError(f"{self.name} cannot run this job: {'; '.join(asked)}")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ So the configuration of every device is settled here, the built-in ones included
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,18 +22,19 @@ _UNSPOKEN = frozenset({"barrier", "box", "break_loop", "continue_loop"})  # the 
 _PULSE_LIMITS = frozenset({"pulse_num_channels", "pulse_num_qubits", "live_data", "rep_delays"})
 
 
-def settled(facts: Facts, target: Target) -> Facts:
+def settled(facts: Facts, target: Target, levels: Sequence[int] = (2,)) -> Facts:
     """`facts` with every configuration field that real devices have, true of what runs on `target`.
 
     A fact about the hardware stays as the driver states it, and is neutral where it states none. What can be
     asked for follows from the target and from what the service runs, and replaces what the driver states.
+    `levels` are the levels of measurement that the driver has: signals (1), bits (2).
     """
     given = {key: value for key, value in facts.configuration.items() if key not in _PULSE_LIMITS}
     hardware = _hardware(facts, target)
     stated = {key: value for key, value in given.items() if value is not None or key not in hardware}
     made = {**hardware, **stated}
     made.setdefault("sample_name", _sample_name(made["processor_type"]))
-    return replace(facts, configuration={**made, **_offers(made, target)})
+    return replace(facts, configuration={**made, **_offers(made, target), "meas_levels": list(levels)})
 
 
 def _hardware(facts: Facts, target: Target) -> dict[str, Any]:
@@ -116,7 +117,6 @@ def _offers(configuration: Mapping[str, Any], target: Target) -> dict[str, Any]:
         "parallel_compilation": False,
         "open_pulse": False,
         "parametric_pulses": [],
-        "meas_levels": [2],
         "meas_kernels": [],
         "discriminators": [],
         "measure_esp_enabled": False,

@@ -137,7 +137,7 @@ async def assemble(
     key_files = KeyFiles(data, accounts, audit)
 
     # devices and their lanes
-    devices = specs(settings.devices)
+    devices = specs(settings.devices, settings.policy.default_resilience_level)
     companions = models(devices)
     lanes, records, steps = Lanes(devices, companions), Records(), await Steps.load(store)
     engine = make_engine(

@@ -13,24 +13,34 @@ from sojourn.worker.protocol.types import Description, DeviceSpec
 MOCK = "mock"
 
 
-def specs(devices: Iterable[DeviceSettings]) -> dict[str, DeviceSpec]:
-    """Every device that the service has, by name.
+def specs(devices: Iterable[DeviceSettings], resilience_level: int = 0) -> dict[str, DeviceSpec]:
+    """Every device that the service has, by name. `resilience_level` is that of jobs which name none.
 
-    The client's `dry_run` sends the job to `mock_<rest of the name>`, so each device whose name has such a
-    rest gets a companion that answers with random results of the right shape. It sleeps until it is used.
+    The client's `dry_run` replaces what is before the first `_` of a device's name by `mock`, and the
+    whole of a name without one. A device of that name, unless there is one, is a companion: it answers with
+    random results of the right shape and looks like the first device that has it. It sleeps until it is
+    used.
     """
-    made = {d.name: _spec(d) for d in devices}
+    made = {d.name: _spec(d, resilience_level) for d in devices}
     for spec in list(made.values()):
-        name = re.sub(r"^[^_]+", MOCK, spec.name)
-        if "_" in name and name not in made and spec.driver != MOCK:
+        name = companion_of(spec.name)
+        if name not in made and spec.driver != MOCK:
             like = {"driver": spec.driver, "options": dict(spec.options)}
-            made[name] = DeviceSpec(name, MOCK, {"like": like}, spec.python, True, spec.memory)
+            made[name] = DeviceSpec(
+                name, MOCK, {"like": like}, spec.python, True, spec.memory, resilience_level
+            )
     return made
 
 
-def _spec(device: DeviceSettings) -> DeviceSpec:
+def companion_of(device: str) -> str:
+    """The name under which the client looks for the companion of a device."""
+    return re.sub(r"^[^_]+", MOCK, device)
+
+
+def _spec(device: DeviceSettings, level: int) -> DeviceSpec:
     memory = run_memory() if device.memory_mb is None else round(device.memory_mb * MB)
-    return DeviceSpec(device.name, device.driver, dict(device.options), device.python, memory=memory)
+    options = dict(device.options)
+    return DeviceSpec(device.name, device.driver, options, device.python, False, memory, level)
 
 
 def schedules(devices: Iterable[DeviceSettings]) -> dict[str, str]:
@@ -40,12 +50,12 @@ def schedules(devices: Iterable[DeviceSettings]) -> dict[str, str]:
 
 def models(devices: Mapping[str, DeviceSpec]) -> dict[str, str]:
     """For each dry-run companion the device that it looks like."""
-    found = {}
-    for name in devices:
-        companion = re.sub(r"^[^_]+", MOCK, name)
-        if devices.get(companion) is not None and devices[companion].lazy and companion not in found:
-            found[companion] = name
-    return {c: d for c, d in found.items() if c != d}
+    found: dict[str, str] = {}
+    for name, spec in devices.items():
+        companion = companion_of(name)
+        if spec.driver != MOCK and companion in devices and devices[companion].lazy:
+            found.setdefault(companion, name)
+    return found
 
 
 def renamed(description: Description, name: str) -> Description:
@@ -58,6 +68,8 @@ def renamed(description: Description, name: str) -> Description:
     )
 
 
-def is_mock(name: str) -> bool:
-    """A companion for dry runs; hidden unless it is asked for."""
-    return name.startswith(f"{MOCK}_")
+def is_mock(spec: DeviceSpec) -> bool:
+    """A device for dry runs, a companion or one with the name of one; hidden unless it is asked for.
+
+    A configured device called `mock` is a device as any."""
+    return spec.lazy or spec.name.startswith(f"{MOCK}_")

@@ -120,7 +120,7 @@ class Service:
             parts.lanes.dispatchers[name].worker_changed(parts.engine.state(name))
         await self._start_schedule(parts)
         parts.following.start()
-        log.info("service.started", devices=[n for n in devices if not is_mock(n)], data=str(data))
+        log.info("service.started", devices=[n for n, s in devices.items() if not is_mock(s)], data=str(data))
 
     async def _start_schedule(self, parts: Parts) -> None:
         last = await parts.store.read(last_attempts)

@@ -42,6 +42,13 @@ PRELOAD = (
     "sojourn.worker.host",
     "sojourn.worker.main",
 )
+BESIDE = "qiskit_ibm_runtime"
+PREPARATION = (
+    "sojourn.worker.programs.mitigated.sampler",
+    "sojourn.worker.programs.mitigated.estimator",
+)
+"""What prepares mitigated jobs, imported when a driver has imported the package `BESIDE` anyway."""
+
 _MAX_DATAGRAM = 1 << 16
 
 
@@ -135,6 +142,11 @@ class Forkserver:
         for point in importlib.metadata.entry_points(group="sojourn.drivers"):
             if point.name in new:
                 preload((point.module,))
+        if BESIDE in sys.modules:
+            preload(PREPARATION)
+            from sojourn.worker.programs.mitigated.client import PRELOADED
+
+            preload(PRELOADED)
         self._settle()
 
     def _fork(self, order: messages.Fork, descriptors: list[int]) -> None:

@@ -51,7 +51,7 @@ class DeviceHost:
 
     def __init__(self, spec: DeviceSpec, driver: Driver) -> None:
         self.spec = spec
-        self._device = DeviceContext(spec.name, driver, spec.memory)
+        self._device = DeviceContext(spec.name, driver, spec.memory, spec.resilience_level)
         self._probes = 0
 
     @classmethod
@@ -111,7 +111,9 @@ class DeviceHost:
         try:
             wanted = msgspec.json.decode(params, type=Calibration)
             begun = time.monotonic()
-            facts = settled(self._device.driver.calibrate(wanted.at, wanted.number), self._device.target)
+            driver = self._device.driver
+            measured = driver.calibrate(wanted.at, wanted.number)
+            facts = settled(measured, self._device.target, driver.meas_levels)
             seconds = time.monotonic() - begun
             found = Description(
                 facts.num_qubits, facts.configuration, facts.properties, facts.backend_version

@@ -156,16 +156,18 @@ def test_what_cannot_be_run_is_refused_at_submit_by_name(service: QiskitRuntimeS
     backend = service.backend("ideal")
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.x(0)
     kerneled = QuantumProgram(shots=10, meas_level="kerneled")
     kerneled.append_circuit_item(circuit)
-    with pytest.raises(IBMRuntimeError, match=r"quantum_program\.meas_level is"):
+    with pytest.raises(IBMRuntimeError, match=r"a level of measurement of .*kerneled"):
         Executor(mode=backend).run(kerneled)
     plain = QuantumProgram(shots=10)
     plain.append_circuit_item(circuit)
-    timed = Executor(mode=backend)
-    timed.options.execution.scheduler_timing = True
-    with pytest.raises(IBMRuntimeError, match=r"options\.scheduler_timing = True"):
-        timed.run(plain)
+    hasty = Executor(mode=backend)
+    hasty.options.execution.rep_delay = 1.0
+    with pytest.raises(IBMRuntimeError, match=r"options\.rep_delay = 1\.0"):
+        hasty.run(plain)
 
 
 def test_another_schema_version_is_refused_with_the_one_that_runs(server: Embedded) -> None:

@@ -119,7 +119,7 @@ def test_nothing_is_offered_that_the_service_does_not_do(name: str) -> None:
         "local",
     ):
         assert found[flag] is False, flag
-    assert found["meas_levels"] == [2]
+    assert found["meas_levels"] == [1, 2]
     assert found["parametric_pulses"] == found["meas_kernels"] == found["discriminators"] == []
     assert found["max_experiments"] == MAX_CIRCUITS == MAX_PUBS
     known = set(driver_target(name).operation_names) | {"store"}

@@ -47,3 +47,9 @@ class PolicySettings(Section):
         description="How long a submit waits for the check of its job, in seconds, so that an invalid job "
         "is refused at once.",
     )
+    default_resilience_level: int = Field(
+        default=0,
+        ge=0,
+        le=2,
+        description="Resilience level of estimator jobs that name none: 0, 1 or 2. The hosted service has 1.",
+    )

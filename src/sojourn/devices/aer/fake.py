@@ -104,7 +104,8 @@ class FakeDriver(SimulatedDriver):
         self._facts = Facts(conf["n_qubits"], conf, props, str(conf["backend_version"]))
         self._snapshot = props
         self._make_engine = partial(AerEngine, method=method, threads=threads)
-        self._engine = self._make_engine(NoiseTable(backend.properties(), self._target.dt))
+        self._noise = NoiseTable(backend.properties(), self._target.dt)
+        self._engine = self._make_engine(self._noise)
 
     @property
     def target(self) -> Target:
@@ -128,7 +129,8 @@ class FakeDriver(SimulatedDriver):
             return
         self._facts = replace(self._facts, properties=properties)
         measured = BackendProperties.from_dict(deepcopy(dict(properties)))
-        self._engine = self._make_engine(NoiseTable(measured, self._target.dt))
+        self._noise = NoiseTable(measured, self._target.dt)
+        self._engine = self._make_engine(self._noise)
 
 
 def _with_fractional_gates(conf: Mapping[str, Any], props: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Aer's, default ``automatic``: see `simulator.method_for`), `threads` (0, the def
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from qiskit.circuit import ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
@@ -92,7 +93,8 @@ class AerDriver(SimulatedDriver):
         assert qubits is not None
         assert threads is not None
         self._target = all_to_all(qubits, WIDE_BASIS)
-        self._engine = AerEngine(method=method, threads=threads)
+        self._make_engine = partial(AerEngine, method=method, threads=threads)
+        self._engine = self._make_engine(None)
 
     @property
     def target(self) -> Target:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from qiskit.transpiler import Target
 
 from sojourn.devices import describe
 from sojourn.devices.bits import num_bytes
+from sojourn.devices.conditions import Conditions, Level
 from sojourn.devices.driver import (
     CompiledCircuit,
     Driver,
@@ -31,6 +33,7 @@ from sojourn.devices.driver import (
     fresh_seed,
     load_driver,
 )
+from sojourn.devices.readout import Readout
 
 VERSION = "1.0.0"
 BASIS = ["cz", "id", "rz", "sx", "x"]
@@ -40,6 +43,9 @@ class MockDriver(Driver):
     """Random bits. Useful for load tests, dry runs and clients that are developed without a device."""
 
     random_results = True
+    meas_levels = (1, 2)
+    _level: Level = "classified"
+    _other: Driver | None = None
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         super().__init__(name, options)
@@ -63,7 +69,7 @@ class MockDriver(Driver):
             raise reader.bad("like", like, shape)
         if like["driver"] == "mock" and "like" in like.get("options", {}):
             raise DriverError(f"device {name!r}: option 'like' points to a mock that is itself like another")
-        other = load_driver(name, like["driver"], like.get("options", {}))
+        other = self._other = load_driver(name, like["driver"], like.get("options", {}))
         facts = other.facts()
         self._target = other.target
         self._facts = Facts(
@@ -91,14 +97,32 @@ class MockDriver(Driver):
         if self._seconds:
             time.sleep(self._seconds)  # the device is busy: that is what this driver is for
 
+    def under(self, conditions: Conditions) -> Driver:
+        """What the device that it is like cannot do is refused here as there."""
+        if conditions.errors is not None and self._facts.properties is not None:
+            raise DriverError(
+                f"a noise model cannot be simulated on {self.name}, which stands for a device with errors of "
+                "its own; run it on a device without errors"
+            )
+        if self._other is not None:
+            self._other.under(conditions)
+        made = copy(self)
+        made._level = conditions.level
+        return made
+
     def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
         del memory  # made-up shots have an order anyway
         chosen = self._seed if seed is None else seed
         random = np.random.default_rng(fresh_seed() if chosen is None else chosen)
-        return [
-            [_noise(random, task.circuit.num_clbits, task.shots) for _ in range(len(task.values))]
-            for task in tasks
-        ]
+        return [[self._noise(random, task) for _ in range(len(task.values))] for task in tasks]
+
+    def _noise(self, random: np.random.Generator, task: Task) -> Outcome:
+        count = task.circuit.num_clbits
+        found = _noise(random, count, task.shots)
+        if self._level == "classified":
+            return found
+        readout = Readout(np.zeros(count), np.zeros(count), np.ones(count, dtype=bool))
+        return readout.read(found, self._level, random)
 
 
 def _plain(name: str, qubits: int) -> tuple[Target, Facts]:

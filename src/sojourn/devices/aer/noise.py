@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,11 @@ class NoiseTable:
     `properties` has `qubits` (lists of name/unit/value entries) and `gates` (`gate`, `qubits`,
     `parameters`), as the client's BackendProperties. `dt` is the device's time step in seconds.
     """
+
+    as_superops = True
+    """Whether a density matrix may have the errors in the circuit, each behind its gate."""
+
+    _reads = True
 
     def __init__(self, properties: Any, dt: float | None) -> None:
         self._qubits: Sequence[Any] = properties.qubits
@@ -98,10 +104,21 @@ class NoiseTable:
     def readout(self, qubit: int) -> ReadoutError | None:
         """The assignment error of a qubit; P(1|0) and P(0|1) apart where the device gives them apart."""
         if qubit not in self._readout:
-            properties = SimpleNamespace(qubits=[self._qubits[qubit]], gates=[])
-            found = basic_device_readout_errors(properties)
-            self._readout[qubit] = found[0][1] if found else None
+            self._readout[qubit] = self._assignment(qubit) if self._reads else None
         return self._readout[qubit]
+
+    def _assignment(self, qubit: int) -> ReadoutError | None:
+        properties = SimpleNamespace(qubits=[self._qubits[qubit]], gates=[])
+        found = basic_device_readout_errors(properties)
+        return found[0][1] if found else None
+
+    def without_readout(self) -> NoiseTable:
+        """The same errors but those of the readout; what is built of one is there for the other."""
+        made = copy(self)
+        made._reads = False
+        made._readout = {}
+        made._readout_dicts = {}
+        return made
 
     def superop(self, error: QuantumError) -> Instruction:
         """The error as one instruction, for density matrices."""

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qiskit.circuit import QuantumCircuit
 
+from sojourn.devices.aer.conditioned.device import ConditionedDriver
+from sojourn.devices.aer.conditioned.given import GivenNoise
+from sojourn.devices.aer.noise import NoiseTable
 from sojourn.devices.aer.simulator import AerEngine
-from sojourn.devices.driver import CompiledCircuit, Driver, Outcome, Task
+from sojourn.devices.conditions import USUAL, Conditions
+from sojourn.devices.driver import CompiledCircuit, Driver, DriverError, Outcome, Task
 
 
 class SimulatedDriver(Driver):
-    """A driver whose `_engine` runs the circuits; `_seed` holds for a job that brings none."""
+    """A driver whose `_engine` runs the circuits; `_seed` holds for a job that brings none. `_make_engine`
+    makes another one with the errors that it is given; those of the device are `_noise`."""
 
+    meas_levels = (1, 2)
     _engine: AerEngine
     _seed: int | None
+    _make_engine: Callable[[NoiseTable | None], AerEngine]
+    _noise: NoiseTable | None = None
 
     def most_memory(self, num_qubits: int) -> int:
         return self._engine.most_memory(num_qubits)
@@ -28,3 +36,16 @@ class SimulatedDriver(Driver):
     def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
         chosen = self._seed if seed is None else seed
         return self._engine.execute(tasks, seed=chosen, memory=memory, room=self.memory)
+
+    def under(self, conditions: Conditions) -> Driver:
+        if conditions == USUAL:
+            return self
+        noise = self._noise
+        if conditions.errors is not None:
+            if noise is not None:
+                raise DriverError(
+                    f"a noise model cannot be simulated on {self.name}, which has errors of its own; run it "
+                    "on a device without errors"
+                )
+            noise = GivenNoise(conditions.errors)
+        return ConditionedDriver(self, conditions, noise, self._make_engine, self._seed)

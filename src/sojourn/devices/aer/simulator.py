@@ -224,7 +224,7 @@ class AerEngine:
             # Aer places the noise of delays by a transpiler pass, which orders the instructions anew; the
             # same order gives the same random numbers to the same measurements
             flat = dag_to_circuit(circuit_to_dag(flat))
-        if method == "density_matrix":
+        if method == "density_matrix" and self._noise.as_superops:
             return _Assembled(
                 self._with_superops(part, flat), parameters, self._noise.readout_model(part.active)
             )

@@ -154,7 +154,7 @@ class Catalog:
             running=running if who and running and lookup.sees_job(who, running) else None,
             held=active is not None,
             active_session=active if who and active and lookup.sees_session(who, active) else None,
-            mock=is_mock(name),
+            mock=is_mock(spec),
             backend_version=known.backend_version if known else "",
             phase=str(state.phase),
             reason=state.reason,

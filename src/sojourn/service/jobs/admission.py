@@ -229,9 +229,10 @@ class Admission:
         record = await self._lookup.session(who, new.session, Action.SUBMIT_TO_SESSION)
         session = record.session
         if new.device is not None and new.device != record.device:
+            asked = self._lanes.specs.get(new.device)
             hint = (
                 " A dry run stands outside of sessions: give the primitive the backend as its mode."
-                if is_mock(new.device)
+                if asked is not None and is_mock(asked)
                 else ""
             )
             raise BadRequest(

@@ -135,7 +135,8 @@ class Jobs:
 
     async def find(self, who: Principal, wanted: JobFilter) -> JobPage:
         """The caller's jobs in this instance; an operator's view has everybody's."""
-        mocks = tuple(n for n in self._lanes.specs if is_mock(n)) if not wanted.include_mocks else ()
+        specs = {} if wanted.include_mocks else self._lanes.specs
+        mocks = tuple(name for name, spec in specs.items() if is_mock(spec))
         query = JobQuery(
             user=None if may(who, Action.SEE_JOB) else who.user_id,
             project=None if may(who, Action.SEE_JOB) else who.project_id,

@@ -41,7 +41,7 @@ class Lanes:
         """The dispatcher of a configured device. Raises NotFound with the names that there are."""
         found = self.dispatchers.get(device or "")
         if found is None or found.device not in self.specs:
-            names = ", ".join(name for name in self.specs if not is_mock(name))
+            names = ", ".join(name for name, spec in self.specs.items() if not is_mock(spec))
             raise NotFound(
                 f"There is no backend {(device or '')[:100]!r}. Backends: {names}.", code=codes.UNKNOWN_DEVICE
             )

@@ -152,7 +152,7 @@ class Reservations:
             ),
             (f"User {who.user}", [Span(s.device, s.start, s.end) for s in spans if s.user == who.user_id]),
         ]
-        devices = sum(not is_mock(name) for name in self._lanes.specs)
+        devices = sum(not is_mock(spec) for spec in self._lanes.specs.values())
         why = objection(bounds, wanted, now, held=held, devices=devices)
         if why is not None:
             raise BadRequest(why, code=codes.RESERVATION_REFUSED)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import (
     CircuitInstruction,
+    Clbit,
     ControlFlowOp,
     Delay,
     ForLoopOp,
@@ -151,7 +152,9 @@ class _Settling:
         self._version = version
         self._where = where
         self._ideal = ideal
-        self._place = {qubit: i for i, qubit in enumerate(circuit.qubits)}
+        self._place: dict[Any, int] = {qubit: i for i, qubit in enumerate(circuit.qubits)}
+        # -1 stands for what is unknown
+        self._place.update((bit, -2 - i) for i, bit in enumerate(circuit.clbits))
         self._found = list(_delays(circuit, self._place, False, 1, ()))
         self._names: list[str] = []
         self._numbers: dict[expr.Stretch, int] = {}
@@ -291,13 +294,14 @@ class _Settling:
     def _scope(
         self,
         circuit: QuantumCircuit,
-        place: Mapping[Qubit, int],
+        place: Mapping[Any, int],
         lengths: Iterator[Length | None],
         delays: list[Step],
     ) -> Scope:
         steps: list[Step] = []
         for item in circuit.data:
             qubits = tuple(place.get(qubit, -1) for qubit in item.qubits)
+            bits = tuple(place.get(bit, -1) for bit in item.clbits)  # a block waits for those that it uses
             if item.name == "delay":
                 step = Step(qubits, next(lengths) or Length())
                 delays.append(step)
@@ -305,12 +309,13 @@ class _Settling:
                 step = Step(qubits, barrier=len(qubits) > 1)  # one on a single qubit orders nothing in time
             elif item.name in _FLOW and isinstance(item.operation, ControlFlowOp):
                 blocks = tuple(
-                    self._scope(block, _inner(block, qubits), lengths, delays)
+                    self._scope(block, {**_inner(block, qubits), **_bits(block, bits)}, lengths, delays)
                     for block in item.operation.blocks
                 )
-                step = Step(qubits, blocks=blocks, turns=turns_of(item.operation) or 1)
+                step = Step((*qubits, *bits), blocks=blocks, turns=turns_of(item.operation) or 1)
             else:
-                step = Step(qubits, Length(Fraction(round(self._gate(item.name, qubits) / self._step))))
+                took = Length(Fraction(round(self._gate(item.name, qubits) / self._step)))
+                step = Step((*qubits, *bits), took)
             steps.append(step)
         return Scope(tuple(steps))
 
@@ -364,6 +369,10 @@ def _delays(
 
 def _inner(block: QuantumCircuit, qubits: tuple[int, ...]) -> dict[Qubit, int]:
     return dict(zip(block.qubits, qubits, strict=False))  # whether they fit is checked later
+
+
+def _bits(block: QuantumCircuit, bits: tuple[int, ...]) -> dict[Clbit, int]:
+    return dict(zip(block.clbits, bits, strict=False))
 
 
 _ADVICE = (

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 
+from sojourn.devices.conditions import USUAL, Conditions
 from sojourn.devices.driver import Outcome, Task
 from sojourn.worker.programs.device import DeviceContext
 from sojourn.worker.programs.options import Options
@@ -50,19 +51,29 @@ class Work:
 class Plan(ABC):
     """A job that passed every check and only needs the device."""
 
-    def __init__(self, prepared: Prepared, work: Sequence[Work], seed: int | None, memory: bool) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        work: Sequence[Work],
+        seed: int | None,
+        memory: bool,
+        conditions: Conditions = USUAL,
+    ) -> None:
         """`memory`: whether the outcomes must say in which order the shots came."""
         self.prepared = prepared
         self._work = work
         self._seed = seed
         self._memory = memory
+        self.conditions = conditions
 
     def tasks(self, device: DeviceContext) -> list[Task]:
         """Everything that the device is to run, compiled. Raises `JobRefused`."""
+        device = device.under(self.conditions)
         return [work.task(device) for work in self._work]
 
     def execute(self, device: DeviceContext, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
         """Run every task on the device."""
+        device = device.under(self.conditions)
         start, begun = datetime.now(UTC), time.monotonic()
         device.driver.begin_job()
         outcomes = device.driver.execute(tasks, seed=self._seed, memory=self._memory)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 
+from sojourn.devices.conditions import USUAL, Conditions
 from sojourn.devices.driver import CompiledCircuit, Driver, DriverError
 from sojourn.devices.offered import settled
 from sojourn.worker.cache import Cache
@@ -58,13 +60,15 @@ class Circuit:
 class DeviceContext:
     """What a program may use of one device, in one worker process."""
 
-    def __init__(self, name: str, driver: Driver, memory: int = 0) -> None:
-        """`memory`: bytes that one run may take; 0 for any amount."""
+    def __init__(self, name: str, driver: Driver, memory: int = 0, resilience_level: int = 0) -> None:
+        """`memory`: bytes that one run may take; 0 for any amount. `resilience_level`: that of estimator jobs
+        which name none."""
         self.name = name
         self.driver = driver
         self.memory = driver.memory = memory
+        self.resilience_level = resilience_level
         self.target = driver.target
-        self.facts = settled(driver.facts(), self.target)
+        self.facts = settled(driver.facts(), self.target, driver.meas_levels)
         configuration = self.facts.configuration
         self.num_qubits = self.facts.num_qubits
         self.at = "the job"
@@ -73,7 +77,9 @@ class DeviceContext:
         self.rep_delay = float(configuration.get("default_rep_delay") or 0.0) * 1e-6
         span = configuration.get("rep_delay_range")
         moves = bool(configuration.get("dynamic_reprate_enabled")) and span is not None
-        self.limits = Limits((span[0] * 1e-6, span[1] * 1e-6) if moves and span else None)
+        delays = (span[0] * 1e-6, span[1] * 1e-6) if moves and span else None
+        self.limits = Limits(delays, ideal=self.facts.properties is None)
+        self.conditions = USUAL
         self._check = TargetCheck(name, self.target)
         self._circuits = Cache(CIRCUIT_BYTES)
         self._compiled = Cache(COMPILED_BYTES)
@@ -83,8 +89,21 @@ class DeviceContext:
     def apply_calibration(self, properties: Mapping[str, Any]) -> None:
         """A calibration holds from now on: what was compiled under the earlier one is forgotten."""
         self.driver.apply_calibration(properties)
-        self.facts = settled(self.driver.facts(), self.target)
+        self.facts = settled(self.driver.facts(), self.target, self.driver.meas_levels)
         self._compiled = Cache(COMPILED_BYTES)
+
+    def under(self, conditions: Conditions) -> DeviceContext:
+        """The same device, with its caches, as it compiles and runs the circuits of a job under these
+        conditions. Raises `JobRefused` for what it cannot do."""
+        if conditions == self.conditions:
+            return self
+        try:
+            driver = self.driver.under(conditions)
+        except DriverError as error:
+            raise JobRefused(str(error)) from error
+        made = copy(self)
+        made.driver, made.conditions = driver, conditions
+        return made
 
     def circuit(self, text: msgspec.Raw, where: str, budget: Budget) -> Circuit:
         """Decode and check, or recall. Raises `JobRefused`."""
@@ -95,6 +114,13 @@ class DeviceContext:
     def circuit_file(self, content: bytes, where: str) -> Circuit:
         """As `circuit`, of a QPY file that is inflated already."""
         return self._circuit(content, where, lambda: (qpy.load_circuit(content, where), content[6]))
+
+    def made(self, circuit: QuantumCircuit, key: bytes, where: str) -> Circuit:
+        """A circuit that was made here, settled and checked as one that came. `key` names what is compiled
+        of it. Raises `JobRefused`."""
+        self.at = where
+        timing = settle(circuit, self.target, None, where, ideal=self.facts.properties is None)
+        return Circuit(key, timing.circuit, self._check.check(timing.circuit, where), timing, text=False)
 
     def _circuit(
         self, raw: bytes, where: str, read_it: Callable[[], tuple[QuantumCircuit, int | None]]
@@ -159,7 +185,7 @@ class DeviceContext:
                 raise JobRefused(f"{where}: {error}") from error
             return made, made.cost
 
-        found: CompiledCircuit = self._compiled.get(key, build)
+        found: CompiledCircuit = self._compiled.get((self.conditions, key), build)
         return found
 
     def state(
@@ -169,7 +195,8 @@ class DeviceContext:
         or certainly at most `room`. `key` names it as in `compiled`."""
         if self.driver.most_memory(num_qubits) <= room:
             return 0
-        found: int = self._observables.get(("state", key), lambda: (self.driver.memory_of(make()), 200))
+        name = ("state", self.conditions, key)
+        found: int = self._observables.get(name, lambda: (self.driver.memory_of(make()), 200))
         return found
 
     def points(

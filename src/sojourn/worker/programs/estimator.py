@@ -15,25 +15,24 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.devices.conditions import Conditions
 from sojourn.devices.driver import Outcome
 from sojourn.worker.codec import decode, encode
 from sojourn.worker.codec.decode import Observables
 from sojourn.worker.programs import basis
 from sojourn.worker.programs.base import Plan, Window, Work
 from sojourn.worker.programs.basis import Group, Grouping
+from sojourn.worker.programs.conditions import alone, conditions_of, restriction_of
 from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.fields import encoded_size
+from sojourn.worker.programs.mitigated.asked import Asked, of_estimator
+from sojourn.worker.programs.mitigated.table import RESILIENCE
 from sojourn.worker.programs.options import (
     DEFAULT_PRECISION,
-    NULL,
-    OFF,
     SEED,
     SHARED,
     Option,
     Options,
-    anything,
-    exactly,
-    never,
     positive,
     seed,
 )
@@ -44,22 +43,6 @@ from sojourn.worker.protocol.types import JobRefused, Prepared
 MAX_CIRCUIT_SHOTS = 10_000_000
 MAX_SETS = 50_000
 """Sets of observables that points of one pub need. Each is grouped on its own, which takes some 0.2 ms."""
-
-_IDLE = (
-    "measure_noise_learning.num_randomizations",
-    "measure_noise_learning.shots_per_randomization",
-    "zne.amplifier",
-    "zne.noise_factors",
-    "zne.extrapolator",
-    "zne.extrapolated_noise_factors",
-    "pec.max_overhead",
-    "pec.noise_gain",
-    "layer_noise_learning.max_layers_to_learn",
-    "layer_noise_learning.shots_per_randomization",
-    "layer_noise_learning.num_randomizations",
-    "layer_noise_learning.layer_pair_depths",
-)
-"""Options of mitigations that are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +77,14 @@ class EstimatorPlan(Plan):
     """A checked estimator job."""
 
     def __init__(
-        self, pubs: list[EstimatorPub], prepared: Prepared, work: list[Work], seed: int | None
+        self,
+        pubs: list[EstimatorPub],
+        prepared: Prepared,
+        work: list[Work],
+        seed: int | None,
+        conditions: Conditions,
     ) -> None:
-        super().__init__(prepared, work, seed, memory=False)
+        super().__init__(prepared, work, seed, memory=False, conditions=conditions)
         self._pubs = pubs
 
     def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
@@ -147,51 +135,109 @@ class Estimator(PubProgram):
         *SHARED,
         Option("default_precision", "honoured", "a number above 0", positive),
         Option("seed_estimator", "honoured", SEED, seed),
-        Option("resilience_level", "fixed", "0", exactly(0)),
-        Option("resilience.measure_mitigation", "fixed", "false", OFF),
-        Option("resilience.zne_mitigation", "fixed", "false", OFF),
-        Option("resilience.pec_mitigation", "fixed", "false", OFF),
-        *(Option(f"resilience.{idle}", "idle", "anything", anything) for idle in _IDLE),
-        Option("resilience.layer_noise_model", "refused", NULL, never),
+        *RESILIENCE,
     )
 
-    def plan_pubs(self, device: DeviceContext, payload: Payload) -> EstimatorPlan:
+    def plan_pubs(self, device: DeviceContext, payload: Payload) -> Plan:
         """Check an estimator job. Raises `JobRefused`."""
+        asked = of_estimator(payload.settings.given, device.resilience_level)
+        conditions = conditions_of(device, payload.settings, payload.budget)
+        running = device.under(conditions)
+        restriction = restriction_of(payload.settings)
+        tally = Tally(running, payload.settings)
+        read = (_read(device, payload, index, texts, tally) for index, texts in enumerate(payload.pubs))
+        if asked.anything:
+            alone(payload.settings, conditions)
+            return _mitigated(device, payload, asked, read, tally)
         pubs: list[EstimatorPub] = []
         work: list[Work] = []
-        tally = Tally(device, payload.settings)
-        for index, texts in enumerate(payload.pubs):
-            where = f"pubs[{index}]"
-            circuit = device.circuit(texts[0], f"{where}: the circuit", payload.budget)
-            tally.warnings.extend(f"{where}: {warning}" for warning in circuit.timing.warnings)
-            key, observables = device.observables(texts[1], f"{where}: the observables")
-            circuit = _fitting(device, circuit, observables, where)
-            values = texts[2] if len(texts) > 2 else None
-            shape, points = device.points(circuit, values, f"{where}: the parameter values", payload.budget)
-            own = decode.read_any(texts[3], f"{where}: precision") if len(texts) > 3 else None
-            shots, precision = _shots(own, payload, where)
-            whole = _broadcast(shape, observables.shape, where)
-            metadata = device.metadata(circuit, where, payload.budget)
-            tally.result(3 * encoded_size(8 * math.prod(whole)) + len(bytes(metadata)) + 600)
+        for pub in read:
+            circuit, where, points = pub.circuit, pub.where, pub.points
+            restriction.check(circuit.circuit, where)
+            tally.result(3 * encoded_size(8 * math.prod(pub.whole)) + len(bytes(pub.metadata)) + 600)
             tally.limit()
             parts = []
-            for chosen, wanted, pairs in _parts(shape, observables.shape, whole, where):
+            for chosen, wanted, pairs in _parts(pub.shape, pub.observables.shape, pub.whole, where):
                 grouping: Grouping = device.recall(
-                    (key, "groups", wanted),
-                    lambda o=observables, w=wanted: basis.group(o, w),  # type: ignore[misc]
+                    (pub.key, "groups", wanted),
+                    lambda o=pub.observables, w=wanted: basis.group(o, w),  # type: ignore[misc]
                 )
                 parts.append(Part(chosen, grouping, pairs, len(work)))
                 for group in grouping.groups:
-                    work.append(_work(device, circuit, group, points[chosen], shots, where))
+                    work.append(_work(device, circuit, group, points[chosen], pub.shots, where))
                     tally.memory(work[-1], circuit.circuit.num_qubits, in_order=False)
-                    tally.add(circuit, points[chosen], shots)
-                if grouping.groups and circuit.checked.dynamic:
-                    work[-1].task(device)
+                    tally.add(circuit, points[chosen], pub.shots)
+                if grouping.groups and (circuit.checked.dynamic or conditions.carried):
+                    work[-1].task(running)
             tally.limit()
             bits = circuit.circuit.num_clbits
-            pubs.append(EstimatorPub(whole, tuple(parts), observables, shots, precision, bits, metadata))
+            pubs.append(
+                EstimatorPub(
+                    pub.whole, tuple(parts), pub.observables, pub.shots, pub.precision, bits, pub.metadata
+                )
+            )
         prepared = tally.prepared(num_qubits=max(pub.observables.width for pub in pubs))
-        return EstimatorPlan(pubs, prepared, work, payload.settings.seed)
+        return EstimatorPlan(pubs, prepared, work, payload.settings.seed, conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A pub as it was read: `shape` is that of its points, `whole` that of its result. `stated` says that the
+    shots come from the pub or the run, and not from an option."""
+
+    where: str
+    circuit: Circuit
+    key: bytes
+    observables: Observables
+    shape: tuple[int, ...]
+    points: NDArray[np.float64]
+    shots: int
+    precision: float
+    stated: bool
+    whole: tuple[int, ...]
+    metadata: msgspec.Raw
+
+
+def _read(
+    device: DeviceContext, payload: Payload, index: int, texts: Sequence[msgspec.Raw], tally: Tally
+) -> _Read:
+    where = f"pubs[{index}]"
+    circuit = device.circuit(texts[0], f"{where}: the circuit", payload.budget)
+    tally.warnings.extend(f"{where}: {warning}" for warning in circuit.timing.warnings)
+    key, observables = device.observables(texts[1], f"{where}: the observables")
+    circuit = _fitting(device, circuit, observables, where)
+    values = texts[2] if len(texts) > 2 else None
+    shape, points = device.points(circuit, values, f"{where}: the parameter values", payload.budget)
+    own = decode.read_any(texts[3], f"{where}: precision") if len(texts) > 3 else None
+    shots, precision = _shots(own, payload, where)
+    stated = own is not None or payload.precision is not None
+    whole = _broadcast(shape, observables.shape, where)
+    metadata = device.metadata(circuit, where, payload.budget)
+    return _Read(where, circuit, key, observables, shape, points, shots, precision, stated, whole, metadata)
+
+
+def _mitigated(
+    device: DeviceContext, payload: Payload, asked: Asked, read: Iterator[_Read], tally: Tally
+) -> Plan:
+    # loaded by the first job that asks for it: few do, and the packages behind it are large
+    from sojourn.worker.programs.mitigated import estimator as mitigated
+
+    pubs = [
+        mitigated.Pub(
+            pub.where,
+            pub.circuit,
+            pub.points.reshape(*pub.shape, pub.circuit.num_parameters),
+            pub.key,
+            pub.observables,
+            pub.whole,
+            shots,
+            pub.precision if shots == pub.shots else 1 / math.sqrt(shots),
+            pub.metadata,
+        )
+        for pub in read
+        for shots in [_limited(asked.twirling.settled(pub.shots, pub.stated, pub.where), pub.where)]
+    ]
+    return mitigated.plan(device, pubs, asked, payload.settings, payload.budget, tally)
 
 
 def _fitting(device: DeviceContext, circuit: Circuit, observables: Observables, where: str) -> Circuit:

@@ -8,7 +8,7 @@ into `docs/options.md`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -19,9 +19,13 @@ DEFAULT_SHOTS = 4096
 DEFAULT_PRECISION = 0.015625
 SEED_LIMIT = 2**63 - 1
 SEED = "an integer from 0 to 2**63 - 1"
+MAX_COUNT = 1_000_000  # randomisations, and shots of each
 NULL = "null"
 MAX_FAULTS = 25  # written out in one refusal
 MAX_NAME = 120  # characters of a name that is not ours
+MAX_PAIRS = 100_000
+MAX_GATES = 1000
+IDEAL = "null on a device that has errors of its own"
 
 Status = Literal["honoured", "fixed", "idle", "service", "refused"]
 
@@ -36,9 +40,11 @@ STATUS_TEXT: Mapping[Status, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a device says about options: `rep_delay` is its range in seconds, None when it is fixed."""
+    """What a device says about options: `rep_delay` is its range in seconds, None when it is fixed; an
+    `ideal` device has no errors of its own."""
 
     rep_delay: tuple[float, float] | None = None
+    ideal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class Settings:
     default_precision: float | None = None
     seed: int | None = None
     rep_delay: float | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Every option that was set, by its dotted name."""
 
 
 def _number(value: Any) -> bool:
@@ -100,31 +108,96 @@ def empty(value: Any, _: Limits) -> bool:
     return isinstance(value, dict) and not value
 
 
-OFF = exactly(False)
+def noise_model(value: Any, limits: Limits) -> bool:
+    """What is in it is read with the circuits."""
+    return limits.ideal and isinstance(value, dict)
+
+
+def coupling_map(value: Any, limits: Limits) -> bool:
+    return (
+        limits.ideal
+        and isinstance(value, list)
+        and len(value) <= MAX_PAIRS
+        and all(isinstance(pair, list) and len(pair) == 2 and all(map(_qubit, pair)) for pair in value)
+    )
+
+
+def basis_gates(value: Any, limits: Limits) -> bool:
+    return (
+        limits.ideal
+        and isinstance(value, list)
+        and len(value) <= MAX_GATES
+        and all(isinstance(name, str) for name in value)
+    )
+
+
+def _qubit(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def count(value: Any, limits: Limits) -> bool:
+    return positive_int(value, limits) and bool(value <= MAX_COUNT)
+
+
+def count_or_auto(value: Any, limits: Limits) -> bool:
+    return value == "auto" or count(value, limits)
+
+
+ON_OFF = exactly(True, False)
+SWITCH = "true or false"
+COUNT = f"an integer from 1 to {MAX_COUNT}"
+COUNT_OR_AUTO = f'{COUNT}, or "auto"'
+SEQUENCES = ("XX", "XpXm", "XY4")
+STRATEGIES = ("active", "active-accum", "active-circuit", "all")
+
+
+def words(values: Sequence[str]) -> str:
+    """Values as a table names them."""
+    return ", ".join(f'"{value}"' for value in values)
+
+
+SUPPRESSION: tuple[Option, ...] = (
+    Option("dynamical_decoupling.enable", "honoured", SWITCH, ON_OFF),
+    Option("dynamical_decoupling.sequence_type", "honoured", words(SEQUENCES), exactly(*SEQUENCES)),
+    *(
+        Option(f"dynamical_decoupling.{name}", "honoured", words(values), exactly(*values))
+        for name, values in (
+            ("extra_slack_distribution", ("middle", "edges")),
+            ("scheduling_method", ("alap", "asap")),
+        )
+    ),
+    Option("dynamical_decoupling.skip_reset_qubits", "honoured", SWITCH, ON_OFF),
+    Option("twirling.enable_gates", "honoured", SWITCH, ON_OFF),
+    Option("twirling.enable_measure", "honoured", SWITCH, ON_OFF),
+    Option("twirling.num_randomizations", "honoured", COUNT_OR_AUTO, count_or_auto),
+    Option("twirling.shots_per_randomization", "honoured", COUNT_OR_AUTO, count_or_auto),
+    Option("twirling.strategy", "honoured", words(STRATEGIES), exactly(*STRATEGIES)),
+)
+"""What changes the circuits of a job, and is carried out by `mitigated`."""
 
 SHARED: tuple[Option, ...] = (
     Option("default_shots", "honoured", "an integer of at least 1", positive_int),
     Option("simulator.seed_simulator", "honoured", SEED, seed),
     Option("execution.rep_delay", "honoured", "seconds within the device's rep_delay_range", rep_delay),
-    Option("execution.init_qubits", "fixed", "true", exactly(True)),
-    Option("dynamical_decoupling.enable", "fixed", "false", OFF),
-    Option("twirling.enable_gates", "fixed", "false", OFF),
-    Option("twirling.enable_measure", "fixed", "false", OFF),
-    *(
-        Option(f"dynamical_decoupling.{name}", "idle", "anything", anything)
-        for name in ("sequence_type", "extra_slack_distribution", "scheduling_method", "skip_reset_qubits")
-    ),
-    *(
-        Option(f"twirling.{name}", "idle", "anything", anything)
-        for name in ("num_randomizations", "shots_per_randomization", "strategy")
-    ),
+    Option("execution.init_qubits", "honoured", "true or false", exactly(True, False)),
+    *SUPPRESSION,
     Option("max_execution_time", "service", "seconds; the service stops the job", positive_int),
     Option("environment.log_level", "service", "anything", anything),
     Option("environment.job_tags", "service", "anything", anything),
     Option("environment.private", "service", "anything", anything),
-    Option("simulator.noise_model", "refused", NULL, never),
-    Option("simulator.coupling_map", "refused", NULL, never),
-    Option("simulator.basis_gates", "refused", NULL, never),
+    Option("simulator.noise_model", "honoured", f"a NoiseModel of Qiskit Aer; {IDEAL}", noise_model),
+    Option(
+        "simulator.coupling_map",
+        "honoured",
+        f"up to {MAX_PAIRS} pairs of qubits, to which the circuits keep; {IDEAL}",
+        coupling_map,
+    ),
+    Option(
+        "simulator.basis_gates",
+        "honoured",
+        f"up to {MAX_GATES} names of gates, to which the circuits keep; {IDEAL}",
+        basis_gates,
+    ),
     Option("experimental", "refused", "{} or null", empty),
 )
 """What the programs of the client have in common."""
@@ -172,11 +245,15 @@ class Options:
             default_precision=given.get("default_precision"),
             seed=given.get("simulator.seed_simulator") if seed is None else seed,
             rep_delay=given.get("execution.rep_delay", given.get("rep_delay")),
+            given=given,
         )
         return settings, faults
 
     def _faults(self, name: str, value: Any, limits: Limits) -> Iterator[str]:
         option = self._table.get(name)
+        if option is None and name.startswith("experimental."):
+            yield _not_experimental(name, value)
+            return
         if option is None:
             close = get_close_matches(name[:MAX_NAME], self._table, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
@@ -187,10 +264,7 @@ class Options:
             return
         if name == "experimental" and isinstance(value, Mapping):
             for inner in sorted(value):
-                yield (
-                    f"options.experimental.{inner[:MAX_NAME]} = {quoted(value[inner])} is not honoured by "
-                    "this service, and options are never dropped; leave it out"
-                )
+                yield _not_experimental(f"experimental.{inner}", value[inner])
             return
         allowed = option.allowed
         if name in ("execution.rep_delay", "rep_delay"):
@@ -203,6 +277,13 @@ class Options:
             f"options.{name} = {quoted(value)} is not honoured by this device, and options are never "
             f"dropped; allowed is {allowed}"
         )
+
+
+def _not_experimental(name: str, value: Any) -> str:
+    return (
+        f"options.{name[:MAX_NAME]} = {quoted(value)} is not honoured by this service, and options are never "
+        "dropped; leave it out"
+    )
 
 
 def refuse(faults: Sequence[str]) -> None:

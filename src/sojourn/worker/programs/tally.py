@@ -14,6 +14,10 @@ from sojourn.worker.protocol.memory import MB
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
 MAX_WARNINGS = 20
+MAX_CARRIED, MAX_CARRIED_CIRCUITS = 1_000_000, 10_000
+"""Executions and circuits of a job whose qubits are not initialised. Its shots are simulated one after the
+other, and each circuit in several calls of the simulator."""
+
 _SHOT_BYTES = 8  # the least that an outcome takes whose place among the shots is kept
 
 
@@ -33,6 +37,10 @@ class Tally:
         self._circuits += len(values) * times
         self._executions += len(values) * times * shots
         self._seconds += self._device.seconds(circuit, values, shots, self._rep_delay) * times
+
+    def hold(self, size: int) -> None:
+        """Count bytes that the outcomes take beside the order of the shots."""
+        self._shots += size
 
     def result(self, size: int) -> None:
         """Count characters of the result, at their most."""
@@ -61,6 +69,14 @@ class Tally:
 
     def limit(self) -> None:
         """Refuse a job with more circuits x shots, or with a larger result, than any device here takes."""
+        if self._device.conditions.carried and (
+            self._executions > MAX_CARRIED or self._circuits > MAX_CARRIED_CIRCUITS
+        ):
+            raise JobRefused(
+                f"the job asks for {self._executions} executions (circuits x shots) of {self._circuits} "
+                f"circuits with init_qubits = false; the limits of these are {MAX_CARRIED} and "
+                f"{MAX_CARRIED_CIRCUITS}, as each shot starts where the last one ended. Ask for fewer"
+            )
         if self._executions > MAX_EXECUTIONS:
             raise JobRefused(
                 f"the job asks for {self._executions} executions (circuits x shots); the limit is "

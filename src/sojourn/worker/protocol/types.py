@@ -16,6 +16,7 @@ class DeviceSpec:
     `driver` names an entry point of the group ``sojourn.drivers``; `options` go to it unchanged.
     `python` is the interpreter of its workers (None: the server's own). A `lazy` device has no worker
     until its first job or description. `memory` is the bytes that one run may take; 0 for any amount.
+    `resilience_level` is that of estimator jobs which name none.
     """
 
     name: str
@@ -24,6 +25,7 @@ class DeviceSpec:
     python: str | None = None
     lazy: bool = False
     memory: int = 0
+    resilience_level: int = 0
 
 
 @dataclass(frozen=True, slots=True)

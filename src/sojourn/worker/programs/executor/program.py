@@ -7,6 +7,7 @@ task. Randomisations are drawn when the job runs; when it is submitted, one is d
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,10 +18,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.devices.conditions import USUAL, Conditions
 from sojourn.devices.driver import CompiledCircuit, Outcome, Task, fresh_seed
 from sojourn.worker.codec import decode, qpy
 from sojourn.worker.codec.decode import Budget
 from sojourn.worker.programs.base import Plan, Program, Window, Work
+from sojourn.worker.programs.conditions import (
+    SIGNAL_LEVELS,
+    TIMING,
+    UNTOLD,
+    Compilation,
+    compilation,
+    conditions_of,
+    suffix,
+)
 from sojourn.worker.programs.device import MAX_POINTS, Circuit, DeviceContext
 from sojourn.worker.programs.executor import result, samplex, schema
 from sojourn.worker.programs.executor.result import Part
@@ -78,6 +89,7 @@ class Item:
     registers: tuple[Register, ...]
     source: Fixed | Sampled
     chunk: int | None
+    told: Compilation = UNTOLD
 
     @property
     def size(self) -> int:
@@ -95,26 +107,37 @@ class ExecutorPlan(Plan):
     """A checked executor job."""
 
     def __init__(
-        self, prepared: Prepared, items: list[Item], program: schema.QuantumProgram, stretches: bool
+        self,
+        prepared: Prepared,
+        items: list[Item],
+        program: schema.QuantumProgram,
+        conditions: Conditions = USUAL,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(prepared, [], seed=None, memory=True)
+        """A `seed` fixes the randomisations and the shots."""
+        super().__init__(prepared, [], seed, memory=True, conditions=conditions)
         self._items = items
         self._program = program
-        self._stretches = stretches
         self._drawn: list[Drawn] = []
         self._spans: list[tuple[Window, Sequence[Part]]] = []
         self._random = np.random.default_rng()
 
+    @property
+    def drawn(self) -> Sequence[Drawn]:
+        """What was drawn for each item when it was compiled."""
+        return self._drawn
+
     def tasks(self, device: DeviceContext) -> list[Task]:
         """A task for each part of a chunk. A device with a fixed seed fixes the randomisations too."""
-        seed = device.driver.options.get("seed")
+        seed = device.driver.options.get("seed") if self._seed is None else self._seed
         fixed = isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
         self._random = np.random.default_rng(seed if fixed else fresh_seed())
         self._drawn = [item.source.draw(self._random, item.where) for item in self._items]
         for item, drawn in zip(self._items, self._drawn, strict=True):
             if isinstance(item.source, Sampled):
                 device.check_points(item.circuit, drawn.values, item.where)
-        compiled = [item.compiled(device) for item in self._items]
+        running = device.under(self.conditions)
+        compiled = [item.compiled(running) for item in self._items]
         return [
             Task(
                 compiled[part.item],
@@ -127,8 +150,13 @@ class ExecutorPlan(Plan):
 
     def execute(self, device: DeviceContext, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
         """Run chunk by chunk: one list of outcomes for each item."""
+        device.under(self.conditions).driver.begin_job()
+        return self.run(device, tasks)
+
+    def run(self, device: DeviceContext, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
+        """As `execute`, for a part of a job that has begun."""
         outcomes: list[list[Outcome]] = [[] for _ in self._items]
-        device.driver.begin_job()
+        driver = device.under(self.conditions).driver
         begun, clock = datetime.now(UTC), monotonic()  # the clock's time may be set meanwhile
         start = begun
         waiting = iter(tasks)
@@ -137,7 +165,7 @@ class ExecutorPlan(Plan):
             some = [next(waiting) for _ in parts]
             # a seed for each: equal ones would give the same shots to every chunk
             seed = int(self._random.integers(2**31))
-            found = device.driver.execute(some, seed=seed, memory=True)
+            found = driver.execute(some, seed=seed, memory=True)
             for part, points in zip(parts, found, strict=True):
                 outcomes[part.item].extend(points)
             stop = begun + timedelta(seconds=monotonic() - clock)
@@ -154,11 +182,8 @@ class ExecutorPlan(Plan):
                 for name, values in drawn.extras.items()
             }
             for register in item.registers:
-                results[register.name] = result.bits(
-                    points, register, item.circuit.circuit.num_clbits, item.shape, self._program.shots
-                )
-            stretches = item.circuit.timing.stretches if self._stretches else None
-            made.append({"results": results, "metadata": result.metadata(stretches)})
+                results |= self._register(item, register, points)
+            made.append({"results": results, "metadata": result.metadata(item.told)})
         return result.text(
             made,
             self._spans,
@@ -166,6 +191,17 @@ class ExecutorPlan(Plan):
             self._program.passthrough_data,
             self._program.semantic_role,
         )
+
+    def _register(self, item: Item, register: Register, points: list[Outcome]) -> dict[str, Any]:
+        """The bits and the signals of a register, as the level of measurement has them."""
+        level = self.conditions.level
+        found: dict[str, Any] = {}
+        if level not in SIGNAL_LEVELS:
+            clbits, shots = item.circuit.circuit.num_clbits, self._program.shots
+            found[register.name] = result.bits(points, register, clbits, item.shape, shots)
+        if level != "classified":
+            found[register.name + suffix(level)] = result.signals(points, register, item.shape)
+        return found
 
 
 class Executor(Program):
@@ -175,10 +211,13 @@ class Executor(Program):
     inputs = schema.MEMBERS
     options = Options(
         name,
-        Option("init_qubits", "fixed", "true", exactly(True)),
+        Option("init_qubits", "honoured", "true or false", exactly(True, False)),
         Option("rep_delay", "honoured", "seconds within the device's rep_delay_range", rep_delay),
-        Option("stretch_values", "honoured", "true or false", exactly(True, False)),
-        Option("scheduler_timing", "fixed", "false", exactly(False)),
+        *(
+            Option(f"{place}{timing}", "honoured", "true or false", exactly(True, False))
+            for place in ("", "experimental.execution.")
+            for timing in TIMING
+        ),
         Option("experimental", "refused", "{} or null", empty),
     )
 
@@ -193,14 +232,13 @@ class Executor(Program):
                 f"params.quantum_program.shots is {program.shots}; the limit of {device.name} is "
                 f"{device.max_shots} per circuit"
             )
-        stretches = bool((given or {}).get("stretch_values"))
         checking = _Checking(device, program, settings)
         for index, (item, content) in enumerate(
             zip(program.items, _files(program, checking.budget), strict=True)
         ):
             checking.add(item, content, f"items[{index}]")
         prepared = checking.tally.prepared(max(i.circuit.circuit.num_qubits for i in checking.items))
-        return ExecutorPlan(prepared, checking.items, program, stretches)
+        return ExecutorPlan(prepared, checking.items, program, checking.conditions)
 
 
 class _Checking:
@@ -208,9 +246,12 @@ class _Checking:
 
     def __init__(self, device: DeviceContext, program: schema.QuantumProgram, settings: Settings) -> None:
         self.budget = Budget()
-        self.tally = Tally(device, settings)
+        self.conditions = conditions_of(device, settings, self.budget, program.meas_level)
+        self._running = device.under(self.conditions)
+        self.tally = Tally(self._running, settings)
         self.items: list[Item] = []
         self._device = device
+        self._settings = settings
         self._program = program
         self._values = self._chunks = 0
         self.tally.result(1000 + len(bytes(program.passthrough_data)) + 6 * len(program.semantic_role or ""))
@@ -227,7 +268,8 @@ class _Checking:
         else:
             shape, source, points, times = self._sampled(circuit, given, where)
         chunk = None if given.chunk_size == "auto" else given.chunk_size
-        item = Item(where, circuit, shape, registers, source, chunk)
+        told = compilation(self._device, circuit, self._settings, where)
+        item = Item(where, circuit, shape, registers, source, chunk, told)
         self._count(item, points, times)
         self.items.append(item)
 
@@ -315,18 +357,12 @@ class _Checking:
 
     def _count(self, item: Item, points: NDArray[np.float64], times: int) -> None:
         shots, tally = self._program.shots, self.tally
-        names = [register.name for register in item.registers]
-        doubled = sorted(set(names) & {extra.name for extra in item.source.extras})
-        if doubled:
-            raise JobRefused(
-                f"{item.where}: the classical register {doubled[0][:80]!r} has the name of an output of the "
-                "samplex; rename the register"
-            )
+        names = self._names(item)
         sizes = [result.size_of((item.size, *e.shape), e.dtype) for e in item.source.extras]
-        sizes += [result.size_of((item.size, shots, len(r.bits)), np.dtype(bool)) for r in item.registers]
+        sizes += [size for r in item.registers for size in self._sizes(item, r)]
         names += [extra.name for extra in item.source.extras]
         tally.result(sum(200 + 6 * len(name) for name in names) + sum(map(encoded_size, sizes)))
-        tally.result(len(item.circuit.timing.stretches) * 1000)
+        tally.result(item.told.size)
         count = 1 if item.chunk is None else -(-item.size // item.chunk)
         tally.result(count * (result.SPAN_BYTES + result.PART_BYTES + 4 * len(item.shape)))
         self._chunks += count
@@ -339,9 +375,36 @@ class _Checking:
         tally.limit()
         empty = np.zeros((item.size, 0))
         work = Work(item.key, lambda: item.circuit.circuit, empty, shots, item.where)
+        if self.conditions.level in ("kerneled", "both"):
+            tally.hold(item.size * shots * item.circuit.circuit.num_clbits * result.SIGNAL.itemsize)
         tally.memory(work, item.circuit.circuit.num_qubits, in_order=True)
-        if item.circuit.checked.dynamic:
-            item.compiled(self._device)  # what it cannot do in control flow is better said before it runs
+        if item.circuit.checked.dynamic or self.conditions.carried:
+            item.compiled(self._running)  # what it cannot do in control flow is better said before it runs
+
+    def _names(self, item: Item) -> list[str]:
+        """The results of the registers, by name. Raises `JobRefused` when one would replace another."""
+        level = self.conditions.level
+        names = [r.name for r in item.registers if level not in SIGNAL_LEVELS]
+        names += [r.name + suffix(level) for r in item.registers if level != "classified"]
+        counted = Counter([*names, *(extra.name for extra in item.source.extras)])
+        doubled = sorted(name for name in names if counted[name] > 1)
+        if doubled:
+            raise JobRefused(
+                f"{item.where}: the result {doubled[0][:80]!r} of a classical register has the name of an "
+                "output of the samplex or of another register; rename the register"
+            )
+        return names
+
+    def _sizes(self, item: Item, register: Register) -> list[int]:
+        """Bytes of the results of a register."""
+        level, shots, count = self.conditions.level, self._program.shots, len(register.bits)
+        sizes = []
+        if level not in SIGNAL_LEVELS:
+            sizes.append(result.size_of((item.size, shots, count), np.dtype(bool)))
+        if level != "classified":
+            each = 1 if level == "avg_kerneled" else shots
+            sizes.append(result.size_of((item.size, each, count), result.SIGNAL))
+        return sizes
 
 
 def _files(program: schema.QuantumProgram, budget: Budget) -> list[bytes]:

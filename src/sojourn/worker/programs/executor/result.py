@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.devices.driver import Outcome
-from sojourn.worker.circuits.stretch import StretchValue
 from sojourn.worker.codec import encode
 from sojourn.worker.programs.base import Window
+from sojourn.worker.programs.conditions import Compilation
 from sojourn.worker.programs.executor.schema import DTYPES, VERSION
 from sojourn.worker.programs.fields import Register
 
@@ -24,6 +24,9 @@ SPAN_BYTES = 300
 """The most that the text of a chunk takes, with one part."""
 
 PART_BYTES = 200
+SIGNAL = np.dtype(np.complex64)
+"""Of the signals of a readout."""
+
 _NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
 _TOGETHER = 8  # points whose bits fill whole bytes, whatever their number
 
@@ -65,28 +68,44 @@ def bits(
     return _tensor(b"".join(parts), (*shape, shots, len(register.bits)), "bool")
 
 
+def signals(outcomes: Sequence[Outcome], register: Register, shape: tuple[int, ...]) -> dict[str, Any]:
+    """The signals of a register: complex of (*shape, shots, bits), or averaged (*shape, bits)."""
+    machine = zlib.compressobj(1)
+    bits = list(register.bits)
+    parts: list[bytes] = []
+    one: tuple[int, ...] = ()
+    for outcome in outcomes:
+        assert outcome.signal is not None
+        found = outcome.signal[..., bits]
+        one = found.shape
+        parts.append(machine.compress(found.astype("<c8").tobytes()))
+    parts.append(machine.flush())
+    return _tensor(b"".join(parts), (*shape, *one), _NAMES[SIGNAL])
+
+
+def unpacked(
+    outcomes: Sequence[Outcome], register: Register, num_clbits: int, shape: tuple[int, ...], shots: int
+) -> NDArray[np.bool_]:
+    """The bits of a register as an array, as `bits` encodes them."""
+    last = -(-num_clbits // 8) * 8 - 1
+    columns = [last - bit for bit in register.bits]
+    made = np.empty((len(outcomes), shots, len(columns)), dtype=np.bool_)
+    for index, outcome in enumerate(outcomes):
+        assert outcome.order is not None
+        made[index] = np.unpackbits(outcome.patterns, axis=-1)[:, columns][outcome.order]
+    return made.reshape(*shape, shots, len(columns))
+
+
 def size_of(shape: Sequence[int], kind: np.dtype[Any]) -> int:
     """Bytes of an array in the schema's form, before base64."""
     size = math.prod(shape)
     return -(-size // 8) if kind == np.bool_ else size * kind.itemsize
 
 
-def metadata(stretches: Sequence[StretchValue] | None) -> dict[str, Any]:
-    """Metadata of an item; None when stretch values were not asked for."""
-    if stretches is None:
-        return {"scheduler_timing": None, "stretch_values": None}
-    return {
-        "scheduler_timing": None,
-        "stretch_values": [
-            {
-                "name": stretch.name,
-                "value": stretch.value,
-                "remainder": stretch.remainder,
-                "expanded_values": [list(pair) for pair in stretch.expanded],
-            }
-            for stretch in stretches
-        ],
-    }
+def metadata(told: Compilation) -> dict[str, Any]:
+    """Metadata of an item; None for what was not asked for."""
+    stretches = None if told.stretches is None else list(told.stretches)
+    return {"scheduler_timing": told.timing, "stretch_values": stretches}
 
 
 def text(

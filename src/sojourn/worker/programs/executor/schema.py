@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.devices.conditions import LEVELS
 from sojourn.worker.codec import decode
 from sojourn.worker.codec.decode import Budget
 from sojourn.worker.programs.options import refuse
@@ -157,10 +158,10 @@ def read_program(text: msgspec.Raw) -> QuantumProgram:
     program: QuantumProgram = _read(_PROGRAM, text, where)
     if not 1 <= program.shots < MAX_SHOTS:
         raise JobRefused(f"{where}.shots is {program.shots}; it must be an integer of at least 1")
-    if program.meas_level != "classified":
+    if program.meas_level not in LEVELS:
         raise JobRefused(
-            f"{where}.meas_level is {quoted(program.meas_level)}; only 'classified' is run here: the devices "
-            "give bits, and no analog signal of a readout"
+            f"{where}.meas_level is {quoted(program.meas_level)}; it must be one of "
+            + ", ".join(map(repr, LEVELS))
         )
     if not program.items:
         raise JobRefused(f"{where}.items is empty: there is nothing to run")
