@@ -32,12 +32,15 @@ PRIMITIVES = (
     Primitive("sampler", "sojourn.worker.programs.sampler:SAMPLER", limit=10_000.0),
     Primitive("estimator", "sojourn.worker.programs.estimator:ESTIMATOR", limit=18_000.0),
     Primitive("executor", "sojourn.worker.programs.executor.program:EXECUTOR"),
-    Primitive("noise-learner"),
+    Primitive("noise-learner", "sojourn.worker.programs.learning.program:NOISE_LEARNER"),
     Primitive("noise-learner-v3"),
     Primitive("calibrate"),
 )
+OTHER_NAMES = {"noiselearner": "noise-learner"}
+"""What some clients call a program (QRMI): their jobs are of the program by its own name."""
+
 _BUILT_IN = tuple(primitive.name for primitive in PRIMITIVES if primitive.place is not None)
-_RESERVED = frozenset(primitive.name for primitive in PRIMITIVES)
+_RESERVED = frozenset((*OTHER_NAMES, *(primitive.name for primitive in PRIMITIVES)))
 
 
 @functools.cache

@@ -45,7 +45,8 @@ class NewJob:
 
 
 def check_program(name: str) -> str:
-    """The name of a program that runs here. Raises BadRequest."""
+    """The own name of a program that runs here. Raises BadRequest."""
+    name = programs.OTHER_NAMES.get(name, name)
     if not programs.runs(name):
         refused = no_such_program(name)
         raise BadRequest(refused.message, code=refused.code)

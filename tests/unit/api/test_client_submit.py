@@ -14,7 +14,7 @@ def test_a_log_level_is_a_word() -> None:
         parse(b'{"program_id": "sampler", "log_level": "' + b"x" * 50_000 + b'"}')
 
 
-@pytest.mark.parametrize("program", ["nope", "noise-learner", "calibrate", "", "Sampler"])
+@pytest.mark.parametrize("program", ["nope", "noise-learner-v3", "calibrate", "", "Sampler"])
 def test_a_program_that_this_service_does_not_run_has_one_code_and_one_message(program: str) -> None:
     """The kind: any program but those that run here, whoever else runs it. A worker that is asked for one
     answers the same."""
@@ -22,7 +22,7 @@ def test_a_program_that_this_service_does_not_run_has_one_code_and_one_message(p
         parse(b'{"program_id": "%s"}' % program.encode())
     assert caught.value.code == 1202
     assert f"There is no program {program!r} on this service" in caught.value.message
-    assert "it runs sampler, estimator and executor" in caught.value.message
+    assert "it runs sampler, estimator, executor" in caught.value.message
     asked = no_such_program(program)
     assert (asked.message, asked.code) == (caught.value.message, caught.value.code)
 

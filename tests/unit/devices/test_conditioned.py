@@ -312,14 +312,17 @@ def test_a_driver_that_knows_no_conditions_refuses_each_by_name(aer: Driver) -> 
         assert words in str(caught.value)
 
 
-def test_more_joined_qubits_than_can_be_simulated_as_a_chain_are_refused(aer: Driver, manila: Driver) -> None:
-    circuit = QuantumCircuit(17)
+def test_more_joined_qubits_than_can_be_simulated_as_a_chain_are_refused(aer: Driver) -> None:
+    circuit = QuantumCircuit(11)
     circuit.h(0)
-    for qubit in range(16):
+    for qubit in range(10):
         circuit.cx(qubit, qubit + 1)
     circuit.measure_all()
-    with pytest.raises(DriverError, match=r"sets of up to 16 qubits .* here 17 are joined"):
+    with pytest.raises(DriverError, match=r"sets of up to 10 qubits .* here 11 are joined"):
         carried(aer).compile(circuit)
+    lagos = load_driver("lagos", "fake", {"backend": "FakeLagosV2"})
+    with pytest.raises(DriverError, match=r"sets of up to 6 qubits .* here 7 are joined"):
+        carried(lagos).compile(ghz(lagos, 7))
     apart = QuantumCircuit(20)
     apart.x(range(20))
     apart.measure_all()

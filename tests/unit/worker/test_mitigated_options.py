@@ -238,8 +238,3 @@ def test_defaults_are_those_of_the_options_of_the_client() -> None:
     assert learning.max_layers == 4
     assert (learning.shots, learning.randomizations) == (128, 32)
     assert learning.depths == (0, 1, 2, 4, 16, 32)
-
-
-def test_raw_signals_are_not_twirled() -> None:
-    with pytest.raises(JobRefused, match="meas_type = 'kerneled' is not honoured together with twirling"):
-        of_sampler({"execution.meas_type": "kerneled", "twirling.enable_gates": True})

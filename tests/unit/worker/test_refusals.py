@@ -62,11 +62,11 @@ def one_parameter() -> QuantumCircuit:
     return made
 
 
-@pytest.mark.parametrize("program", ["noise-learner", "circuit-runner", ""])
+@pytest.mark.parametrize("program", ["noise-learner-v3", "circuit-runner", ""])
 def test_programs_that_are_not_run_here_are_named(aer: DeviceHost, program: str) -> None:
     message = refusal(aer, program, b"{}")
     assert repr(program) in message
-    assert "sampler, estimator and executor" in message
+    assert "sampler, estimator, executor" in message
 
 
 def test_a_user_cannot_calibrate_by_a_job(aer: DeviceHost) -> None:

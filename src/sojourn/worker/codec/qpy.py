@@ -9,7 +9,7 @@ import re
 import struct
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -26,6 +26,7 @@ READ_DEPTH = 4000
 """Python's limit of recursion while a file is read. Qiskit's reader takes some ten for every level of an
 expression, so that the default of 1000 ends at the parity of fewer than 100 bits, which it can write."""
 
+Annotations = Mapping[str, Callable[[], Any]]
 _SYMBOLS = range(10, 13)  # versions whose expressions may be in symengine's own form
 _WITH_SYMENGINE = ord("e")
 _OFFSETS = 16  # the first version with a table of offsets
@@ -57,8 +58,9 @@ def check_expressions(content: bytes, where: str) -> None:
     _peek(content, where)
 
 
-def load_circuit(content: bytes, where: str) -> QuantumCircuit:
-    """The one circuit of a file. Raises `JobRefused`."""
+def load_circuit(content: bytes, where: str, annotations: Annotations | None = None) -> QuantumCircuit:
+    """The one circuit of a file. `annotations` says how those of boxes are read, by their namespace; without
+    it a file that has some is refused. Raises `JobRefused`."""
     symengine = _peek(content, where)
     try:
         with warnings.catch_warnings():
@@ -66,7 +68,7 @@ def load_circuit(content: bytes, where: str) -> QuantumCircuit:
             with _deep(), _without_pickles() if symengine else nullcontext():
                 if symengine:
                     _find_symengine(where)
-                programs = qpy.load(io.BytesIO(content))
+                programs = qpy.load(io.BytesIO(content), annotation_factories=annotations)
     except JobRefused:
         raise
     except RecursionError:

@@ -52,7 +52,7 @@ def conditions_of(
 
 
 def alone(settings: Settings, conditions: Conditions) -> None:
-    """Raises `JobRefused` for a job that asks for suppression or mitigation, and for what its prepared circuits
+    """Raises `JobRefused` for a job that asks for suppression or mitigation and for what its circuits then
     cannot have."""
     told = [f"execution.{name}" for name in TIMING if _asked(settings, name)]
     names = [f"simulator.{name}" for name in ("noise_model", "basis_gates", "coupling_map")]
@@ -64,7 +64,8 @@ def alone(settings: Settings, conditions: Conditions) -> None:
     if others or told:
         raise JobRefused(
             f"options.{', options.'.join([*others, *told])}: not together with dynamical decoupling, "
-            "twirling or a mitigation, which run other circuits in the place of the job's. Leave one of the two out"
+            "twirling or a mitigation, which run other circuits in the place of the job's. Leave one of the "
+            "two out"
         )
 
 

@@ -143,6 +143,7 @@ def count_or_auto(value: Any, limits: Limits) -> bool:
     return value == "auto" or count(value, limits)
 
 
+OFF = exactly(False)
 ON_OFF = exactly(True, False)
 SWITCH = "true or false"
 COUNT = f"an integer from 1 to {MAX_COUNT}"

@@ -27,6 +27,7 @@ from sojourn.devices.driver import CompiledCircuit, DriverError, Outcome, Task
 
 _WRITERS = frozenset({"store", "if_else", "switch_case", "for_loop", "while_loop"})
 _LEAST = 32  # shots that are simulated together, at the least
+_AT_ONCE = 3  # qubits whose starting states are all simulated in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class CarriedCircuit(CompiledCircuit):
         """One point: the states that the measurements found, in the order of the shots."""
         patterns = np.zeros((shots, num_bytes(self.num_clbits)), dtype=np.uint8)
         for part in self._sets:
-            rows = _chain(part, values, shots, engine, random, room)
+            rows = _Chain(part, values, engine, random, room).run(shots)
             patterns |= take_bits(rows, part.compiled.num_clbits, range(self.num_clbits))
         return Outcome(patterns, np.ones(shots, dtype=np.int64), np.arange(shots))
 
@@ -161,44 +162,65 @@ class _Pool:
     first: int
     ends: list[int]
     used: int = 0
-    times: int = 0
 
 
-def _chain(
-    part: _Set,
-    values: NDArray[np.float64],
-    shots: int,
-    engine: AerEngine,
-    random: np.random.Generator,
-    room: int,
-) -> NDArray[np.uint8]:
-    """(shots, bytes) the bits of each shot."""
-    width = len(part.bits)
-    line = np.zeros(part.compiled.num_parameters)
-    line[list(part.own)] = values[list(part.users)]
-    kept = _numbers(random.random((shots, width)) < part.keeps)
-    drawn: list[NDArray[np.uint8]] = []
-    rows = 0
-    pools: dict[int, _Pool] = {}
-    picked = np.empty(shots, dtype=np.intp)
-    state = 0
-    for shot in range(shots):
-        pool = pools.get(state)
-        if pool is None or pool.used == len(pool.ends):
-            times = 0 if pool is None else pool.times + 1
-            count = min(shots - shot, max(_LEAST, shots >> min(width, 20)) << times)
-            line[list(part.starts)] = [math.pi * (state >> i & 1) for i in range(width)]
-            task = Task(part.compiled, line[None, :].copy(), count)
-            seed = int(random.integers(2**31))
-            found = engine.execute([task], seed=seed, memory=True, room=room)[0][0].memory()
+class _Chain:
+    """The shots of a set of joined qubits at one point."""
+
+    def __init__(
+        self,
+        part: _Set,
+        values: NDArray[np.float64],
+        engine: AerEngine,
+        random: np.random.Generator,
+        room: int,
+    ) -> None:
+        self._part = part
+        self._line = np.zeros(part.compiled.num_parameters)
+        self._line[list(part.own)] = values[list(part.users)]
+        self._engine = engine
+        self._random = random
+        self._room = room
+        self._drawn: list[NDArray[np.uint8]] = []
+        self._rows = 0
+        self._pools: dict[int, _Pool] = {}
+
+    def run(self, shots: int) -> NDArray[np.uint8]:
+        """(shots, bytes) the bits of each shot."""
+        width = len(self._part.bits)
+        least = max(_LEAST, shots >> min(width, 20))
+        kept = _numbers(self._random.random((shots, width)) < self._part.keeps)
+        picked = np.empty(shots, dtype=np.intp)
+        if width <= _AT_ONCE:
+            self._fill(range(1 << width), min(shots, least))
+        state = 0
+        for shot in range(shots):
+            pool = self._pools.get(state)
+            if pool is None or pool.used == len(pool.ends):
+                more = least if pool is None else 2 * len(pool.ends)
+                self._fill((state,), min(shots - shot, more))
+                pool = self._pools[state]
+            picked[shot] = pool.first + pool.used
+            state = pool.ends[pool.used] & kept[shot]
+            pool.used += 1
+        return np.concatenate(self._drawn)[picked]
+
+    def _fill(self, states: Sequence[int], count: int) -> None:
+        """Simulate `count` shots from each of the states."""
+        part = self._part
+        lines = np.tile(self._line, (len(states), 1))
+        for qubit, column in enumerate(part.starts):
+            lines[:, column] = [math.pi * (state >> qubit & 1) for state in states]
+        seed = int(self._random.integers(2**31))
+        task = Task(part.compiled, lines, count)
+        for state, outcome in zip(
+            states, self._engine.execute([task], seed=seed, memory=True, room=self._room)[0], strict=True
+        ):
+            found = outcome.memory()
             ends = _numbers(_bits(found, part.compiled.num_clbits, part.bits))
-            pool = pools[state] = _Pool(rows, ends, times=times)
-            drawn.append(found)
-            rows += count
-        picked[shot] = pool.first + pool.used
-        state = pool.ends[pool.used] & kept[shot]
-        pool.used += 1
-    return np.concatenate(drawn)[picked]
+            self._pools[state] = _Pool(self._rows, ends)
+            self._drawn.append(found)
+            self._rows += count
 
 
 def _bits(patterns: NDArray[np.uint8], count: int, wanted: Sequence[int]) -> NDArray[np.bool_]:
@@ -208,6 +230,6 @@ def _bits(patterns: NDArray[np.uint8], count: int, wanted: Sequence[int]) -> NDA
 
 
 def _numbers(bits: NDArray[np.bool_]) -> list[int]:
-    """Each row as a number, its first column the lowest bit."""
-    packed = np.packbits(bits, axis=-1, bitorder="little")
-    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+    """Each row, of the few qubits that can be joined, as a number; its first column is the lowest bit."""
+    numbers: list[int] = (bits @ (1 << np.arange(bits.shape[1]))).tolist()
+    return numbers

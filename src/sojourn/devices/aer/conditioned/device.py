@@ -23,7 +23,7 @@ from sojourn.devices.conditions import Conditions
 from sojourn.devices.driver import CompiledCircuit, Driver, DriverError, Facts, Outcome, Task, fresh_seed
 from sojourn.devices.readout import Readout
 
-_JOINED_IDEAL, _JOINED_NOISY = 16, 8
+_JOINED_IDEAL, _JOINED_NOISY = 10, 6
 """Joined qubits whose shots can be a chain. There are 2 to that power states in which a shot can start, and
 each is simulated by itself."""
 

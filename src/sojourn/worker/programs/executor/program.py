@@ -127,8 +127,12 @@ class ExecutorPlan(Plan):
         """What was drawn for each item when it was compiled."""
         return self._drawn
 
+    def fix(self, seed: int | None) -> None:
+        """Take a job's own seed for the randomisations and the shots; None leaves it to the device."""
+        self._seed = seed
+
     def tasks(self, device: DeviceContext) -> list[Task]:
-        """A task for each part of a chunk. A device with a fixed seed fixes the randomisations too."""
+        """A task for each part of a chunk. A seed of the job or the device fixes the randomisations too."""
         seed = device.driver.options.get("seed") if self._seed is None else self._seed
         fixed = isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
         self._random = np.random.default_rng(seed if fixed else fresh_seed())

@@ -1,4 +1,4 @@
-"""Draws the parameter values of template circuits: the only module that uses the package `samplomatic`.
+"""Draws the parameter values of template circuits: the only module that reads a samplex, with `samplomatic`.
 
 A samplex comes from outside and is a program of sorts: a graph of nodes that make and combine arrays. Before
 one is drawn from, everything in it that sets the size of an array is compared with a limit. The package is

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from sojourn.worker.programs import options
 from sojourn.worker.protocol.types import JobRefused
-from sojourn.worker.wording import quoted
 
 Auto = int | Literal["auto"]
 
@@ -128,9 +127,7 @@ class Asked:
 def of_sampler(given: Mapping[str, Any]) -> Asked:
     """What the options of a sampler job ask for; `given` are the set ones by their dotted names."""
     gates, measure = (given.get(f"twirling.enable_{what}") is True for what in ("gates", "measure"))
-    asked = Asked(decoupling=_decoupling(given), twirling=_twirling(given, gates=gates, measure=measure))
-    _classified(given, asked)
-    return asked
+    return Asked(decoupling=_decoupling(given), twirling=_twirling(given, gates=gates, measure=measure))
 
 
 def of_estimator(given: Mapping[str, Any], default_level: int) -> Asked:
@@ -266,12 +263,3 @@ def _twirling(given: Mapping[str, Any], *, gates: bool, measure: bool) -> Twirli
         given.get("twirling.shots_per_randomization") or "auto",
         given.get("twirling.strategy") or "active-accum",
     )
-
-
-def _classified(given: Mapping[str, Any], asked: Asked) -> None:
-    kind = given.get("execution.meas_type")
-    if asked.anything and kind not in (None, "classified"):
-        raise JobRefused(
-            f"options.execution.meas_type = {quoted(kind)} is not honoured together with twirling or "
-            "dynamical decoupling; allowed is 'classified'"
-        )
