@@ -8,9 +8,14 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 STAMP   := $(VENV)/.stamp
 CLIENT  := $(VENV)/client
+CLIENTS := $(VENV)/clients
+# Each list of packages makes an environment. That of the newest client follows constraints.txt instead.
+OLDER   := $(patsubst tests/clients/constraints/%.txt,$(CLIENTS)/%/.stamp,$(wildcard tests/clients/constraints/*.txt))
+# The packages of 2023 have no wheels for Python 3.13: then make clients CLIENT_PYTHON=python3.12
+CLIENT_PYTHON ?= $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs coverage mutants lint types layers ci options docs examples clean
+.PHONY: help demo test proofs coverage mutants lint types layers ci options docs examples clients clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +60,8 @@ docs: $(STAMP)-docs ## Build the documentation into site/
 examples: $(STAMP)-test $(CLIENT)/.stamp ## Run examples/ in an environment that has the Qiskit client and no Sojourn
 	EXAMPLES_PYTHON=$(CURDIR)/$(CLIENT)/bin/python $(BIN)/python -m pytest tests/acceptance/test_examples.py
 
+clients: $(CLIENT)/.stamp $(OLDER) ## Make an environment for each client that must work; `make test` then tests them all
+
 clean: ## Remove what was built, the environments too
 	rm -rf $(VENV) site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -83,10 +90,18 @@ $(STAMP)-%: $(STAMP)-base
 	@touch $@
 
 # make would delete them as intermediate files.
-.SECONDARY: $(STAMP)-base $(STAMP)-test $(STAMP)-dev $(STAMP)-docs $(STAMP)-mutants
+.SECONDARY: $(STAMP)-base $(STAMP)-test $(STAMP)-dev $(STAMP)-docs $(STAMP)-mutants $(OLDER)
 
 $(CLIENT)/.stamp: $(BIN)/python constraints.txt
 	$(BIN)/python -m venv $(CLIENT)
 	$(CLIENT)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt \
 	  qiskit-ibm-runtime scipy
+	@touch $@
+
+$(CLIENTS)/%/.stamp: tests/clients/constraints/%.txt | $(BIN)/python
+	@echo "Installing the client $* into $(CLIENTS)/$*"
+	@rm -rf $(CLIENTS)/$*
+	$(CLIENT_PYTHON) -m venv --without-pip $(CLIENTS)/$*
+	$(BIN)/python -m pip --python $(CLIENTS)/$*/bin/python --disable-pip-version-check install --quiet \
+	  --no-compile -r $<
 	@touch $@

@@ -1,0 +1,1 @@
+"""Every supported client, from its package index, against a real server over HTTP."""
