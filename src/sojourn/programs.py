@@ -17,15 +17,17 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """A program that the client knows, which may therefore run in a session (R6).
+    """A program that the client knows.
 
-    `place` is where its `Program` is defined (``module:name``); None for one that is not run here. `limit` is
-    the seconds that a job of it may run that does not say (R19); None for the profile's `job_limit`.
+    `place` is where its `Program` is defined (``module:name``); None for one that is not run as a job of a
+    user. `limit` is the seconds that a job of it may run that does not say (R19); None for the profile's
+    `job_limit`. `session` says whether it may be in a session (R6), which only those of today's client may.
     """
 
     name: str
     place: str | None = None
     limit: float | None = None
+    session: bool = True
 
 
 PRIMITIVES = (
@@ -35,6 +37,8 @@ PRIMITIVES = (
     Primitive("noise-learner", "sojourn.worker.programs.learning.program:NOISE_LEARNER"),
     Primitive("noise-learner-v3"),
     Primitive("calibrate"),
+    Primitive("circuit-runner", "sojourn.worker.programs.runner:CIRCUIT_RUNNER", session=False),
+    Primitive("qasm3-runner", "sojourn.worker.programs.runner:QASM3_RUNNER", session=False),
 )
 OTHER_NAMES = {"noiselearner": "noise-learner"}
 """What some clients call a program (QRMI): their jobs are of the program by its own name."""

@@ -16,7 +16,7 @@ from sojourn.programs import PRIMITIVES
 HOUR = 3600.0
 DAY = 24 * HOUR
 
-SESSION_PROGRAMS = frozenset(primitive.name for primitive in PRIMITIVES)
+SESSION_PROGRAMS = frozenset(primitive.name for primitive in PRIMITIVES if primitive.session)
 """R6: the programs that may run in a session."""
 
 

@@ -40,6 +40,18 @@ def take_bits(patterns: NDArray[np.uint8], bits: int, wanted: Sequence[int]) -> 
     return np.packbits(chosen, axis=-1, bitorder="big")
 
 
+def merged(
+    patterns: NDArray[np.uint8], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Each pattern once, with all of its counts: a driver may tell of equal shots apart from each other."""
+    if not patterns.shape[-1]:
+        return patterns[:1], counts.sum(keepdims=True)
+    found, place = np.unique(patterns, axis=0, return_inverse=True)
+    total = np.zeros(len(found), dtype=np.int64)
+    np.add.at(total, place.ravel(), counts)
+    return found, total
+
+
 def mask_of(bits: int, wanted: Sequence[int]) -> NDArray[np.uint8]:
     """(bytes,) uint8 with the bits `wanted` set, in the layout of a pattern."""
     value = 0

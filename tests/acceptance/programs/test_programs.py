@@ -99,7 +99,7 @@ def test_r6_a_program_that_is_no_primitive_cannot_run_in_a_session(http: httpx.C
 
 
 def test_a_program_that_is_not_installed_is_refused_with_those_that_are(http: httpx.Client) -> None:
-    code, message = complaint(submit(http, "circuit-runner", {}))
+    code, message = complaint(submit(http, "hello-world", {}))
     assert code == codes.UNKNOWN_PROGRAM
     assert "it runs sampler, estimator, executor" in message
     assert ", coin and lost (" in message

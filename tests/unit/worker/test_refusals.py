@@ -62,7 +62,7 @@ def one_parameter() -> QuantumCircuit:
     return made
 
 
-@pytest.mark.parametrize("program", ["noise-learner-v3", "circuit-runner", ""])
+@pytest.mark.parametrize("program", ["noise-learner-v3", "hello-world", ""])
 def test_programs_that_are_not_run_here_are_named(aer: DeviceHost, program: str) -> None:
     message = refusal(aer, program, b"{}")
     assert repr(program) in message

@@ -8,6 +8,7 @@ import msgspec
 
 from sojourn import codes
 from sojourn.api.http.job_bodies import JobBodies
+from sojourn.api.ibm import calibrate
 from sojourn.config import TEN_YEARS
 from sojourn.service.errors import BadRequest
 from sojourn.service.submission import (
@@ -60,15 +61,21 @@ async def submit(
     service: Service, who: Principal, data: bytes, *, call: Call, idempotency_key: str | None = None
 ) -> JobView:
     """The job that a body asks for. Raises Refusal."""
-    job, instance = parse(data)
-    service.accounts.check_instance(who, instance)
+    body = _BODIES.read(data)
+    service.accounts.check_instance(who, body.instance)
+    if body.program_id == calibrate.PROGRAM:
+        return await calibrate.calibrate(service, who, _order(body))
+    job = _new_job(body)
     return await service.jobs.submit(who, job, sent=data, call=call, idempotency_key=idempotency_key)
 
 
-def parse(data: bytes) -> tuple[NewJob, str | None]:
-    """What a body asks for, and the instance that it names. Raises BadRequest naming the field."""
-    body = _BODIES.read(data)
-    job = NewJob(
+def parse(data: bytes) -> NewJob:
+    """The job that a body asks for, whatever instance it names. Raises BadRequest naming the field."""
+    return _new_job(_BODIES.read(data))
+
+
+def _new_job(body: Body) -> NewJob:
+    return NewJob(
         program=check_program(body.program_id),
         params=check_params(bytes(body.params)),
         max_execution_time=check_execution_time(body.cost, "max_execution_time (cost)"),
@@ -80,7 +87,29 @@ def parse(data: bytes) -> tuple[NewJob, str | None]:
         private=bool(body.private),
         calibration=body.calibration_id,
     )
-    return job, body.instance
+
+
+def _order(body: Body) -> calibrate.Order:
+    """A calibration. Raises BadRequest for what it does not have."""
+    for given, name in (
+        (body.start_session, "start_session"),
+        (body.session_time, "session_time"),
+        (body.cost, "max_execution_time (cost)"),
+        (body.private, "private"),
+    ):
+        if given:
+            raise BadRequest(
+                f"{name} is {given}; a calibration is a job of the system, which has none of that. "
+                "Leave it out."
+            )
+    return calibrate.Order(
+        params=check_params(bytes(body.params)),
+        device=_checked_device(body),
+        session=body.session_id,
+        calibration=body.calibration_id,
+        tags=check_tags(body.tags or []),
+        log_level=check_log_level(body.log_level),
+    )
 
 
 def _new_session(body: Body) -> NewSession | None:

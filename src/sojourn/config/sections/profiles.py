@@ -132,7 +132,7 @@ class ProfileSettings(Section):
     @field_validator("program_limits")
     @classmethod
     def _programs_are_known(cls, limits: dict[str, float] | None) -> dict[str, float] | None:
-        known = sorted({*SESSION_PROGRAMS, *programs.installed()}) if limits else []
+        known = sorted({*SESSION_PROGRAMS, *programs.names()}) if limits else []
         for program in limits or ():
             if program not in known:
                 raise ValueError(f"unknown program {program!r}{did_you_mean(program, known)}")

@@ -157,6 +157,10 @@ class Directory:
         member = self._members.get((project_id, user_id))
         return member is not None and member.admin
 
+    def is_operator(self, user_id: str) -> bool:
+        user = self._users.get(user_id)
+        return user is not None and user.operator and user.revoked is None
+
     def user_id(self, name: str) -> str:
         return self._named(name).id
 

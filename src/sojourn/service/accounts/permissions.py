@@ -21,7 +21,7 @@ class Role(StrEnum):
     MEMBER = "project member"
     ADMIN = "project admin"
     OPERATOR = "operator"
-    """In our own API. In the client's dialect an operator is a user like any other."""
+    """In our own API. In the client's dialect an operator is a user like any other, but for calibrations."""
 
 
 class Action(Enum):

@@ -193,14 +193,15 @@ class Calibrations:
         at = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
         return msgspec.json.encode(execution.Calibration(at, self._numbers.get(device, 0) + 1))
 
-    def outcome(self, device: str, job_id: str, result: bytes) -> SystemOutcome:
+    def outcome(self, device: str, job_id: str, result: bytes, seconds: float) -> SystemOutcome:
         """What a calibration has measured. Raises ProtocolError when it cannot be read."""
         try:
             description = messages.decode_description(result)
         except messages.ProtocolError as error:
             raise messages.ProtocolError(f"The calibration cannot be read: {error}") from None
         new = self._new(device, job_id, description)
-        return SystemOutcome(new.write, new.blobs, lambda: self._take_effect(new))
+        report = _report(new.calibration.at - seconds, new.calibration.at)
+        return SystemOutcome(new.write, new.blobs, lambda: self._take_effect(new), report)
 
     def _take_effect(self, new: _New) -> None:
         """Every job that starts from now on runs under it."""
@@ -223,6 +224,14 @@ class Calibrations:
         if held or calibration.device in self._held:
             self._held.add(calibration.device)
             self._on_effect(calibration.device, held)
+
+
+def _report(start: float, stop: float) -> bytes:
+    """The result of a calibration as the client's `Calibrator` reads it."""
+    moments = (datetime.fromtimestamp(at, UTC).isoformat() for at in (start, stop))
+    return msgspec.json.encode(
+        dict(zip(("schema_version", "start", "stop"), ("v0.1", *moments), strict=True))
+    )
 
 
 def _hashes(description: Description) -> tuple[tuple[str, str | None], dict[str, bytes]]:

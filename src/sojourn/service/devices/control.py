@@ -63,10 +63,20 @@ class DeviceControl:
 
     # calibrations
 
-    async def calibrate(self, who: Principal, device: str, message: str = "") -> JobView:
+    async def calibrate(
+        self,
+        who: Principal,
+        device: str,
+        message: str = "",
+        *,
+        inputs: bytes = b"{}",
+        tags: tuple[str, ...] = (),
+        log_level: str | None = None,
+    ) -> JobView:
         """Queue a calibration: a system job, which goes before all others (R9, R11).
 
-        Raises Conflict when one is queued or running already.
+        `inputs`, `tags` and `log_level` are shown with it. Raises Conflict when one is queued or running
+        already.
         """
         dispatcher = self._operated(who, device)
         if device in self._lanes.models:
@@ -78,18 +88,21 @@ class DeviceControl:
         if pending is not None:
             raise Conflict(f"{device} has a calibration under way already: job {pending}. Wait for it.")
         entry = self._audit.entry(who, "device.calibrated", f"device {device}", message=message or None)
-        made = await self._queue_calibration(
-            device, f"{who.user}: {message}" if message else who.user, entry.write
+        shown = JobMeta(
+            caller=f"{who.user}: {message}" if message else who.user, tags=tags, log_level=log_level
         )
+        made = await self._queue_calibration(device, shown, inputs, entry.write)
         self._audit.done(entry)
         return made
 
     async def calibrate_by_schedule(self, device: str) -> None:
         """As the schedule wants it; nothing is done while one is queued or running already."""
         if pending_calibration(self._lanes.dispatcher(device)) is None:
-            await self._queue_calibration(device, "the schedule")
+            await self._queue_calibration(device, JobMeta(caller="the schedule"))
 
-    async def _queue_calibration(self, device: str, cause: str, also: Work[object] | None = None) -> JobView:
+    async def _queue_calibration(
+        self, device: str, meta: JobMeta, inputs: bytes = b"{}", also: Work[object] | None = None
+    ) -> JobView:
         dispatcher = self._lanes.dispatcher(device)
         job_id = ids.new_id("c")
         accepted = ev.JobAccepted(
@@ -100,15 +113,15 @@ class DeviceControl:
             CALIBRATE,
             kind=JobKind.SYSTEM,
         )
-        meta = JobMeta(caller=cause, params_hash=ids.sha256(b"{}"), submit_digest=ids.sha256(job_id.encode()))
+        meta.params_hash, meta.submit_digest = ids.sha256(inputs), ids.sha256(job_id.encode())
         await dispatcher.feed(
             accepted,
             ev.JobPrepared(job_id),
             metas={job_id: meta},
-            blobs={ids.sha256(b"{}"): b"{}"},
+            blobs={meta.params_hash: inputs},
             also=also,
         )
-        log.info("calibration.queued", device=device, job=job_id, cause=cause)
+        log.info("calibration.queued", device=device, job=job_id, cause=meta.caller)
         record = self._records.job(job_id)
         assert record is not None, "a committed job is on record"
         return self._views.job(record, self._lanes.position(record))

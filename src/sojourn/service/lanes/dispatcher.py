@@ -251,10 +251,13 @@ class Dispatcher:
         found: SystemOutcome | None = None
         job = self.lane.jobs.get(job_id)
         match outcome:
-            case Completed(result=result) if job is not None and job.kind is JobKind.SYSTEM:
+            case Completed(result=result, quantum_seconds=seconds) if (
+                job is not None and job.kind is JobKind.SYSTEM
+            ):
                 try:
-                    found = self._system_jobs.outcome(self.device, job_id, result)
+                    found = self._system_jobs.outcome(self.device, job_id, result, seconds)
                     event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
+                    meta.result_hash = _keep(kept, found.report)
                 except ProtocolError as error:
                     event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, str(error), codes.SYSTEM_FAILURE)
             case Completed(result=result, logs=logs):

@@ -12,11 +12,13 @@ from sojourn.store.database import Work
 @dataclass(frozen=True, slots=True)
 class SystemOutcome:
     """What a system job has found. `write` is committed with the end of the job, after the large ones of the
-    `blobs` (by hash) were stored; `take_effect` is called after the commit, before the next job starts."""
+    `blobs` (by hash) were stored; `take_effect` is called after the commit, before the next job starts.
+    `report` is the result that those are given who ask for it."""
 
     write: Work[None]
     blobs: dict[str, bytes]
     take_effect: Callable[[], None]
+    report: bytes
 
 
 class SystemJobs(Protocol):
@@ -24,6 +26,7 @@ class SystemJobs(Protocol):
         """The inputs of a system job that starts now."""
         ...
 
-    def outcome(self, device: str, job_id: str, result: bytes) -> SystemOutcome:
-        """What the result of one says. Raises ProtocolError, with a sentence, when it cannot be read."""
+    def outcome(self, device: str, job_id: str, result: bytes, seconds: float) -> SystemOutcome:
+        """What the result of one says that took so many seconds and has ended now. Raises ProtocolError, with
+        a sentence, when it cannot be read."""
         ...

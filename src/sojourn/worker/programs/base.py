@@ -93,6 +93,15 @@ class Program(ABC):
     """The members of `params` that it takes."""
     options: Options
     """What it takes in the member `options`, if it has one."""
+    title = ""
+    """What it is called in tables; empty for its name. A form of a program has the name of that program."""
+    earlier: Program | None = None
+    """The form that the program had in earlier clients, of which jobs still come."""
+
+    def meant(self, params: bytes) -> bool:
+        """Whether a job with these `params` is of this form. Asked of an earlier form only."""
+        del params
+        return False
 
     @abstractmethod
     def plan(self, device: DeviceContext, params: bytes) -> Plan:

@@ -130,13 +130,18 @@ class DeviceContext:
 
         def make() -> tuple[Circuit, int]:
             read, version = read_it()
-            timing = settle(read, self.target, version, where, ideal=self.facts.properties is None)
-            circuit = timing.circuit
-            made = Circuit(key, circuit, self._check.check(circuit, where), timing, version is None)
-            return made, 4096 + 8 * len(raw) + 400 * (len(circuit.data) + len(timing.timed))
+            made = self.fit(key, read, version, where)
+            return made, 4096 + 8 * len(raw) + 400 * (len(made.circuit.data) + len(made.timing.timed))
 
         found: Circuit = self._circuits.get(key, make)
         return found
+
+    def fit(self, key: bytes, circuit: QuantumCircuit, version: int | None, where: str) -> Circuit:
+        """A circuit with its delays settled, if it fits the device; not kept. `key` names it, `version` is
+        that of its QPY file, None for another origin. Raises `JobRefused`."""
+        timing = settle(circuit, self.target, version, where, ideal=self.facts.properties is None)
+        checked = self._check.check(timing.circuit, where)
+        return Circuit(key, timing.circuit, checked, timing, version is None)
 
     def fields(self, circuit: Circuit, where: str) -> Fields:
         """What of the circuit stands in a result. Raises `JobRefused` when the client could not read that."""

@@ -38,6 +38,7 @@ from sojourn.worker.programs.options import (
 )
 from sojourn.worker.programs.pubs import INPUTS, Payload, PubProgram, real_precision
 from sojourn.worker.programs.tally import Tally
+from sojourn.worker.programs.v1.estimator import ESTIMATOR as V1_ESTIMATOR
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
 MAX_CIRCUIT_SHOTS = 10_000_000
@@ -130,6 +131,7 @@ class Estimator(PubProgram):
     parts = ("circuit", "observables", "values", "precision")
     least = 2
     inputs = (*INPUTS, "resilience_level", "precision")
+    earlier = V1_ESTIMATOR
     options = Options(
         name,
         *SHARED,

@@ -207,9 +207,10 @@ SHARED: tuple[Option, ...] = (
 class Options:
     """The options that one program knows."""
 
-    def __init__(self, program: str, *options: Option) -> None:
-        """`program` is its name, for messages."""
+    def __init__(self, program: str, *options: Option, where: str = "options.") -> None:
+        """`program` is its name and `where` what stands before the options' names, for messages."""
         self.program = program
+        self._where = where
         self.all = options
         self._table = {option.name: option for option in options}
         self._sections = {
@@ -258,7 +259,7 @@ class Options:
         if option is None:
             close = get_close_matches(name[:MAX_NAME], self._table, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            shown = f"options.{name[:MAX_NAME]} = {quoted(value)}"
+            shown = f"{self._where}{name[:MAX_NAME]} = {quoted(value)}"
             yield f"{shown} is not an option that the {self.program} knows here{hint}"
             return
         if value is None or option.check(value, limits):
@@ -268,14 +269,14 @@ class Options:
                 yield _not_experimental(f"experimental.{inner}", value[inner])
             return
         allowed = option.allowed
-        if name in ("execution.rep_delay", "rep_delay"):
+        if name.rsplit(".", 1)[-1] == "rep_delay":
             allowed = (
                 "null: this device's repetition delay is fixed"
                 if limits.rep_delay is None
                 else f"from {limits.rep_delay[0]:g} to {limits.rep_delay[1]:g} seconds"
             )
         yield (
-            f"options.{name} = {quoted(value)} is not honoured by this device, and options are never "
+            f"{self._where}{name} = {quoted(value)} is not honoured by this device, and options are never "
             f"dropped; allowed is {allowed}"
         )
 

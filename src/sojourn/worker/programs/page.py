@@ -17,6 +17,11 @@ from sojourn.worker.programs.options import STATUS_TEXT
 from sojourn.worker.programs.pubs import PubProgram
 
 
+def forms(known: Sequence[Program]) -> list[Program]:
+    """The programs, each followed by its earlier form if it has one."""
+    return [form for program in known for form in (program, program.earlier) if form is not None]
+
+
 def program_table(known: Sequence[Program]) -> str:
     """One row for each program: what it takes, and how long a job of it may run that does not say."""
     limits = {primitive.name: primitive.limit for primitive in programs.PRIMITIVES}
@@ -24,16 +29,15 @@ def program_table(known: Sequence[Program]) -> str:
         "| program | members of `params` | parts of a pub | default time limit (R19) |",
         "|---|---|---|---|",
     ]
-    for program in known:
+    for program in forms(known):
         inputs = ", ".join(f"`{name}`" for name in program.inputs)
         parts = ""
         if isinstance(program, PubProgram):
             parts = ", ".join(program.parts[: program.least])
             parts += f"; optional: {', '.join(program.parts[program.least :])}"
         limit = limits.get(program.name)
-        rows.append(
-            f"| `{program.name}` | {inputs} | {parts} | {f'{limit:,.0f} s' if limit else '`job_limit`'} |"
-        )
+        seconds = f"{limit:,.0f} s" if limit else "`job_limit`"
+        rows.append(f"| `{program.title or program.name}` | {inputs} | {parts} | {seconds} |")
     return "\n".join(rows)
 
 
@@ -41,10 +45,11 @@ def option_table(known: Sequence[Program]) -> str:
     """One row for each option: which programs know it, what becomes of it and what is allowed."""
     users: dict[tuple[str, str, str], list[str]] = {}
     for status, text in STATUS_TEXT.items():
-        for program in known:
+        for program in forms(known):
             for option in program.options.all:
                 if option.status == status:
-                    users.setdefault((option.name, text, option.allowed), []).append(program.name)
+                    title = program.title or program.name
+                    users.setdefault((option.name, text, option.allowed), []).append(title)
     rows = ["| option | program | what happens | allowed |", "|---|---|---|---|"]
     rows += [
         f"| `{name}` | {', '.join(names)} | {text} | {allowed.replace('|', 'or')} |"

@@ -45,6 +45,8 @@ class PubProgram(Program):
     least: ClassVar[int]
 
     def plan(self, device: DeviceContext, params: bytes) -> Plan:
+        if self.earlier is not None and self.earlier.meant(params):
+            return self.earlier.plan(device, params)
         return self.plan_pubs(device, self.open(device, params))
 
     @abstractmethod

@@ -29,6 +29,7 @@ from sojourn.worker.programs.mitigated.asked import Asked, of_sampler
 from sojourn.worker.programs.options import DEFAULT_SHOTS, SHARED, Option, Options, exactly
 from sojourn.worker.programs.pubs import INPUTS, Payload, PubProgram, whole_shots
 from sojourn.worker.programs.tally import Tally
+from sojourn.worker.programs.v1.sampler import SAMPLER as V1_SAMPLER
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
 _LEVELS = tuple(level for level in LEVELS if level != "both")  # the executor alone has that one
@@ -87,6 +88,7 @@ class Sampler(PubProgram):
     parts = ("circuit", "values", "shots")
     least = 1
     inputs = INPUTS
+    earlier = V1_SAMPLER
     options = Options(
         name,
         *SHARED,

@@ -1,0 +1,71 @@
+"""V1 primitives and `backend.run()`, with the clients that have them: 0.12.2 and 0.30."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sojourn.embedded import Embedded, Key
+
+environments = pytest.importorskip("tests.clients.environments", reason="nothing runs other clients here")
+
+DEVICES: list[dict[str, Any]] = [
+    {"name": "ibm_manila", "driver": "fake", "options": {"backend": "FakeManilaV2", "seed": 5}},
+    {"name": "ideal", "driver": "aer", "options": {"qubits": 5, "seed": 5}},
+    {"name": "slow", "driver": "mock", "options": {"qubits": 5, "seconds": 3.0}},
+]
+
+
+@pytest.fixture(scope="module")
+def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    with Embedded(tmp_path_factory.mktemp("server"), devices=DEVICES) as running:
+        yield running
+
+
+def seen(server: Embedded, user: str, client: str, program: str, home: Path) -> dict[str, Any]:
+    """What a program says that it saw."""
+    key: Key = server.user(user, user)
+    found: dict[str, Any] = json.loads(environments.run(client, program, server.env(key), home)["seen"])
+    return found
+
+
+def test_v1_primitives_of_2023_run_in_a_session_at_their_default_level(
+    old_server: Embedded, tmp_path: Path
+) -> None:
+    found = seen(old_server, "v1", "0.12.2", "v1_primitives.py", tmp_path)
+    assert found["backends"] == ["ibm_manila", "ideal", "slow"]
+    ghz = found["ghz"]
+    assert ghz["0"] + ghz["7"] > 0.9
+    assert sum(ghz.values()) == pytest.approx(1)
+    assert found["turned"]["1"] == pytest.approx(1, abs=0.05)
+    assert found["sampler_metadata"]["readout_mitigation_overhead"] >= 1
+    assert found["values"] == pytest.approx(found["exact"], abs=0.3)
+    assert found["estimator_metadata"]["readout_mitigation_num_twirled_circuits"] == 16
+    assert found["session_is_first_job"] is True
+    assert found["second_in_session"] is True
+    assert found["status"] == "DONE"
+    assert set(found["ids"]) <= set(found["jobs"])
+    assert "closed" in found["closed"].lower() or "no more jobs" in found["closed"]
+    assert "params.resilience_settings.level = 2" in found["level_2"]
+
+
+def test_closing_a_session_of_2023_fails_what_waits_in_it(old_server: Embedded, tmp_path: Path) -> None:
+    """R33: the root may have run meanwhile; the others name the session."""
+    found = seen(old_server, "closes", "0.12.2", "v1_close.py", tmp_path)
+    assert found["session"] == found["first"]
+    for ending in found["endings"][1:]:
+        assert ending.startswith("ERROR")
+        assert found["session"] in ending
+
+
+def test_backend_run_of_2024_gives_counts_and_shots(old_server: Embedded, tmp_path: Path) -> None:
+    found = seen(old_server, "runs", "0.30", "backend_run.py", tmp_path)
+    assert sum(found["counts"].values()) == found["memory"] == 500
+    assert found["counts"]["00"] + found["counts"]["11"] > 400
+    assert (found["program"], found["flow_program"]) == ("circuit-runner", "qasm3-runner")
+    assert found["tags"] == ["old"]
+    assert found["flow"] == {"11": 100}
