@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from sojourn.client import Client, ClientError, Refused
-from sojourn.embedded_environment import ProcessEnvironment
+from sojourn.embedded_environment import PROCESS
 from sojourn.environment import ADDRESSES, CLEARED, Way, around_proxies, variables
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _TICK = 0.05
 _STOP_PATIENCE = 15.0
-_ENVIRONMENT = ProcessEnvironment()
 
 
 class EmbeddedError(RuntimeError):
@@ -113,18 +112,22 @@ class Embedded:
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         # A file of an earlier, killed server must not be taken for the new one's.
         (self.data / "server.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "sojourn", "serve"]
-        command += ["--host", "127.0.0.1", "--port", "0", "--data", str(self.data), "--stop-with-stdin"]
-        if self._config is not None:
-            command += ["--config", str(self._config)]
         # The caller's own variables name other servers; this one is what the arguments say.
         environment = {k: v for k, v in os.environ.items() if not k.upper().startswith("SOJOURN_")}
         for section, value in self._settings.items():
             if value is not None:
                 environment[f"SOJOURN_{section}"] = json.dumps(value, default=str)
         with self.log.open("ab") as log:
+            # In a group of its own: Ctrl-C, and a notebook's button that interrupts its kernel, are for the
+            # program. It ends with that all the same, when the pipe does.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
+                self._command(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                pass_fds=self._files(),
+                process_group=0,
             )
         # Nobody may call stop(): a notebook just ends, or its kernel is killed, which closes the pipe.
         atexit.register(self.stop)
@@ -139,7 +142,7 @@ class Embedded:
         """Ask the server to stop, and see to it that it did. Does nothing the second time."""
         atexit.unregister(self.stop)
         process, self._process, self._url = self._process, None, None
-        _ENVIRONMENT.release(self)
+        PROCESS.release(self)
         if process is not None:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -159,7 +162,7 @@ class Embedded:
             self._process.wait()
             _close_input(self._process)
         self._process, self._url = None, None
-        _ENVIRONMENT.release(self)
+        PROCESS.release(self)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -213,10 +216,19 @@ class Embedded:
         def lasting(environment: Mapping[str, str]) -> Mapping[str, str]:
             return addresses | around_proxies(self.url, environment)
 
-        with _ENVIRONMENT.of(self, lasting, account, CLEARED):
+        with PROCESS.of(self, lasting, account, CLEARED):
             return qiskit_ibm_runtime.QiskitRuntimeService(
                 proxies={"urls": {"http": self.url, "https": self.url}}
             )
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "-m", "sojourn", "serve"]
+        command += ["--host", "127.0.0.1", "--port", "0", "--data", str(self.data), "--stop-with-stdin"]
+        return command if self._config is None else [*command, "--config", str(self._config)]
+
+    def _files(self) -> tuple[int, ...]:
+        """Descriptors that the process inherits beside the standard ones."""
+        return ()
 
     def _await(self) -> None:
         """Wait until the server answers, with a bound. Another process: one can only look again."""

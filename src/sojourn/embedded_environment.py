@@ -21,7 +21,7 @@ class ProcessEnvironment:
     """One for a process; every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a server may be released by the garbage collector at any moment
         self._servers: list[tuple[object, Mapping[str, str]]] = []  # the one that holds comes last
         self._set: dict[str, str] = {}  # our variables, and what the program had in their place
         self._before: dict[str, str | None] = {}
@@ -37,13 +37,14 @@ class ProcessEnvironment:
             self._servers = [entry for entry in self._servers if entry[0] is not server]
             self._servers.append((server, found))
             self._apply(found, over=True)
-            kept = {name: os.environ.pop(name, None) for name in (*passing, *absent)}
-            os.environ.update(passing)
-            try:
+            with _for_now(passing, absent):
                 yield
-            finally:
-                for name, value in kept.items():
-                    _put(name, value)
+
+    @contextmanager
+    def borrowed(self, passing: Mapping[str, str], absent: tuple[str, ...]) -> Iterator[None]:
+        """The same without a server whose variables last: the environment is as before after the block."""
+        with self._lock, _for_now(passing, absent):
+            yield
 
     def release(self, server: object) -> None:
         """The server has stopped: its variables go. Of one that has none it is no error."""
@@ -81,8 +82,26 @@ class ProcessEnvironment:
         return found
 
 
+@contextmanager
+def _for_now(passing: Mapping[str, str], absent: tuple[str, ...]) -> Iterator[None]:
+    """Each variable goes in a single step, as in `_apply`."""
+    kept = {name: os.environ.get(name) for name in (*passing, *absent)}
+    os.environ.update(passing)
+    for name in absent:
+        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            _put(name, value)
+
+
 def _put(name: str, value: str | None) -> None:
     if value is None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
+
+
+PROCESS = ProcessEnvironment()
+"""That of this process."""

@@ -32,8 +32,9 @@ from sojourn.core.explanation.reasons import (
     SystemJobsAhead,
 )
 from sojourn.core.wording.limits import LimitSource
-from tests.model.invariants import FINAL, Invariants
+from tests.model.invariants import Invariants
 from tests.model.reference import faded, next_job, spent
+from tests.model.steps import FINAL
 
 PROBE = "probe"
 

@@ -13,7 +13,8 @@ from sojourn.core.explanation.explain import explain
 from sojourn.core.fair_share.shares import ProjectShare, Shares
 from sojourn.core.model import DeviceMode, JobState
 from tests.model.explain_oracle import check_explanation
-from tests.model.invariants import FINAL, LIVE, Invariants
+from tests.model.invariants import Invariants
+from tests.model.steps import FINAL, LIVE
 
 SMALL = Profile(
     interactive_ttl=5.0,

@@ -21,7 +21,8 @@ from sojourn.core.effects import Effect
 from sojourn.core.explanation.explain import explain
 from sojourn.core.fair_share.shares import EVEN, Shares
 from tests.model.explain_oracle import check_explanation
-from tests.model.invariants import FINAL, LIVE, Invariants
+from tests.model.invariants import Invariants
+from tests.model.steps import FINAL, LIVE
 
 TINY = Profile(
     interactive_ttl=1.0,

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import uvicorn
 
@@ -27,6 +27,8 @@ from sojourn.api.http.process import keep_what_there_is, prepare
 from sojourn.service.errors import ServiceFailed
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from sojourn.config import Settings
     from sojourn.service.service import Service
 
@@ -80,10 +82,14 @@ async def run(
     ready: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
     tied: bool = False,
+    make_service: Callable[[Callable[[BaseException], None]], Service] | None = None,
+    make_app: Callable[[Service, Settings, Callable[[], dict[str, Any]]], ASGIApp] = create_app,
+    protocol: type[RecordingProtocol] = RecordingProtocol,
 ) -> None:
-    """Serve on the running loop until `stop` is set, or until a signal when `stop` is None."""
-    from sojourn.service.service import Service
+    """Serve on the running loop until `stop` is set, or until a signal when `stop` is None.
 
+    `make_service`, `make_app` and `protocol` are for `sojourn.testing`, whose server has parts around these.
+    """
     data = settings.server.data
     with _alone(data), _listen(settings.server.host, settings.server.port) as listener:
         url = _url(settings.server.host, listener)
@@ -91,16 +97,16 @@ async def run(
         if tied:
             _watch_stdin(orphaned)
         bounds = Bounds.of(settings.server, _files_of_helpers(settings))
-        service = Service(settings, on_fatal=lambda _: broken.set())
+        service = (make_service or functools.partial(_plain, settings))(lambda _: broken.set())
         await service.start()
         keep_what_there_is()
         try:
             connections = Connections(bounds, time.monotonic)
-            protocol = functools.partial(RecordingProtocol, connections=connections)
+            made = functools.partial(protocol, connections=connections)
             server = _Server(
                 uvicorn.Config(
-                    create_app(service, settings, connections.state),
-                    http=protocol,  # type: ignore[arg-type]
+                    make_app(service, settings, connections.state),
+                    http=made,  # type: ignore[arg-type]
                     ws="none",
                     lifespan="off",
                     loop="none",
@@ -132,6 +138,12 @@ async def run(
             f"the service had to stop ({why}). Nothing that it acknowledged is lost: fix the cause and "
             "restart it"
         ) from service.fatal
+
+
+def _plain(settings: Settings, on_fatal: Callable[[BaseException], None]) -> Service:
+    from sojourn.service.service import Service
+
+    return Service(settings, on_fatal=on_fatal)
 
 
 def _files_of_helpers(settings: Settings) -> int:

@@ -162,3 +162,42 @@ def test_another_thread_never_finds_the_address_missing() -> None:
     watcher.join()
     assert not missed
     a.stop()
+
+
+def test_borrowed_variables_are_given_back_also_when_the_block_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "mine")
+    monkeypatch.delenv("SOJOURN_TEST_KEY", raising=False)
+    before = dict(os.environ)
+    environment = ProcessEnvironment()
+    seen: dict[str, str] = {}
+
+    def block() -> None:
+        with environment.borrowed({NAME: "b", "SOJOURN_TEST_KEY": "k"}, ("HOME",)):
+            seen.update(os.environ)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        block()
+    assert (seen[NAME], seen["SOJOURN_TEST_KEY"], "HOME" in seen) == ("b", "k", False)
+    assert dict(os.environ) == before
+
+
+def test_borrowed_variables_leave_those_of_a_server_that_lasts_in_force() -> None:
+    a, _, _ = servers()
+    a.client()
+    with a.environment.borrowed({NAME: "b"}, ()):
+        assert os.environ[NAME] == "b"
+    assert os.environ[NAME] == "a"
+    a.stop()
+    assert NAME not in os.environ
+
+
+def test_a_server_may_be_released_in_the_middle_of_a_block_of_the_same_thread() -> None:
+    """As by the garbage collector, which runs when it likes."""
+    a, b, _ = servers()
+    a.client()
+    with a.environment.borrowed({"SOJOURN_TEST_KEY": "k"}, ()):
+        a.stop()
+        b.stop()
+    assert NAME not in os.environ
+    assert "SOJOURN_TEST_KEY" not in os.environ
