@@ -19,7 +19,6 @@ result = job.result(timeout=120)
 seen = {
     "counts": result.get_counts(0),
     "memory": len(result.get_memory(0)),
-    "program": job.program_id,
     "tags": job.tags,
     "status": str(job.status()),
 }
@@ -32,5 +31,5 @@ flow.measure(1, 1)
 dynamic = service.backend("ideal")
 second = dynamic.run(transpile(flow, dynamic), shots=100)
 seen["flow"] = second.result(timeout=120).get_counts(0)
-seen["flow_program"] = second.program_id
+seen["jobs"] = [job.job_id(), second.job_id()]
 print("seen", json.dumps(seen, default=str))

@@ -6,6 +6,8 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime import Batch, Executor, QiskitRuntimeService, QuantumProgram, Session
+from qiskit_ibm_runtime.executor_estimator import EstimatorV2
+from qiskit_ibm_runtime.executor_sampler import SamplerV2
 
 service = QiskitRuntimeService()
 backend = service.backend("ibm_manila")
@@ -27,24 +29,18 @@ ones = job.result()[0]["meas"].mean(axis=(-2, -1))
 print("executed", *(round(float(share), 2) for share in ones))
 print("executor", job.job_id())
 
-try:
-    from qiskit_ibm_runtime.executor_estimator import Estimator
-    from qiskit_ibm_runtime.executor_sampler import Sampler
-except ImportError:
-    print("classes", "none")
-else:
-    print("classes", "both")
-    with Batch(backend=backend) as batch:
-        sampler = Sampler(mode=batch)
-        sampler.options.twirling.enable_gates = True
-        sampler.options.dynamical_decoupling.enable = True
-        job = sampler.run([(isa, [0.0])], shots=1000)
-        counts = job.result()[0].data.meas.get_counts()
-    print("sampled", counts.get("00", 0) / sum(counts.values()))
-    print("sampler", job.job_id())
-    with Session(backend=backend) as session:
-        estimator = Estimator(mode=session)
-        estimator.options.resilience_level = 1
-        job = estimator.run([(state, observable, [0.3])], precision=0.05)
-        print("estimated", float(job.result()[0].data.evs))
-    print("estimator", job.job_id())
+with Batch(backend=backend) as batch:
+    sampler = SamplerV2(mode=batch)
+    sampler.options.twirling.enable_gates = True
+    sampler.options.dynamical_decoupling.enable = True
+    job = sampler.run([(isa, [0.0])], shots=1000)
+    counts = job.result()[0].data.meas.get_counts()
+print("sampled", counts.get("00", 0) / sum(counts.values()))
+print("sampler", job.job_id())
+
+with Session(backend=backend) as session:
+    estimator = EstimatorV2(mode=session)
+    estimator.options.resilience_level = 1
+    job = estimator.run([(state, observable, [0.3])], precision=0.05)
+    print("estimated", float(job.result()[0].data.evs))
+print("estimator", job.job_id())

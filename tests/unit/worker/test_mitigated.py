@@ -501,12 +501,16 @@ def test_folding_says_what_it_cannot_amplify(aer: DeviceHost) -> None:
     assert any("drawn at random, which the seed does not fix" in warning for warning in warnings)
 
 
-def test_a_dynamic_circuit_cannot_be_decoupled(torino: DeviceHost) -> None:
+def test_a_dynamic_circuit_cannot_be_decoupled_or_twirled(torino: DeviceHost) -> None:
     circuit = QuantumCircuit(2, 2)
     circuit.measure(0, 0)
     with circuit.if_test((0, 1)):
         circuit.x(1)
     circuit.measure(1, 1)
+    twirled = refusal(torino, "sampler", sampler_body([(circuit,)], TWIRLED))
+    assert "pubs[0]: the circuit has control flow, with which options.twirling" in twirled
+    mitigated = estimator_body([(circuit, "ZZ")], resilience_level=1)
+    assert "pubs[0]: the circuit has control flow" in refusal(torino, "estimator", mitigated)
     params = sampler_body([(circuit,)], {"dynamical_decoupling": {"enable": True}})
     assert "Dynamical decoupling is not compatible with dynamic circuits" in refusal(
         torino, "sampler", params

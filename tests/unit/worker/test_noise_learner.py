@@ -406,3 +406,13 @@ def test_a_fractional_gate_that_is_clifford_is_learned(aer: DeviceHost) -> None:
     circuit.rzz(math.pi / 2, 0, 1)
     (layer,) = layers_of(aer, with_circuits([circuit], **QUICK))
     assert layer.error.rates == pytest.approx(np.zeros(15), abs=1e-4)
+
+
+@pytest.mark.parametrize("dressing", ["left", "right"])
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_box_may_be_idle_and_dressed_on_either_side(known: DeviceHost, dressing: Any, idle: bool) -> None:
+    circuit = QuantumCircuit(3)
+    with circuit.box([Twirl(dressing=dressing)]):
+        circuit.noop(1, 2) if idle else circuit.cz(1, 2)
+    (found,) = maps_of(known, with_boxes([circuit.data[0]], **QUICK))
+    assert found._rates == pytest.approx(np.zeros(15), abs=0.02), "only the pair (0, 1) is noisy"

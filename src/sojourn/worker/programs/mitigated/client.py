@@ -224,4 +224,7 @@ def _preparing() -> Iterator[None]:
         ) from error
     except Exception as error:
         why = " ".join(str(error).split())[:400] or type(error).__name__
-        raise JobRefused(f"the pubs cannot be prepared as the options ask: {why}") from error
+        raise JobRefused(
+            "the pubs cannot be prepared as options.twirling, dynamical_decoupling and resilience ask: "
+            f"{why}; leave out what the circuits do not allow"
+        ) from error

@@ -27,7 +27,7 @@ from sojourn.worker.programs.mitigated.build import Binding, Built, at_bases, bu
 from sojourn.worker.programs.mitigated.learn import Experiments, Layer, experiments
 from sojourn.worker.programs.mitigated.narrow import Narrow, cut_target, narrow
 from sojourn.worker.programs.mitigated.rotations import twirlable
-from sojourn.worker.programs.mitigated.sampler import bindings, check_decoupling, everything
+from sojourn.worker.programs.mitigated.sampler import bindings, check_decoupling, check_flow, everything
 from sojourn.worker.programs.mitigated.stage import Stage
 from sojourn.worker.programs.options import Settings
 from sojourn.worker.programs.tally import Tally
@@ -242,6 +242,7 @@ def plan(
 
 
 def _check(pub: Pub) -> None:
+    check_flow(pub.circuit, pub.where)
     size = math.prod(pub.shape)
     terms = sum(map(len, pub.observables.terms)) * size // max(1, len(pub.observables.terms))
     if size > MAX_VALUES or terms > MAX_TERMS:

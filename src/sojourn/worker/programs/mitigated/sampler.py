@@ -141,7 +141,7 @@ def plan(
     """The plan of sampler pubs. Raises `JobRefused`."""
     check_decoupling(device, asked)
     for pub in pubs:
-        _check(pub)
+        _check(pub, asked)
     by_shots: dict[int, list[int]] = {}
     for index, pub in enumerate(pubs):
         by_shots.setdefault(pub.shots, []).append(index)
@@ -178,7 +178,19 @@ def check_decoupling(device: DeviceContext, asked: Asked) -> None:
         )
 
 
-def _check(pub: Pub) -> None:
+def check_flow(circuit: Circuit, where: str) -> None:
+    """Refuse control flow, which the package that twirls does not take."""
+    if circuit.checked.dynamic:
+        raise JobRefused(
+            f"{where}: the circuit has control flow, with which options.twirling (and what switches it on: "
+            "resilience_level, options.resilience) is not carried out here; leave these options out, or run "
+            "the circuit in a job of its own"
+        )
+
+
+def _check(pub: Pub, asked: Asked) -> None:
+    if asked.twirling.on:
+        check_flow(pub.circuit, pub.where)
     if not pub.fields.registers:
         raise JobRefused(
             f"{pub.where}: the circuit has no classical register, so twirling or dynamical decoupling gives "

@@ -22,7 +22,8 @@ from qiskit.circuit.library import PauliEvolutionGate, get_standard_gate_name_ma
 from sojourn.worker.protocol.types import JobRefused
 
 MAX_INSTRUCTIONS = 100_000
-"""Of all circuits of a job together, written out; some 10 s of a transpiler at its best effort."""
+"""Of all circuits of a job together, written out. It bounds memory; a circuit that is hard to route takes the
+transpiler longer than a preparation may last long before, and is refused for that."""
 
 MAX_NUMBERS = 4096
 """Numbers of one instruction: a matrix on six qubits, a state of twelve."""
