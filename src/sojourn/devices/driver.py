@@ -183,6 +183,10 @@ class Driver(ABC):
             asked.append("it is no simulator that takes a noise model (simulator.noise_model)")
         raise DriverError(f"{self.name} cannot run this job: {'; '.join(asked)}")
 
+    def account(self) -> Sequence[str]:
+        """What was done since `begin_job`, a sentence each, for the job's log. The default says nothing."""
+        return ()
+
 
 @dataclass(slots=True)
 class OptionReader:

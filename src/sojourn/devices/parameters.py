@@ -59,3 +59,35 @@ def evaluated(
         except (TypeError, ValueError, RuntimeError, ZeroDivisionError, OverflowError):
             made[point] = np.nan
     return made
+
+
+class Expressions:
+    """Several expressions at many points: the affine ones by one product, each other one by itself."""
+
+    def __init__(self, expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> None:
+        self._parameters = list(parameters)
+        self._general: list[tuple[int, ParameterExpression]] = []
+        column = {parameter: i for i, parameter in enumerate(parameters)}
+        rows: list[NDArray[np.float64]] = []
+        constants: list[float] = []
+        for number, expression in enumerate(expressions):
+            row, constant = affine(expression, column)
+            if row is None:
+                self._general.append((number, expression))
+                row = np.zeros(len(column))
+            rows.append(row)
+            constants.append(constant)
+        self._rows = np.array(rows, dtype=np.float64).reshape(len(rows), len(column))
+        self._constants = np.array(constants, dtype=np.float64)
+
+    def __len__(self) -> int:
+        return len(self._constants)
+
+    def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(points, expressions) at `values` (points, parameters)."""
+        table: NDArray[np.float64] = values @ self._rows.T + self._constants
+        for number, expression in self._general:
+            used = [(i, p) for i, p in enumerate(self._parameters) if p in expression.parameters]
+            for point, line in enumerate(values):
+                table[point, number] = float(expression.bind({p: float(line[i]) for i, p in used}))
+        return table

@@ -11,7 +11,7 @@ import io
 import time
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -89,12 +89,19 @@ class DeviceHost:
         if program_id == CALIBRATE:
             return self._calibrate(params)
         try:
+            stages = _Stages()
             plan = self._plan(program_id, params)
+            stages.end("reading and checking")
             tasks = self._at_fault(lambda: plan.tasks(self._device))
+            stages.end("compiling")
             begun = time.monotonic()
             outcomes, window = plan.execute(self._device, tasks)
             seconds = time.monotonic() - begun
-            return Completed(plan.result(outcomes, window), seconds, _logs(plan.prepared))
+            stages.end("running")
+            result = plan.result(outcomes, window)
+            stages.end("writing the result")
+            done = [*plan.notes(), *self._device.driver.account(), stages.line()]
+            return Completed(result, seconds, _logs(plan.prepared, done))
         except JobRefused as error:
             return Failed(error.message, error.code, traceback.format_exc())
         except DriverError as error:
@@ -172,5 +179,25 @@ def _is_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
-def _logs(prepared: Prepared) -> str:
-    return "".join(f"WARNING {warning}\n" for warning in prepared.warnings)
+class _Stages:
+    """What the stages of a job took."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._taken: list[str] = []
+
+    def end(self, name: str) -> None:
+        now = time.monotonic()
+        self._taken.append(f"{name} {now - self._since:.3f} s")
+        self._since = now
+
+    def line(self) -> str:
+        return f"time: {', '.join(self._taken)}"
+
+
+def _logs(prepared: Prepared, done: Sequence[str]) -> str:
+    """The job's own lines of its log. Levels begin them; the server shows those that were asked for."""
+    lines = [f"WARNING {warning}" for warning in prepared.warnings] + [
+        f"INFO {' '.join(x.split())}" for x in done
+    ]
+    return "".join(f"{line}\n" for line in lines)

@@ -170,10 +170,11 @@ def test_what_cannot_be_run_is_refused_at_submit_by_name(service: QiskitRuntimeS
         hasty.run(plain)
 
 
-def test_another_schema_version_is_refused_with_the_one_that_runs(server: Embedded) -> None:
+def test_an_unknown_schema_version_is_refused_with_those_that_run(server: Embedded) -> None:
     headers = {"Authorization": f"apikey {server.local_key}"}
-    body = {"program_id": "executor", "backend": "ideal", "params": {"schema_version": "v1.0"}}
+    body = {"program_id": "executor", "backend": "ideal", "params": {"schema_version": "v9.0"}}
     with httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, trust_env=False) as client:
         reply = client.post("/jobs", json=body)
     assert reply.status_code == 400
-    assert "schema_version is 'v1.0'; only v2.0 is run here" in reply.json()["error"]["message"]
+    message = reply.json()["error"]["message"]
+    assert "schema_version is 'v9.0'; v0.1, v0.2, v1.0, v1.1, v2.0 are run here" in message

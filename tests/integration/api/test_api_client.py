@@ -147,9 +147,10 @@ def test_the_log_of_a_job_tells_its_steps_at_the_level_that_was_asked_for(
         job = sampler.run([circuit()], shots=7)
         job.result()
         said[level] = job.logs().splitlines()
-    steps = [line.split(" INFO ")[1].split(":")[0] for line in said["INFO"]]
+    steps = [line.split(" INFO ")[1].split(":")[0] for line in said["INFO"] if " INFO " in line]
     assert steps == ["accepted", "queued", "running on bench", "completed"]
     assert [line for line in said["DEBUG"] if "prepared: 1 circuit, 2 qubits, 7 executions" in line]
+    assert [line for line in said["INFO"] if line.startswith("INFO time: reading and checking ")]
     assert said["WARNING"] == []
 
 

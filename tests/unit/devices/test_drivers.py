@@ -18,7 +18,6 @@ from qiskit_ibm_runtime.utils.backend_decoder import (
 
 from sojourn.devices.aer.fake import fake_backends
 from sojourn.devices.aer.ideal import AerDriver
-from sojourn.devices.aer.simulator import method_for
 from sojourn.devices.bits import mask_of, pack_keys, parities, take_bits
 from sojourn.devices.conformance import check
 from sojourn.devices.driver import Driver, DriverError, Outcome, Task, load_driver
@@ -251,18 +250,6 @@ def test_bits_are_packed_as_the_client_packs_them() -> None:
         [-1, 1],
     ]
     assert pack_keys(["0x0", "0x0"], 0).shape == (2, 0)
-
-
-def test_the_method_follows_the_circuit() -> None:
-    def noisy(qubits: int, *, dynamic: bool = False) -> str:
-        return method_for(qubits, noisy=True, dynamic=dynamic, clifford=False)
-
-    assert noisy(10) == "density_matrix"
-    assert noisy(20) == "matrix_product_state"
-    assert noisy(8, dynamic=True) == "statevector"
-    assert method_for(20, noisy=False, dynamic=False, clifford=False) == "statevector"
-    assert method_for(100, noisy=False, dynamic=False, clifford=True) == "stabilizer"
-    assert method_for(60, noisy=False, dynamic=True, clifford=False) == "matrix_product_state"
 
 
 def test_a_wide_clifford_circuit_is_quick_on_the_ideal_device() -> None:

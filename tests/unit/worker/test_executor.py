@@ -352,7 +352,7 @@ ITEM = (PROGRAM, "items", 0)
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        (damaged(circuit_program, "schema_version", value="v1.1"), ["schema_version", "'v1.1'", "v2.0"]),
+        (damaged(circuit_program, "schema_version", value="v9.1"), ["schema_version", "'v9.1'", "v2.0"]),
         (damaged(circuit_program, "more", value=1), ["params.more"]),
         (damaged(circuit_program, "options", "scheduler_timing", value=1), ["scheduler_timing = 1", "false"]),
         (damaged(circuit_program, "options", "init_qubits", value="no"), ["init_qubits = 'no'", "true"]),

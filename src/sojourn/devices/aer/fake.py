@@ -1,8 +1,10 @@
 """The driver `fake`: a snapshot of an IBM device with its own noise, from qiskit-ibm-runtime.
 
 Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method` and `threads` as for
-`aer`; `drift` (0 to 1, default 0): how much a calibration changes what is measured, see `drift.py`. The only
-module that imports qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
+`aer`; `drift` (0 to 1, default 0): how much a calibration changes what is measured, see `drift.py`; `noise`
+(``device``, the default, or ``pauli``: every error is replaced by its Pauli twirl); `fractional_gates` (true:
+rx and rzz work everywhere, see `fractional.py`). The only module that imports qiskit_ibm_runtime, which takes
+seconds: the other drivers run without it.
 
 The snapshots' configurations were taken without the fractional gates that their devices had; where the
 snapshot's properties have one that works, the device has it too. Clients leave them out unless they are
@@ -29,19 +31,18 @@ from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
 from qiskit_ibm_runtime.utils.backend_decoder import decode_backend_configuration
 
 from sojourn.devices import describe
+from sojourn.devices.aer import fractional
 from sojourn.devices.aer.drift import drifted
 from sojourn.devices.aer.ideal import SEED_LIMIT
-from sojourn.devices.aer.noise import NoiseTable
+from sojourn.devices.aer.noise import Kind, NoiseTable
 from sojourn.devices.aer.simulated import SimulatedDriver
 from sojourn.devices.aer.simulator import METHODS, AerEngine
 from sojourn.devices.driver import DriverError, Facts, OptionReader
 
+_NOISE: Mapping[str, Kind] = {"device": "exact", "pauli": "pauli"}
+
 # One of these is needed beside rz: with its default settings the client drops every other gate with angles
 _ROTATIONS = frozenset({"sx", "h", "rx", "ry", "r", "u"})
-_FRACTIONAL = {
-    "rx": "gate rx(theta) q { U(theta, -pi/2, pi/2) q; }",
-    "rzz": "gate rzz(theta) p, q { cx p, q; U(0, 0, theta) q; cx p, q; }",
-}
 
 
 def fake_backends() -> list[str]:
@@ -77,6 +78,10 @@ class FakeDriver(SimulatedDriver):
         self._drift = float(reader.take("drift", (int, float), 0.0, "a number from 0 to 1"))
         if not 0 <= self._drift <= 1:
             raise reader.bad("drift", self._drift, "a number from 0 to 1")
+        noise = reader.take("noise", (str,), "device", " or ".join(_NOISE))
+        if noise not in _NOISE:
+            raise reader.bad("noise", noise, " or ".join(_NOISE))
+        complete = reader.take("fractional_gates", (bool,), False, "true or false")
         reader.finish()
         assert threads is not None
         names = fake_backends()
@@ -97,14 +102,25 @@ class FakeDriver(SimulatedDriver):
                 f"device {name!r}: by the snapshot of {choice} every two-qubit gate fails always (error 1), "
                 "so its results would be noise; choose another backend, such as FakeTorino"
             )
-        conf = describe.renamed(_with_fractional_gates(conf, props), name)
+        if complete:
+            missing = fractional.lacking(props)
+            if missing:
+                raise reader.bad(
+                    "fractional_gates",
+                    True,
+                    f"false, as {choice} has no {' or '.join(missing)}, of which they are made",
+                )
+            props = fractional.working(props)
+        measured = BackendProperties.from_dict(deepcopy(props))
+        conf = describe.renamed(fractional.told(conf, props), name)
         conf["multi_meas_enabled"] = True  # the simulator measures in the middle of any circuit
-        self._target = _target(conf, backend.properties())
+        self._target = _target(conf, measured)
         props = _of_gates({**props, "backend_name": name}, self._target.operation_names)
         self._facts = Facts(conf["n_qubits"], conf, props, str(conf["backend_version"]))
         self._snapshot = props
         self._make_engine = partial(AerEngine, method=method, threads=threads)
-        self._noise = NoiseTable(backend.properties(), self._target.dt)
+        self._kind = _NOISE[noise]
+        self._noise = NoiseTable(measured, self._target.dt, self._kind)
         self._engine = self._make_engine(self._noise)
 
     @property
@@ -129,24 +145,8 @@ class FakeDriver(SimulatedDriver):
             return
         self._facts = replace(self._facts, properties=properties)
         measured = BackendProperties.from_dict(deepcopy(dict(properties)))
-        self._noise = NoiseTable(measured, self._target.dt)
+        self._noise = NoiseTable(measured, self._target.dt, self._kind)
         self._engine = self._make_engine(self._noise)
-
-
-def _with_fractional_gates(conf: Mapping[str, Any], props: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the fractional gates that work; one whose error is 1 everywhere does not."""
-    basis, gates = list(conf["basis_gates"]), list(conf["gates"])
-    for name, definition in _FRACTIONAL.items():
-        found = [gate for gate in props["gates"] if gate["gate"] == name]
-        if min(_errors(found), default=1) >= 1:
-            continue
-        places = [gate["qubits"] for gate in found]
-        if name not in basis:
-            basis.append(name)
-        if all(gate["name"] != name for gate in gates):
-            entry = {"name": name, "parameters": ["theta"], "qasm_def": definition, "coupling_map": places}
-            gates.append(entry)
-    return {**conf, "basis_gates": basis, "gates": gates}
 
 
 def _target(conf: Mapping[str, Any], properties: BackendProperties) -> Target:
@@ -169,8 +169,4 @@ def _shape(properties: Mapping[str, Any]) -> Any:
 
 
 def _cannot_entangle(properties: Mapping[str, Any]) -> bool:
-    return min(_errors([g for g in properties["gates"] if len(g["qubits"]) == 2]), default=0) >= 1
-
-
-def _errors(gates: Sequence[Mapping[str, Any]]) -> list[float]:
-    return [e["value"] for gate in gates for e in gate["parameters"] if e["name"] == "gate_error"]
+    return min(fractional.errors([g for g in properties["gates"] if len(g["qubits"]) == 2]), default=0) >= 1

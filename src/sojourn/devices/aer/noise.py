@@ -11,29 +11,37 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from qiskit.circuit import Delay, Instruction
 from qiskit.quantum_info import SuperOp
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, thermal_relaxation_error
 from qiskit_aer.noise.device.models import basic_device_gate_errors, basic_device_readout_errors
 
+from sojourn.devices.aer.errors.mixture import Mixture, mixture, unravelled
+from sojourn.devices.aer.errors.twirl import holds, twirled
 from sojourn.devices.delays import SECONDS
+
+Kind = Literal["exact", "stabilizer", "pauli"]
 
 
 class NoiseTable:
     """Errors by instruction name and device qubits, built on first use.
 
     `properties` has `qubits` (lists of name/unit/value entries) and `gates` (`gate`, `qubits`,
-    `parameters`), as the client's BackendProperties. `dt` is the device's time step in seconds.
+    `parameters`), as the client's BackendProperties. `dt` is the device's time step in seconds. `kind` says
+    which errors are replaced by their Pauli twirl: none, those that a stabilizer state cannot have, or all.
     """
 
-    as_superops = True
-    """Whether a density matrix may have the errors in the circuit, each behind its gate."""
+    follows = True
+    """Whether every error comes right behind its gate, so that it can be put there by us and not by Aer."""
 
     _reads = True
 
-    def __init__(self, properties: Any, dt: float | None) -> None:
+    def __init__(self, properties: Any, dt: float | None, kind: Kind = "exact") -> None:
+        self._properties = properties
+        self._kind = kind
+        self._stabilizers: NoiseTable | None = None
         self._qubits: Sequence[Any] = properties.qubits
         self._dt = dt
         self._entries: dict[tuple[str, tuple[int, ...]], list[Any]] = {}
@@ -43,6 +51,8 @@ class NoiseTable:
         self._readout: dict[int, ReadoutError | None] = {}
         self._delay: dict[tuple[int, float], QuantumError | None] = {}
         self._superops: dict[int, tuple[QuantumError, Instruction]] = {}
+        self._mixtures: dict[int, tuple[QuantumError, Mixture]] = {}
+        self._trajectories: dict[int, tuple[QuantumError, QuantumError]] = {}
         self._readout_dicts: dict[tuple[int, ...], dict[str, Any]] = {}
 
     def gate(self, name: str, qubits: tuple[int, ...]) -> QuantumError | None:
@@ -67,7 +77,30 @@ class NoiseTable:
         whole = found[0]
         for error in found[1:]:
             whole = whole.compose(error)
-        return whole
+        return self._fitted(whole)
+
+    def _fitted(self, error: QuantumError) -> QuantumError:
+        if self._kind == "exact" or (self._kind == "stabilizer" and holds(error)):
+            return error
+        return twirled(error)
+
+    def for_stabilizers(self) -> NoiseTable:
+        """The table of errors that a stabilizer state can have."""
+        if self._kind != "exact":
+            return self
+        if self._stabilizers is None:
+            self._stabilizers = NoiseTable(self._properties, self._dt, "stabilizer")
+            self._stabilizers._reads = self._reads
+        return self._stabilizers
+
+    def approximates(self, qubits: Iterable[int]) -> bool:
+        """Whether some error on these device qubits stands for another that the method cannot have."""
+        return self._kind == "stabilizer" and any(map(self._coherent, qubits))
+
+    def _coherent(self, qubit: int) -> bool:
+        """Whether T2 > T1: then the relaxation is no mixture of Pauli operators and resets."""
+        t1, t2 = self.time(qubit, "T1"), self.time(qubit, "T2")
+        return t1 is not None and (t2 is None or t2 > t1)
 
     def delay(self, qubit: int, operation: Delay) -> QuantumError | None:
         """Relaxation during a delay, which takes a whole number of the device's time steps. T2 is cut to
@@ -92,7 +125,7 @@ class NoiseTable:
         t1, t2 = self.time(qubit, "T1"), self.time(qubit, "T2")
         if t1 is None or t2 is None:
             return None
-        return thermal_relaxation_error(t1, min(t2, 2 * t1), seconds, 0)
+        return self._fitted(thermal_relaxation_error(t1, min(t2, 2 * t1), seconds, 0))
 
     def time(self, qubit: int, name: str) -> float | None:
         """T1 or T2 in seconds."""
@@ -118,6 +151,7 @@ class NoiseTable:
         made._reads = False
         made._readout = {}
         made._readout_dicts = {}
+        made._stabilizers = None
         return made
 
     def superop(self, error: QuantumError) -> Instruction:
@@ -127,6 +161,26 @@ class NoiseTable:
             if len(self._superops) > 8192:
                 self._superops.clear()
             held = self._superops[id(error)] = (error, SuperOp(error).to_instruction())
+        return held[1]
+
+    def mixture(self, error: QuantumError) -> Mixture:
+        """The error as a mixture of nothing and others."""
+        held = self._mixtures.get(id(error))
+        if held is None:
+            if len(self._mixtures) > 8192:
+                self._mixtures.clear()
+            held = self._mixtures[id(error)] = (error, mixture(error))
+        return held[1]
+
+    def trajectory(self, error: QuantumError) -> QuantumError:
+        """The same error in the form that is quickest where it is drawn for each shot."""
+        if holds(error):
+            return error
+        held = self._trajectories.get(id(error))
+        if held is None:
+            if len(self._trajectories) > 8192:
+                self._trajectories.clear()
+            held = self._trajectories[id(error)] = (error, unravelled(error))
         return held[1]
 
     def readout_model(self, active: tuple[int, ...]) -> Mapping[str, Any]:
@@ -155,7 +209,7 @@ class NoiseTable:
         for name, places in sorted(gates):
             error = self.gate(name, tuple(active[place] for place in places))
             if error is not None:
-                model.add_quantum_error(error, name, list(places))
+                model.add_quantum_error(self.trajectory(error), name, list(places))
         for error in {error.id: error for error in located}.values():
             model.add_all_qubit_quantum_error(error, error.id)
         made: dict[str, Any] = model.to_dict(serializable=True)

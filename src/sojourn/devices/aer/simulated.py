@@ -28,10 +28,16 @@ class SimulatedDriver(Driver):
         return self._engine.most_memory(num_qubits)
 
     def memory_of(self, circuit: QuantumCircuit) -> int:
-        return self._engine.memory_of(circuit)
+        return self._engine.memory_of(circuit, self.memory)
 
     def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         return self._engine.compile(circuit)
+
+    def begin_job(self) -> None:
+        self._engine.account.clear()
+
+    def account(self) -> Sequence[str]:
+        return self._engine.account.lines()
 
     def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
         chosen = self._seed if seed is None else seed

@@ -9,143 +9,55 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Delay, Parameter, ParameterExpression, QuantumCircuit
 from qiskit.converters import circuit_to_dag, dag_to_circuit
-from qiskit_aer.backends.aer_compiler import assemble_circuits
 from qiskit_aer.backends.backend_utils import LIBRARY_DIR
 from qiskit_aer.backends.controller_wrappers import AerConfig, aer_controller_execute
-from qiskit_aer.noise.noise_model import QuantumErrorLocation
 
 from sojourn.devices.aer.active_qubits import Cut, cut, gates_on
 from sojourn.devices.aer.flow import flat as flattened
+from sojourn.devices.aer.methods import placing
+from sojourn.devices.aer.methods.account import Account
+from sojourn.devices.aer.methods.assembled import AerCircuit, Assembled, Run, SplitCircuit
+from sojourn.devices.aer.methods.clifford import angles_of, multiples
+from sojourn.devices.aer.methods.patterns import Patterned
+from sojourn.devices.aer.methods.rule import (
+    CLIFFORD_QUBITS,
+    DENSITY,
+    DENSITY_QUBITS,
+    METHODS,
+    PATTERNS,
+    STABILIZER,
+    VECTOR,
+    VECTOR_QUBITS,
+    Load,
+    method_for,
+    state_bytes,
+)
 from sojourn.devices.aer.noise import NoiseTable
 from sojourn.devices.aer.pieces import pieces
 from sojourn.devices.bits import num_bytes, pack_keys
 from sojourn.devices.delays import without_delays
-from sojourn.devices.driver import CompiledCircuit, DriverError, Outcome, Task, fresh_seed
-from sojourn.devices.parameters import affine
+from sojourn.devices.driver import DriverError, Outcome, Task, fresh_seed
+from sojourn.devices.parameters import Expressions
 from sojourn.devices.shortage import ran_out
 
-METHODS = ("automatic", "density_matrix", "matrix_product_state", "stabilizer", "statevector")
+__all__ = ["METHODS", "SEED_STEP", "AerCircuit", "AerEngine", "SplitCircuit"]
 
-_DENSITY_QUBITS = 12  # 4**12 amplitudes are 268 MB; at 12 qubits trajectories of 1,000 shots cost the same
-_VECTOR_QUBITS = 26  # 2**26 amplitudes are 1 GB
-_NOISY_VECTOR_QUBITS = 12  # above, trajectories of a matrix product state are faster
 _NOISY_WHOLE, _IDEAL_WHOLE = 6, 16  # active qubits up to which a circuit is not split into pieces
 _NOISY_TOGETHER, _IDEAL_TOGETHER = 4, 10  # qubits of pieces that are put together
 SEED_STEP = 2113  # between the experiments of one call, Aer's own number
 
 _OP_BYTES = 1200
 _SHOTS_PER_CALL = 400_000  # per-shot memory comes as one Python string per shot
-_CLIFFORD = frozenset(
-    [
-        "barrier",
-        "cx",
-        "cy",
-        "cz",
-        "delay",
-        "ecr",
-        "h",
-        "id",
-        "measure",
-        "reset",
-        "s",
-        "sdg",
-        "swap",
-        "sx",
-        "sxdg",
-        "x",
-        "y",
-        "z",
-    ]
-)
-
-
-def method_for(qubits: int, *, noisy: bool, dynamic: bool, clifford: bool) -> str:
-    """The simulation method for a circuit of `qubits` active qubits; the numbers are measured."""
-    if noisy:
-        if qubits <= (2 if dynamic else _DENSITY_QUBITS):
-            return "density_matrix"
-        return "statevector" if qubits <= _NOISY_VECTOR_QUBITS else "matrix_product_state"
-    if clifford and qubits > 12:
-        return "stabilizer"
-    return "statevector" if qubits <= _VECTOR_QUBITS else "matrix_product_state"
-
-
-class AerCircuit(CompiledCircuit):
-    """A circuit ready for Aer. `runs` is None when nothing is measured: every bit is then 0."""
-
-    __slots__ = ("cut", "method", "parameters", "runs", "threads")
-
-    def __init__(self, part: Cut, parameters: Sequence[Parameter], method: str, threads: int) -> None:
-        super().__init__(num_clbits=part.circuit.num_clbits, num_parameters=len(parameters), cost=4096)
-        self.cut = part
-        self.parameters = list(parameters)
-        self.method = method
-        self.threads = threads
-        self.runs: _Assembled | None = None
-
-
-class SplitCircuit(CompiledCircuit):
-    """A circuit in independent pieces, each ready for Aer."""
-
-    __slots__ = ("pieces",)
-
-    def __init__(self, pieces: Sequence[AerCircuit]) -> None:
-        super().__init__(
-            num_clbits=pieces[0].num_clbits,
-            num_parameters=pieces[0].num_parameters,
-            cost=sum(piece.cost for piece in pieces),
-        )
-        self.pieces = list(pieces)
-
-
-class _Assembled:
-    """Aer's own circuit, where its parameters stand, and the noise model that goes with it."""
-
-    __slots__ = ("affine", "bits", "circuit", "constants", "general", "noise", "places", "size")
-
-    def __init__(
-        self, flat: QuantumCircuit, parameters: Sequence[Parameter], noise: Mapping[str, Any]
-    ) -> None:
-        circuits, maps = assemble_circuits([flat])
-        self.circuit = circuits[0]
-        self.circuit.circ_id = 0
-        self.noise = noise
-        self.bits = flat.num_clbits  # the user's and, behind them, hidden ones
-        self.size = len(flat.data)
-        self.places: list[tuple[int, int]] = []
-        self.general: list[tuple[int, ParameterExpression]] = []
-        column = {parameter: i for i, parameter in enumerate(parameters)}
-        rows: list[NDArray[np.float64]] = []
-        constants: list[float] = []
-        for position, item in enumerate(flat.data):
-            for slot, value in enumerate(item.operation.params):
-                if not isinstance(value, ParameterExpression) or not value.parameters:
-                    continue
-                row, constant = affine(value, column)
-                if row is None:
-                    self.general.append((len(self.places), value))
-                    row = np.zeros(len(column))
-                self.places.append((maps[0][position], slot))
-                rows.append(row)
-                constants.append(constant)
-        self.affine = np.array(rows, dtype=np.float64).reshape(len(rows), len(column))
-        self.constants = np.array(constants, dtype=np.float64)
-
-    def bindings(self, values: NDArray[np.float64], parameters: Sequence[Parameter]) -> list[Any]:
-        """Aer's parameter table for the points `values` (points, parameters)."""
-        table = values @ self.affine.T + self.constants
-        for row, expression in self.general:
-            used = [(i, p) for i, p in enumerate(parameters) if p in expression.parameters]
-            for point, line in enumerate(values):
-                table[point, row] = float(expression.bind({p: float(line[i]) for i, p in used}))
-        columns = table.T.tolist()
-        return [[place, column] for place, column in zip(self.places, columns, strict=True)]
+_PATTERNS_PER_CALL = 256  # circuits that were written for one shot each
+_MANY = 2**40  # shots: more than anybody asks for
 
 
 class AerEngine:
@@ -156,9 +68,10 @@ class AerEngine:
         self._method = method
         self._threads = threads
         self._controller: Any = None
+        self.account = Account()
 
     def compile(self, circuit: QuantumCircuit) -> AerCircuit | SplitCircuit:
-        """Split, cut, choose the method, place the noise, assemble."""
+        """Split and cut. Choose the method, place the noise and assemble, unless shots or values decide."""
         parameters = list(circuit.parameters)
         made = [self._compile(piece, parameters) for piece in self._pieces(circuit)]
         return made[0] if len(made) == 1 else SplitCircuit(made)
@@ -175,95 +88,109 @@ class AerEngine:
         part = cut(circuit)
         if part.timed and self._noise is None:
             part = cut(without_delays(circuit))  # they change nothing, and need not be bound point by point
-        method = self._method_of(part)
-        compiled = AerCircuit(part, parameters, method, self._threads_for(part, method))
+        load, angles = self._look(part)
+        compiled = AerCircuit(part, parameters, load, self._method_of(load))
+        if angles:
+            compiled.angles = Expressions(angles, parameters)
         if part.measured and not part.timed:
-            compiled.runs = self._assemble(part, part.circuit, compiled.parameters, method)
-            compiled.cost += _cost(part.circuit, method if self._noise else None)
-            compiled.cost += _OP_BYTES * compiled.runs.size if part.flow else 0  # loops are written out
+            compiled.cost += self._cost(part)
+            settled = not angles and not (load.patterned and self._method == "automatic")
+            if settled and self._method_of(load, 1) == self._method_of(load, _MANY):
+                ready = self._assembled(compiled, compiled.method)
+                compiled.cost += _OP_BYTES * ready.size if part.flow else 0  # loops are written out
         return compiled
 
-    def _method_of(self, part: Cut) -> str:
-        if self._method != "automatic":
-            return self._method
-        clifford = {name for name, _ in gates_on(part.circuit)} <= _CLIFFORD
-        noisy = self._noise is not None
-        return method_for(len(part.active), noisy=noisy, dynamic=part.dynamic, clifford=clifford)
+    def _look(self, part: Cut) -> tuple[Load, list[ParameterExpression]]:
+        """What decides how it is simulated, and the angles that must be multiples of pi/2 for it to be a
+        Clifford circuit that they alone keep from being one."""
+        widths = [len(item.qubits) for item in part.circuit.data if item.operation.name != "barrier"]
+        ones = sum(width == 1 for width in widths)
+        known = self._noise is None or self._noise.follows  # else a stabilizer state may not have the errors
+        angles = angles_of(part.circuit) if known and len(part.active) > CLIFFORD_QUBITS else None
+        if angles and part.flow:
+            angles = None  # a loop's own parameter may be among them, and it has values of its own
+        load = Load(
+            qubits=len(part.active),
+            ones=ones,
+            twos=len(widths) - ones,
+            noisy=self._noise is not None,
+            dynamic=part.dynamic,
+            clifford=angles == [],
+        )
+        return load, angles or []
+
+    def _method_of(
+        self, load: Load, shots: int | None = None, room: int = 0, free: float | None = None
+    ) -> str:
+        return method_for(load, shots, room, free) if self._method == "automatic" else self._method
+
+    def _method_at(self, compiled: AerCircuit, task: Task, room: int) -> str:
+        """The method for a task: its shots and values are known now."""
+        load = compiled.load
+        if compiled.angles is not None and multiples(compiled.angles.at(task.values)):
+            load = replace(load, clifford=True)
+        if self._noise is not None and self._noise.follows and load.patterned and compiled.free is None:
+            compiled.free = placing.free(self._noise, compiled.cut)
+        return self._method_of(load, task.shots, room, compiled.free)
 
     def most_memory(self, num_qubits: int) -> int:
         """Bytes of the largest state that a circuit of so many qubits can have."""
         if self._method != "automatic":
-            return _state_bytes(self._method, num_qubits)
+            return state_bytes(self._method, num_qubits)
         if self._noise is None:
-            return _state_bytes("statevector", min(num_qubits, _VECTOR_QUBITS))
-        return _state_bytes("density_matrix", min(num_qubits, _DENSITY_QUBITS))
+            return state_bytes(VECTOR, min(num_qubits, VECTOR_QUBITS))
+        return state_bytes(DENSITY, min(num_qubits, DENSITY_QUBITS))
 
-    def memory_of(self, circuit: QuantumCircuit) -> int:
-        """Bytes of the circuit's state; 0 for a method whose state grows while it runs."""
-        parts = [cut(piece) for piece in self._pieces(circuit)]
-        return max(_state_bytes(self._method_of(part), len(part.active)) for part in parts)
+    def memory_of(self, circuit: QuantumCircuit, room: int = 0) -> int:
+        """Bytes of the circuit's state, when a run may take `room` (0: any amount); 0 for a method whose
+        state grows while it runs."""
+        loads = [self._look(cut(piece))[0] for piece in self._pieces(circuit)]
+        return max(state_bytes(self._method_of(load, None, room), load.qubits) for load in loads)
 
-    def _threads_for(self, part: Cut, method: str) -> int:
+    def _threads_for(self, load: Load, method: str) -> int:
         if self._threads:
             return self._threads
-        trajectories = part.dynamic or (self._noise is not None and method != "density_matrix")
-        small = {"density_matrix": 6, "statevector": 13, "stabilizer": 200}.get(method, 0)
+        trajectories = load.dynamic or (load.noisy and method not in (DENSITY, PATTERNS))
+        small = {DENSITY: 6, VECTOR: 13, PATTERNS: 13, STABILIZER: 200}.get(method, 0)
         # starting threads costs more than a small circuit; 0 means all of them
-        return 1 if len(part.active) <= small and not (trajectories and len(part.active) > 3) else 0
+        return 1 if load.qubits <= small and not (trajectories and load.qubits > 3) else 0
+
+    def _assembled(self, compiled: AerCircuit, method: str) -> Assembled:
+        found = compiled.ready.get(method)
+        if found is None:
+            found = self._assemble(compiled.cut, compiled.cut.circuit, compiled.parameters, method)
+            compiled.ready[method] = found
+        return found
 
     def _assemble(
         self, part: Cut, small: QuantumCircuit, parameters: Sequence[Parameter], method: str
-    ) -> _Assembled:
+    ) -> Assembled:
         flat = flattened(small) if part.flow else small
         if isinstance(flat.global_phase, ParameterExpression):
             flat = flat.copy()
             flat.global_phase = 0.0  # never seen in counts
         if self._noise is None:
-            return _Assembled(flat, parameters, {})
+            return Assembled(flat, parameters, {})
         if any(isinstance(item.operation, Delay) for item in flat.data):
             # Aer places the noise of delays by a transpiler pass, which orders the instructions anew; the
             # same order gives the same random numbers to the same measurements
             flat = dag_to_circuit(circuit_to_dag(flat))
-        if method == "density_matrix" and self._noise.as_superops:
-            return _Assembled(
-                self._with_superops(part, flat), parameters, self._noise.readout_model(part.active)
-            )
-        noisy, located = self._with_locations(part, flat)
-        return _Assembled(noisy, parameters, self._noise.model(part.active, gates_on(flat), located))
+        readout = self._noise.readout_model(part.active)
+        if method == DENSITY and self._noise.follows:
+            return Assembled(placing.with_superops(self._noise, part, flat), parameters, readout)
+        if method == PATTERNS:
+            return Patterned(flat, parameters, readout, placing.places(self._noise, part, flat))
+        noise = self._noise.for_stabilizers() if method == STABILIZER else self._noise
+        noisy, located = placing.with_locations(noise, part, flat)
+        model = noise.model(part.active, gates_on(flat), located)
+        return Assembled(noisy, parameters, model, noise.approximates(part.active))
 
-    def _with_superops(self, part: Cut, flat: QuantumCircuit) -> QuantumCircuit:
-        """Every gate followed by its error as one superoperator: what Aer makes of the model anyway, but
-        made once instead of at every run."""
-        assert self._noise is not None
-        place = {qubit: i for i, qubit in enumerate(flat.qubits)}
-        out = flat.copy_empty_like()
-        for item in flat.data:
-            out.append(item)
-            qubits = tuple(part.active[place[q]] for q in item.qubits) if part.active else ()
-            if isinstance(item.operation, Delay):
-                error = self._noise.delay(qubits[0], item.operation)
-            else:
-                error = self._noise.gate(item.operation.name, qubits)
-            if error is not None:
-                out.append(self._noise.superop(error), item.qubits)
-        return out
-
-    def _with_locations(self, part: Cut, flat: QuantumCircuit) -> tuple[QuantumCircuit, list[Any]]:
-        """Delays followed by a marker of their error; the errors of gates go into the model."""
-        assert self._noise is not None
-        if not any(isinstance(item.operation, Delay) for item in flat.data):
-            return flat, []
-        place = {qubit: i for i, qubit in enumerate(flat.qubits)}
-        out = flat.copy_empty_like()
-        located = []
-        for item in flat.data:
-            out.append(item)
-            if isinstance(item.operation, Delay):
-                error = self._noise.delay(part.active[place[item.qubits[0]]], item.operation)
-                if error is not None:
-                    out.append(QuantumErrorLocation(error), item.qubits)
-                    located.append(error)
-        return out, located
+    def _cost(self, part: Cut) -> int:
+        """A guess of the bytes of an assembled circuit, by the larger method: an Aer op is about 600, a
+        superoperator 16 per entry."""
+        dense = self._noise is not None and len(part.active) <= DENSITY_QUBITS
+        widths = [min(len(item.qubits), 2) for item in part.circuit.data]
+        return sum(_OP_BYTES + (16 * 16**width if dense else 0) for width in widths)
 
     def execute(
         self, tasks: Sequence[Task], *, seed: int | None, memory: bool, room: int = 0
@@ -289,8 +216,8 @@ class AerEngine:
     def _execute(self, tasks: Sequence[Task], first: int, memory: bool, room: int) -> list[list[Outcome]]:
         results: list[list[Outcome]] = [[] for _ in tasks]
         number = 0
-        batch: list[_Run] = []
-        for run in self._runs(tasks):
+        batch: list[Run] = []
+        for run in self._runs(tasks, room):
             count = len(run.values)
             if run.assembled is None:
                 results[run.task].extend(_zeros(run.compiled, run.shots) for _ in range(count))
@@ -305,96 +232,143 @@ class AerEngine:
             self._call(batch, memory, results, room)
         return results
 
-    def _runs(self, tasks: Sequence[Task]) -> Iterator[_Run]:
+    def _runs(self, tasks: Sequence[Task], room: int) -> Iterator[Run]:
         for index, task in enumerate(tasks):
             compiled = task.circuit
             if not isinstance(compiled, AerCircuit):
                 raise DriverError(f"{type(compiled).__name__} was not compiled by this driver")
-            if compiled.cut.measured and compiled.cut.timed:
-                for line in task.values:
-                    bound = compiled.cut.circuit.assign_parameters(
-                        dict(zip(compiled.parameters, line.tolist(), strict=True)), strict=False
-                    )
-                    ready = self._assemble(compiled.cut, bound, (), compiled.method)
-                    yield _Run(index, compiled, ready, line[None, :0], task.shots, False)
+            if not compiled.cut.measured:
+                yield Run(index, compiled, None, compiled.method, 1, task.values, task.shots)
                 continue
-            bound_by_aer = compiled.runs is not None and bool(compiled.runs.places)
-            step = max(1, _SHOTS_PER_CALL // max(task.shots, 1)) if bound_by_aer else 1
+            if compiled.cut.timed:
+                yield from self._timed(index, compiled, task, room)
+                continue
+            method = self._method_at(compiled, task, room)
+            ready = self._assembled(compiled, method)
+            threads = self._threads_for(compiled.load, method)
+            # Aer binds what has parameters; else a point is a run
+            step = max(1, _SHOTS_PER_CALL // max(task.shots, 1)) if ready.places else 1
             for start in range(0, len(task.values), step):
-                yield _Run(
-                    index,
-                    compiled,
-                    compiled.runs,
-                    task.values[start : start + step],
-                    task.shots,
-                    bound_by_aer,
+                yield Run(
+                    index, compiled, ready, method, threads, task.values[start : start + step], task.shots
                 )
 
-    def _call(self, batch: Sequence[_Run], memory: bool, results: list[list[Outcome]], room: int) -> None:
+    def _timed(self, index: int, compiled: AerCircuit, task: Task, room: int) -> Iterator[Run]:
+        """A circuit with delays that depend on parameters is bound and assembled at each point."""
+        for line in task.values:
+            bound = compiled.cut.circuit.assign_parameters(
+                dict(zip(compiled.parameters, line.tolist(), strict=True)), strict=False
+            )
+            load = replace(compiled.load, clifford=angles_of(bound) == [])
+            method = self._method_of(load, task.shots, room)
+            ready = self._assemble(compiled.cut, bound, (), method)
+            threads = self._threads_for(load, method)
+            yield Run(index, compiled, ready, method, threads, line[None, :0], task.shots)
+
+    def _call(self, batch: Sequence[Run], memory: bool, results: list[list[Outcome]], room: int) -> None:
         """One call of Aer for runs that share shots, method and noise. Raises MemoryError."""
-        if self._controller is None:
-            self._controller = aer_controller_execute()
+        begun = monotonic()
         lead = batch[0]
-        assert lead.assembled is not None
-        config = AerConfig()
-        config.library_dir = LIBRARY_DIR
-        config.n_qubits = max(run.compiled.cut.circuit.num_qubits for run in batch)
-        config.memory_slots = max(run.assembled.bits for run in batch if run.assembled)
-        config.method = lead.compiled.method
-        config.shots = lead.shots
-        config.memory = memory
-        config.seed_simulator = lead.seed
-        config.max_parallel_threads = lead.compiled.threads or (os.cpu_count() or 1)
-        config.max_parallel_experiments = 1
-        if room:  # else Aer takes the whole machine for its own, whatever bounds this process
-            config.max_memory_mb = max(1, room >> 20)
+        ordered = memory or isinstance(lead.assembled, Patterned)
+        bindings: list[Any] = []
         if any(run.bound for run in batch):
-            config.parameterizations = [
-                run.assembled.bindings(run.values, run.compiled.parameters)
-                if run.bound and run.assembled
-                else []
-                for run in batch
+            bindings = [
+                run.assembled.bindings(run.values) if run.bound and run.assembled else [] for run in batch
             ]
         circuits = [run.assembled.circuit for run in batch if run.assembled]
-        output = self._controller.execute(circuits, lead.assembled.noise, config)
+        found = iter(self._aer(lead, circuits, bindings, lead.shots, lead.seed, room, memory=ordered))
+        for run in batch:
+            outcomes = [_outcome(next(found), run.compiled, run.shots, ordered) for _ in run.values]
+            if isinstance(run.assembled, Patterned):
+                outcomes = self._with_errors(run, run.assembled, outcomes, room)
+            results[run.task].extend(outcomes)
+        self._tell(batch, monotonic() - begun)
+
+    def _aer(
+        self,
+        run: Run,
+        circuits: Sequence[Any],
+        bindings: Sequence[Any],
+        shots: int,
+        seed: int,
+        room: int,
+        *,
+        memory: bool = False,
+        apart: bool = False,
+    ) -> list[Mapping[str, Any]]:
+        """The data of each experiment, by the method and noise of `run`. `apart`: the circuits are small and
+        many, so each has a thread of its own. Raises MemoryError."""
+        if self._controller is None:
+            self._controller = aer_controller_execute()
+        assert run.assembled is not None
+        threads = self._threads if apart else run.threads
+        config = AerConfig()
+        config.library_dir = LIBRARY_DIR
+        config.n_qubits = max(circuit.num_qubits for circuit in circuits)
+        config.memory_slots = max(circuit.num_memory for circuit in circuits)
+        config.method = VECTOR if run.method == PATTERNS else run.method
+        config.shots = shots
+        config.memory = memory
+        config.seed_simulator = seed
+        config.max_parallel_threads = threads or (os.cpu_count() or 1)
+        config.max_parallel_experiments = config.max_parallel_threads if apart else 1
+        if room:  # else Aer takes the whole machine for its own, whatever bounds this process
+            config.max_memory_mb = max(1, room >> 20)
+        if bindings:
+            config.parameterizations = bindings
+        output = self._controller.execute(circuits, run.assembled.noise, config)
         found = output.get("results", []) if isinstance(output, dict) else []
-        expected = sum(len(run.values) for run in batch)
-        if not isinstance(output, dict) or not output.get("success") or len(found) != expected:
+        wanted = sum(len(table[0][1]) if table else 1 for table in bindings) if bindings else len(circuits)
+        if not isinstance(output, dict) or not output.get("success") or len(found) != wanted:
             why = _why(output)
             if ran_out(why):
                 raise MemoryError(why)
             raise DriverError(f"the simulator failed: {why}")
-        entries = iter(found)
+        return [entry.get("data", {}) for entry in found]
+
+    def _with_errors(
+        self, run: Run, patterned: Patterned, outcomes: Sequence[Outcome], room: int
+    ) -> list[Outcome]:
+        """The outcomes of shots without an error, those that have one replaced."""
+        rows = [outcome.memory().copy() for outcome in outcomes]
+        table = patterned.table.at(run.values)
+        seeds = np.random.default_rng([run.seed, len(rows)])
+        waiting: list[tuple[int, int, Any]] = []
+
+        def finish() -> None:
+            seed = int(seeds.integers(2**31))
+            found = self._aer(run, [circuit for _, _, circuit in waiting], (), 1, seed, room, apart=True)
+            for (point, shot, _), data in zip(waiting, found, strict=True):
+                rows[point][shot] = _outcome(data, run.compiled, 1, False).patterns[0]
+            waiting.clear()
+
+        for point in range(len(rows)):
+            drawn = patterned.draw(np.random.default_rng([run.seed, len(rows), point]), run.shots)
+            written = patterned.circuits(table[point], drawn.values())
+            for shot, circuit in zip(drawn, written, strict=True):
+                waiting.append((point, shot, circuit))
+                if len(waiting) == _PATTERNS_PER_CALL:
+                    finish()
+        if waiting:
+            finish()
+        return [_in_order(patterns) for patterns in rows]
+
+    def _tell(self, batch: Sequence[Run], seconds: float) -> None:
+        """The time of a call is shared among its runs by their circuits."""
+        whole = sum(len(run.values) for run in batch)
         for run in batch:
-            for _ in range(len(run.values)):
-                data = next(entries).get("data", {})
-                results[run.task].append(_outcome(data, run.compiled, run.shots, memory))
+            number = len(run.values)
+            self.account.add(
+                run.method,
+                run.compiled.load,
+                number,
+                run.shots,
+                seconds * number / whole,
+                approximate=run.assembled is not None and run.assembled.approximate,
+            )
 
 
-class _Run:
-    """One compiled circuit at some points inside one call of Aer."""
-
-    __slots__ = ("assembled", "bound", "compiled", "seed", "shots", "task", "values")
-
-    def __init__(
-        self,
-        task: int,
-        compiled: AerCircuit,
-        assembled: _Assembled | None,
-        values: NDArray[np.float64],
-        shots: int,
-        bound: bool,
-    ) -> None:
-        self.task = task
-        self.compiled = compiled
-        self.assembled = assembled
-        self.values = values
-        self.shots = shots
-        self.bound = bound
-        self.seed = 0
-
-
-def _fits(batch: Sequence[_Run], run: _Run) -> bool:
+def _fits(batch: Sequence[Run], run: Run) -> bool:
     """Whether `run` may go into the same call. Aer seeds the experiments of a call in steps of `SEED_STEP`,
     so joining does not change the outcome; one assembled circuit may stand in a call only once."""
     lead = batch[0]
@@ -402,8 +376,8 @@ def _fits(batch: Sequence[_Run], run: _Run) -> bool:
     assert run.assembled is not None
     return (
         lead.shots == run.shots
-        and lead.compiled.method == run.compiled.method
-        and lead.compiled.threads == run.compiled.threads
+        and lead.method == run.method
+        and lead.threads == run.threads
         and lead.assembled.noise is run.assembled.noise
         and all(held.assembled is not run.assembled for held in batch)
         and sum(len(held.values) for held in (*batch, run)) * run.shots <= _SHOTS_PER_CALL
@@ -417,21 +391,14 @@ def _joined(pieces: Sequence[Sequence[Outcome]]) -> list[Outcome]:
         patterns = outcomes[0].memory()
         for outcome in outcomes[1:]:
             patterns |= outcome.memory()
-        shots = len(patterns)
-        made.append(Outcome(patterns, np.ones(shots, dtype=np.int64), np.arange(shots)))
+        made.append(_in_order(patterns))
     return made
 
 
-def _state_bytes(method: str, qubits: int) -> int:
-    """What Aer allocates for one state, as measured; a sample of shots adds little to it."""
-    wide = {"statevector": qubits, "density_matrix": 2 * qubits}.get(method)
-    return 0 if wide is None else 16 << wide
-
-
-def _cost(circuit: QuantumCircuit, method: str | None) -> int:
-    """A guess of an assembled circuit's bytes: an Aer op is about 600, a superoperator 16 per entry."""
-    dense = method == "density_matrix"
-    return sum(_OP_BYTES + (16 * 16 ** min(len(item.qubits), 2) if dense else 0) for item in circuit.data)
+def _in_order(patterns: NDArray[np.uint8]) -> Outcome:
+    """Shots as they came, (shots, bytes)."""
+    shots = len(patterns)
+    return Outcome(patterns, np.ones(shots, dtype=np.int64), np.arange(shots))
 
 
 def _zeros(compiled: AerCircuit, shots: int) -> Outcome:

@@ -3,14 +3,14 @@
 The lines are made of the job's record and history, so they are there at once and for every job; what its run
 wrote (warnings and output of the worker) follows them.
 
-======================  ==========================================================================
+======================  ============================================================================
 level                   what is in the log
-======================  ==========================================================================
-DEBUG                   every step with its time, what preparation found, the limit, the charge
-INFO                    every step with its time
+======================  ============================================================================
+DEBUG                   the same, and what preparation found, the limit, the charge
+INFO                    every step with its time, what the run did and what it took
 WARNING (the default)   warnings, and what the run wrote
 ERROR, CRITICAL         what the run wrote, without its warnings
-======================  ==========================================================================
+======================  ============================================================================
 """
 
 from __future__ import annotations
@@ -19,31 +19,24 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from sojourn.core.model import FINAL, JobState
+from sojourn.service.loglevels import LEVELS, level, shown
 from sojourn.service.views import HistoryLine, JobView
 
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _WARNING = "WARNING "
 
 
-def level(name: str | None) -> int:
-    """The number of a level, in any case of letters; what is none, or not given, is WARNING."""
-    return _LEVELS.get((name or "").upper(), _LEVELS["WARNING"])
-
-
 def shows_steps(name: str | None) -> bool:
-    return level(name) <= _LEVELS["INFO"]
+    return level(name) <= LEVELS["INFO"]
 
 
 def text(job: JobView, history: Sequence[HistoryLine], written: str) -> str:
     """The whole log. `written` is what the run wrote, "" while there is nothing."""
-    shown = level(job.log_level)
-    steps = shows_steps(job.log_level)
-    lines = list(_steps(job, history, debug=shown == _LEVELS["DEBUG"])) if steps else []
-    if shown <= _LEVELS["WARNING"]:
+    number = level(job.log_level)
+    debug = number == LEVELS["DEBUG"]
+    lines = list(_steps(job, history, debug=debug)) if shows_steps(job.log_level) else []
+    if number <= LEVELS["WARNING"]:
         lines += [f"{_WARNING}{warning}" for warning in job.warnings if warning not in written]
-    else:
-        written = "".join(x for x in written.splitlines(keepends=True) if not x.startswith(_WARNING))
-    return "".join(f"{line}\n" for line in lines) + written
+    return "".join(f"{line}\n" for line in lines) + shown(written, job.log_level)
 
 
 def _steps(job: JobView, history: Sequence[HistoryLine], *, debug: bool) -> Iterable[str]:

@@ -33,6 +33,7 @@ from sojourn.service.ids import sha256
 from sojourn.service.lanes.records import Records
 from sojourn.service.lanes.system_jobs import SystemJobs, SystemOutcome
 from sojourn.service.lanes.worker_deaths import sentence
+from sojourn.service.loglevels import shown
 from sojourn.service.timing.clock import Clock, Handle
 from sojourn.store import Database, JobMeta, Unit, jobs
 from sojourn.store.blobs import read_blob, stage, unstage
@@ -263,11 +264,11 @@ class Dispatcher:
             case Completed(result=result, logs=logs):
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
                 meta.result_hash = _keep(kept, result)
-                meta.logs_hash = _keep(kept, logs.encode())
+                meta.logs_hash = _keep(kept, shown(logs, meta.log_level).encode())
             case Failed(reason=reason, code=code, detail=detail, logs=logs):
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, reason, code)
                 meta.result_hash = _keep(kept, (detail or reason).encode())
-                meta.logs_hash = _keep(kept, logs.encode())
+                meta.logs_hash = _keep(kept, shown(logs, meta.log_level).encode())
             case Crashed(how=how):
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.CRASHED, sentence(how))
             case Lost(how=how):

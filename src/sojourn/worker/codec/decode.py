@@ -249,3 +249,17 @@ def inflate(text: Any, where: str, budget: Budget) -> bytes:
         raise JobRefused(f"{where}: the compressed data are cut off")
     budget.left -= len(content)
     return content
+
+
+def plain(text: Any, where: str, budget: Budget) -> bytes:
+    """base64 of data as they are, which count against the budget."""
+    if not isinstance(text, str):
+        raise JobRefused(f"{where}: expected base64 text, got {type(text).__name__}")
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise JobRefused(f"{where}: the data are not base64: {error}") from None
+    budget.left -= len(content)
+    if budget.left < 0:
+        raise JobRefused(f"{where}: the job's data are more than {MAX_INFLATED >> 20} MB, which is the limit")
+    return content

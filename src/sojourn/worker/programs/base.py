@@ -80,6 +80,10 @@ class Plan(ABC):
         # not the clock again: it may have been set meanwhile
         return outcomes, Window(start, start + timedelta(seconds=time.monotonic() - begun))
 
+    def notes(self) -> Sequence[str]:
+        """What is to be said of the job in its log, once it has run."""
+        return ()
+
     @abstractmethod
     def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
         """The text that the client decodes."""

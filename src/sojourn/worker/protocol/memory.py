@@ -11,9 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 
 MB = 2**20
-RESERVE = 512 * MB
-"""What is left, at least, to the server and to workers that do nothing."""
-
 KEPT = 256 * MB
 """What a worker keeps from one run to the next: its caches, rounded up."""
 
@@ -28,10 +25,11 @@ def machine_memory(root: Path = Path("/")) -> int | None:
 
 
 def run_memory(total: int | None = None) -> int:
-    """Bytes that one run may take by default, of `total` (None: what there is): all but an eighth, and but
-    `RESERVE` where that is more, though never less than half. 0, which is no bound, where nobody knows."""
+    """Bytes that one run may take by default, half of `total` (None: of what there is): the other half is for
+    the server, for workers that do nothing, and for a run on another device. 0, which is no bound, where
+    nobody knows."""
     total = machine_memory() if total is None else total
-    return 0 if total is None else max(total // 2, total - max(RESERVE, total // 8))
+    return 0 if total is None else total // 2
 
 
 def exceeded(device: str, memory: int) -> str:

@@ -18,7 +18,7 @@ class GivenNoise(NoiseTable):
     gate at the same place follow each other."""
 
     # Aer puts the errors of a measurement before it and all others after; it is left to do so
-    as_superops = False
+    follows = False
 
     def __init__(self, errors: Errors) -> None:
         super().__init__(SimpleNamespace(qubits=(), gates=()), None)
@@ -47,6 +47,10 @@ class GivenNoise(NoiseTable):
         for error in found[1:]:
             whole = whole.compose(_error(error))
         return whole
+
+    def for_stabilizers(self) -> NoiseTable:
+        """Itself: Aer refuses what a stabilizer state cannot have."""
+        return self
 
     def _assignment(self, qubit: int) -> ReadoutError | None:
         return self._read_there.get(qubit, self._read_everywhere)

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from time import monotonic
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +34,8 @@ from sojourn.worker.programs.conditions import (
     suffix,
 )
 from sojourn.worker.programs.device import MAX_POINTS, Circuit, DeviceContext
-from sojourn.worker.programs.executor import result, samplex, schema
+from sojourn.worker.programs.executor import older, result, samplex, schema
+from sojourn.worker.programs.executor.forms import CURRENT, Form
 from sojourn.worker.programs.executor.result import Part
 from sojourn.worker.programs.executor.samplex import Drawn, Extra, Randomisation
 from sojourn.worker.programs.fields import Register, encoded_size, registers_of
@@ -111,6 +113,7 @@ class ExecutorPlan(Plan):
         prepared: Prepared,
         items: list[Item],
         program: schema.QuantumProgram,
+        form: Form = CURRENT,
         conditions: Conditions = USUAL,
         seed: int | None = None,
     ) -> None:
@@ -118,6 +121,7 @@ class ExecutorPlan(Plan):
         super().__init__(prepared, [], seed, memory=True, conditions=conditions)
         self._items = items
         self._program = program
+        self._form = form
         self._drawn: list[Drawn] = []
         self._spans: list[tuple[Window, Sequence[Part]]] = []
         self._random = np.random.default_rng()
@@ -177,23 +181,31 @@ class ExecutorPlan(Plan):
             start = stop
         return outcomes, Window(begun, start)
 
+    def notes(self) -> Sequence[str]:
+        drawn = sum(item.size for item in self._items if isinstance(item.source, Sampled))
+        return [
+            f"executor {self._form.version}: {len(self._items)} items, "
+            f"{sum(item.size for item in self._items)} circuits, of which {drawn} drawn by a samplex"
+        ]
+
     def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
         del window  # each chunk has its own
         made = []
         for item, drawn, points in zip(self._items, self._drawn, outcomes, strict=True):
             results = {
-                name: result.tensor(values.reshape(*item.shape, *values.shape[1:]))
+                name: result.tensor(values.reshape(*item.shape, *values.shape[1:]), self._form)
                 for name, values in drawn.extras.items()
             }
             for register in item.registers:
                 results |= self._register(item, register, points)
-            made.append({"results": results, "metadata": result.metadata(item.told)})
+            made.append({"results": results, "metadata": result.metadata(item.told, self._form)})
         return result.text(
             made,
             self._spans,
             [len(item.shape) for item in self._items],
             self._program.passthrough_data,
             self._program.semantic_role,
+            self._form,
         )
 
     def _register(self, item: Item, register: Register, points: list[Outcome]) -> dict[str, Any]:
@@ -202,7 +214,7 @@ class ExecutorPlan(Plan):
         found: dict[str, Any] = {}
         if level not in SIGNAL_LEVELS:
             clbits, shots = item.circuit.circuit.num_clbits, self._program.shots
-            found[register.name] = result.bits(points, register, clbits, item.shape, shots)
+            found[register.name] = result.bits(points, register, clbits, item.shape, shots, self._form)
         if level != "classified":
             found[register.name + suffix(level)] = result.signals(points, register, item.shape)
         return found
@@ -228,35 +240,49 @@ class Executor(Program):
     def plan(self, device: DeviceContext, params: bytes) -> ExecutorPlan:
         """Check an executor job. Raises `JobRefused`."""
         members = schema.read_members(params)
+        form = schema.form_of(members)
         given = decode.read_any(members["options"], "params.options") if "options" in members else {}
         settings = self.options.read(given, device.limits)
-        program = schema.read_program(members["quantum_program"])
+        _fits_version(given or {}, form)
+        budget = Budget()
+        program, files = _read(members["quantum_program"], form, budget)
         if program.shots > device.max_shots:
             raise JobRefused(
                 f"params.quantum_program.shots is {program.shots}; the limit of {device.name} is "
                 f"{device.max_shots} per circuit"
             )
-        checking = _Checking(device, program, settings)
-        for index, (item, content) in enumerate(
-            zip(program.items, _files(program, checking.budget), strict=True)
-        ):
+        checking = _Checking(device, program, form, settings, budget)
+        for index, (item, content) in enumerate(zip(program.items, files, strict=True)):
             checking.add(item, content, f"items[{index}]")
         prepared = checking.tally.prepared(max(i.circuit.circuit.num_qubits for i in checking.items))
-        return ExecutorPlan(prepared, checking.items, program, checking.conditions)
+        return ExecutorPlan(prepared, checking.items, program, form, checking.conditions)
 
 
 class _Checking:
     """Goes through the items of a job, and adds up what they take."""
 
-    def __init__(self, device: DeviceContext, program: schema.QuantumProgram, settings: Settings) -> None:
-        self.budget = Budget()
+    def __init__(
+        self,
+        device: DeviceContext,
+        program: schema.QuantumProgram,
+        form: Form,
+        settings: Settings,
+        budget: Budget,
+    ) -> None:
+        self.budget = budget
         self.conditions = conditions_of(device, settings, self.budget, program.meas_level)
+        if self.conditions.level != "classified" and form != CURRENT:
+            raise JobRefused(
+                f"params.quantum_program.meas_level is {self.conditions.level!r}; results of schema "
+                f"{CURRENT.version} only have signals, and this job is of {form.version}. Use a newer client"
+            )
         self._running = device.under(self.conditions)
         self.tally = Tally(self._running, settings)
         self.items: list[Item] = []
         self._device = device
         self._settings = settings
         self._program = program
+        self._form = form
         self._values = self._chunks = 0
         self.tally.result(1000 + len(bytes(program.passthrough_data)) + 6 * len(program.semantic_role or ""))
 
@@ -294,7 +320,7 @@ class _Checking:
         at = f"{where}.circuit_arguments"
         if given.circuit_arguments.dtype != "f64":
             raise JobRefused(f"{at}.dtype is {given.circuit_arguments.dtype[:40]!r}; it must be f64")
-        values = given.circuit_arguments.array(at, self.budget)
+        values = given.circuit_arguments.array(at, self.budget, self._form)
         count = circuit.num_parameters
         if not values.ndim or values.shape[-1] != count:
             raise JobRefused(
@@ -320,6 +346,11 @@ class _Checking:
     def _sampled(
         self, circuit: Circuit, given: schema.SamplexItem, where: str
     ) -> tuple[tuple[int, ...], Sampled, NDArray[np.float64], int]:
+        if self._form.ssv and given.samplex.ssv > self._form.ssv:
+            raise JobRefused(
+                f"{where}.samplex.ssv is {given.samplex.ssv}; schema {self._form.version} has the versions "
+                f"1 to {self._form.ssv} of a samplex"
+            )
         text = given.samplex.samplex_json.encode()
         key = ("samplex", given.samplex.ssv, blake2b(text, digest_size=20).digest())
         read: samplex.Samplex = self._device.recall(
@@ -331,7 +362,9 @@ class _Checking:
                 f"{circuit.num_parameters} parameters"
             )
         arguments = {
-            name: schema.read_argument(value, f"{where}.samplex_arguments[{name[:60]!r}]", self.budget)
+            name: schema.read_argument(
+                value, f"{where}.samplex_arguments[{name[:60]!r}]", self.budget, self._form
+            )
             for name, value in given.samplex_arguments.items()
         }
         randomisation = read.bind(arguments, given.shape, where)
@@ -362,7 +395,7 @@ class _Checking:
     def _count(self, item: Item, points: NDArray[np.float64], times: int) -> None:
         shots, tally = self._program.shots, self.tally
         names = self._names(item)
-        sizes = [result.size_of((item.size, *e.shape), e.dtype) for e in item.source.extras]
+        sizes = [result.size_of((item.size, *e.shape), self._form.kind(e.dtype)) for e in item.source.extras]
         sizes += [size for r in item.registers for size in self._sizes(item, r)]
         names += [extra.name for extra in item.source.extras]
         tally.result(sum(200 + 6 * len(name) for name in names) + sum(map(encoded_size, sizes)))
@@ -411,18 +444,34 @@ class _Checking:
         return sizes
 
 
-def _files(program: schema.QuantumProgram, budget: Budget) -> list[bytes]:
-    """The circuits of a program, each as a QPY file."""
+def _fits_version(options: dict[str, Any], form: Form) -> None:
+    """Refuse options that the job's version of the schema, and its results, have no room for."""
+    if form.options is None:
+        return
+    for name in sorted(set(options) - set(form.options)):
+        if options[name]:
+            raise JobRefused(
+                f"params.options.{name[:120]} is not an option of the executor's schema {form.version}, "
+                f"which has {' and '.join(form.options)}"
+            )
+
+
+def _read(text: msgspec.Raw, form: Form, budget: Budget) -> tuple[schema.QuantumProgram, list[bytes]]:
+    """The program, and each of its circuits as a QPY file. Raises `JobRefused`."""
+    if form.apart:
+        program, own = older.read_program(text, form)
+        return program, older.files(own, budget)
+    program = schema.read_program(text, form)
     where = "params.quantum_program.circuits"
-    circuits = schema.read_circuits(program.circuits, len(program.items))
-    content = decode.inflate(circuits.b64_data, f"{where}.b64_data", budget)
+    circuits = schema.read_circuits(program.circuits, len(program.items), form)
+    content = schema.content_of(circuits.b64_data, f"{where}.b64_data", budget, form)
     files = qpy.split(content, where)
     if content[6] != circuits.qpy_version or len(files) != circuits.num_programs:
         raise JobRefused(
             f"{where} says QPY version {circuits.qpy_version} and {circuits.num_programs} circuits; its data "
             f"are of version {content[6]} with {len(files)} circuits"
         )
-    return files
+    return program, files
 
 
 def _chunks(items: Sequence[Item]) -> Iterator[list[Part]]:

@@ -1,4 +1,4 @@
-"""Writes the result of an executor job: schema v2.0, as the client decodes it."""
+"""Writes the result of an executor job in the version of the job, as the client decodes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from sojourn.devices.driver import Outcome
 from sojourn.worker.codec import encode
 from sojourn.worker.programs.base import Window
 from sojourn.worker.programs.conditions import Compilation
-from sojourn.worker.programs.executor.schema import DTYPES, VERSION
+from sojourn.worker.programs.executor.forms import CURRENT, Form
+from sojourn.worker.programs.executor.schema import DTYPES
 from sojourn.worker.programs.fields import Register
 
 SPAN_BYTES = 300
@@ -40,20 +41,27 @@ class Part:
     stop: int
 
 
-def tensor(values: NDArray[Any]) -> dict[str, Any]:
-    """An array in the schema's form."""
+def tensor(values: NDArray[Any], form: Form = CURRENT) -> dict[str, Any]:
+    """An array in the form of the schema's version."""
+    values = values.astype(form.kind(values.dtype), copy=False)
     if values.dtype == np.bool_:
         content = np.packbits(values.reshape(-1), bitorder="little").tobytes()
     else:
         content = values.astype(values.dtype.newbyteorder("<"), order="C").tobytes()
-    return _tensor(zlib.compress(content, 1), values.shape, _NAMES[values.dtype.newbyteorder("<")])
+    data = zlib.compress(content, 1) if form.packed else content
+    return _tensor(data, values.shape, _NAMES[values.dtype.newbyteorder("<")])
 
 
 def bits(
-    outcomes: Sequence[Outcome], register: Register, num_clbits: int, shape: tuple[int, ...], shots: int
+    outcomes: Sequence[Outcome],
+    register: Register,
+    num_clbits: int,
+    shape: tuple[int, ...],
+    shots: int,
+    form: Form = CURRENT,
 ) -> dict[str, Any]:
     """The bits of a register: bool of (*shape, shots, bits), bit 0 of the register first."""
-    machine = zlib.compressobj(1)
+    machine = zlib.compressobj(1) if form.packed else None
     parts: list[bytes] = []
     last = -(-num_clbits // 8) * 8 - 1
     columns = [last - bit for bit in register.bits]
@@ -63,8 +71,10 @@ def bits(
             assert outcome.order is not None
             patterns = np.unpackbits(outcome.patterns, axis=-1)[:, columns]
             block.append(patterns[outcome.order].reshape(-1))
-        parts.append(machine.compress(np.packbits(np.concatenate(block), bitorder="little").tobytes()))
-    parts.append(machine.flush())
+        content = np.packbits(np.concatenate(block), bitorder="little").tobytes()
+        parts.append(content if machine is None else machine.compress(content))
+    if machine is not None:
+        parts.append(machine.flush())
     return _tensor(b"".join(parts), (*shape, shots, len(register.bits)), "bool")
 
 
@@ -102,8 +112,10 @@ def size_of(shape: Sequence[int], kind: np.dtype[Any]) -> int:
     return -(-size // 8) if kind == np.bool_ else size * kind.itemsize
 
 
-def metadata(told: Compilation) -> dict[str, Any]:
+def metadata(told: Compilation, form: Form = CURRENT) -> dict[str, Any] | None:
     """Metadata of an item; None for what was not asked for."""
+    if form.bare:
+        return None
     stretches = None if told.stretches is None else list(told.stretches)
     return {"scheduler_timing": told.timing, "stretch_values": stretches}
 
@@ -114,33 +126,35 @@ def text(
     dimensions: Sequence[int],
     passthrough: msgspec.Raw,
     role: str | None,
+    form: Form = CURRENT,
 ) -> bytes:
     """The whole result. `dimensions` are those of each item's shape."""
     timing = [
         {
             "start": window.start.isoformat(),
             "stop": window.stop.isoformat(),
-            "parts": [
-                {
-                    "idx_item": part.item,
-                    "size": part.stop - part.start,
-                    "permutation": list(range(dimensions[part.item])),
-                    "element_range": [part.start, part.stop, 1],
-                }
-                for part in parts
-            ],
+            "parts": [_part(part, dimensions[part.item], form) for part in parts],
         }
         for window, parts in chunks
     ]
-    return encode.to_text(
-        {
-            "schema_version": VERSION,
-            "data": list(items),
-            "metadata": {"chunk_timing": timing},
-            "passthrough_data": passthrough,
-            "semantic_role": role,
-        }
-    )
+    whole: dict[str, Any] = {
+        "schema_version": form.version,
+        "data": list(items),
+        "metadata": {"chunk_timing": timing},
+    }
+    if not form.bare:
+        whole["passthrough_data"] = passthrough
+    if not form.apart:
+        whole["semantic_role"] = role
+    return encode.to_text(whole)
+
+
+def _part(part: Part, dimensions: int, form: Form) -> dict[str, Any]:
+    told: dict[str, Any] = {"idx_item": part.item, "size": part.stop - part.start}
+    if not form.apart:
+        told["permutation"] = list(range(dimensions))
+        told["element_range"] = [part.start, part.stop, 1]
+    return told
 
 
 def _tensor(packed: bytes, shape: Sequence[int], dtype: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Reads the `params` of an executor job: schema v2.0, as the package `ibm-quantum-schemas` defines it.
+"""Reads the `params` of an executor job, as the package `ibm-quantum-schemas` defines them: v2.0, and the
+parts that other versions have in common with it (see `forms.py`).
 
 The members have the names and meanings of that package's models; a test compares them. The models themselves
 are not used on input: they inflate tensors without a limit, and drop the members that they do not know. Here
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 from sojourn.devices.conditions import LEVELS
 from sojourn.worker.codec import decode
 from sojourn.worker.codec.decode import Budget
+from sojourn.worker.programs.executor.forms import CURRENT, FEW, FORMS, Form
 from sojourn.worker.programs.options import refuse
 from sojourn.worker.protocol.types import JobRefused
 from sojourn.worker.wording import quoted
 
-VERSION = "v2.0"
+VERSION = CURRENT.version
 MEMBERS = ("schema_version", "quantum_program", "options")
 MAX_ITEMS = 10_000
 MAX_SHOTS = 2**63
@@ -42,21 +44,23 @@ class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tensor(Strict, frozen=True):
-    """base64 of zlib of the data in C order, little-endian; bool is packed, the first in the lowest bit."""
+    """base64 of zlib of the data in C order, little-endian; bool is packed, the first in the lowest bit.
+    Before v2.0 the data are not compressed."""
 
     data: str
     shape: list[int]
     dtype: str
 
-    def array(self, where: str, budget: Budget) -> NDArray[Any]:
+    def array(self, where: str, budget: Budget, form: Form = CURRENT) -> NDArray[Any]:
         """The data. Raises `JobRefused` for what does not fit together."""
-        if self.dtype not in DTYPES:
-            raise JobRefused(f"{where}.dtype is {self.dtype[:40]!r}; it must be one of {', '.join(DTYPES)}")
+        known = DTYPES if form.packed else FEW
+        if self.dtype not in known:
+            raise JobRefused(f"{where}.dtype is {self.dtype[:40]!r}; it must be one of {', '.join(known)}")
         shape = checked_shape(self.shape, f"{where}.shape")
         size = math.prod(shape)
         kind = np.dtype(DTYPES[self.dtype])
         wanted = -(-size // 8) if self.dtype == "bool" else size * kind.itemsize
-        content = decode.inflate(self.data, f"{where}.data", budget)
+        content = content_of(self.data, f"{where}.data", budget, form)
         if len(content) != wanted:
             raise JobRefused(
                 f"{where} has the shape {list(shape)} of {self.dtype}, which is {wanted} bytes, but holds "
@@ -86,7 +90,7 @@ class SamplexText(Strict, frozen=True):
 
 
 class Circuits(Strict, frozen=True):
-    """base64 of zlib of a QPY file with one circuit for each item."""
+    """base64 of zlib of a QPY file with one circuit for each item; before v2.0 of the file as it is."""
 
     b64_data: str
     qpy_version: int
@@ -131,14 +135,14 @@ _NOISE_MAP = msgspec.json.Decoder(NoiseMap)
 
 
 def read_members(params: bytes) -> dict[str, msgspec.Raw]:
-    """The members of `params`, still as text. Refuses another schema version before all else."""
+    """The members of `params`, still as text. Refuses an unknown schema version before all else."""
     members = decode.read_object(params, "params")
     if "schema_version" not in members:
-        raise JobRefused(f"params.schema_version is missing; {VERSION} is the one that is run here")
+        raise JobRefused(f"params.schema_version is missing; {', '.join(FORMS)} are run here")
     version = decode.read_any(members["schema_version"], "params.schema_version")
-    if version != VERSION:
+    if not isinstance(version, str) or version not in FORMS:
         raise JobRefused(
-            f"params.schema_version is {quoted(version)}; only {VERSION} is run here, which "
+            f"params.schema_version is {quoted(version)}; {', '.join(FORMS)} are run here, the last of which "
             "qiskit-ibm-runtime 0.49 and later send"
         )
     refuse(
@@ -152,10 +156,20 @@ def read_members(params: bytes) -> dict[str, msgspec.Raw]:
     return members
 
 
-def read_program(text: msgspec.Raw) -> QuantumProgram:
-    """The quantum program, as far as it can be judged without its circuits. Raises `JobRefused`."""
+def form_of(members: dict[str, msgspec.Raw]) -> Form:
+    """The version of the job with these `members`."""
+    return FORMS[decode.read_any(members["schema_version"], "params.schema_version")]
+
+
+def read_program(text: msgspec.Raw, form: Form = CURRENT) -> QuantumProgram:
+    """The quantum program of v1.0 or later, as far as it can be judged without its circuits. Raises
+    `JobRefused`."""
+    return checked(read(_PROGRAM, text, "params.quantum_program", form.version))
+
+
+def checked(program: QuantumProgram) -> QuantumProgram:
+    """The program, if its values can be. Raises `JobRefused`."""
     where = "params.quantum_program"
-    program: QuantumProgram = _read(_PROGRAM, text, where)
     if not 1 <= program.shots < MAX_SHOTS:
         raise JobRefused(f"{where}.shots is {program.shots}; it must be an integer of at least 1")
     if program.meas_level not in LEVELS:
@@ -178,12 +192,17 @@ def read_program(text: msgspec.Raw) -> QuantumProgram:
     return program
 
 
-def read_circuits(text: msgspec.Raw, items: int) -> Circuits:
+def content_of(text: str, where: str, budget: Budget, form: Form) -> bytes:
+    """The bytes of base64 text, which are compressed since v2.0. Raises `JobRefused`."""
+    return decode.inflate(text, where, budget) if form.packed else decode.plain(text, where, budget)
+
+
+def read_circuits(text: msgspec.Raw, items: int, form: Form = CURRENT) -> Circuits:
     """The file of circuits, of which there must be one for each of the `items`."""
     where = "params.quantum_program.circuits"
     if "b64_data" not in decode.read_object(text, where):
         raise JobRefused(f"{where} has no b64_data: circuits of the executor are read as QPY only, here")
-    circuits: Circuits = _read(_CIRCUITS, text, where)
+    circuits: Circuits = read(_CIRCUITS, text, where, form.version)
     if circuits.num_programs != items:
         raise JobRefused(
             f"{where}.num_programs is {circuits.num_programs}, and there are {items} items; there must be "
@@ -192,14 +211,14 @@ def read_circuits(text: msgspec.Raw, items: int) -> Circuits:
     return circuits
 
 
-def read_argument(text: msgspec.Raw, where: str, budget: Budget) -> Any:
+def read_argument(text: msgspec.Raw, where: str, budget: Budget, form: Form = CURRENT) -> Any:
     """An argument of a samplex: an array, a `NoiseMap`, a bool or an integer."""
     raw = bytes(text).lstrip()
     if raw.startswith(b"{"):
         if "sparse_terms" in decode.read_object(text, where):
-            return _read(_NOISE_MAP, text, where)
-        tensor: Tensor = _read(_TENSOR, text, where)
-        return tensor.array(where, budget)
+            return read(_NOISE_MAP, text, where, form.version)
+        tensor: Tensor = read(_TENSOR, text, where, form.version)
+        return tensor.array(where, budget, form)
     value = decode.read_any(text, where)
     if isinstance(value, bool | int) and abs(value) < MAX_SHOTS:
         return value
@@ -218,13 +237,13 @@ def checked_shape(shape: list[int], where: str) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _read(decoder: msgspec.json.Decoder[T], text: msgspec.Raw, where: str) -> T:
-    """msgspec names the member in which something is wrong as a path from `$`."""
+def read(decoder: msgspec.json.Decoder[T], text: msgspec.Raw, where: str, version: str) -> T:
+    """Decoded. Raises `JobRefused` with the member that is wrong: msgspec has its path from `$`."""
     try:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
         reason = str(error).replace("`$.", f"`{where}.").replace("`$", f"`{where}")
-        raise JobRefused(f"{where} does not fit the executor's schema {VERSION}: {reason}") from None
+        raise JobRefused(f"{where} does not fit the executor's schema {version}: {reason}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise JobRefused(f"{where} is not valid JSON: {error} (NaN and Infinity are not JSON)") from None
     except RecursionError:
