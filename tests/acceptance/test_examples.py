@@ -60,7 +60,15 @@ def found(pattern: str, text: str) -> str:
 
 def test_every_example_is_tested_and_imports_nothing_of_sojourn() -> None:
     files = {path.name for path in EXAMPLES.glob("*.py")}
-    assert files == {"job_mode.py", "session.py", "batch.py", "from_id_after_lost_kernel.py"}
+    assert files == {
+        "job_mode.py",
+        "session.py",
+        "batch.py",
+        "from_id_after_lost_kernel.py",
+        "twirled_sampler.py",
+        "mitigation.py",
+        "quantum_program.py",
+    }
     for name in files:
         assert "sojourn" not in (EXAMPLES / name).read_text(encoding="utf-8").lower()
 
@@ -94,3 +102,26 @@ def test_from_id_after_a_lost_kernel(server: Embedded, tmp_path: Path) -> None:
     session = found(r"^session (\S+)", text)
     assert jobs_of(server, session) == ["completed"] * 2
     assert "closed: Closed" in text
+
+
+def test_twirled_sampler(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "twirled_sampler.py", tmp_path)
+    assert float(found(r"agree in ([\d.]+)%", text)) > 70
+    assert int(found(r"^circuits (\d+)", text)) == 16
+    job = found(r"^job (\S+)", text)
+    assert server.get(f"/jobs/{job}")["program"] == "executor"
+
+
+def test_mitigation(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "mitigation.py", tmp_path)
+    values = [float(found(rf"^level {level}: ([-+.\d]+)", text)) for level in (0, 1, 2)]
+    assert abs(values[2] - 1) < abs(values[0] - 1)
+    batch = found(r"^batch (\S+)", text)
+    assert jobs_of(server, batch) == ["completed"] * 3
+
+
+def test_quantum_program(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "quantum_program.py", tmp_path)
+    lines = re.findall(r"^angle .*: ([.\d]+) of .* noise ([.\d]+)$", text, flags=re.MULTILINE)
+    assert len(lines) == 9
+    assert all(abs(float(share) - float(ideal)) < 0.1 for share, ideal in lines)
