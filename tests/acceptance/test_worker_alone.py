@@ -137,8 +137,10 @@ def test_what_the_worker_requires_the_server_requires_in_the_same_versions() -> 
     server = declared(ROOT)["project"]
     extras = [text for texts in project["optional-dependencies"].values() for text in texts]
     assert {*project["dependencies"], *extras} <= set(server["dependencies"])
-    for key in ("requires-python", "license", "entry-points"):
+    for key in ("requires-python", "license"):
         assert project[key] == server[key]
+    for group, entries in project["entry-points"].items():
+        assert entries == server["entry-points"][group]
 
 
 def test_the_build_would_notice_a_requirement_that_is_not_declared() -> None:

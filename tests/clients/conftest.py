@@ -16,7 +16,7 @@ DEVICES = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     with Embedded(tmp_path_factory.mktemp("server"), devices=DEVICES) as running:
         yield running
