@@ -105,6 +105,19 @@ class Item:
         return (self.circuit.key, "executor")
 
 
+def tried(
+    device: DeviceContext, circuit: Circuit, randomisation: Randomisation, where: str
+) -> NDArray[np.float64]:
+    """(points, parameters): a randomisation of each point, drawn to see that it can be drawn and run. Raises
+    `JobRefused`."""
+    randomisation.check(device.memory, where)
+    # values that decide something are those that the samplex passes through; they are the same each time
+    decide = bool(circuit.checked.bounded or circuit.timing.timed or circuit.checked.angles.entries)
+    points = randomisation.trial(MAX_TRIALS if decide else 1, where)
+    device.check_points(circuit, points, where)
+    return points
+
+
 class ExecutorPlan(Plan):
     """A checked executor job."""
 
@@ -369,11 +382,7 @@ class _Checking:
         }
         randomisation = read.bind(arguments, given.shape, where)
         self._bounded(randomisation.shape, circuit.num_parameters, where)
-        randomisation.check(self._device.memory, where)
-        # values that decide something are those that the samplex passes through; they are the same each time
-        decide = bool(circuit.checked.bounded or circuit.timing.timed or circuit.checked.angles.entries)
-        points = randomisation.trial(MAX_TRIALS if decide else 1, where)
-        self._device.check_points(circuit, points, where)
+        points = tried(self._device, circuit, randomisation, where)
         return randomisation.shape, Sampled(randomisation), points, randomisation.times
 
     def _bounded(self, shape: tuple[int, ...], parameters: int, where: str) -> None:

@@ -23,6 +23,7 @@ from qiskit.quantum_info import PauliLindbladMap
 from sojourn.worker.codec import qpy
 from sojourn.worker.programs.executor.schema import NoiseMap, SamplexText, checked_shape
 from sojourn.worker.protocol.types import JobRefused
+from sojourn.worker.wording import said
 
 VALUES = "parameter_values"
 MAX_NODES = 500_000
@@ -98,7 +99,7 @@ class Samplex:
             try:
                 bound[name] = value
             except (ValueError, TypeError, OverflowError) as error:
-                raise JobRefused(f"{at}: {_line(error)}") from None
+                raise JobRefused(f"{at}: {said(error)}") from None
         if not bound.fully_bound:
             lacking = sorted(s.name for s in bound.specs if not s.optional and s.name not in bound)
             raise JobRefused(f"{where}.samplex_arguments lacks {', '.join(lacking)}, which the samplex needs")
@@ -187,7 +188,7 @@ class Randomisation:
         except MemoryError:
             raise
         except Exception as error:
-            raise JobRefused(f"{where}: the samplex cannot be drawn from: {_line(error)}") from error
+            raise JobRefused(f"{where}: the samplex cannot be drawn from: {said(error)}") from error
         if not np.isfinite(found[VALUES]).all():
             raise JobRefused(f"{where}: the samplex gives parameter values that are not finite")
         return found
@@ -213,7 +214,7 @@ def load(text: SamplexText, where: str) -> Samplex:
     except RecursionError:
         raise JobRefused(f"{where} is nested too deeply") from None
     except Exception as error:
-        raise JobRefused(f"{where} cannot be read: {_line(error)}") from error
+        raise JobRefused(f"{where} cannot be read: {said(error)}") from error
 
 
 def _check_header(text: SamplexText, where: str) -> None:
@@ -227,7 +228,7 @@ def _check_header(text: SamplexText, where: str) -> None:
             msgspec.json.decode(attributes["param_table"])["circuit_base64"], validate=True
         )
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError, binascii.Error) as error:
-        raise JobRefused(f"{where}.samplex_json is not a samplex: {_line(error)}") from None
+        raise JobRefused(f"{where}.samplex_json is not a samplex: {said(error)}") from None
     if version != text.ssv:
         raise JobRefused(f"{where}.ssv is {text.ssv}, and the samplex says that it is of version {version}")
     numbers = {node.id for node in graph.nodes}
@@ -291,7 +292,7 @@ def _noise_map(given: NoiseMap, where: str) -> PauliLindbladMap:
     try:
         return PauliLindbladMap.from_sparse_list(given.sparse_terms, given.num_qubits)
     except Exception as error:
-        raise JobRefused(f"{where} is not a Pauli-Lindblad map: {_line(error)}") from None
+        raise JobRefused(f"{where} is not a Pauli-Lindblad map: {said(error)}") from None
 
 
 def _finite(value: Any, where: str) -> Any:
@@ -308,7 +309,3 @@ def _doubles(values: NDArray[Any]) -> NDArray[np.float64]:
         exact = np.rint(made / (np.pi / 2)) * (np.pi / 2)
         np.copyto(made, exact, where=exact.astype(np.float32) == values)
     return made
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(f"{error}".split())[:300] or type(error).__name__

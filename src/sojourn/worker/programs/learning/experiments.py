@@ -16,7 +16,7 @@ from sojourn.worker.programs.learning.layers import Layer
 from sojourn.worker.programs.learning.library import Rates
 from sojourn.worker.programs.learning.settings import Learning
 from sojourn.worker.protocol.types import JobRefused, Prepared
-from sojourn.worker.wording import quoted
+from sojourn.worker.wording import quoted, said
 
 MAX_APPLICATIONS = 100_000
 """Applications of layers x their qubits, over the depths of all layers. The experiments of so many take about
@@ -52,7 +52,7 @@ class Experiment:
         except (JobRefused, MemoryError):
             raise
         except Exception as error:
-            raise JobRefused(f"{layer.where} cannot be learned: {_line(error)}") from error
+            raise JobRefused(f"{layer.where} cannot be learned: {said(error)}") from error
         plan = _checked(device, layer, program, learning)
         plan.fix(learning.seed)
         return plan
@@ -67,7 +67,7 @@ class Experiment:
             raise
         except Exception as error:
             raise JobRefused(
-                f"{self.layer.where}: no noise model fits what was measured ({_line(error)}); ask for more "
+                f"{self.layer.where}: no noise model fits what was measured ({said(error)}); ask for more "
                 "shots or randomizations, or for smaller layer_pair_depths"
             ) from error
 
@@ -200,7 +200,3 @@ def _terms(device: DeviceContext, layer: Layer) -> tuple[Term, ...]:
 
 def _local(layer: Layer, qubits: Iterable[object]) -> tuple[int, ...]:
     return tuple(layer.content.find_bit(qubit).index for qubit in qubits)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sojourn.worker.programs.base import Work
 from sojourn.worker.programs.device import MAX_POINTS, Circuit, DeviceContext
-from sojourn.worker.programs.executor.program import MAX_TRIALS, MAX_VALUES, Fixed, Item, Sampled
+from sojourn.worker.programs.executor.program import MAX_VALUES, Fixed, Item, Sampled, tried
 from sojourn.worker.programs.executor.samplex import Samplex
 from sojourn.worker.programs.fields import Register, registers_of
 from sojourn.worker.programs.mitigated.narrow import Narrow
@@ -97,6 +97,7 @@ class Binding:
             points = np.zeros((1, 0)) if values is None else values.reshape(-1, count)
             shape = () if values is None else values.shape[:-1]
             self._bounded(shape, count, where)
+            device.check_points(circuit, points, where)
             source, times = Fixed(points), 1
         else:
             arguments = dict(template.arguments)
@@ -105,12 +106,8 @@ class Binding:
             randomisation = template.samplex.bind(arguments, template.shape, where)
             shape = randomisation.shape
             self._bounded(shape, count, where)
-            randomisation.check(device.memory, where)
-            checked = circuit.checked
-            decide = bool(checked.bounded or circuit.timing.timed or checked.angles.entries)
-            points = randomisation.trial(MAX_TRIALS if decide else 1, where)
+            points = tried(device, circuit, randomisation, where)
             source, times = Sampled(randomisation), randomisation.times
-        device.check_points(circuit, points, where)
         item = Item(where, circuit, shape, template.registers, source, None)
         self._count(item, points, shots, times)
         return item

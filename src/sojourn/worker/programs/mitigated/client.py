@@ -24,6 +24,7 @@ from qiskit.transpiler import Target
 
 from sojourn.worker.programs.mitigated.narrow import Backend
 from sojourn.worker.protocol.types import JobRefused
+from sojourn.worker.wording import said
 
 _RUNTIME = "qiskit_ibm_runtime"
 
@@ -223,8 +224,7 @@ def _preparing() -> Iterator[None]:
             "to install it, or leave these options out"
         ) from error
     except Exception as error:
-        why = " ".join(str(error).split())[:400] or type(error).__name__
         raise JobRefused(
             "the pubs cannot be prepared as options.twirling, dynamical_decoupling and resilience ask: "
-            f"{why}; leave out what the circuits do not allow"
+            f"{said(error, 400)}; leave out what the circuits do not allow"
         ) from error
