@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -321,4 +322,5 @@ def test_a_look_at_each_of_100_waiting_jobs_is_not_slowed(
     # Only the running job and the next one may be held, for a second each.
     assert took < 10
     for job in jobs[::-1]:
-        job.cancel()
+        with suppress(RuntimeInvalidStateError):  # it may have run
+            job.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -223,11 +224,11 @@ def test_a_head_that_could_be_read_in_two_ways_is_refused(
     assert words in said
 
 
-def cuts(server: Embedded) -> dict[str, int]:
+def cuts(server: Embedded) -> Counter[str]:
     """How often connections were cut off, by the reason, as operators see it."""
     found = httpx.get(f"{server.url}/readyz", timeout=PATIENCE, trust_env=False).json()["connections"]
     assert found["incoming"]["held"] <= found["incoming"]["of"]
-    return dict(found["cut"])
+    return Counter(found["cut"])
 
 
 def test_of_too_many_halves_of_requests_the_oldest_goes(server: Embedded) -> None:
@@ -241,18 +242,19 @@ def test_of_too_many_halves_of_requests_the_oldest_goes(server: Embedded) -> Non
         assert said.startswith(b"HTTP/1.1 503 ")
         assert b"incoming_mb" in said
         assert serves(server), "whoever is quick is served meanwhile"
-        assert cuts(server)["too much at once"] > before.get("too much at once", 0)
+        assert cuts(server)["too much at once"] > before["too much at once"]
 
 
 def test_requests_that_wait_in_a_connection_are_bounded(server: Embedded) -> None:
     process = psutil.Process(server.pid)
-    before = process.memory_info().rss
+    before, cut = process.memory_info().rss, cuts(server).total()
     with line(server) as connection:
         with suppress(ConnectionError):
             connection.sendall((HEAD + b"\r\n") * 50_000)
         assert answer(connection).count(b"HTTP/1.1 ") < 50_000
     assert process.memory_info().rss - before < 20_000_000
-    assert cuts(server)["too many requests at once"] > 0
+    # Too many at once, or too many answers that are not read: that depends on how they come in.
+    assert cuts(server).total() > cut
 
 
 def test_what_is_not_possible_on_a_path_is_told_with_all_that_is(server: Embedded) -> None:
