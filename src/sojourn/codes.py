@@ -46,6 +46,10 @@ DEVICE_DRAINING = 1224
 """The device takes no new work."""
 UNKNOWN_RESERVATION = 1225
 """No such reservation, or not the caller's to see."""
+NOT_LEASED = 1226
+"""Another scheduler gives the device out, and the caller does not hold it now."""
+LEASED = 1227
+"""Another user holds the device."""
 NOT_FOUND = 1291
 """No such job or other thing, or not the caller's: the answer is the same."""
 EXPIRED = 1292

@@ -16,6 +16,7 @@ from sojourn.cli.commands import (
     devices,
     jobs,
     keys,
+    leases,
     projects,
     reservations,
     sessions,
@@ -51,6 +52,7 @@ app.add_typer(devices.app, name="devices", rich_help_panel=_WORK)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_WORK)
 app.add_typer(sessions.app, name="sessions", rich_help_panel=_WORK)
 app.add_typer(reservations.app, name="reservations", rich_help_panel=_WORK)
+app.add_typer(leases.app, name="leases", rich_help_panel=_WORK)
 app.add_typer(users.app, name="users", rich_help_panel=_PEOPLE)
 app.add_typer(keys.app, name="keys", rich_help_panel=_PEOPLE)
 app.add_typer(projects.app, name="projects", rich_help_panel=_PEOPLE)

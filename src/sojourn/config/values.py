@@ -102,6 +102,12 @@ def as_tags(tags: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
+def _one_line(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("must be one line of printable characters")
+    return text.strip()
+
+
 def _tags(value: object) -> object:
     if not isinstance(value, list | tuple) or not all(isinstance(tag, str) for tag in value):
         raise ValueError("must be a list of tags")
@@ -129,6 +135,7 @@ PATTERNS = {
     TITLE: "1 to 64 characters of a-z, A-Z, 0-9, '.', '_', '@' and '-', beginning with a letter or a digit",
 }
 """What each pattern allows, after "must be"."""
+ExternalQueue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 DeviceName = Annotated[str, Field(pattern=DEVICE_NAME)]
 Title = Annotated[str, Field(pattern=TITLE)]
 Tags = Annotated[tuple[str, ...], BeforeValidator(_tags)]

@@ -19,12 +19,13 @@ from sojourn.service.accounts.audit import Audit
 from sojourn.service.accounts.key_files import KeyFiles
 from sojourn.service.accounts.users import Users
 from sojourn.service.background import Background
-from sojourn.service.companions import models, schedules, specs
+from sojourn.service.companions import external_queues, models, schedules, specs
 from sojourn.service.data.disk import Disk
 from sojourn.service.data.opening import DATABASE, open_store
 from sojourn.service.devices.calibrations import Calibrations
 from sojourn.service.devices.catalog import Catalog
 from sojourn.service.devices.control import DeviceControl
+from sojourn.service.devices.leases import Leases
 from sojourn.service.devices.schedule import Schedule
 from sojourn.service.jobs.admission import Admission
 from sojourn.service.jobs.contents import Contents
@@ -77,6 +78,7 @@ class Parts:
     devices: Catalog
     control: DeviceControl
     reservations: Reservations
+    leases: Leases
     users: Users
     revocation: Revocation
     projects: Projects
@@ -210,13 +212,23 @@ async def assemble(
         lambda device: background.spawn(control.calibrate_by_schedule(device)),
     )
     retention = Retention(settings.retention, store, clock, records)
+    leases = Leases(
+        external_queues(settings.devices),
+        store=store,
+        clock=clock,
+        steps=steps,
+        accounts=accounts,
+        audit=audit,
+        records=records,
+        lanes=lanes,
+    )
     following = Following(
         store=store,
         clock=clock,
         steps=steps,
         lanes=lanes,
         meter=meter,
-        on_step=(schedule.step_clock, retention.step_clock),
+        on_step=(schedule.step_clock, retention.step_clock, leases.step_clock),
         on_fatal=on_fatal,
     )
     admission = Admission(
@@ -232,6 +244,7 @@ async def assemble(
         storage=storage,
         disk=disk,
         rooms=rooms,
+        leases=leases,
     )
     polls = Polls(settings.policy.poll_hold)
     submits = Submits(
@@ -275,6 +288,7 @@ async def assemble(
             lanes=lanes,
             lookup=lookup,
             views=views,
+            leases=leases,
         ),
         devices=Catalog(
             clock=clock,
@@ -295,6 +309,7 @@ async def assemble(
             audit=audit,
             lanes=lanes,
         ),
+        leases=leases,
         users=Users(
             clock=clock,
             accounts=accounts,

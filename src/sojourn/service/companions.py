@@ -68,6 +68,11 @@ def renamed(description: Description, name: str) -> Description:
     )
 
 
+def external_queues(devices: Iterable[DeviceSettings]) -> dict[str, str]:
+    """The devices that another scheduler gives out, with what their users are told of it."""
+    return {device.name: device.external_queue for device in devices if device.external_queue is not None}
+
+
 def is_mock(spec: DeviceSpec) -> bool:
     """A device for dry runs, a companion or one with the name of one; hidden unless it is asked for.
 

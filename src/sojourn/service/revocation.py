@@ -7,15 +7,11 @@ The order: first nothing new can come, then sessions are closed, then jobs are c
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
-from sojourn.core import events as ev
 from sojourn.core.calendar import Reservation
-from sojourn.core.model import SessionState
 from sojourn.service.accounts.accounts import Accounts
 from sojourn.service.accounts.audit import Audit
-from sojourn.service.errors import Conflict
 from sojourn.service.lanes.records import JobRecord, Records, SessionRecord
 from sojourn.service.lanes.registry import Lanes
 from sojourn.service.timing.clock import Clock
@@ -98,36 +94,18 @@ class Revocation:
         return await self._end(self._accounts.user_id(name), where, close_sessions, cancel_jobs)
 
     async def _end(self, user: str, project: str | None, close_sessions: bool, cancel_jobs: bool) -> Remains:
-        closed = cancelled = 0
-        if close_sessions:
-            for session in self._sessions(user, project):
-                await self._lanes.dispatchers[session.device].feed(ev.SessionClosed(session.session.id, _BY))
-                closed += 1
-        if cancel_jobs:
-            for job in self._jobs(user, project):
-                with suppress(Conflict):  # it has ended meanwhile, for example with the root of its session
-                    await self._lanes.dispatchers[job.device].feed(ev.JobCancelled(job.job.id, _BY))
-                    cancelled += 1
-        jobs, sessions = self._jobs(user, project), self._sessions(user, project)
-        return Remains(jobs, sessions, self._reservations(user, project), closed, cancelled)
-
-    def _jobs(self, user: str, project: str | None) -> tuple[JobRecord, ...]:
-        mine = [
-            record
-            for record in self._records.live_jobs.values()
-            if record.job.user == user and project in (None, record.job.project)
-        ]
-        return tuple(sorted(mine, key=lambda record: record.job.seq))
-
-    def _sessions(self, user: str, project: str | None) -> tuple[SessionRecord, ...]:
-        mine = [
-            record
-            for record in self._records.live_sessions.values()
-            if record.session.user == user
-            and project in (None, record.session.project)
-            and record.session.state is not SessionState.CLOSED
-        ]
-        return tuple(sorted(mine, key=lambda record: record.session.created_at))
+        records = self._records
+        sessions = records.sessions_of(user, project=project) if close_sessions else ()
+        closed = await self._lanes.close_sessions(sessions, _BY)
+        jobs = records.jobs_of(user, project=project) if cancel_jobs else ()
+        cancelled = await self._lanes.cancel_jobs(jobs, _BY)
+        return Remains(
+            records.jobs_of(user, project=project),
+            records.sessions_of(user, project=project),
+            self._reservations(user, project),
+            closed,
+            cancelled,
+        )
 
     def _reservations(self, user: str, project: str | None) -> tuple[tuple[str, Reservation, bool], ...]:
         date = self._clock.date()

@@ -23,6 +23,7 @@ from sojourn.service.data.opening import DATABASE, explained
 from sojourn.service.data.rights import check as check_rights
 from sojourn.service.devices.catalog import Catalog
 from sojourn.service.devices.control import DeviceControl
+from sojourn.service.devices.leases import Leases
 from sojourn.service.errors import Conflict
 from sojourn.service.jobs.jobs import Jobs
 from sojourn.service.lanes.lookup import Lookup
@@ -112,6 +113,7 @@ class Service:
         await parts.submits.restore()
         await parts.disk.start()
         parts.limits.recount()
+        await parts.leases.start()
         await parts.crashes.load()
         parts.retention.start()
         await parts.engine.start()
@@ -139,6 +141,7 @@ class Service:
         parts.store.hurry()
         await parts.disk.stop()
         parts.schedule.stop()
+        await parts.leases.stop()
         parts.background.cancel()
         await parts.retention.stop()
         parts.audit.stop()
@@ -216,6 +219,10 @@ class Service:
     @property
     def reservations(self) -> Reservations:
         return self.parts.reservations
+
+    @property
+    def leases(self) -> Leases:
+        return self.parts.leases
 
     @property
     def users(self) -> Users:

@@ -11,6 +11,7 @@ from sojourn.service import ids
 from sojourn.service.accounts.audit import Audit
 from sojourn.service.accounts.directory import Directory
 from sojourn.service.accounts.permissions import Action, may
+from sojourn.service.devices.leases import Leases
 from sojourn.service.errors import BadRequest, Refusal
 from sojourn.service.lanes.lookup import Lookup
 from sojourn.service.lanes.records import SessionRecord
@@ -33,6 +34,7 @@ class Sessions:
         lanes: Lanes,
         lookup: Lookup,
         views: ViewMaker,
+        leases: Leases,
     ) -> None:
         self._store = store
         self._accounts = accounts
@@ -41,6 +43,7 @@ class Sessions:
         self._lanes = lanes
         self._lookup = lookup
         self._views = views
+        self._leases = leases
 
     async def open(self, who: Principal, *, device: str, mode: str, max_time: float | None) -> SessionView:
         """`max_time` in seconds; None leaves it to R19."""
@@ -48,6 +51,7 @@ class Sessions:
             raise BadRequest(f"mode is {mode!r}; it must be 'dedicated' (a session) or 'batch'.")
         dispatcher = self._lanes.dispatcher(device)
         self._accounts.check(who)  # who may have been revoked while the request came in
+        self._leases.check(who, device)
         session_id = ids.new_id("s")
         self._limits.session(who, session_id, dispatcher.lane.profile)
         try:

@@ -275,6 +275,28 @@ device_states = Table(
 )
 """Devices that an operator has paused, drained or taken into maintenance; those online have no row."""
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("device", String(100), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("user_id", String(40), nullable=False),
+    Column("project_id", String(40)),
+    Column("taken_at", Float, nullable=False),
+    Column("seconds", Float),
+    Column("state", String(10), nullable=False),  # held, ending, ended
+    Column("ended_at", Float),
+    Column("reason", Text),
+    Index(
+        "uq_leases_held",
+        "device",
+        unique=True,
+        sqlite_where=text("state = 'held'"),
+        postgresql_where=text("state = 'held'"),
+    ),
+)
+"""To whom another scheduler has given which device (docs/slurm.md); at most one holds a device."""
+
 calibrations = Table(
     "calibrations",
     metadata,

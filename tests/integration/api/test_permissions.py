@@ -70,6 +70,9 @@ V1: dict[tuple[str, str], list[Case]] = {
     ],
     ("GET", "/reservations/{reservation_id}"): [Case(_A.SEE_RESERVATION)],
     ("POST", "/reservations/{reservation_id}/cancel"): [Case(_A.RESERVE)],
+    ("GET", "/leases"): [Case(_A.SEE_LEASE, listed="lease")],
+    ("POST", "/leases"): [Case(_A.LEASE, {"device": "leased", "name": "{new}", "user": "ann"})],
+    ("POST", "/leases/{device}/{lease}/end"): [Case(_A.LEASE)],
     ("GET", "/jobs"): [
         Case(_A.SEE_JOB, query="?limit=200", listed="job_id"),
         Case(_A.COUNT_SESSION, query="?session={session_id}"),
@@ -199,6 +202,12 @@ class World:
                 made = await self.ask("op", "POST", f"{PREFIX}/reservations", json=body)
                 assert made.status_code == 201, made.text
                 return str(made.json()["id"])
+            case "device":
+                return "leased"
+            case "lease":
+                body = {"device": "leased", "name": "of-ann", "user": "ann"}
+                await self.ask("op", "POST", f"{PREFIX}/leases", json=body)  # or it is there already
+                return "of-ann"
             case "later":
                 return f"+{number * 10 + 1000}h" if action is Action.RESERVE_MORE else f"+{number}h"
             case "key":
@@ -300,7 +309,10 @@ def run(tmp_path: Path) -> Run:
             pending_per_project=0,
             pending_per_device=0,
         ),
-        devices=tuple(DeviceSettings(name=n, driver="mock", options=slow) for n in ("slow", "spare", "far")),
+        devices=(
+            *(DeviceSettings(name=n, driver="mock", options=slow) for n in ("slow", "spare", "far")),
+            DeviceSettings(name="leased", driver="mock", options=slow, external_queue="Slurm"),
+        ),
     )
 
     async def within(body: Callable[[World], Coroutine[Any, Any, None]]) -> None:

@@ -70,7 +70,7 @@ def test_old_spellings_are_not_listed(capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize(
-    "noun", ["devices", "jobs", "sessions", "reservations", "users", "keys", "projects", "accounts"]
+    "noun", ["devices", "jobs", "sessions", "reservations", "leases", "users", "keys", "projects", "accounts"]
 )
 def test_a_noun_alone_or_with_a_flag_lists(noun: str, capsys: Captured) -> None:
     for flags in ((), NOBODY, ("--json", *NOBODY)):
@@ -135,6 +135,7 @@ def test_every_list_has_json_and_those_that_change_have_watch() -> None:
         ("jobs", "list"),
         ("sessions", "list"),
         ("reservations", "list"),
+        ("leases", "list"),
         ("usage",),
     ]
     for words in changing:

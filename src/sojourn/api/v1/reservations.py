@@ -1,4 +1,7 @@
-"""Our own API: reservations. The service decides who may make and cancel which (R47)."""
+"""Our own API: who has which device when. Reservations, and leases that another scheduler takes for users.
+
+The service decides who may make and cancel which (R47).
+"""
 
 from typing import Annotated, Literal, Self
 
@@ -6,11 +9,15 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
-from sojourn.api.v1.common import Callers, Id, Text, Time
+from sojourn.api.v1.common import Callers, Id, Name, Text, Time
+from sojourn.config.values import TITLE
+from sojourn.service.devices.leases import LeaseView
 from sojourn.service.reservations.reservations import ReservationView
 from sojourn.service.service import Service
 from sojourn.service.timing import times
 from sojourn.service.views import Principal
+
+LeaseName = Annotated[str, Field(pattern=TITLE)]
 
 
 class NewReservation(BaseModel):
@@ -62,6 +69,57 @@ class Calendar(BaseModel):
     reservations: list[Reservation]
 
 
+class NewLease(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    device: Text
+    name: LeaseName = Field(description="What the other scheduler calls it, for example `slurm-4711`.")
+    user: Text = Field(description="Name of the user who may submit.")
+    project: Text | None = Field(default=None, description="Its name; default: all of the user's.")
+    duration: Text | None = Field(default=None, description="`2h`, `1h 30m`; default: until it is ended.")
+
+
+class Lease(BaseModel):
+    """`project` is null for all of the user's, `until` for a lease without an end of its own.
+    `closed_sessions` and `cancelled_jobs` are those that this call has ended."""
+
+    device: str
+    name: str
+    user: str
+    project: str | None
+    taken: Time | None
+    until: Time | None
+    state: Literal["held", "ending", "ended"]
+    ended: Time | None
+    reason: str | None
+    closed_sessions: int
+    cancelled_jobs: int
+
+    @classmethod
+    def of(cls, view: LeaseView) -> Self:
+        return cls.model_validate(
+            {
+                "device": view.device,
+                "name": view.name,
+                "user": view.user,
+                "project": view.project,
+                "taken": iso(view.taken),
+                "until": iso(view.until),
+                "state": view.state,
+                "ended": iso(view.ended),
+                "reason": view.reason,
+                "closed_sessions": view.closed,
+                "cancelled_jobs": view.cancelled,
+            }
+        )
+
+
+class Leases(BaseModel):
+    """Newest first."""
+
+    leases: list[Lease]
+
+
 def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
 
@@ -96,3 +154,23 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     @routes.post("/reservations/{reservation_id}/cancel")
     async def cancel_reservation(who: Caller, reservation_id: Id) -> Reservation:
         return Reservation.of(await service.reservations.cancel(who, reservation_id))
+
+    @routes.get("/leases")
+    async def leases(who: Caller, device: str | None = None) -> Leases:
+        return Leases(leases=[Lease.of(view) for view in await service.leases.find(who, device)])
+
+    @routes.post("/leases", status_code=201)
+    async def lease(who: Caller, new: NewLease) -> Lease:
+        taken = await service.leases.take(
+            who,
+            device=new.device,
+            name=new.name,
+            user=new.user,
+            project=new.project,
+            seconds=times.duration(new.duration, "duration") if new.duration is not None else None,
+        )
+        return Lease.of(taken)
+
+    @routes.post("/leases/{device}/{lease}/end")
+    async def end_lease(who: Caller, device: Name, lease: Name) -> Lease:
+        return Lease.of(await service.leases.end(who, device, lease))

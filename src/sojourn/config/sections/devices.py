@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sojourn.config.values import DeviceName, Factor, Memory, Schedule, Seconds, Section
+from sojourn.config.values import DeviceName, ExternalQueue, Factor, Memory, Schedule, Seconds, Section
 
 
 class DeviceSettings(Section):
@@ -55,6 +55,12 @@ class DeviceSettings(Section):
     calibrate: Schedule | None = Field(
         default=None,
         description="When the device is calibrated: a cron expression in UTC, such as `0 4 * * *` (R9, R11).",
+    )
+    external_queue: ExternalQueue | None = Field(
+        default=None,
+        description="Another scheduler, such as Slurm, decides who has the device: only the user to whom it "
+        "has leased it may submit. The text tells the others how to get it, for example "
+        "`Slurm: sbatch --licenses=qpu`.",
     )
 
 

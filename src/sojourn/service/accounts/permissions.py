@@ -48,6 +48,8 @@ class Action(Enum):
     SEE_RESERVATION = "see for whom a device is reserved"
     RESERVE = "make and cancel reservations of a project"
     RESERVE_MORE = "reserve more than `[reservations]` allows to a project"
+    SEE_LEASE = "see to whom another scheduler has leased a device"
+    LEASE = "lease a device to a user, and end the lease"
     MANAGE_KEYS = "see, make, rotate and revoke the keys of a user"
     MANAGE_USERS = "see, add, revoke and restore users, and take them out of projects"
     SEE_AUDIT = "read the audit trail"
@@ -79,6 +81,8 @@ MAY: Mapping[Action, frozenset[Role]] = MappingProxyType(
             Action.SEE_RESERVATION: {_R.MEMBER, _R.OPERATOR},
             Action.RESERVE: {_R.ADMIN, _R.OPERATOR},
             Action.RESERVE_MORE: {_R.OPERATOR},
+            Action.SEE_LEASE: {_R.OWNER, _R.OPERATOR},
+            Action.LEASE: {_R.OPERATOR},
             Action.MANAGE_KEYS: {_R.OWNER, _R.OPERATOR},
             Action.MANAGE_USERS: {_R.OPERATOR},
             Action.SEE_AUDIT: {_R.OPERATOR},

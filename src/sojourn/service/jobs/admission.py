@@ -24,6 +24,7 @@ from sojourn.service.background import Background
 from sojourn.service.companions import is_mock
 from sojourn.service.data.disk import Disk
 from sojourn.service.devices.calibrations import Calibrations
+from sojourn.service.devices.leases import Leases
 from sojourn.service.errors import BadRequest, Conflict, NoRoom, Refusal, SessionClosed, TooLarge
 from sojourn.service.lanes.dispatcher import Dispatcher
 from sojourn.service.lanes.lookup import Lookup
@@ -64,6 +65,7 @@ class Admission:
         storage: Storage,
         disk: Disk,
         rooms: Rooms,
+        leases: Leases,
     ) -> None:
         self._hold = settings.policy.admission_hold
         self._store = store
@@ -77,6 +79,7 @@ class Admission:
         self._storage = storage
         self._disk = disk
         self._rooms = rooms
+        self._leases = leases
         self._preparations = Background(_broken)
         most = max(LATER, 2 * settings.server.preparers)
         self._at_a_time: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most))
@@ -87,6 +90,7 @@ class Admission:
         """The record of the job, once it is committed. A job that is refused leaves nothing behind."""
         self._disk.check()
         dispatcher = await self._dispatcher_for(who, new)
+        self._leases.check(who, dispatcher.device)
         if new.calibration is not None:
             self._calibrations.check_current(dispatcher.device, new.calibration)
         if (full := await self._storage.over(who.project_id, len(new.params))) is not None:
@@ -144,6 +148,7 @@ class Admission:
             blobs = {params_hash: params}
             staged = await self._stage(blobs)
             self._accounts.check(who)  # whoever was revoked meanwhile starts nothing more
+            self._leases.check(who, dispatcher.device)
             if new.opens is not None:
                 self._limits.session(who, job_id, dispatcher.lane.profile)
             events = self._events_of(who, new, job_id, own_limit, prepared)

@@ -104,6 +104,33 @@ class Records:
     def session(self, session_id: str) -> SessionRecord | None:
         return self.live_sessions.get(session_id) or self._ended_sessions.get(session_id)
 
+    def jobs_of(
+        self, user: str, *, project: str | None = None, device: str | None = None
+    ) -> tuple[JobRecord, ...]:
+        """The user's jobs that have not ended, in the order of acceptance; None is all."""
+        mine = [
+            record
+            for record in self.live_jobs.values()
+            if record.job.user == user
+            and project in (None, record.job.project)
+            and device in (None, record.device)
+        ]
+        return tuple(sorted(mine, key=lambda record: record.job.seq))
+
+    def sessions_of(
+        self, user: str, *, project: str | None = None, device: str | None = None
+    ) -> tuple[SessionRecord, ...]:
+        """The user's sessions that are not closed, oldest first; None is all."""
+        mine = [
+            record
+            for record in self.live_sessions.values()
+            if record.session.user == user
+            and project in (None, record.session.project)
+            and device in (None, record.device)
+            and record.session.state is not SessionState.CLOSED
+        ]
+        return tuple(sorted(mine, key=lambda record: record.session.created_at))
+
     def apply(self, device: str, effects: Iterable[Effect], metas: dict[str, JobMeta]) -> None:
         """The effects of one committed step, and the rest of the rows of the jobs in it."""
         changed: dict[str, JobRecord] = {}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from sojourn import codes
+from sojourn.core import events as ev
 from sojourn.core.model import JobState
 from sojourn.service.companions import is_mock
-from sojourn.service.errors import NotFound
+from sojourn.service.errors import Conflict, NotFound
 from sojourn.service.lanes.dispatcher import Dispatcher
-from sojourn.service.lanes.records import JobRecord
+from sojourn.service.lanes.records import JobRecord, SessionRecord
 from sojourn.worker.protocol.types import DeviceSpec
 
 SLICE = 0.001
@@ -52,6 +54,26 @@ class Lanes:
         for name in self.specs:
             if name in self.dispatchers:
                 self.dispatchers[name].hold(reason)
+
+    # what is ended for others
+
+    async def close_sessions(self, sessions: Iterable[SessionRecord], by: str) -> int:
+        """Close them (R33); how many."""
+        closed = 0
+        for record in sessions:
+            await self.dispatchers[record.device].feed(ev.SessionClosed(record.session.id, by))
+            closed += 1
+        return closed
+
+    async def cancel_jobs(self, jobs: Iterable[JobRecord], by: str) -> int:
+        """Cancel those that have not ended meanwhile, for example with the root of their session; how
+        many."""
+        cancelled = 0
+        for record in jobs:
+            with suppress(Conflict):
+                await self.dispatchers[record.device].feed(ev.JobCancelled(record.job.id, by))
+                cancelled += 1
+        return cancelled
 
     # queues
 
