@@ -82,7 +82,7 @@ $(BIN)/python:
 
 $(STAMP)-base: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing Sojourn and Qiskit into $(VENV)"
-	$(PIP) -e .
+	$(PIP) -e '.[dashboard]'
 	@touch $@
 
 $(STAMP)-%: $(STAMP)-base
@@ -90,7 +90,7 @@ $(STAMP)-%: $(STAMP)-base
 	@touch $@
 
 # make would delete them as intermediate files.
-.SECONDARY: $(STAMP)-base $(STAMP)-test $(STAMP)-dev $(STAMP)-docs $(STAMP)-mutants $(OLDER)
+.SECONDARY: $(STAMP)-base $(STAMP)-test $(STAMP)-dev $(STAMP)-docs $(STAMP)-mutants $(STAMP)-browser $(OLDER)
 
 $(CLIENT)/.stamp: $(BIN)/python constraints.txt
 	$(BIN)/python -m venv $(CLIENT)

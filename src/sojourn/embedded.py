@@ -55,6 +55,8 @@ class Embedded:
         config: a configuration file, as for `sojourn serve --config`.
         devices: `[[devices]]` tables instead of those of the configuration or the default.
         policy, server: more settings, as in the file's sections.
+        dashboard: whether it has the pages for people as well, where their extra is installed.
+        pages_for: whom the link of `pages` signs in.
         wait: "ready" waits until every device's worker is up, "alive" only until the server answers.
         patience: seconds until that, before EmbeddedError.
     """
@@ -67,6 +69,8 @@ class Embedded:
         devices: Sequence[Mapping[str, Any]] | None = None,
         policy: Mapping[str, Any] | None = None,
         server: Mapping[str, Any] | None = None,
+        dashboard: bool = False,
+        pages_for: Literal["local", "operator"] = "local",
         wait: Literal["alive", "ready"] = "ready",
         patience: float = 90.0,
     ) -> None:
@@ -75,7 +79,13 @@ class Embedded:
             Path(self._temporary.name) if self._temporary is not None else Path(data or ".").absolute()
         )
         self._config = config
-        self._settings = {"DEVICES": devices, "POLICY": policy, "SERVER": server}
+        pages = {"enabled": dashboard, "port": 0, "link": pages_for}
+        self._settings: dict[str, Any] = {
+            "DEVICES": devices,
+            "POLICY": policy,
+            "SERVER": server,
+            "DASHBOARD": pages,
+        }
         self._wait = wait
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
@@ -93,6 +103,20 @@ class Embedded:
         if self._process is None:
             raise EmbeddedError("the server is not running; use it inside `with Embedded() as server:`")
         return self._process.pid
+
+    def pages(self, *, link: bool = False) -> str:
+        """The address of the dashboard, or a link that signs in, once. EmbeddedError when
+        the server was started without it."""
+        path, deadline = self.data / "dashboard.json", time.monotonic() + self._patience
+        while self._settings["DASHBOARD"]["enabled"] and time.monotonic() < deadline:
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))
+                return str(found["link" if link else "url"])
+            except (OSError, ValueError):  # it comes up after the server
+                time.sleep(_TICK)
+        raise EmbeddedError(
+            f"the server has no dashboard; start it with dashboard=True and its extra\n{self._tail()}"
+        )
 
     @property
     def log(self) -> Path:

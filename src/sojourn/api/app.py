@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from starlette.routing import Mount, Router
+from starlette.routing import Mount, Route, Router
 
 from sojourn import codes
 from sojourn.api import health, ibm
 from sojourn.api.http.connections import Recorder
-from sojourn.api.http.endpoint import Api, missing_reply
-from sojourn.api.http.replies import error_reply
+from sojourn.api.http.endpoint import Api, Endpoint, Request, missing_reply
+from sojourn.api.http.replies import Reply, error_reply
 from sojourn.api.http.request_ids import RequestIds
 from sojourn.api.http.streams import write
 from sojourn.api.v1 import PREFIX
@@ -28,9 +28,14 @@ _LONGEST_PATH = 2048
 
 
 def create_app(
-    service: Service, settings: Settings, connections: Callable[[], dict[str, Any]] = dict
+    service: Service,
+    settings: Settings,
+    connections: Callable[[], dict[str, Any]] = dict,
+    front: Callable[[Request], Awaitable[Reply]] | None = None,
 ) -> ASGIApp:
     """The ASGI application over a service that somebody else starts and stops.
+
+    `front` answers `GET /`, where people come by; without it there is nothing.
 
     `connections` says for `/readyz` what the connections hold, see sojourn.api.http.bounds.
 
@@ -43,6 +48,7 @@ def create_app(
         *ibm.routes(api),
         Mount(PREFIX, app=InTurn(Bodies(create_v1(api), api), api)),
         *health.routes(api),
+        *([Route("/", Endpoint(api, {"GET": front}, authenticated=False))] if front is not None else []),
     ]
     router = Router(routes, redirect_slashes=False, default=_nothing_there)
     return RequestIds(Recorder(Guard(router)))

@@ -15,11 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import uvicorn
 
 from sojourn.api.app import create_app
+from sojourn.api.dashboard import Dashboard
 from sojourn.api.http.bounds import Bounds, Connections
 from sojourn.api.http.connections import RecordingProtocol
 from sojourn.api.http.log import LogWriter, log_to_stderr
@@ -83,7 +84,7 @@ async def run(
     stop: asyncio.Event | None = None,
     tied: bool = False,
     make_service: Callable[[Callable[[BaseException], None]], Service] | None = None,
-    make_app: Callable[[Service, Settings, Callable[[], dict[str, Any]]], ASGIApp] = create_app,
+    make_app: Callable[..., ASGIApp] = create_app,
     protocol: type[RecordingProtocol] = RecordingProtocol,
 ) -> None:
     """Serve on the running loop until `stop` is set, or until a signal when `stop` is None.
@@ -102,10 +103,11 @@ async def run(
         keep_what_there_is()
         try:
             connections = Connections(bounds, time.monotonic)
+            dashboard = Dashboard(settings, url, _say)
             made = functools.partial(protocol, connections=connections)
             server = _Server(
                 uvicorn.Config(
-                    make_app(service, settings, connections.state),
+                    make_app(service, settings, connections.state, dashboard.lead),
                     http=made,  # type: ignore[arg-type]
                     ws="none",
                     lifespan="off",
@@ -127,7 +129,8 @@ async def run(
                     ready(url)
                 listening.cancel()
                 checking = asyncio.create_task(service.check_store())
-                await serving
+                async with dashboard.running():
+                    await serving
                 checking.cancel()
                 await asyncio.wait({checking})  # else its thread keeps the process until it is through
         finally:
@@ -158,7 +161,11 @@ def _files_of_helpers(settings: Settings) -> int:
 
 def _announce(url: str) -> None:
     """A line on standard output, which may be as broken as the log; `server.json` says the same."""
-    LogWriter(sys.stdout.fileno()).write(f"Sojourn is listening on {url}\n")
+    _say(f"Sojourn is listening on {url}")
+
+
+def _say(line: str) -> None:
+    LogWriter(sys.stdout.fileno()).write(f"{line}\n")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from sojourn.config import consistency, profiles
 from sojourn.config.errors import did_you_mean
 from sojourn.config.sections.access import AccessSettings
+from sojourn.config.sections.dashboard import DashboardSettings
 from sojourn.config.sections.devices import DEFAULT_DEVICES, DeviceSettings
 from sojourn.config.sections.limits import LimitsSettings
 from sojourn.config.sections.policy import PolicySettings
@@ -21,7 +22,7 @@ from sojourn.config.sections.server import ServerSettings
 from sojourn.config.values import DEVICE_NAME, PATTERNS, Section
 from sojourn.core import PROFILES, Profile
 
-SECTIONS = ("server", "access", "policy", "profiles", "limits", "reservations", "retention")
+SECTIONS = ("server", "access", "policy", "profiles", "limits", "reservations", "retention", "dashboard")
 LISTS = ("accounts", "projects", "devices")
 
 
@@ -35,6 +36,7 @@ class Settings(Section):
     limits: LimitsSettings = LimitsSettings()
     reservations: ReservationSettings = ReservationSettings()
     retention: RetentionSettings = RetentionSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     accounts: tuple[AccountSettings, ...] = ()
     projects: tuple[ProjectSettings, ...] = ()
     devices: tuple[DeviceSettings, ...] = DEFAULT_DEVICES

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,17 +87,27 @@ class _Program:
         return DemoFailed(f"{self._name}'s program ended with {self.process.returncode}\n{end}")
 
 
-def run(iterations: int, *, as_json: bool = False) -> None:
-    """The whole demo; prints as it goes. DemoFailed when the claim does not hold."""
+def run(iterations: int, *, as_json: bool = False, keep: bool = False) -> None:
+    """The whole demo; prints as it goes. DemoFailed when the claim does not hold.
+
+    With `keep` the server stays up at its end, with the dashboard, until Ctrl-C.
+    """
     screen = Screen(quiet=as_json)
     begin = time.monotonic()
+
+    def shown(report: Report, server: Embedded) -> None:
+        report.seconds = time.monotonic() - begin
+        screen.show(report, as_json=as_json, kept=keep)
+        if keep:
+            screen.line(f"The same as a picture: {server.pages(link=True)} (once; Ctrl-C stops the server)")
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+
     try:
         with TemporaryDirectory(prefix="sojourn-demo-") as folder:
-            report = _play(iterations, screen, Path(folder))
+            report = _play(iterations, screen, Path(folder), shown, keep)
     except (EmbeddedError, OSError) as error:
         raise DemoFailed(str(error)) from None
-    report.seconds = time.monotonic() - begin
-    screen.show(report, as_json=as_json)
     if report.foreign_in_session:
         names = ", ".join(report.foreign_in_session)
         raise DemoFailed(f"jobs of other users ran between the iterations of the session: {names}")
@@ -108,10 +119,15 @@ def run(iterations: int, *, as_json: bool = False) -> None:
         )
 
 
-def _play(iterations: int, screen: Screen, folder: Path) -> Report:
+def _play(
+    iterations: int, screen: Screen, folder: Path, shown: Callable[[Report, Embedded], None], dashboard: bool
+) -> Report:
+    """`shown` is called with what happened while the server is still there."""
     device = {"name": DEVICE, "driver": "fake", "options": {"backend": "FakeTorino"}}
     with screen.step(f"starting a server with {DEVICE} (a noisy model of 133 qubits)"):
-        server = Embedded(folder / "data", devices=[device]).start()
+        server = Embedded(
+            folder / "data", devices=[device], dashboard=dashboard, pages_for="operator"
+        ).start()
     try:
         ada, bob = server.user(A, "chemistry"), server.user(B, "sampling")
         screen.line(f"{server.url}: users {A} (project {ada.project}) and {B} (project {bob.project})")
@@ -130,20 +146,22 @@ def _play(iterations: int, screen: Screen, folder: Path) -> Report:
             in_session = _optimise(vqe, "session", iterations, screen)
             without = _optimise(vqe, "jobs", iterations, screen)
             jobs, now = _jobs(server), time.time()
+        report = Report(
+            users=(A, B),
+            exact=exact,
+            session=stretch(jobs, in_session.jobs),
+            alone=stretch(jobs, without.jobs),
+            session_energy=in_session.found,
+            alone_energy=without.found,
+            longest_wait=longest_wait((job for job in jobs if job.user == B), now),
+            jobs=jobs,
+            jobs_of_b=sum(job.user == B and job.state == "completed" for job in jobs),
+        )
+        shown(report, server)
+        return report
     finally:
         with screen.step("stopping the server"):
             server.stop()
-    return Report(
-        users=(A, B),
-        exact=exact,
-        session=stretch(jobs, in_session.jobs),
-        alone=stretch(jobs, without.jobs),
-        session_energy=in_session.found,
-        alone_energy=without.found,
-        longest_wait=longest_wait((job for job in jobs if job.user == B), now),
-        jobs=jobs,
-        jobs_of_b=sum(job.user == B and job.state == "completed" for job in jobs),
-    )
 
 
 class _Run:

@@ -126,12 +126,14 @@ class Screen:
 
             yield move
 
-    def show(self, report: Report, *, as_json: bool) -> None:
+    def show(self, report: Report, *, as_json: bool, kept: bool = False) -> None:
         if as_json:
             sys.stdout.write(json.dumps(report.as_dict(), indent=2) + "\n")
             return
         for text in lines(report, min(self._console.width, 100)):
             self.line(text)
+        if not kept:
+            self.line("As a picture in the browser: sojourn demo --keep")
 
 
 def lines(report: Report, width: int) -> list[str]:

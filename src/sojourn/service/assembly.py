@@ -50,6 +50,7 @@ from sojourn.service.recovery import Recovery
 from sojourn.service.requests.rooms import Rooms
 from sojourn.service.requests.turns import Turns
 from sojourn.service.reservations.reservations import Reservations
+from sojourn.service.reservations.timeline import Timeline
 from sojourn.service.retention import Retention
 from sojourn.service.revocation import Revocation
 from sojourn.service.sessions import Sessions
@@ -77,6 +78,7 @@ class Parts:
     sessions: Sessions
     devices: Catalog
     control: DeviceControl
+    timeline: Timeline
     reservations: Reservations
     leases: Leases
     users: Users
@@ -266,6 +268,14 @@ async def assemble(
         lookup=lookup,
         results_days=settings.retention.results_days,
     )
+    reservations = Reservations(
+        settings.reservations,
+        store=store,
+        clock=clock,
+        accounts=accounts,
+        audit=audit,
+        lanes=lanes,
+    )
     return Parts(
         jobs=Jobs(
             store=store,
@@ -301,14 +311,16 @@ async def assemble(
             background=background,
         ),
         control=control,
-        reservations=Reservations(
-            settings.reservations,
+        timeline=Timeline(
             store=store,
             clock=clock,
             accounts=accounts,
-            audit=audit,
+            records=records,
             lanes=lanes,
+            calibrations=calibrations,
+            reservations=reservations,
         ),
+        reservations=reservations,
         leases=leases,
         users=Users(
             clock=clock,

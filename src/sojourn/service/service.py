@@ -35,6 +35,7 @@ from sojourn.service.readiness import not_running
 from sojourn.service.requests.rooms import Rooms
 from sojourn.service.requests.turns import Turns
 from sojourn.service.reservations.reservations import Reservations
+from sojourn.service.reservations.timeline import Timeline
 from sojourn.service.revocation import Revocation
 from sojourn.service.sessions import Sessions
 from sojourn.service.timing.clock import Clock, SystemClock
@@ -215,6 +216,10 @@ class Service:
     @property
     def control(self) -> DeviceControl:
         return self.parts.control
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.parts.timeline
 
     @property
     def reservations(self) -> Reservations:

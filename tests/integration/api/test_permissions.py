@@ -63,6 +63,10 @@ V1: dict[tuple[str, str], list[Case]] = {
         for what in ("pause", "drain", "maintain", "resume", "calibrate")
     },
     ("GET", "/devices/{name}/calibrations"): [Case(_A.SEE_DEVICES)],
+    ("GET", "/devices/{name}/timeline"): [
+        Case(_A.SEE_DEVICES),
+        Case(_A.SEE_JOB, listed="running_id"),
+    ],
     ("GET", "/reservations"): [Case(_A.SEE_BOOKED), Case(_A.SEE_RESERVATION, listed="reservation_id")],
     ("POST", "/reservations"): [
         Case(_A.RESERVE, {"device": "spare", "project": "chem", "start": "{later}", "duration": "20m"}),
@@ -225,6 +229,8 @@ class World:
                 return "ann"
             case "fellow":
                 return '"max"'  # whom ann and mia do not see, though they share a project
+            case "name" if path.endswith("/timeline"):
+                return "slow"  # where ann's job runs
             case "name" if path.startswith(("/devices", "/backends")):
                 return "spare"
             case "project_id" | "instance:path":

@@ -63,7 +63,9 @@ async def _run(settings: Settings, connection: socket.socket) -> None:
         orders.service = Service(settings, clock=orders.clock, engine=engine, on_fatal=on_fatal)
         return orders.service
 
-    def make_app(service: Service, settings: Settings, connections: Callable[[], dict[str, Any]]) -> ASGIApp:
+    def make_app(
+        service: Service, settings: Settings, connections: Callable[[], dict[str, Any]], _: object
+    ) -> ASGIApp:
         return ScriptedHttp(create_app(service, settings, connections), orders.script)
 
     following = asyncio.create_task(orders.follow(connection))

@@ -1,0 +1,55 @@
+"""The dashboard as an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from nicegui import ui
+from starlette.responses import Response
+
+from sojourn.dashboard.frame import Frame
+from sojourn.dashboard.pages import calendar, devices, health, jobs, operators, sessions, usage
+from sojourn.dashboard.sign_in import Door
+from sojourn.dashboard.upstream import Upstream
+from sojourn.dashboard.visitors import Visitors
+
+_HEADERS = {
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+}
+
+
+def create(upstream: Upstream, visitors: Visitors) -> FastAPI:
+    """One for each process: the pages are NiceGUI's, which keeps them globally."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await upstream.close()
+
+    app = FastAPI(openapi_url=None, lifespan=life)
+
+    @app.middleware("http")
+    async def guarded(request: Request, ask: Callable[[Request], Awaitable[Response]]) -> Response:
+        reply = await ask(request)
+        for name, value in _HEADERS.items():
+            reply.headers.setdefault(name, value)
+        return reply
+
+    door = Door(upstream, visitors)
+    door.add_routes(app)
+    frame = Frame(upstream, door)
+    for module in (devices, health, jobs, sessions, calendar, usage, operators):
+        module.add_pages(frame)
+    ui.run_with(
+        app,
+        title="Sojourn",
+        language="en-US",
+        dark=None,  # as the viewer's system is
+        show_welcome_message=False,
+        reconnect_timeout=10.0,
+    )
+    return app

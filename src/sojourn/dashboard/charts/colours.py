@@ -1,0 +1,20 @@
+"""Colours that can be told apart, also by those who see fewer of them, on a light and on a dark ground."""
+
+from __future__ import annotations
+
+import hashlib
+
+OF_PROJECTS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d1f", "#56b4e9", "#7a5195", "#b03a48")
+"""After Okabe and Ito's palette, some darker for white text."""
+INK = "getComputedStyle(document.body).getPropertyValue('--ink')"
+"""JavaScript for the colour of text, which depends on whether the page is dark; for a key `:color`."""
+BUSY = "#8a8f98"
+"""Others' jobs."""
+SYSTEM = "#4d4d4d"
+
+
+def of_project(name: str | None) -> str:
+    """The same for a project on every page and after every restart."""
+    if name is None:
+        return BUSY
+    return OF_PROJECTS[hashlib.sha256(name.encode()).digest()[0] % len(OF_PROJECTS)]

@@ -1,0 +1,146 @@
+"""How good a device is: its coupling map by errors, and one number over its calibrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sojourn.dashboard.charts import colours
+
+SHADES = ("#1b7837", "#7fbf7b", "#d9b365", "#e66101", "#a50026")
+"""From the best fifth to the worst; each has a word as well."""
+WORDS = ("best fifth", "good", "middle", "poor", "worst fifth")
+
+
+def qubit_values(properties: Mapping[str, Any], name: str) -> dict[int, float]:
+    """`name` is one of T1, T2, readout_error, frequency; in the unit of the properties."""
+    found = {}
+    for number, entries in enumerate(properties.get("qubits") or []):
+        for entry in entries:
+            if entry["name"] == name:
+                found[number] = float(entry["value"])
+    return found
+
+
+def pair_errors(properties: Mapping[str, Any]) -> dict[tuple[int, int], float]:
+    """The error of the two-qubit gate of each pair, the lower qubit first; of several gates the least."""
+    found: dict[tuple[int, int], float] = {}
+    for gate in properties.get("gates") or []:
+        if len(gate["qubits"]) != 2:
+            continue
+        low, high = sorted(gate["qubits"])
+        for parameter in gate["parameters"]:
+            if parameter["name"] == "gate_error":
+                error = float(parameter["value"])
+                found[low, high] = min(error, found.get((low, high), error))
+    return found
+
+
+def ranks(values: Mapping[Any, float]) -> dict[Any, int]:
+    """The fifth to which each belongs, 0 the best; errors, so less is better."""
+    order = sorted(values, key=lambda key: values[key])
+    return {key: 5 * place // len(order) for place, key in enumerate(order)}
+
+
+def coupling_map(
+    properties: Mapping[str, Any], num_qubits: int, pairs: Iterable[Sequence[int]]
+) -> dict[str, Any]:
+    """ECharts options: qubits by their readout error, edges by that of their gate."""
+    readout, gates = qubit_values(properties, "readout_error"), pair_errors(properties)
+    of_qubits, of_pairs = ranks(readout), ranks(gates)
+    edges = sorted({(min(pair), max(pair)) for pair in pairs if len(pair) == 2})
+    nodes = [
+        {
+            "name": str(qubit),
+            "itemStyle": {"color": SHADES[of_qubits[qubit]] if qubit in of_qubits else "#8a8f98"},
+            "value": readout.get(qubit),
+            "tip": f"qubit {qubit}: readout error " + _worded(readout, of_qubits, qubit),
+        }
+        for qubit in range(num_qubits)
+    ]
+    links = [
+        {
+            "source": str(low),
+            "target": str(high),
+            "lineStyle": {
+                "width": 4,
+                "color": SHADES[of_pairs[low, high]] if (low, high) in of_pairs else "#8a8f98",
+            },
+            "tip": f"{low} - {high}: error "
+            + (
+                f"{gates[low, high]:.3g}, {WORDS[of_pairs[low, high]]}" if (low, high) in gates else "unknown"
+            ),
+        }
+        for low, high in edges
+    ]
+    size = 20 if num_qubits <= 30 else 12
+    return {
+        "animation": False,
+        "aria": {"enabled": True},
+        "textStyle": {":color": colours.INK},
+        "tooltip": {":formatter": "p => p.data.tip || p.name"},
+        "series": [
+            {
+                "type": "graph",
+                "layout": "force",
+                "force": {"repulsion": 60, "edgeLength": 18, "gravity": 0.08, "layoutAnimation": False},
+                "roam": True,
+                "symbolSize": size,
+                "label": {"show": True, "fontSize": 8, "color": "#ffffff"},
+                "data": nodes,
+                "links": links,
+            }
+        ],
+    }
+
+
+def _worded(values: Mapping[Any, float], fifths: Mapping[Any, int], key: Any) -> str:
+    return f"{values[key]:.3g}, {WORDS[fifths[key]]}" if key in values else "unknown"
+
+
+def worst(properties: Mapping[str, Any], count: int = 5) -> list[str]:
+    """In words, for those who cannot tell the colours."""
+    gates = sorted(pair_errors(properties).items(), key=lambda item: -item[1])[:count]
+    readout = sorted(qubit_values(properties, "readout_error").items(), key=lambda item: -item[1])[:count]
+    return [f"{low} - {high}: gate error {error:.3g}" for (low, high), error in gates] + [
+        f"qubit {qubit}: readout error {error:.3g}" for qubit, error in readout
+    ]
+
+
+_LINES = (("median", 1, "solid"), ("lower quarter", 2, "dashed"), ("upper quarter", 3, "dashed"))
+
+
+def over_time(points: Iterable[tuple[str, Mapping[int, float]]], unit: str) -> dict[str, Any]:
+    """The median and the middle half of a number over calibrations: (time, value by qubit)."""
+    rows = []
+    for at, values in points:
+        ordered = sorted(values.values())
+        if ordered:
+            last = len(ordered) - 1
+            middle, low, high = (ordered[round(last * part)] for part in (0.5, 0.25, 0.75))
+            rows.append((datetime.fromisoformat(at).timestamp() * 1000, middle, low, high))
+    return {
+        "animation": False,
+        "aria": {"enabled": True},
+        "textStyle": {":color": colours.INK},
+        "tooltip": {"trigger": "axis"},
+        "legend": {"top": 0, "textStyle": {":color": colours.INK}},
+        "grid": {"left": 60, "right": 16, "top": 34, "bottom": 30},
+        "xAxis": {"type": "time", "axisLabel": {":color": colours.INK}},
+        "yAxis": {"type": "value", "name": unit, "scale": True, "axisLabel": {":color": colours.INK}},
+        "series": [
+            {
+                "type": "line",
+                "name": name,
+                "data": [[row[0], row[column]] for row in rows],
+                "lineStyle": {"type": dash, "color": "#0072b2"},
+                "itemStyle": {"color": "#0072b2"},
+            }
+            for name, column, dash in (
+                ("median", 1, "solid"),
+                ("lower quarter", 2, "dashed"),
+                ("upper quarter", 3, "dashed"),
+            )
+        ],
+    }

@@ -1,0 +1,168 @@
+"""One's jobs, and the page of each: history, why it waits, what it said, what came out."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+
+from sojourn.dashboard.charts import results
+from sojourn.dashboard.frame import Caller, Frame, refreshing
+from sojourn.dashboard.pages.parts import ask, facts, heading, lasting, table, when
+from sojourn.dashboard.upstream import UpstreamError
+
+FINAL = ("completed", "failed", "cancelled")
+
+
+def add_pages(frame: Frame) -> None:
+    frame.page("/jobs", "Jobs")(every)
+    frame.page("/jobs/{id}", "Job")(one)
+
+
+async def every(caller: Caller) -> None:
+    heading("Jobs")
+    holder = ui.element("div").classes("w-full")
+
+    async def look() -> None:
+        found = (await caller.get("/jobs", limit=50))["jobs"]
+        rows = [
+            {
+                "id": job["id"],
+                "link": f"/jobs/{job['id']}",
+                "state": job["state"],
+                "device": job["device"],
+                "program": job["program"],
+                "user": job["user"],
+                "created": when(job["created"]),
+                "used": lasting(job["quantum_seconds"]),
+                "reason": job["reason"],
+            }
+            for job in found
+        ]
+        columns = {
+            "id": "Job",
+            "state": "State",
+            "device": "Device",
+            "program": "Program",
+            "user": "User",
+            "created": "Submitted",
+            "used": "Used",
+            "reason": "Reason",
+        }
+        table(holder, columns, rows, link="id", empty="No jobs yet. Submit one with Qiskit; see Connecting.")
+
+    refreshing(look)
+
+
+async def one(caller: Caller, id: str) -> None:
+    job = await caller.get(f"/jobs/{id}")
+    with ui.row().classes("items-center q-gutter-md"):
+        heading("Job", mono=job["id"])
+        cancel = ui.button(
+            "Cancel",
+            on_click=lambda: ask(f"Cancel job {id}?", partial(_cancel, caller, id)),
+        ).props("no-caps outline color=negative")
+    shown = ui.element("div").classes("panel")
+    why = ui.element("div").classes("w-full")
+    result = ui.element("div").classes("w-full")
+    heading("History", 2)
+    history = ui.element("div").classes("w-full")
+    heading("In a program", 2)
+    ui.code(f'job = service.job("{job["id"]}")\nresult = job.result()', language="python").classes("w-full")
+    heading("Log", 2)
+    log = ui.element("div").classes("panel")
+    last: dict[str, Any] = {}
+
+    async def look() -> None:
+        if last.get("state") in FINAL:
+            return
+        found = await caller.get(f"/jobs/{id}")
+        cancel.set_visibility(found["state"] not in FINAL)
+        facts(
+            shown,
+            {
+                "State": found["state"],
+                "Reason": found["reason"],
+                "Device": found["device"],
+                "Program": found["program"],
+                "User": f"{found['user']} in {found['project']}",
+                "Session": found["session"],
+                "Submitted": when(found["created"]),
+                "Used": f"{lasting(found['quantum_seconds'])} of at most {lasting(found['limit_seconds'])}",
+                "Circuits": None if found["num_circuits"] is None else str(found["num_circuits"]),
+                "Qubits": None if found["num_qubits"] is None else str(found["num_qubits"]),
+                "Tags": ", ".join(found["tags"]) or None,
+                "Warnings": " ".join(found["warnings"]) or None,
+            },
+        )
+        await _why(caller, why, found)
+        steps = (await caller.get(f"/jobs/{id}/history"))["history"]
+        rows = [
+            {"after": step["after"], "at": when(step["at"]), "cause": step["cause"], "reason": step["reason"]}
+            for step in steps
+        ]
+        table(
+            history,
+            {"after": "State", "at": "When", "cause": "Cause", "reason": "Reason"},
+            rows,
+            empty="No steps yet.",
+        )
+        await _log(caller, log, id)
+        if found["state"] == "completed":
+            await _result(caller, result, found)
+        last["state"] = found["state"]
+
+    refreshing(look)
+
+
+async def _result(caller: Caller, holder: ui.element, job: dict[str, Any]) -> None:
+    """Not of a private one, which is deleted when it is read."""
+    holder.clear()
+    with holder:
+        heading("Result", 2)
+        if job["user"] != caller.visitor.user:
+            ui.label("Only its owner sees the result.").classes("panel quiet")
+            return
+        if job["private"]:
+            ui.label("The result is private: it can be fetched once, by a program.").classes("panel quiet")
+            return
+        try:
+            drawn = list(results.charts(await caller.dialect(f"/jobs/{job['id']}/results")))
+        except (UpstreamError, results.NotDrawn) as error:
+            ui.label(str(error)).classes("panel quiet")
+            return
+        except (ValueError, KeyError, TypeError):
+            ui.label("The result cannot be drawn. Fetch it with the client.").classes("panel quiet")
+            return
+        for title, options in drawn:
+            with ui.element("div").classes("panel"):
+                ui.label(title).classes("text-bold")
+                chart = ui.echart(options).classes("w-full").style("height: 260px")
+                chart.props(f'role="img" aria-label="{title}"')
+
+
+async def _cancel(caller: Caller, id: str) -> None:
+    await caller.post(f"/jobs/{id}/cancel")
+
+
+async def _why(caller: Caller, holder: ui.element, job: dict[str, Any]) -> None:
+    holder.clear()
+    if job["state"] not in ("accepted", "queued"):
+        return
+    found = await caller.get(f"/jobs/{job['id']}/why")
+    with holder, ui.element("div").classes("panel"):
+        place = "" if found["position"] is None else f": {found['position']} jobs are before it"
+        heading(f"Why it waits{place}", 2)
+        for reason in found["reasons"]:
+            ui.label(reason["sentence"])
+
+
+async def _log(caller: Caller, holder: ui.element, id: str) -> None:
+    try:
+        text = str(await caller.dialect(f"/jobs/{id}/logs"))
+    except UpstreamError as error:
+        text = "Only its owner sees the log." if error.status == 404 else str(error)
+    holder.clear()
+    with holder:
+        ui.label(text or "The job has said nothing.").classes("mono").style("white-space: pre-wrap")

@@ -1,0 +1,155 @@
+"""What people do with the dashboard: sign in, look, cancel, pause. A real server, a real browser."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import httpx
+import pytest
+
+from sojourn.client import Client
+from sojourn.embedded import Embedded, Key
+from tests.harness.programs import job_body
+
+
+def sign_in(page: Any, dashboard: str, key: str, where: str = "/") -> None:
+    page.goto(dashboard + where)
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("navigation", name="Pages").wait_for()
+
+
+def submit(server: Embedded, key: Key, device: str) -> str:
+    reply = httpx.post(
+        f"{server.url}/api/v1/jobs",
+        content=job_body(device),
+        headers={"authorization": f"apikey {key.api_key}"},
+        trust_env=False,
+        timeout=30,
+    )
+    assert reply.status_code == 200, reply.text
+    return str(reply.json()["id"])
+
+
+def test_the_server_leads_to_the_dashboard(page: Any, server: Embedded, dashboard: str) -> None:
+    page.goto(server.url)
+    page.get_by_label("API key").wait_for()
+    assert page.url.startswith(f"{dashboard}/sign-in")
+
+
+def test_the_printed_link_signs_in_once(page: Any, browser: Any, link: str) -> None:
+    page.goto(link)
+    page.get_by_role("heading", name="Devices").wait_for()
+    page.get_by_role("link", name="slow").wait_for()
+    cookie = next(c for c in page.context.cookies() if c["name"] == "sojourn_dashboard")
+    assert cookie["httpOnly"]
+    assert cookie["sameSite"] == "Strict"
+    second = browser.new_context().new_page()
+    second.goto(link)
+    assert "has been used" in second.get_by_role("alert").inner_text()
+    second.context.close()
+
+
+def test_a_wrong_key_is_told_and_opens_nothing(page: Any, dashboard: str) -> None:
+    page.goto(f"{dashboard}/jobs")
+    page.get_by_label("API key").fill("sjn_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("alert").wait_for()
+    page.goto(f"{dashboard}/jobs")
+    assert "/sign-in" in page.url
+
+
+def test_a_job_is_seen_with_its_history_and_cancelled(page: Any, server: Embedded, dashboard: str) -> None:
+    ann = server.user("ann", "chem")
+    running = submit(server, ann, "slow")
+    waiting = submit(server, ann, "slow")
+    sign_in(page, dashboard, ann.api_key, "/devices/slow")
+    page.get_by_role("img", name="Timeline of the device").wait_for()
+    page.get_by_role("link", name=waiting).click()
+    page.get_by_text("Why it waits").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Yes").click()
+    page.get_by_text("cancelled").first.wait_for()
+    mine = Client(server.url, ann.api_key)
+    assert mine.get(f"/jobs/{waiting}")["state"] == "cancelled"
+    mine.post(f"/jobs/{running}/cancel")
+
+
+def test_users_do_not_see_each_other(page: Any, server: Embedded, dashboard: str) -> None:
+    eve, bob = server.user("eve", "spies"), server.user("bob", "bio")
+    job = submit(server, bob, "quick")
+    sign_in(page, dashboard, eve.api_key, f"/jobs/{job}")
+    page.get_by_role("alert").wait_for()
+    assert "not found" in page.get_by_role("alert").inner_text()
+    page.goto(f"{dashboard}/jobs")
+    page.get_by_text("No jobs yet").wait_for()
+    assert job not in page.content()
+    assert page.get_by_role("button", name="Pause").count() == 0
+
+
+def test_an_operator_pauses_a_device(page: Any, server: Embedded, dashboard: str) -> None:
+    sign_in(page, dashboard, server.operator_key, "/devices/quick")
+    page.get_by_label("Message for the users").fill("new wiring")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Yes").click()
+    page.get_by_text("new wiring").first.wait_for()
+    assert server.get("/devices/quick")["state"] == "paused"
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Yes").click()
+    page.get_by_text("online").first.wait_for()
+    assert server.get("/devices/quick")["state"] == "online"
+
+
+def test_signing_out_ends_the_visit(page: Any, server: Embedded, dashboard: str) -> None:
+    sign_in(page, dashboard, server.local_key)
+    cookies = page.context.cookies()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("API key").wait_for()
+    page.context.add_cookies(cookies)
+    page.goto(f"{dashboard}/jobs")
+    assert "/sign-in" in page.url
+
+
+def test_a_form_of_another_site_is_refused(server: Embedded, dashboard: str) -> None:
+    reply = httpx.post(
+        f"{dashboard}/sign-in",
+        content=f"key={server.local_key}",
+        headers={"origin": "http://evil.example", "content-type": "application/x-www-form-urlencoded"},
+        trust_env=False,
+        timeout=30,
+    )
+    assert reply.status_code == 403
+    assert "set-cookie" not in reply.headers
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Any, server: Embedded, dashboard: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra `browser`")
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    sign_in(page, dashboard, server.operator_key)
+    found = []
+    for path in ("/", "/devices/quick", "/jobs", "/sessions", "/calendar", "/usage", "/operators"):
+        page.goto(dashboard + path)
+        page.get_by_role("heading", level=1).wait_for()
+        page.wait_for_load_state("networkidle")
+        for violation in axe.Axe().run(page).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                nodes = [node["html"][:120] for node in violation["nodes"][:3]]
+                found.append((path, violation["id"], nodes))
+    context.close()
+    assert found == []
+
+
+def test_a_page_says_that_the_server_is_away_and_recovers(
+    page: Any, server: Embedded, dashboard: str
+) -> None:
+    sign_in(page, dashboard, server.local_key)
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        page.get_by_text("The server does not answer").wait_for()
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    page.get_by_text("The server does not answer").wait_for(state="hidden")
