@@ -147,29 +147,18 @@ class Timeline:
     # what is under way is in no ledger yet
 
     def _live(self, who: Principal, device: str, now: float) -> list[Bar]:
-        lane, found = self._lanes.dispatchers[device].lane, []
-        record = self._records.job(lane.running) if lane.running is not None else None
-        if record is not None and record.job.started_at is not None:
-            job = record.job
+        lane, span = self._lanes.dispatchers[device].lane, None
+        run = self._records.job(lane.running) if lane.running is not None else None
+        held = self._records.session(lane.active) if lane.active is not None else None
+        if run is not None and (since := run.job.started_at) is not None:
+            job = run.job
             kind = "system" if job.kind is JobKind.SYSTEM else "job"
-            span = Span(
-                kind,
-                job.started_at,
-                now,
-                job.user,
-                job.project,
-                job.id,
-                job.session_id,
-                job.program,
-                job.state.value,
-            )
-            found.append(self._bar(who, span))
-        elif (held := self._records.session(lane.active or "")) is not None:
+            names = job.id, job.session_id, job.program, job.state.value
+            span = Span(kind, since, now, job.user, job.project, *names)
+        elif held is not None and (since := held.session.hold_since) is not None:
             session = held.session
-            if session.hold_since is not None:
-                span = Span("held", session.hold_since, now, session.user, session.project, None, session.id)
-                found.append(self._bar(who, span))
-        return [replace(bar, end=None) for bar in found]
+            span = Span("held", since, now, session.user, session.project, None, session.id)
+        return [replace(self._bar(who, span), end=None)] if span is not None else []
 
     # who sees what
 
