@@ -65,13 +65,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The device is free again. A result of a job that is already final is dropped (R53)."""
+    """The device is free again. A result of a job that is already final is dropped (R53).
+
+    `untouched`: nothing of a run that was lost has reached the device."""
 
     job_id: str
     attempt: int
     outcome: Outcome
     reason: str | None = None
     code: int | None = None
+    untouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,9 @@ class SessionClosed:
 
 @dataclass(frozen=True, slots=True)
 class DeviceReady:
-    """The device can run a job."""
+    """The device can run a job. `reruns`: whether one whose run is lost may be run on it again (R55)."""
+
+    reruns: bool = True
 
 
 @dataclass(frozen=True, slots=True)

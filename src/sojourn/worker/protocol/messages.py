@@ -12,7 +12,7 @@ import msgspec
 
 from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
 release of sojourn)."""
 
@@ -70,6 +70,18 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     id: int
     device: str
     program_id: str
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Server, to a worker that runs that job: nobody wants its result. The end of the run answers it."""
+
+    id: int
+
+
+class AskHealth(msgspec.Struct, frozen=True, tag="ask-health"):
+    """Server, to a worker that is idle: can this device take a job? Answered by `HealthReply`."""
+
+    device: str
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
@@ -139,7 +151,24 @@ class FailedReply(msgspec.Struct, frozen=True, tag="failed"):
     logs: str
 
 
-FromServer = Start | Load | Prepare | Run | Ping
+class ProgressNote(msgspec.Struct, frozen=True, tag="progress"):
+    """Worker, during a run: which part of it is done, 0 to 1, and a few words."""
+
+    id: int
+    part: float
+    words: str
+
+
+class HealthReply(msgspec.Struct, frozen=True, tag="health"):
+    """Worker: the device can take a job, or `reason` says why not. With `reload` only a new worker can: this
+    one is to be replaced."""
+
+    device: str
+    reason: str | None
+    reload: bool = False
+
+
+FromServer = Start | Load | Prepare | Run | Cancel | AskHealth | Ping
 FromWorker = (
     Hello
     | Pong
@@ -150,8 +179,10 @@ FromWorker = (
     | PreparedReply
     | RefusedReply
     | UnavailableReply
+    | ProgressNote
     | CompletedReply
     | FailedReply
+    | HealthReply
 )
 
 
