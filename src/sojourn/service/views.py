@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sojourn.worker.protocol.types import Environment
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -102,6 +104,7 @@ class DeviceView:
     calibration: str | None = None  # the id of the one that holds
     calibrated: float | None = None
     next_calibration: float | None = None  # by its schedule
+    environment: Environment | None = None  # of its worker; for operators, once one has started
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Our own API: devices, what operators do with them, and their calibrations."""
 
+from dataclasses import asdict
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Depends
@@ -15,9 +16,19 @@ from sojourn.service.timing import times
 from sojourn.service.views import DeviceView, Principal
 
 
+class Environment(BaseModel):
+    """What a worker runs with: versions. `qpy` is the newest version of QPY that it reads, 0 for none."""
+
+    python: str
+    sojourn: str
+    qiskit: str
+    qpy: int
+
+
 class Device(BaseModel):
     """`busy`: a job runs; `held`: a session has the device. Their ids, `running` and `active_session`, are
-    null for all but their owners and operators."""
+    null for all but their owners and operators; `environment` is null for all but operators, and until a
+    worker has started."""
 
     name: str
     driver: str
@@ -41,6 +52,7 @@ class Device(BaseModel):
     calibration: str | None
     calibrated: Time | None
     next_calibration: Time | None
+    environment: Environment | None
 
     @classmethod
     def of(cls, view: DeviceView) -> Self:
@@ -53,6 +65,7 @@ class Device(BaseModel):
             "state_until": iso(state.until),
             "calibrated": iso(view.calibrated),
             "next_calibration": iso(view.next_calibration),
+            "environment": asdict(view.environment) if view.environment is not None else None,
         }
         same = (name for name in cls.model_fields if name not in shown)
         return cls.model_validate(shown | {name: getattr(view, name) for name in same})

@@ -28,7 +28,7 @@ from sojourn.execution.local.process import WorkerGone, WorkerProcess
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import FrameError
 from sojourn.worker.protocol.memory import exceeded
-from sojourn.worker.protocol.types import Completed, Description, DeviceSpec, Failed
+from sojourn.worker.protocol.types import Completed, Description, DeviceSpec, Environment, Failed
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 60.0
@@ -48,8 +48,9 @@ def delay(failures: int) -> float:
 
 async def greet(
     process: WorkerProcess, specs: tuple[DeviceSpec, ...], host_class: str, memory: int = 0, hidden: str = ""
-) -> None:
-    """Check the worker's `Hello` and send its devices. Raises `LoadRefused` or `WorkerGone`."""
+) -> Environment:
+    """Check the worker's `Hello` and send its devices; what it runs with. Raises `LoadRefused` or
+    `WorkerGone`."""
     hello, _ = await process.receive()
     if not isinstance(hello, messages.Hello):
         raise LoadRefused("the worker did not introduce itself")
@@ -59,6 +60,7 @@ async def greet(
             f"{messages.PROTOCOL}: install the server's release of sojourn for its interpreter"
         )
     process.send(messages.Start(specs, host_class, memory, hidden))
+    return Environment(hello.python, hello.sojourn, hello.qiskit, hello.qpy)
 
 
 class _Ticket:
@@ -89,6 +91,7 @@ class Supervisor:
         self.calibration = b""
         """The properties (JSON text) of the calibration in force; empty: what the driver finds by itself."""
         self._applied = b""  # the one that the present worker has
+        self._environment: Environment | None = None
         self._interpreter = interpreter
         self._on_state = on_state
         self._host_class = host_class
@@ -286,7 +289,9 @@ class Supervisor:
         process = self._process = await self._interpreter.launch(self.spec.name, (self.spec.driver,))
         try:
             async with asyncio.timeout(self._load_limit):
-                await greet(process, (self.spec,), self._host_class, hidden=self._interpreter.hidden)
+                self._environment = await greet(
+                    process, (self.spec,), self._host_class, hidden=self._interpreter.hidden
+                )
                 await self._load(process)
         except WorkerGone as gone:
             words = process.output.last_words
@@ -329,7 +334,7 @@ class Supervisor:
         await asyncio.shield(process.gone)
 
     def _set(self, phase: WorkerPhase, *, reason: str | None = None, pid: int | None = None) -> None:
-        self.state = WorkerState(phase, reason, pid)
+        self.state = WorkerState(phase, reason, pid, environment=self._environment)
         try:
             self._on_state(self.spec.name, self.state)
         except Exception:

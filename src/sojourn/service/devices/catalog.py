@@ -9,6 +9,7 @@ from contextlib import suppress
 from sojourn import codes
 from sojourn.core.wording.formatting import at_time
 from sojourn.execution.engine import DeviceUnavailable, Engine, WorkerPhase, WorkerState
+from sojourn.service.accounts.permissions import Action, may
 from sojourn.service.background import Background
 from sojourn.service.companions import is_mock, renamed
 from sojourn.service.data.disk import Disk
@@ -162,6 +163,7 @@ class Catalog:
             calibration=present.id if present is not None else None,
             calibrated=present.at if present is not None else None,
             next_calibration=self._next_calibrations.get(name),
+            environment=state.environment if who and may(who, Action.OPERATE_DEVICES) else None,
         )
 
 
