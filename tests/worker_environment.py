@@ -55,10 +55,15 @@ def make(folder: Path, *extras: str) -> Path:
         requirements += project["optional-dependencies"][extra]
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    for name in sorted(needed(requirements)):
-        _link(name, site)
+    link(requirements, site)
     _install_worker(site)
     return folder / "bin" / "python"
+
+
+def link(requirements: Iterable[str], site: Path) -> None:
+    """Put what these requirements come to into `site`, by links; what is there already stays."""
+    for name in sorted(needed(requirements)):
+        _link(name, site)
 
 
 def _link(name: str, site: Path) -> None:

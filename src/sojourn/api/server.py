@@ -156,7 +156,10 @@ def _files_of_helpers(settings: Settings) -> int:
 
     devices = specs(settings.devices).values()
     interpreters = len({spec.python for spec in devices})
-    return files_for(len(devices) + settings.server.preparers * interpreters, interpreters)
+    workers = len(devices) + settings.server.preparers * interpreters
+    if any(spec.python is not None for spec in devices):  # the rewriter, in the server's own interpreter
+        workers, interpreters = workers + 1, interpreters + 1
+    return files_for(workers, interpreters)
 
 
 def _announce(url: str) -> None:

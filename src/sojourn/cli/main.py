@@ -23,7 +23,7 @@ from sojourn.cli.commands import (
     usage,
     users,
 )
-from sojourn.cli.commands.local import database, demo, env, journal, policy, serve
+from sojourn.cli.commands.local import database, demo, drivers, env, journal, policy, serve
 from sojourn.cli.errors import CliError
 from sojourn.cli.grammar import Program, Watchable
 from sojourn.cli.refusals import sentence
@@ -65,6 +65,7 @@ app.command("policy", rich_help_panel=_SERVER)(policy.policy)
 app.command("demo", rich_help_panel=_SERVER)(demo.demo)
 app.add_typer(journal.app, name="journal", rich_help_panel=_SERVER)
 app.add_typer(database.app, name="database", rich_help_panel=_SERVER)
+app.add_typer(drivers.app, name="drivers", rich_help_panel=_SERVER)
 
 
 def _version(wanted: bool) -> None:

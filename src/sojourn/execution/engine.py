@@ -6,11 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from sojourn.worker.protocol.types import Completed, Description, DeviceSpec, Failed, Prepared
+from sojourn.worker.protocol.types import (
+    Completed,
+    Description,
+    DeviceSpec,
+    Environment,
+    Failed,
+    Prepared,
+)
 
 
 class WorkerPhase(StrEnum):
@@ -26,12 +33,14 @@ class WorkerPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """`reruns`: whether a job whose run was lost may be run again, as the driver of the device says (R55)."""
+    """`reruns`: whether a job whose run was lost may be run again, as the driver of the device says (R55).
+    `environment` is that of the last worker that has said what it runs with."""
 
     phase: WorkerPhase
     reason: str | None = None
     pid: int | None = None
     reruns: bool = True
+    environment: Environment | None = field(default=None, compare=False)
 
 
 class DeviceUnavailable(Exception):

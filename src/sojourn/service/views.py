@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sojourn.worker.protocol.types import Environment
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -104,6 +106,7 @@ class DeviceView:
     next_calibration: float | None = None  # by its schedule
     checked: float | None = None  # when it was last checked on demand, since the start of the service
     check_summary: str | None = None  # what that check found
+    environment: Environment | None = None  # of its worker; for operators, once one has started
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ from sojourn import codes
 from sojourn.devices import conformance
 from sojourn.devices.calls import trusted
 from sojourn.devices.driver import Driver, DriverError, RunCancelled, load_driver
+from sojourn.worker import descriptions
 from sojourn.worker.programs import registry
 from sojourn.worker.programs.base import Plan
 from sojourn.worker.programs.device import DeviceContext
@@ -45,6 +47,7 @@ from sojourn.worker.protocol.types import (
 )
 
 MAX_REASON = 300  # characters of what Qiskit says of an error that no check foresaw
+MOST_SENTENCES, LONGEST_SENTENCE = 100, 1000  # of what a driver says of its work
 
 T = TypeVar("T")
 
@@ -86,9 +89,11 @@ class DeviceHost:
             cancel_seconds=driver.cancel_seconds,
             asks_health=type(driver).health is not Driver.health,
         )
-        return Description(
+        told = Description(
             facts.num_qubits, facts.configuration, facts.properties, facts.backend_version, traits
         )
+        descriptions.check_foreign(driver, told)
+        return told
 
     def apply_calibration(self, properties: bytes) -> None:
         """Take over the calibration whose properties these are (JSON text), for all jobs from now on."""
@@ -118,7 +123,7 @@ class DeviceHost:
             stages.end("running")
             result = plan.result(outcomes, window)
             stages.end("writing the result")
-            done = [*plan.notes(), *self._device.driver.account(), stages.line()]
+            done = [*plan.notes(), *_account(self._device.driver), stages.line()]
             return Completed(result, seconds, _logs(plan.prepared, done))
         except JobRefused as error:
             return Failed(error.message, error.code, traceback.format_exc())
@@ -129,8 +134,9 @@ class DeviceHost:
         except MemoryError:
             reason = exceeded(self.spec.name, self.spec.memory)
             return Failed(reason, codes.OUT_OF_MEMORY, traceback.format_exc())
-        except Exception as error:
-            reason = " ".join(f"the job failed on the device: {error}".split())
+        except BaseException as error:  # a driver raises what it likes, and native code panics
+            kind = "" if isinstance(error, Exception) else f"{type(error).__name__}: "
+            reason = " ".join(f"the job failed on the device: {kind}{error}".split())
             return Failed(reason, codes.RUN_FAILED, traceback.format_exc())
 
     def _calibrate(self, params: bytes) -> Completed | Failed:
@@ -145,6 +151,7 @@ class DeviceHost:
             found = Description(
                 facts.num_qubits, facts.configuration, facts.properties, facts.backend_version
             )
+            descriptions.check_foreign(driver, found)
             return Completed(messages.encode_description(found), seconds)
         except Exception as error:
             reason = f"the device could not be calibrated: {type(error).__name__}: {error}"
@@ -255,3 +262,12 @@ def _logs(prepared: Prepared, done: Sequence[str]) -> str:
         f"INFO {' '.join(x.split())}" for x in done
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _account(driver: Driver) -> list[str]:
+    """What the driver says of its work, within bounds. That it cannot say it costs no result."""
+    try:
+        said = [str(sentence)[:LONGEST_SENTENCE] for sentence in islice(driver.account(), MOST_SENTENCES)]
+    except Exception as error:
+        return [f"the driver cannot say what it did: {type(error).__name__}: {error}"[:LONGEST_SENTENCE]]
+    return said

@@ -22,6 +22,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol, assert_never
 
+import msgspec
+
 import sojourn
 from sojourn import codes
 from sojourn.worker.cancelling import watched
@@ -88,6 +90,17 @@ PROGRESS_INTERVAL = 0.5
 _MAX_WORDS = 200
 
 
+def hello() -> messages.Hello:
+    """Who this worker is. Qiskit, which every device needs, is imported for it."""
+    made = messages.Hello(messages.PROTOCOL, os.getpid(), sojourn.__version__, platform.python_version())
+    try:
+        import qiskit
+        from qiskit import qpy
+    except Exception:  # the host that needs it says why
+        return made
+    return msgspec.structs.replace(made, qiskit=qiskit.__version__, qpy=qpy.QPY_VERSION)
+
+
 class _LoadError(Exception):
     """The device could not be loaded; the arguments are one line and a traceback."""
 
@@ -125,9 +138,7 @@ class Worker:
 
     def serve(self) -> None:
         """Answer until the server closes the connection."""
-        self._send(
-            messages.Hello(messages.PROTOCOL, os.getpid(), sojourn.__version__, platform.python_version())
-        )
+        self._send(hello())
         while (frame := self._channel.receive()) is not None:
             message = messages.from_server(frame.header)
             if isinstance(message, messages.Load | messages.Prepare | messages.Run | messages.AskHealth):

@@ -28,9 +28,19 @@ CHECKS = 10
 HOUR = 3600.0
 
 
+class Environment(BaseModel):
+    """What a worker runs with: versions. `qpy` is the newest version of QPY that it reads, 0 for none."""
+
+    python: str
+    sojourn: str
+    qiskit: str
+    qpy: int
+
+
 class Device(BaseModel):
     """`busy`: a job runs; `held`: a session has the device. Their ids, `running` and `active_session`, are
-    null for all but their owners and operators."""
+    null for all but their owners and operators; `environment` is null for all but operators, and until a
+    worker has started."""
 
     name: str
     driver: str
@@ -56,6 +66,7 @@ class Device(BaseModel):
     next_calibration: Time | None
     checked: Time | None
     check_summary: str | None
+    environment: Environment | None
 
     @classmethod
     def of(cls, view: DeviceView) -> Self:
@@ -69,6 +80,7 @@ class Device(BaseModel):
             "calibrated": iso(view.calibrated),
             "next_calibration": iso(view.next_calibration),
             "checked": iso(view.checked),
+            "environment": asdict(view.environment) if view.environment is not None else None,
         }
         same = (name for name in cls.model_fields if name not in shown)
         return cls.model_validate(shown | {name: getattr(view, name) for name in same})

@@ -89,7 +89,16 @@ def show(context: Context, device: _Device) -> None:
     if context.json:
         output.as_json(found)
         return
+    environment = found.get("environment")
+    found["environment"] = None if environment is None else _environment(environment)
     output.facts([(name.replace("_", " "), value) for name, value in found.items()])
+
+
+def _environment(versions: Mapping[str, Any]) -> str:
+    """`Python 3.11.9, Qiskit 2.3.0, QPY up to 17, sojourn 0.1.0`."""
+    reads = f"QPY up to {versions['qpy']}" if versions["qpy"] else "no QPY"
+    qiskit = versions["qiskit"] or "none"
+    return f"Python {versions['python']}, Qiskit {qiskit}, {reads}, sojourn {versions['sojourn']}"
 
 
 @app.command("pause", rich_help_panel=_OPERATORS)

@@ -15,9 +15,11 @@ import structlog
 
 from sojourn.execution.engine import (
     DeviceUnavailable,
+    Lost,
     Pace,
     RunOutcome,
     RunRequest,
+    Stopped,
     UserPreparations,
     WorkerPhase,
     WorkerState,
@@ -26,10 +28,11 @@ from sojourn.execution.local.forkserver_client import IMPORT_LIMIT
 from sojourn.execution.local.interpreter import CAN_FORK, Interpreter
 from sojourn.execution.local.liveness import HUNG_LIMIT, check_interval
 from sojourn.execution.local.preparers import PreparerPool
+from sojourn.execution.local.rewriter import Rewriter
 from sojourn.execution.local.supervisor import HEALTH_INTERVAL, Supervisor
 from sojourn.worker.protocol.memory import machine_memory
 from sojourn.worker.protocol.messages import DEFAULT_HOST
-from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
+from sojourn.worker.protocol.types import Description, DeviceSpec, Failed, JobRefused, Prepared
 
 PREPARE_LIMIT = 60.0
 LOAD_LIMIT = 120.0
@@ -88,11 +91,13 @@ class LocalEngine:
             raise ValueError(f"preparers must be at least 1, not {preparers}")
         self._interval = check_interval(hung_limit)
         self._checking: asyncio.Task[None] | None = None
+        pythons = {spec.python for spec in specs}
+        foreign = pythons - {None}
         self._interpreters = {
-            spec.python: Interpreter(
-                spec.python, fork=fork, hung_limit=hung_limit, import_limit=import_limit, hidden=hidden
+            python: Interpreter(
+                python, fork=fork, hung_limit=hung_limit, import_limit=import_limit, hidden=hidden
             )
-            for spec in specs
+            for python in (pythons | {None} if foreign else pythons)
         }
         self._supervisors = {
             spec.name: Supervisor(
@@ -118,6 +123,11 @@ class LocalEngine:
             for python, interpreter in self._interpreters.items()
         }
         self._on_state = on_state
+        self._rewriter = None
+        if foreign:
+            memory = PREPARE_MEMORY if prepare_memory is None else prepare_memory
+            self._rewriter = Rewriter(self._interpreters[None], memory=memory, limit=prepare_limit)
+        self._fitting: dict[tuple[str, str], bool] = {}  # runs before their worker; whether they were stopped
 
     async def start(self) -> None:
         """Start the workers of all devices that are not lazy, in the background."""
@@ -135,6 +145,8 @@ class LocalEngine:
             self._checking.cancel()
         await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors.values()))
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        if self._rewriter is not None:
+            await self._rewriter.stop()
         await asyncio.gather(*(interpreter.stop() for interpreter in self._interpreters.values()))
 
     def state(self, device: str) -> WorkerState:
@@ -183,7 +195,7 @@ class LocalEngine:
             # Its own worker loads it first: if its driver hangs, the preparers of all devices must not.
             await supervisor.description()
         pool = self._pools[supervisor.spec.python]
-        return await pool.prepare(device, program_id, params, user, begun)
+        return await pool.prepare(device, program_id, await self._fitted(supervisor, params), user, begun)
 
     def preparations(self) -> list[UserPreparations]:
         """Who waits for preparations and who is served, in each interpreter."""
@@ -195,11 +207,47 @@ class LocalEngine:
         Raises `DeviceUnavailable` if no worker can be had. A worker that dies is an outcome (`Crashed`,
         `Lost`).
         """
-        return await self._supervisors[device].run(request)
+        supervisor = self._supervisors[device]
+        if supervisor.spec.python is not None:
+            fitted = await self._fitted_run(supervisor, request)
+            if not isinstance(fitted, RunRequest):
+                return fitted
+            request = fitted
+        return await supervisor.run(request)
 
     def kill(self, device: str, run_id: str) -> None:
         """Stop a run: its `run` returns `Stopped` once the worker is gone. Unknown `run_id`: no effect."""
+        if (device, run_id) in self._fitting:
+            self._fitting[device, run_id] = True
         self._supervisors[device].kill(run_id)
+
+    async def _fitted(self, supervisor: Supervisor, params: bytes) -> bytes:
+        """The params with circuits that the device's interpreter reads. Raises `JobRefused`,
+        `DeviceUnavailable`."""
+        if self._rewriter is None or supervisor.spec.python is None:
+            return params
+        if supervisor.state.environment is None:
+            await supervisor.description()
+        environment = supervisor.state.environment
+        if environment is None or not environment.qpy:
+            return params
+        return await self._rewriter.fitted(supervisor.spec.name, environment, params)
+
+    async def _fitted_run(self, supervisor: Supervisor, request: RunRequest) -> RunRequest | RunOutcome:
+        """The same attempt with such params, or why there is none."""
+        key = supervisor.spec.name, request.run_id
+        self._fitting[key] = False
+        try:
+            params = await self._fitted(supervisor, request.params)
+            return Stopped() if self._fitting[key] else replace(request, params=params)
+        except JobRefused as refused:
+            return Failed(refused.message, refused.code)
+        except DeviceUnavailable as error:
+            if supervisor.state.phase is WorkerPhase.FAILED:
+                raise
+            return Lost(f"could not be given circuits that it reads ({error})")
+        finally:
+            del self._fitting[key]
 
     async def _check_processes(self) -> None:
         """Check all processes, for as long as the engine runs."""

@@ -29,7 +29,15 @@ from sojourn.execution.local.process import WorkerGone, WorkerProcess
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import FrameError
 from sojourn.worker.protocol.memory import exceeded
-from sojourn.worker.protocol.types import CHECK, Completed, Description, DeviceSpec, Failed, Traits
+from sojourn.worker.protocol.types import (
+    CHECK,
+    Completed,
+    Description,
+    DeviceSpec,
+    Environment,
+    Failed,
+    Traits,
+)
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 60.0
@@ -53,8 +61,9 @@ def delay(failures: int) -> float:
 
 async def greet(
     process: WorkerProcess, specs: tuple[DeviceSpec, ...], host_class: str, memory: int = 0, hidden: str = ""
-) -> None:
-    """Check the worker's `Hello` and send its devices. Raises `LoadRefused` or `WorkerGone`."""
+) -> Environment:
+    """Check the worker's `Hello` and send its devices; what it runs with. Raises `LoadRefused` or
+    `WorkerGone`."""
     hello, _ = await process.receive()
     if not isinstance(hello, messages.Hello):
         raise LoadRefused("the worker did not introduce itself")
@@ -64,6 +73,7 @@ async def greet(
             f"{messages.PROTOCOL}: install the server's release of sojourn for its interpreter"
         )
     process.send(messages.Start(specs, host_class, memory, hidden))
+    return Environment(hello.python, hello.sojourn, hello.qiskit, hello.qpy)
 
 
 class _Ticket:
@@ -114,6 +124,7 @@ class Supervisor:
         self.calibration = b""
         """The properties (JSON text) of the calibration in force; empty: what the driver finds by itself."""
         self._applied = b""  # the one that the present worker has
+        self._environment: Environment | None = None
         self._interpreter = interpreter
         self._on_state = on_state
         self._host_class = host_class
@@ -387,7 +398,9 @@ class Supervisor:
         try:
             async with asyncio.timeout(self._load_limit):
                 spec = replace(self.spec, recheck=self._suspect)
-                await greet(process, (spec,), self._host_class, hidden=self._interpreter.hidden)
+                self._environment = await greet(
+                    process, (spec,), self._host_class, hidden=self._interpreter.hidden
+                )
                 await self._load(process)
         except WorkerGone as gone:
             words = process.output.last_words
@@ -431,7 +444,7 @@ class Supervisor:
         await asyncio.shield(process.gone)
 
     def _set(self, phase: WorkerPhase, *, reason: str | None = None, pid: int | None = None) -> None:
-        self.state = WorkerState(phase, reason, pid, self._traits.reruns)
+        self.state = WorkerState(phase, reason, pid, self._traits.reruns, self._environment)
         try:
             self._on_state(self.spec.name, self.state)
         except Exception:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from sojourn import codes
 from sojourn.core.wording.formatting import at_time
 from sojourn.execution.engine import DeviceUnavailable, Engine, WorkerPhase, WorkerState
+from sojourn.service.accounts.permissions import Action, may
 from sojourn.service.background import Background
 from sojourn.service.companions import is_mock, renamed
 from sojourn.service.data.disk import Disk
@@ -169,6 +170,7 @@ class Catalog:
             next_calibration=self._next_calibrations.get(name),
             checked=checked.at if checked is not None else None,
             check_summary=checked.summary if checked is not None else None,
+            environment=state.environment if who and may(who, Action.OPERATE_DEVICES) else None,
         )
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any, NoReturn
 
+import qiskit
 from qiskit import qpy
 from qiskit.circuit import QuantumCircuit
 
@@ -68,7 +69,9 @@ def load_circuit(content: bytes, where: str, annotations: Annotations | None = N
             with _deep(), _without_pickles() if symengine else nullcontext():
                 if symengine:
                     _find_symengine(where)
-                programs = qpy.load(io.BytesIO(content), annotation_factories=annotations)
+                # an earlier Qiskit has no such argument, and no boxes
+                more = {} if annotations is None else {"annotation_factories": annotations}
+                programs = qpy.load(io.BytesIO(content), **more)
     except JobRefused:
         raise
     except RecursionError:
@@ -125,13 +128,13 @@ def _check_version(content: bytes, where: str, oldest: int) -> None:
     version = content[6]
     if not oldest <= version <= qpy.QPY_VERSION:
         advice = (
-            "send an earlier version (qpy.dump has an argument for it)"
+            "send an earlier version (qpy.dump has an argument for it), or OpenQASM 3 text"
             if version > qpy.QPY_VERSION
             else "write it with a later Qiskit"
         )
         raise JobRefused(
             f"{where}: QPY version {version} cannot be read here; this device reads versions {oldest} to "
-            f"{qpy.QPY_VERSION}; {advice}"
+            f"{qpy.QPY_VERSION} (Qiskit {qiskit.__version__}); {advice}"
         )
 
 

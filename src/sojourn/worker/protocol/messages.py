@@ -16,6 +16,9 @@ PROTOCOL = 5
 """Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
 release of sojourn)."""
 
+MAX_DESCRIPTION = 32 << 20
+"""Bytes that the description of a device may have; one of 1,000 qubits has some 2 MB."""
+
 MAX_TEXT = 96 << 10
 """Longest text (characters) in a header field, such as logs; longer ones lose their middle. Two of them at
 four bytes a character fit into a header."""
@@ -24,12 +27,15 @@ DEFAULT_HOST = "sojourn.worker.host:DeviceHost"
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """Worker, first word: who it is."""
+    """Worker, first word: who it is, and what it runs with. `qpy` is the newest version of QPY that it reads;
+    0 where it has no Qiskit."""
 
     protocol: int
     pid: int
     sojourn: str
     python: str
+    qiskit: str = ""
+    qpy: int = 0
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
@@ -299,6 +305,8 @@ def encode_description(description: Description) -> bytes:
 
 def decode_description(payload: bytes) -> Description:
     """Raises `ProtocolError`."""
+    if len(payload) > MAX_DESCRIPTION:
+        raise ProtocolError(f"a description of {len(payload)} bytes; the limit is {MAX_DESCRIPTION}")
     return _decode(_description, payload)
 
 

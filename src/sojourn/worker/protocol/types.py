@@ -47,6 +47,16 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True)
+class Environment:
+    """What a worker runs with. `qpy` is the newest version of QPY that it reads; 0 where it has no Qiskit."""
+
+    python: str
+    sojourn: str
+    qiskit: str = ""
+    qpy: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """What a device says of itself, in the client's JSON shapes (docs/api.md).
 

@@ -1,0 +1,1 @@
+"""What `sojourn drivers …` does: runs checks in worker processes, builds environments for drivers."""
