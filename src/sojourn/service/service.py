@@ -16,6 +16,7 @@ from sojourn.execution.engine import EngineFactory, WorkerState
 from sojourn.execution.local.engine import LocalEngine
 from sojourn.service.accounts.accounts import Accounts
 from sojourn.service.accounts.audit import Audit
+from sojourn.service.accounts.configuration import note_changes
 from sojourn.service.accounts.users import Users
 from sojourn.service.assembly import Parts, StoreFactory, assemble
 from sojourn.service.companions import is_mock
@@ -109,6 +110,8 @@ class Service:
         with suppress(StoreFull):  # then it is done when there is room
             await parts.store.write(run_all, stored_jobs.forget_params, sweep_parts)
         await parts.recovery.run(parts.projects.shares())
+        with suppress(StoreFull):  # then the next start notes it
+            await note_changes(self.settings, parts.store, parts.audit)
         await parts.submits.restore()
         await parts.disk.start()
         parts.limits.recount()

@@ -13,7 +13,8 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who calls, in which project. `operator` may administrate the service. `key` is the id of the API key,
-    and `key_expires` when it ends, where one is known."""
+    and `key_expires` when it ends, where one is known. `address` and `request` are where the request came
+    from, and its id; "" for a call that is none."""
 
     user_id: str
     user: str
@@ -23,6 +24,8 @@ class Principal:
     admin: bool = False  # of this project
     key: str | None = None
     key_expires: float | None = None
+    address: str = ""
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True)
