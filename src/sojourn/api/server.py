@@ -25,6 +25,7 @@ from sojourn.api.http.connections import RecordingProtocol
 from sojourn.api.http.log import LogWriter, log_to_stderr
 from sojourn.api.http.process import keep_what_there_is, prepare
 from sojourn.service.errors import ServiceFailed
+from sojourn.service.metrics.lag import Lag
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -100,6 +101,8 @@ async def run(
         service = (make_service or functools.partial(_plain, settings))(lambda _: broken.set())
         await service.start()
         keep_what_there_is()
+        lag = Lag(service.measures.late)
+        lag.start()
         try:
             connections = Connections(bounds, time.monotonic)
             made = functools.partial(protocol, connections=connections)
@@ -131,6 +134,7 @@ async def run(
                 checking.cancel()
                 await asyncio.wait({checking})  # else its thread keeps the process until it is through
         finally:
+            lag.stop()
             await service.stop()
     if service.fatal is not None:
         why = " ".join(str(getattr(service.fatal, "orig", service.fatal)).split()) or repr(service.fatal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -176,6 +177,11 @@ class ServerSettings(Section):
         description="Seconds after which a fork server, an idle worker or an idle preparer that does not "
         "respond is replaced. A stopped one (SIGSTOP) is replaced after 2 s. A run can take as long as its "
         "limit.",
+    )
+    metrics: Literal["operators", "open"] = Field(
+        default="operators",
+        description="Who may read `/metrics`: `operators` with an API key, or everybody who reaches the "
+        "port (`open`).",
     )
     journal: bool = Field(
         default=False,
