@@ -69,7 +69,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None, tie
     import uvloop
 
     prepare()
-    log = log_to_stderr()
+    log = log_to_stderr(settings.server.log_format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings, ready=ready or _announce, tied=tied))

@@ -188,3 +188,7 @@ class ServerSettings(Section):
         description="Record every event and decision of the queue in the database, for "
         "`sojourn journal replay`.",
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="How the log is written to standard error: lines of `text`, or an object of `json` each.",
+    )

@@ -14,6 +14,7 @@ import structlog
 from sojourn import codes
 from sojourn.devices.shortage import ran_out
 from sojourn.execution.engine import (
+    JOB,
     Crashed,
     DeviceUnavailable,
     Lost,
@@ -99,6 +100,7 @@ class Supervisor:
         self._turn = asyncio.Lock()
         self._tickets: dict[str, _Ticket] = {}
         self._runs = 0
+        self._job = ""  # that runs, or at which the worker has just ended
         self._stopping = False
 
     def wake(self) -> None:
@@ -179,11 +181,12 @@ class Supervisor:
         self._runs += 1
         number = self._runs
         given = False
+        self._job = job = JOB.get()
         try:
             ticket.process = process
             if self._applied is not self.calibration:
                 await self._load(process)
-            process.output.begin()
+            process.output.begin(job)
             process.send(messages.Run(number, self.spec.name, request.program_id), request.params)
             given = True
             self._set(WorkerPhase.BUSY, pid=process.pid)
@@ -216,6 +219,8 @@ class Supervisor:
             raise
         finally:
             ticket.process = None
+            if process.alive:
+                self._job = ""
             if self._process is process and process.alive and self.state.phase is WorkerPhase.BUSY:
                 self._set(WorkerPhase.READY, pid=process.pid)
         if ticket.stopped:  # the result and the kill crossed
@@ -272,8 +277,15 @@ class Supervisor:
                 deaths = 1
             else:
                 deaths += 1
+            told = {"job": self._job} if self._job else {}
+            self._job = ""
             log.warning(
-                "worker ended", device=self.spec.name, pid=process.pid, how=how, killed=process.killed
+                "worker ended",
+                device=self.spec.name,
+                pid=process.pid,
+                how=how,
+                killed=process.killed,
+                **told,
             )
             self._set(WorkerPhase.STARTING, reason=_why_replaced(process, how))
             if deaths > 1:

@@ -17,6 +17,7 @@ from sojourn.core import events as ev
 from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
 from sojourn.core.model import Job, JobKind
 from sojourn.execution.engine import (
+    JOB,
     Crashed,
     DeviceUnavailable,
     Engine,
@@ -30,8 +31,8 @@ from sojourn.execution.engine import (
 from sojourn.journal.recorder import Journal
 from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import sha256
-from sojourn.service.lanes.records import Records
 from sojourn.service.lanes.device_time import DeviceTime, doing
+from sojourn.service.lanes.records import Records
 from sojourn.service.lanes.system_jobs import SystemJobs, SystemOutcome
 from sojourn.service.lanes.worker_deaths import sentence
 from sojourn.service.loglevels import shown
@@ -68,8 +69,8 @@ class Dispatcher:
         on_crash: Callable[[str, Job, str], None],
         on_fatal: Callable[[BaseException], None],
         over: Callable[[str], Awaitable[str | None]],
-        journal: Journal | None = None,
         observe: Callable[[str, Sequence[Effect]], None],
+        journal: Journal | None = None,
     ) -> None:
         self.lane = lane
         self.device = lane.device
@@ -83,9 +84,9 @@ class Dispatcher:
         self._on_crash = on_crash
         self._on_fatal = on_fatal
         self._over = over
-        self._timer: Handle | None = None
         self._observe = observe
         self.time = DeviceTime(clock.monotonic())
+        self._timer: Handle | None = None
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._stopped: set[tuple[str, int]] = set()  # of these runs; the engine may not have them yet
         self._leaving = False
@@ -148,9 +149,9 @@ class Dispatcher:
         except Exception as error:
             self._on_fatal(error)
             raise
-
         self.time.note(doing(self.lane), self._clock.monotonic())
         return effects
+
     def _commit(
         self,
         effects: list[Effect],
@@ -232,6 +233,7 @@ class Dispatcher:
             self._on_fatal(error)
 
     async def _run(self, job_id: str, attempt: int) -> None:
+        JOB.set(job_id)
         record = self._records.live_jobs.get(job_id)
         if record is None:  # it has ended between the commit and now: only free the device
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
