@@ -190,6 +190,7 @@ class SessionView:
     closed: float | None = None
     last_job_started: float | None = None
     last_job_completed: float | None = None
+    idle_ttl: float | None = None  # seconds until it loses the device, while that clock runs
     elapsed: float = 0.0  # usage by the profile's rule
     reason: str | None = None  # why it ended
     timestamps: tuple[tuple[str, float], ...] = ()
