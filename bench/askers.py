@@ -37,7 +37,14 @@ DEVICES = [
     {"name": "busy", "driver": "mock", "options": {"seconds": 86_400.0, "qubits": 5}},
     {"name": "free", "driver": "mock", "options": {"qubits": 5}},
 ]
-LIMITS = "[limits]\npending_per_user = 0\npending_per_project = 0\npending_per_device = 0\n"
+LIMITS = """
+[server]
+metrics = "open"
+[limits]
+pending_per_user = 0
+pending_per_project = 0
+pending_per_device = 0
+"""
 ALONE = 20
 """Requests of each route, one after the other, for what one takes."""
 ROUTES = {
@@ -66,6 +73,7 @@ ROUTES = {
     "story": "/sojourn/v1/jobs/{last}/story",
     "projects": "/sojourn/v1/projects",
     "reservations": "/sojourn/v1/reservations?ended=true",
+    "scrape": "/metrics",
 }
 
 

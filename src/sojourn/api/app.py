@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Mount, Route, Router
 
 from sojourn import codes
-from sojourn.api import health, ibm
+from sojourn.api import health, ibm, metrics
 from sojourn.api.http.connections import Recorder
 from sojourn.api.http.endpoint import Api, Endpoint, Request, missing_reply
 from sojourn.api.http.replies import Reply, error_reply
 from sojourn.api.http.request_ids import RequestIds
 from sojourn.api.http.streams import write
+from sojourn.api.measured import Measured
 from sojourn.api.v1 import PREFIX
 from sojourn.api.v1.app import create_v1
 from sojourn.api.v1.middleware import Bodies, InTurn
@@ -49,9 +50,10 @@ def create_app(
         Mount(PREFIX, app=InTurn(Bodies(create_v1(api), api), api)),
         *health.routes(api),
         *([Route("/", Endpoint(api, {"GET": front}, authenticated=False))] if front is not None else []),
+        *metrics.routes(api),
     ]
     router = Router(routes, redirect_slashes=False, default=_nothing_there)
-    return RequestIds(Recorder(Guard(router)))
+    return RequestIds(Measured(Recorder(Guard(router)), service.measures))
 
 
 class Guard:

@@ -26,6 +26,7 @@ from sojourn.api.http.connections import RecordingProtocol
 from sojourn.api.http.log import LogWriter, log_to_stderr
 from sojourn.api.http.process import keep_what_there_is, prepare
 from sojourn.service.errors import ServiceFailed
+from sojourn.service.metrics.lag import Lag
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -69,7 +70,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None, tie
     import uvloop
 
     prepare()
-    log = log_to_stderr()
+    log = log_to_stderr(settings.server.log_format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings, ready=ready or _announce, tied=tied))
@@ -101,6 +102,8 @@ async def run(
         service = (make_service or functools.partial(_plain, settings))(lambda _: broken.set())
         await service.start()
         keep_what_there_is()
+        lag = Lag(service.measures.late)
+        lag.start()
         try:
             connections = Connections(bounds, time.monotonic)
             dashboard = Dashboard(settings, url, _say)
@@ -134,6 +137,7 @@ async def run(
                 checking.cancel()
                 await asyncio.wait({checking})  # else its thread keeps the process until it is through
         finally:
+            lag.stop()
             await service.stop()
     if service.fatal is not None:
         why = " ".join(str(getattr(service.fatal, "orig", service.fatal)).split()) or repr(service.fatal)

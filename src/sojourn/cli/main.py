@@ -24,6 +24,7 @@ from sojourn.cli.commands import (
     users,
 )
 from sojourn.cli.commands.local import database, demo, drivers, env, journal, policy, serve
+from sojourn.cli.commands.top import command as top
 from sojourn.cli.errors import CliError
 from sojourn.cli.grammar import Program, Watchable
 from sojourn.cli.refusals import sentence
@@ -53,6 +54,7 @@ app.add_typer(jobs.app, name="jobs", rich_help_panel=_WORK)
 app.add_typer(sessions.app, name="sessions", rich_help_panel=_WORK)
 app.add_typer(reservations.app, name="reservations", rich_help_panel=_WORK)
 app.add_typer(leases.app, name="leases", rich_help_panel=_WORK)
+app.command("top", rich_help_panel=_WORK)(top.top)
 app.add_typer(users.app, name="users", rich_help_panel=_PEOPLE)
 app.add_typer(keys.app, name="keys", rich_help_panel=_PEOPLE)
 app.add_typer(projects.app, name="projects", rich_help_panel=_PEOPLE)

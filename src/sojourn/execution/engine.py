@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -18,6 +19,10 @@ from sojourn.worker.protocol.types import (
     Failed,
     Prepared,
 )
+
+JOB: ContextVar[str] = ContextVar("JOB", default="")
+"""The id of the job for which the engine is called, for the log. It is read when a call begins, and nowhere
+else: tasks that outlive the call inherit it."""
 
 
 class WorkerPhase(StrEnum):

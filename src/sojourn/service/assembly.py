@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from sojourn.config import ServerSettings, Settings
-from sojourn.core import Lane
+from sojourn.core import Lane, Mode
 from sojourn.core.fair_share.usage import UsageMeter
 from sojourn.execution.engine import Engine, EngineFactory, Pace, WorkerState
 from sojourn.journal.recorder import Journal
@@ -42,6 +42,8 @@ from sojourn.service.lanes.registry import Lanes
 from sojourn.service.lanes.system_jobs import SystemJobs
 from sojourn.service.lanes.usage_reports import UsageReports
 from sojourn.service.lanes.view_maker import ViewMaker
+from sojourn.service.metrics.measures import Measures
+from sojourn.service.metrics.readings import Readings
 from sojourn.service.projects.crashes import Crashes
 from sojourn.service.projects.limits import Limits
 from sojourn.service.projects.projects import Projects
@@ -49,6 +51,7 @@ from sojourn.service.projects.storage import Storage
 from sojourn.service.projects.usage import Usage
 from sojourn.service.readiness import Readiness
 from sojourn.service.recovery import Recovery
+from sojourn.service.requests.holds import Holds
 from sojourn.service.requests.rooms import Rooms
 from sojourn.service.requests.turns import Turns
 from sojourn.service.reservations.reservations import Reservations
@@ -115,6 +118,7 @@ class Parts:
     retention: Retention
     following: Following
     background: Background
+    readings: Readings
 
 
 async def assemble(
@@ -126,6 +130,7 @@ async def assemble(
     open_database: StoreFactory,
     on_state: Callable[[str, WorkerState], None],
     on_fatal: Callable[[BaseException], None],
+    measures: Measures,
 ) -> Parts:
     """Open the store in the folder `data`, load what is asked for at once, and put the parts together.
 
@@ -134,6 +139,7 @@ async def assemble(
     server = settings.server
     space = DiskSpace(data, int(server.disk_reserve_mb * MB))
     store = await open_store(functools.partial(open_database, disk=space), data / DATABASE)
+    store.when_committed(measures.commit)
     clock.begin(await store.read(newest))  # before any part reads the time
     background = Background(_task_failed)
 
@@ -147,6 +153,7 @@ async def assemble(
     devices = specs(settings.devices, settings.policy.default_resilience_level)
     companions = models(devices)
     lanes, records, steps = Lanes(devices, companions), Records(), await Steps.load(store)
+    measures.know(devices)
     engine = make_engine(
         list(devices.values()),
         on_state=on_state,
@@ -193,6 +200,10 @@ async def assemble(
     )
     usage_reports = UsageReports(lanes, meter, steps)
 
+    def mode_of(session_id: str) -> Mode | None:
+        record = records.session(session_id)
+        return record.session.mode if record is not None else None
+
     def dispatcher(lane: Lane, journal: Journal | None) -> Dispatcher:
         return Dispatcher(
             lane,
@@ -205,11 +216,12 @@ async def assemble(
             on_crash=crashes.note,
             on_fatal=on_fatal,
             over=storage.over,
+            observe=lambda device, effects: measures.committed(device, effects, mode_of),
             journal=journal,
         )
 
     # what is asked of them
-    rooms = Rooms(server)
+    rooms, holds = Rooms(server), Holds(measures.held)
     lookup = Lookup(store, records, accounts, audit, lanes)
     views = ViewMaker(settings, clock, accounts, lanes)
     control = DeviceControl(clock, records, lanes, audit, views)
@@ -293,6 +305,7 @@ async def assemble(
             views=views,
             submits=submits,
             polls=polls,
+            holds=holds,
             contents=contents,
         ),
         sessions=Sessions(
@@ -382,6 +395,15 @@ async def assemble(
         retention=retention,
         following=following,
         background=background,
+        readings=Readings(
+            clock=clock,
+            store=store,
+            engine=engine,
+            lanes=lanes,
+            disk=disk,
+            rooms=rooms,
+            holds=holds,
+        ),
     )
 
 

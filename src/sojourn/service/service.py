@@ -16,6 +16,7 @@ from sojourn.execution.engine import EngineFactory, WorkerState
 from sojourn.execution.local.engine import LocalEngine
 from sojourn.service.accounts.accounts import Accounts
 from sojourn.service.accounts.audit import Audit
+from sojourn.service.accounts.configuration import note_changes
 from sojourn.service.accounts.users import Users
 from sojourn.service.assembly import Parts, StoreFactory, assemble
 from sojourn.service.companions import is_mock
@@ -27,6 +28,8 @@ from sojourn.service.devices.leases import Leases
 from sojourn.service.errors import Conflict
 from sojourn.service.jobs.jobs import Jobs
 from sojourn.service.lanes.lookup import Lookup
+from sojourn.service.metrics.measures import Measures
+from sojourn.service.metrics.readings import Readings
 from sojourn.service.projects.limits import Limits
 from sojourn.service.projects.projects import Projects
 from sojourn.service.projects.storage import Storage
@@ -69,6 +72,7 @@ class Service:
         self._make_engine = engine
         self._open_database = store
         self._on_fatal = on_fatal
+        self.measures = Measures()
         self.fatal: BaseException | None = None
         self._parts: Parts | None = None
 
@@ -105,8 +109,11 @@ class Service:
             open_database=self._open_database,
             on_state=self._worker_changed,
             on_fatal=self._failed,
+            measures=self.measures,
         )
         await parts.key_files.settle()
+        with suppress(StoreFull):  # then the next start notes it
+            await note_changes(self.settings, parts.store, parts.audit)
         await parts.projects.configure()
         with suppress(StoreFull):  # then it is done when there is room
             await parts.store.write(run_all, stored_jobs.forget_params, sweep_parts)
@@ -165,6 +172,7 @@ class Service:
         parts = self._parts
         if parts is None or device not in parts.lanes.dispatchers:
             return
+        self.measures.worker(device, state)
         parts.lanes.dispatchers[device].worker_changed(state)
         parts.devices.worker_changed(device, state)
 
@@ -272,3 +280,7 @@ class Service:
     @property
     def turns(self) -> Turns:
         return self.parts.turns
+
+    @property
+    def readings(self) -> Readings:
+        return self.parts.readings

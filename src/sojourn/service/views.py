@@ -15,7 +15,8 @@ from sojourn.worker.protocol.types import Environment
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who calls, in which project. `operator` may administrate the service. `key` is the id of the API key,
-    and `key_expires` when it ends, where one is known."""
+    and `key_expires` when it ends, where one is known. `address` and `request` are where the request came
+    from, and its id; "" for a call that is none."""
 
     user_id: str
     user: str
@@ -25,6 +26,8 @@ class Principal:
     admin: bool = False  # of this project
     key: str | None = None
     key_expires: float | None = None
+    address: str = ""
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,7 @@ class SessionView:
     closed: float | None = None
     last_job_started: float | None = None
     last_job_completed: float | None = None
+    idle_ttl: float | None = None  # seconds until it loses the device, while that clock runs
     elapsed: float = 0.0  # usage by the profile's rule
     reason: str | None = None  # why it ended
     timestamps: tuple[tuple[str, float], ...] = ()

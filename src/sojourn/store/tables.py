@@ -381,6 +381,9 @@ audit = Table(
     Column("action", String(40), nullable=False),
     Column("subject", String(200), nullable=False),
     Column("detail", Text, nullable=False),  # JSON object; never a secret
+    Column("address", String(64)),  # from where; none: the service itself, or in this process
+    Column("request", String(64)),  # the id of the request, as in the log
     Index("ix_audit_at", "at"),
 )
-"""Who did what when to whom, of what is administrated; kept for `retention.audit_days`."""
+"""Who did what when to whom from where, of what is administrated; kept for `retention.audit_days`. A row is
+never changed."""

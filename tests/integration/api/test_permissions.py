@@ -14,7 +14,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from sojourn.api import health, ibm
+from sojourn.api import health, ibm, metrics
 from sojourn.api.app import create_app
 from sojourn.api.http.endpoint import Api, Endpoint
 from sojourn.api.v1 import PREFIX
@@ -158,6 +158,7 @@ ACCOUNT: dict[tuple[str, str], list[Case]] = {
     ("GET", "/healthz"): [Case(_A.SEE_SERVER)],
     ("GET", "/readyz"): [Case(_A.SEE_SERVER)],
 }
+MONITORING: dict[tuple[str, str], list[Case]] = {("GET", "/metrics"): [Case(_A.SEE_METRICS)]}
 
 
 class World:
@@ -258,7 +259,7 @@ def own_routes(api: Api) -> set[tuple[str, str]]:
 
 def raw_routes(api: Api) -> set[tuple[str, str]]:
     found = set()
-    for route in (*ibm.routes(api), *health.routes(api)):
+    for route in (*ibm.routes(api), *health.routes(api), *metrics.routes(api)):
         assert isinstance(route, Route)
         assert isinstance(route.endpoint, Endpoint)
         found |= {(method, route.path) for method in route.endpoint.methods - {"HEAD"}}
@@ -339,10 +340,14 @@ def test_every_route_has_an_entry_and_no_entry_is_without_a_route(run: Run) -> N
     async def inside(world: World) -> None:
         api = api_of(world.service)
         raw = {(method, prefix + path) for prefix in ibm.PREFIXES for method, path in DIALECT} | set(ACCOUNT)
+        raw |= set(MONITORING)
         assert raw_routes(api) == raw
         assert own_routes(api) == set(V1)
         tested = {
-            case.action for cases in (*V1.values(), *DIALECT.values(), *ACCOUNT.values()) for case in cases
+            case.action
+            for table in (V1, DIALECT, ACCOUNT, MONITORING)
+            for cases in table.values()
+            for case in cases
         }
         assert tested == set(Action)
 
@@ -352,6 +357,7 @@ def test_every_route_has_an_entry_and_no_entry_is_without_a_route(run: Run) -> N
 def test_our_own_api_keeps_to_the_table(run: Run) -> None:
     async def inside(world: World) -> None:
         assert await walk(world, PREFIX, V1, own=True) == []
+        assert await walk(world, "", MONITORING, own=True) == []
 
     run(inside)
 

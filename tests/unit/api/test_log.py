@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,3 +112,86 @@ def test_an_entry_without_measure_is_cut_in_the_middle(size: int) -> None:
     assert text[0] == "<"
     assert text[-1] == ">"
     assert f"{size - LONGEST_ENTRY} characters left out" in text
+
+
+LOGS = """
+import logging, sys, warnings
+import structlog
+from sojourn.api.http.log import log_to_stderr
+log = log_to_stderr(sys.argv[1])
+structlog.get_logger("a").info("job.ended", job="d1", why=None, text="two\\nlines \\u202e \\x1b[31m")
+structlog.get_logger("a").debug("not shown")
+logging.getLogger("uvicorn.error").warning("of %s", "uvicorn")
+logging.getLogger("uvicorn.error").info("not shown")
+warnings.warn("of Python")
+secret = "do not tell"
+try:
+    1 / 0
+except ZeroDivisionError as error:
+    structlog.get_logger("a").error("broken", exc_info=error)
+    logging.getLogger("sojourn.api").error("failed", exc_info=error)
+log.end()
+"""
+
+
+def logged(form: str) -> str:
+    """What a process writes that logs in every way."""
+    done = subprocess.run([sys.executable, "-c", LOGS, form], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert "do not tell" not in done.stderr
+    assert "not shown" not in done.stderr
+    return done.stderr
+
+
+def test_in_json_each_line_is_an_object_whoever_logs() -> None:
+    lines: list[dict[str, Any]] = [json.loads(line) for line in logged("json").splitlines()]
+    ended, uvicorn, python, broken, failed = lines
+    assert (ended["event"], ended["job"], ended["level"], ended["why"]) == ("job.ended", "d1", "info", None)
+    assert ended["text"] == "two\nlines \u202e \x1b[31m"
+    assert (uvicorn["event"], uvicorn["logger"], uvicorn["level"]) == (
+        "of uvicorn",
+        "uvicorn.error",
+        "warning",
+    )
+    assert "of Python" in python["event"]
+    for line in (broken, failed):
+        assert line["level"] == "error"
+        assert line["exception"].endswith("ZeroDivisionError: division by zero")
+    for line in lines:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["timestamp"])
+
+
+def test_in_text_the_lines_of_both_logging_systems_have_one_form() -> None:
+    text = logged("text")
+    heads = re.findall(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[(\w+) *\] ", text)
+    assert heads == ["info", "warning", "warning", "error", "error"]
+    assert "of uvicorn" in text
+    assert text.count("ZeroDivisionError: division by zero") == 2
+
+
+def test_in_json_what_was_lost_and_what_is_too_long_is_told_in_json() -> None:
+    read, write = os.pipe()
+    log = LogWriter(write, as_json=True)
+    log.write(json.dumps({"event": "x", "text": "\\" * 1_000_000}) + "\n")
+    entry = json.dumps({"event": "y" * 900}) + "\n"
+    for _ in range(2 * MOST_WAITING // len(entry)):
+        log.write(entry)
+    lost = log.state.lost
+    assert lost > 0
+    text = ""
+
+    def taken() -> bool:
+        before = log.state.lost
+        log.write('{"event": "on again"}\n')
+        return log.state.lost == before
+
+    while not taken():
+        text += os.read(read, 1 << 20).decode()
+    lost = log.state.lost
+    while not text.endswith('{"event": "on again"}\n'):
+        text += os.read(read, 1 << 20).decode()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert lines[0]["event"] == "log.entry_cut"
+    assert len(text.splitlines()[0]) < 2 * LONGEST_ENTRY
+    assert lines[0]["left_out"] > 900_000
+    assert sum(line["entries"] for line in lines if line["event"] == "log.lost") == lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select, update
@@ -14,7 +15,7 @@ from sojourn.core import JobKind, Mode
 from sojourn.core import events as ev
 from sojourn.core.effects import Charge, JobChanged
 from sojourn.core.fair_share.usage import UsageMeter
-from sojourn.store import Database, JobMeta, Unit, history, jobs, ledger, sessions
+from sojourn.store import Database, JobMeta, Unit, audit, history, jobs, ledger, sessions
 from sojourn.store import tables as t
 from sojourn.store.blobs import read_blob
 from sojourn.store.database.sqlite import sqlite_engine
@@ -253,6 +254,29 @@ def test_a_ledger_row_cannot_be_changed(run: Run) -> None:
         assert any(isinstance(c, Charge) for c in world.charges)
         with pytest.raises(DatabaseError, match="append-only"):
             await store.write(lambda c: c.execute(update(t.ledger).values(seconds=0.0)) and None)
+
+    run(body)
+
+
+def test_an_entry_of_the_audit_cannot_be_changed_and_old_ones_can_be_deleted(run: Run) -> None:
+    async def body(store: Database) -> None:
+        entry = audit.Entry(1.0, "ada", "device.paused", "device aer", address="10.0.0.7", request="r" * 100)
+        await store.write(entry.write)
+        with pytest.raises(DatabaseError, match="append-only"):
+            await store.write(lambda c: c.execute(update(t.audit).values(by="eve")) and None)
+        find: dict[str, Any] = {
+            "by": None,
+            "action": None,
+            "subject": None,
+            "after": None,
+            "before_id": None,
+            "limit": 9,
+        }
+        (found,) = await store.read(lambda c: audit.find(c, address="10.0.0.7", **find))
+        assert (found.by, found.address, found.request) == ("ada", "10.0.0.7", "r" * 64)
+        assert await store.read(lambda c: audit.find(c, address="10.0.0.8", **find)) == []
+        await store.write(audit.forget, await store.read(audit.old, 2.0, limit=10))
+        assert await store.read(lambda c: audit.find(c, address=None, **find)) == []
 
     run(body)
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import jwt
 
 from sojourn import crn
+from sojourn.api.http.request_ids import current_id
 from sojourn.api.http.values import shown
 from sojourn.api.http.wrong_keys import WrongKeys
 from sojourn.service.accounts.directory import AUTO
@@ -190,7 +191,8 @@ class Authenticator:
     def principal(self, headers: Mapping[bytes, bytes], address: str | None = "") -> Principal:
         """Who calls, in which project (`Service-CRN`). NotAuthenticated, Forbidden, BadRequest, TooMany."""
         caller = self.caller(headers, address)
-        return self._accounts.principal(caller.user_id, crn_of(headers), caller.key)
+        found = self._accounts.principal(caller.user_id, crn_of(headers), caller.key)
+        return replace(found, address=address or "", request=current_id())
 
 
 def _helped(find: Callable[[str], Key], text: str) -> Key:

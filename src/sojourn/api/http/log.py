@@ -9,6 +9,7 @@ counted.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from sojourn.api.http.request_ids import InRecords, in_events
+from sojourn.api.http.request_ids import in_events
 
 MOST_WAITING = 4_000_000
 """Characters that may wait to be written; what comes on top is counted as lost."""
@@ -44,11 +45,13 @@ class LogWriter(io.TextIOBase):
     """A text stream onto the file descriptor `fd` that takes any entry at once, and never raises.
 
     Each call of `write` is one entry. A thread writes them in order. It is a daemon: a write that blocks for
-    ever does not keep the process from ending.
+    ever does not keep the process from ending. With `as_json` each entry is an object of JSON, and so is what
+    is said of those that were lost or were too long.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, as_json: bool = False) -> None:
         self._fd = fd
+        self._as_json = as_json
         self._entries: deque[str] = deque()
         self._size = 0
         self._lost = 0  # all of them
@@ -75,8 +78,7 @@ class LogWriter(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         if len(text) > LONGEST_ENTRY:
-            half = LONGEST_ENTRY // 2
-            text = f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+            text = self._shortened(text)
         with self._changed:
             if self._size + len(text) > MOST_WAITING or self._ended:
                 self._lost += 1
@@ -107,7 +109,7 @@ class LogWriter(io.TextIOBase):
                 batch = list(self._entries)
                 self._entries.clear()
                 untold, why = self._untold, self._reason or _UNREAD
-            gap = f"{untold} log entries were lost before this one: {why}\n" if untold else ""
+            gap = self._gap(untold, why) if untold else ""
             reason = self._put((gap + "".join(batch)).encode("utf-8", "backslashreplace"))
             with self._changed:
                 self._size = sum(map(len, self._entries))
@@ -117,6 +119,18 @@ class LogWriter(io.TextIOBase):
                 else:
                     self._lost += len(batch)
                     self._untold += len(batch)
+
+    def _gap(self, untold: int, why: str) -> str:
+        if self._as_json:
+            return _object("log.lost", entries=untold, why=why)
+        return f"{untold} log entries were lost before this one: {why}\n"
+
+    def _shortened(self, text: str) -> str:
+        kept = LONGEST_ENTRY // 4 if self._as_json else LONGEST_ENTRY // 2  # what is quoted may grow
+        begin, end, left_out = text[:kept], text[-kept:], len(text) - 2 * kept
+        if self._as_json:
+            return _object("log.entry_cut", begin=begin, end=end, left_out=left_out)
+        return f"{begin}\n[… {left_out} characters left out …]\n{end}"
 
     def _put(self, data: bytes) -> str | None:
         """Write it all; what went wrong when it could not be."""
@@ -129,6 +143,10 @@ class LogWriter(io.TextIOBase):
         return None
 
 
+def _object(event: str, **more: Any) -> str:
+    return json.dumps({"event": event, "level": "warning", **more}) + "\n"
+
+
 _writer: LogWriter | None = None
 
 
@@ -137,31 +155,49 @@ def log_state() -> LogState:
     return LogState(0, None) if _writer is None else _writer.state
 
 
-def log_to_stderr() -> LogWriter:
-    """Send both logging systems to standard error; a traceback shows no values of variables.
+def log_to_stderr(form: str = "text") -> LogWriter:
+    """Send all that is logged to standard error, as lines of "text" or of "json"; a traceback shows no values
+    of variables.
 
     They may be large, and they are other people's. Standard output is for the line that says where the server
-    listens.
+    listens. What libraries log by the standard library, and Python's own warnings, go the same way.
     """
     global _writer
-    writer = _writer = LogWriter(sys.stderr.fileno())
-    handler = logging.StreamHandler(writer)
-    handler.addFilter(InRecords())
-    line = "%(asctime)s [%(levelname)s] %(name)s: %(message)s%(request)s"
-    logging.basicConfig(level=logging.WARNING, format=line, handlers=[handler])
-    processors: list[Any] = [
+    as_json = form == "json"
+    writer = _writer = LogWriter(sys.stderr.fileno(), as_json=as_json)
+    shared: list[Any] = [
         in_events,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.StackInfoRenderer(),
-        structlog.dev.set_exc_info,
-        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
-        structlog.dev.ConsoleRenderer(
-            colors=writer.isatty(), exception_formatter=structlog.dev.plain_traceback
-        ),
+        structlog.processors.TimeStamper(fmt="iso", utc=True)
+        if as_json
+        else structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
     ]
+    rendered: list[Any] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if as_json
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=writer.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
+    )
+    handler = logging.StreamHandler(writer)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.captureWarnings(True)
     structlog.configure(
-        processors=processors,
+        processors=[
+            *shared,
+            structlog.processors.StackInfoRenderer(),
+            structlog.dev.set_exc_info,
+            *rendered,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,

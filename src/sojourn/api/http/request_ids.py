@@ -5,7 +5,6 @@ The Qiskit client asks for that header when it shows a refusal; without it the m
 
 from __future__ import annotations
 
-import logging
 import random
 import re
 from collections.abc import MutableMapping
@@ -125,12 +124,3 @@ def in_events(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappin
     if request_id := current_id():
         event["request"] = request_id
     return event
-
-
-class InRecords(logging.Filter):
-    """The same for the standard library's records: `request` is " request=ID" or ""."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        request_id = current_id()
-        record.request = f" request={request_id}" if request_id else ""
-        return True

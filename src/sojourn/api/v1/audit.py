@@ -18,7 +18,8 @@ Text = Annotated[str | None, Query(max_length=200)]
 
 
 class AuditEntry(BaseModel):
-    """`by` is the name of who did it at that time; `detail` depends on the action and holds no secret."""
+    """`by` is the name of who did it at that time; `detail` depends on the action and holds no secret. The
+    request `request` came from `address`; both are null for what the server does by itself."""
 
     id: int
     at: Time | None
@@ -26,6 +27,8 @@ class AuditEntry(BaseModel):
     action: str
     subject: str
     detail: dict[str, Any]
+    address: str | None
+    request: str | None
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -36,6 +39,8 @@ class AuditEntry(BaseModel):
             action=entry.action,
             subject=entry.subject,
             detail=dict(entry.detail),
+            address=entry.address,
+            request=entry.request,
         )
 
 
@@ -55,6 +60,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         by: Text = None,
         action: Text = None,
         subject: Text = None,
+        address: Text = None,
         after: datetime | None = None,
         before_id: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     ) -> AuditTrail:
@@ -62,6 +68,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
             by=by,
             action=action,
             subject=subject,
+            address=address,
             after=epoch(after, "after"),
             before_id=before_id,
             limit=limit,

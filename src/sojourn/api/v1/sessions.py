@@ -35,6 +35,7 @@ class Session(BaseModel):
     max_time: float
     interactive_ttl: float
     active_ttl: float
+    idle_ttl: float | None
     elapsed: float
     reason: str | None
     timestamps: list[Stamp]
@@ -59,6 +60,7 @@ class Session(BaseModel):
                 "max_time": view.max_time,
                 "interactive_ttl": view.interactive_ttl,
                 "active_ttl": view.active_ttl,
+                "idle_ttl": view.idle_ttl,
                 "elapsed": view.elapsed,
                 "reason": view.reason,
                 "timestamps": [Stamp(status=status, timestamp=iso(at)) for status, at in view.timestamps],

@@ -1,4 +1,4 @@
-"""`sojourn audit`: who administrated what, and when."""
+"""`sojourn audit`: who administrated what, when, and from where."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ def audit(
     subject: Annotated[
         str | None, typer.Option("--subject", help="Only what was done to this: 'user ada', 'device aer'.")
     ] = None,
+    address: Annotated[
+        str | None, typer.Option("--from", metavar="ADDRESS", help="Only what came from this address.")
+    ] = None,
     after: Annotated[
         str | None, typer.Option("--after", help="Only from this time on: 2026-11-22T14:00 (UTC).")
     ] = None,
 ) -> None:
-    """Show who did what when to whom, the newest last (operators)."""
-    answer = context.api.get("/audit", limit=limit, by=by, action=action, subject=subject, after=after)
+    """Show who did what when to whom from where, the newest last (operators)."""
+    answer = context.api.get(
+        "/audit", limit=limit, by=by, action=action, subject=subject, address=address, after=after
+    )
     if context.json:
         output.as_json(answer)
         return
@@ -36,13 +41,14 @@ def audit(
         [
             output.utc(entry["at"]),
             entry["by"],
+            entry["address"],
             entry["action"],
             entry["subject"],
             ", ".join(f"{name}={_worded(value)}" for name, value in entry["detail"].items()),
         ]
         for entry in reversed(answer["entries"])
     ]
-    output.table(("at (UTC)", "by", "action", "subject", "detail"), rows, empty="nothing on record")
+    output.table(("at (UTC)", "by", "from", "action", "subject", "detail"), rows, empty="nothing on record")
 
 
 def _worded(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -177,8 +178,17 @@ class ServerSettings(Section):
         "respond is replaced. A stopped one (SIGSTOP) is replaced after 2 s. A run can take as long as its "
         "limit.",
     )
+    metrics: Literal["operators", "open"] = Field(
+        default="operators",
+        description="Who may read `/metrics`: `operators` with an API key, or everybody who reaches the "
+        "port (`open`).",
+    )
     journal: bool = Field(
         default=False,
         description="Record every event and decision of the queue in the database, for "
         "`sojourn journal replay`.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="How the log is written to standard error: lines of `text`, or an object of `json` each.",
     )

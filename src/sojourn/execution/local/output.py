@@ -36,6 +36,7 @@ class Output:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._line = ""
         self._kept: list[str] | None = None
+        self._told: dict[str, str] = {}
         self._room = 0
         self._left_out = 0
         self._tail: deque[str] = deque(maxlen=20)
@@ -45,15 +46,17 @@ class Output:
         os.set_blocking(fd, False)
         loop.add_reader(fd, self._drain)
 
-    def begin(self) -> None:
-        """From now on output belongs to a run."""
+    def begin(self, job: str = "") -> None:
+        """From now on output belongs to a run, of this job."""
         self._drain()
+        self._told = {"job": job} if job else {}
         self._kept, self._room, self._left_out = [], KEEP_PER_RUN, 0
 
     def collect(self) -> str:
         """What was printed since `begin`. The worker flushes before it replies, so nothing is missing."""
         self._drain()
         kept, self._kept = self._kept or [], None
+        self._told = {}
         text = "".join(kept)
         if self._left_out:
             text += f"\n[{self._left_out} more characters of output left out; {KEEP_PER_RUN} are kept]\n"
@@ -122,7 +125,7 @@ class Output:
             self._second, self._budget = now, LINES_PER_SECOND
         if self._budget:
             self._budget -= 1
-            log.info("worker output", worker=self._name, line=line)
+            log.info("worker output", worker=self._name, line=line, **self._told)
         else:
             self._dropped += 1
 

@@ -202,8 +202,7 @@ class PreparerPool:
         if seconds >= NOTED:
             log.info(
                 "preparation.long",
-                user=request.user,
-                device=request.device,
+                **request.named,
                 bytes=len(request.params),
                 seconds=round(seconds, 3),
                 given_up=request.abandoned,
@@ -480,6 +479,7 @@ class _Preparer:
             waiting=len(self._flight),
             overdue=overdue,
             suspect=suspect,
+            **(self._flight[0].named if self._flight else {}),
         )
         if loading is not None:
             self._warm.discard(loading)  # never in a circle

@@ -15,6 +15,7 @@ import structlog
 from sojourn import codes
 from sojourn.devices.shortage import ran_out
 from sojourn.execution.engine import (
+    JOB,
     Crashed,
     DeviceUnavailable,
     Lost,
@@ -137,6 +138,7 @@ class Supervisor:
         self._turn = asyncio.Lock()
         self._tickets: dict[str, _Ticket] = {}
         self._runs = 0
+        self._job = ""  # that runs, or at which the worker has just ended
         self._stopping = False
 
     def wake(self) -> None:
@@ -219,11 +221,12 @@ class Supervisor:
         """None when the worker was lost before it was given the job: another one can have it."""
         self._runs += 1
         number = self._runs
+        self._job = job = JOB.get()
         try:
             ticket.process = process
             if self._applied is not self.calibration:
                 await self._load(process)
-            process.output.begin()
+            process.output.begin(job)
             process.send(messages.Run(number, self.spec.name, request.program_id), request.params)
             ticket.number = number
             self._set(WorkerPhase.BUSY, pid=process.pid)
@@ -260,6 +263,8 @@ class Supervisor:
             raise
         finally:
             ticket.over()
+            if process.alive:
+                self._job = ""
             if self._process is process and process.alive and self.state.phase is WorkerPhase.BUSY:
                 self._set(WorkerPhase.READY, pid=process.pid)
         if ticket.stopped:
@@ -373,8 +378,15 @@ class Supervisor:
                 deaths = 1
             else:
                 deaths += 1
+            told = {"job": self._job} if self._job else {}
+            self._job = ""
             log.warning(
-                "worker ended", device=self.spec.name, pid=process.pid, how=how, killed=process.killed
+                "worker ended",
+                device=self.spec.name,
+                pid=process.pid,
+                how=how,
+                killed=process.killed,
+                **told,
             )
             self._set(WorkerPhase.STARTING, reason=_why_replaced(process, how))
             if deaths > 1:

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from sojourn.buckets import Buckets
-from sojourn.execution.engine import DeviceUnavailable, Pace
+from sojourn.execution.engine import JOB, DeviceUnavailable, Pace
 from sojourn.worker.protocol.types import JobRefused, Prepared
 
 FREE = 0.25
@@ -27,7 +27,18 @@ APART = 86_400.0
 class Request:
     """A preparation that is asked for. `begun` is called when a preparer gets it."""
 
-    __slots__ = ("answer", "begun", "device", "number", "params", "program_id", "struck", "unlucky", "user")
+    __slots__ = (
+        "answer",
+        "begun",
+        "device",
+        "job",
+        "number",
+        "params",
+        "program_id",
+        "struck",
+        "unlucky",
+        "user",
+    )
 
     def __init__(
         self,
@@ -40,6 +51,7 @@ class Request:
     ) -> None:
         self.number, self.user, self.device = number, user, device
         self.program_id, self.params, self.begun = program_id, params, begun
+        self.job = JOB.get()
         self.answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self.struck = False
         """Whether a preparer has died or hung at it."""
@@ -50,6 +62,11 @@ class Request:
     def abandoned(self) -> bool:
         """Nobody waits for it any more."""
         return self.answer.cancelled()
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What the log says of it."""
+        return {"user": self.user, "device": self.device} | ({"job": self.job} if self.job else {})
 
     def refuse(self, error: JobRefused | DeviceUnavailable) -> None:
         if not self.answer.done():

@@ -1,4 +1,4 @@
-"""The audit trail: what was administrated, by whom, and whose jobs an operator looked at.
+"""The audit trail: what was administrated, by whom and from where, and whose jobs an operator looked at.
 
 An entry is written in the transaction of what it is about where there is one, and logged after the commit. It
 never holds a secret. Its growth is bounded: entries end with `retention.audit_days`, a look is noted once an
@@ -57,11 +57,14 @@ class Audit:
         now = self._clock.now()
         if who is None:
             return Entry(now, SERVICE, action, subject, said)
-        return Entry(now, who.user, action, subject, said, who.user_id)
+        return Entry(
+            now, who.user, action, subject, said, who.user_id, address=who.address, request=who.request
+        )
 
     def done(self, entry: Entry) -> None:
         """Its log line, when it is committed."""
-        log.info("audit", action=entry.action, by=entry.by, subject=entry.subject, **entry.detail)
+        origin = {"address": entry.address} if entry.address else {}
+        log.info("audit", action=entry.action, by=entry.by, subject=entry.subject, **origin, **entry.detail)
 
     async def note(self, who: Principal | None, action: str, subject: str, **detail: Any) -> None:
         """Write an entry that belongs to no other transaction."""
@@ -134,11 +137,19 @@ class Audit:
         by: str | None = None,
         action: str | None = None,
         subject: str | None = None,
+        address: str | None = None,
         after: float | None = None,
         before_id: int | None = None,
         limit: int = 100,
     ) -> list[Entry]:
         """Newest first; `before_id` is for the next page."""
         return await self._store.read(
-            rows.find, by=by, action=action, subject=subject, after=after, before_id=before_id, limit=limit
+            rows.find,
+            by=by,
+            action=action,
+            subject=subject,
+            address=address,
+            after=after,
+            before_id=before_id,
+            limit=limit,
         )

@@ -53,6 +53,7 @@ class Action(Enum):
     MANAGE_KEYS = "see, make, rotate and revoke the keys of a user"
     MANAGE_USERS = "see, add, revoke and restore users, and take them out of projects"
     SEE_AUDIT = "read the audit trail"
+    SEE_METRICS = "read the metrics"
 
 
 _R = Role
@@ -86,6 +87,7 @@ MAY: Mapping[Action, frozenset[Role]] = MappingProxyType(
             Action.MANAGE_KEYS: {_R.OWNER, _R.OPERATOR},
             Action.MANAGE_USERS: {_R.OPERATOR},
             Action.SEE_AUDIT: {_R.OPERATOR},
+            Action.SEE_METRICS: {_R.OPERATOR},
         }.items()
     }
 )

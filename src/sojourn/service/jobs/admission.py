@@ -15,7 +15,7 @@ from sojourn import codes
 from sojourn.config import Settings
 from sojourn.core import Mode
 from sojourn.core import events as ev
-from sojourn.execution.engine import DeviceUnavailable, Engine
+from sojourn.execution.engine import JOB, DeviceUnavailable, Engine
 from sojourn.execution.local.supervisor import delay
 from sojourn.service import ids
 from sojourn.service.accounts.directory import Directory
@@ -127,6 +127,7 @@ class Admission:
             idempotency_key=idempotency_key,
         )
         begun = asyncio.Event()
+        JOB.set(job_id)
         preparing = asyncio.ensure_future(
             self._engine.prepare(dispatcher.device, new.program, params, who.user, begun.set)
         )
@@ -259,6 +260,7 @@ class Admission:
         cannot look at it is not the job's fault: the job waits until the device can, and its session lives on
         (R40, R55). A job that ends meanwhile, for whatever reason, is prepared no further."""
         job_id = record.job.id
+        JOB.set(job_id)
         meta = replace(record.meta)
         looking = asyncio.ensure_future(self._until_looked_at(dispatcher, record, preparing))
         try:

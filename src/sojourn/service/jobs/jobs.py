@@ -24,6 +24,7 @@ from sojourn.service.lanes.records import JobRecord, Records
 from sojourn.service.lanes.registry import Lanes
 from sojourn.service.lanes.view_maker import ViewMaker
 from sojourn.service.requests.exchange import Call
+from sojourn.service.requests.holds import Holds
 from sojourn.service.requests.parts import in_parts
 from sojourn.service.submission import NewJob, check_tags
 from sojourn.service.timing.clock import Clock
@@ -55,6 +56,7 @@ class Jobs:
         views: ViewMaker,
         submits: Submits,
         polls: Polls,
+        holds: Holds,
         contents: Contents,
     ) -> None:
         self._store = store
@@ -67,6 +69,7 @@ class Jobs:
         self._views = views
         self._submits = submits
         self._polls = polls
+        self._holds = holds
         self._contents = contents
 
     # submit
@@ -107,9 +110,10 @@ class Jobs:
         record = await self._lookup.job(who, job_id)
         self._seen(who, record)
         dispatchers = self._lanes.dispatchers
-        await self._polls.news(
-            record, who.user_id, lambda: dispatchers[record.device].lane.next_in_line() == job_id
-        )
+        with self._holds.hold():
+            await self._polls.news(
+                record, who.user_id, lambda: dispatchers[record.device].lane.next_in_line() == job_id
+            )
         return self._views.job(record)
 
     async def params(self, who: Principal, job_id: str) -> bytes | Large:

@@ -19,6 +19,7 @@ from sojourn.core import events as ev
 from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
 from sojourn.core.model import Job, JobKind
 from sojourn.execution.engine import (
+    JOB,
     Crashed,
     DeviceUnavailable,
     Engine,
@@ -32,6 +33,7 @@ from sojourn.execution.engine import (
 from sojourn.journal.recorder import Journal
 from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import sha256
+from sojourn.service.lanes.device_time import DeviceTime, doing
 from sojourn.service.lanes.records import JobRecord, Records
 from sojourn.service.lanes.system_jobs import SystemJobs, SystemOutcome
 from sojourn.service.lanes.worker_deaths import sentence
@@ -52,8 +54,9 @@ OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
 class Dispatcher:
     """`system_jobs` has the inputs of the service's own jobs and reads their results. `over` says why a
     project may store nothing more, if so. `on_charge` is called with every committed charge, `on_crash` with
-    a job of which the worker died and how it died, `on_fatal` after a commit that failed or when a lane broke
-    in the middle of an event: then memory and store differ and the process must end."""
+    a job of which the worker died and how it died, `observe` with the effects of every committed step,
+    `on_fatal` after a commit that failed or when a lane broke in the middle of an event: then memory and
+    store differ and the process must end."""
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Dispatcher:
         on_crash: Callable[[str, Job, str], None],
         on_fatal: Callable[[BaseException], None],
         over: Callable[[str], Awaitable[str | None]],
+        observe: Callable[[str, Sequence[Effect]], None],
         journal: Journal | None = None,
     ) -> None:
         self.lane = lane
@@ -82,6 +86,8 @@ class Dispatcher:
         self._on_crash = on_crash
         self._on_fatal = on_fatal
         self._over = over
+        self._observe = observe
+        self.time = DeviceTime(clock.monotonic())
         self._timer: Handle | None = None
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._stopped: set[tuple[str, int]] = set()  # of these runs; the engine may not have them yet
@@ -142,10 +148,12 @@ class Dispatcher:
 
     def _handle(self, event: ev.Event, now: float) -> list[Effect]:
         try:
-            return self.lane.handle(event, now)
+            effects = self.lane.handle(event, now)
         except Exception as error:
             self._on_fatal(error)
             raise
+        self.time.note(doing(self.lane), self._clock.monotonic())
+        return effects
 
     def _commit(
         self,
@@ -193,7 +201,9 @@ class Dispatcher:
                     self._on_charge(self.device, effect)
                 case JobChanged(job=job) if job.state.final:
                     self._forget_inputs(job.id)
-        for effect in effects:  # only now: no act may depend on what a log does
+        # only now: no act may depend on what a log or a metric does
+        self._observe(self.device, effects)
+        for effect in effects:
             if isinstance(effect, JobChanged) and effect.job.state.final:
                 job = effect.job
                 log.info("job.ended", device=self.device, job=job.id, state=job.state, why=job.reason)
@@ -226,6 +236,7 @@ class Dispatcher:
             self._on_fatal(error)
 
     async def _run(self, job_id: str, attempt: int) -> None:
+        JOB.set(job_id)
         record = self._records.live_jobs.get(job_id)
         if record is None:  # it has ended between the commit and now: only free the device
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))

@@ -72,6 +72,7 @@ class ViewMaker:
             active_ttl=max(0.0, session.ends_at - now)
             if session.ends_at is not None
             else (0.0 if session.started_at is not None or session.closed_at is not None else longest),
+            idle_ttl=max(0.0, session.ttl_at - now) if session.ttl_at is not None else None,
             started=session.started_at,
             activated=session.activated_at,
             closed=session.closed_at,

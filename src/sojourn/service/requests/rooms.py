@@ -203,12 +203,15 @@ class Rooms:
     def _for(self, size: int) -> Room:
         return self.small if size <= COPIES * SMALL else self.large
 
+    def all(self) -> dict[str, Room]:
+        """By the names under which they are shown."""
+        return {"memory": self.large, "small": self.small, "spool": self.disk, "files": self.files}
+
     def state(self) -> dict[str, Any]:
         """For operators: what is held now, the most so far, and how often somebody was turned away."""
-        rooms = {"memory": self.large, "small": self.small, "spool": self.disk, "files": self.files}
         return {
             name: {"held": room.held, "peak": room.peak, "of": room.total, "refused": room.refused}
-            for name, room in rooms.items()
+            for name, room in self.all().items()
         }
 
 

@@ -88,6 +88,17 @@ class Database:
         assert self._writer is not None, "the store is not open"
         self._writer.on_full = call
 
+    def when_committed(self, call: Callable[[int, float], None]) -> None:
+        """`call` is called on another thread after every commit, with the number of transactions in it and
+        its seconds."""
+        assert self._writer is not None, "the store is not open"
+        self._writer.on_commit = call
+
+    @property
+    def waiting(self) -> int:
+        """Transactions that no commit has taken yet."""
+        return self._writer.waiting if self._writer is not None else 0
+
     def hurry(self) -> None:
         """From now on nothing waits for room on the disk: the process is about to end."""
         if self._writer is not None:

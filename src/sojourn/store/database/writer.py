@@ -11,6 +11,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -53,6 +54,9 @@ class Writer:
 
     disk: DiskSpace | None = None
     """Whose reserve a commit may use."""
+    on_commit: Callable[[int, float], None] | None = None
+    """Called on the writer's thread after every commit, with the number of transactions in it and its
+    seconds."""
     on_full: Callable[[str], None] | None = None
     """Called on the event loop with what the database said, for every transaction that found no room."""
     _hurried = False
@@ -75,6 +79,11 @@ class Writer:
         entry = _Entry(work, then, self._loop.create_future(), need)
         self._queue.put(entry)
         return entry.future
+
+    @property
+    def waiting(self) -> int:
+        """Units that no commit has taken yet."""
+        return self._queue.qsize() + len(self._taken)
 
     def hurry(self) -> None:
         """From now on nothing waits for room: the process is about to end."""
@@ -104,8 +113,12 @@ class Writer:
                 except queue.Empty:
                     break
             if batch:
+                begun = time.perf_counter()
                 self._commit(batch)
+                took = time.perf_counter() - begun
                 self._loop.call_soon_threadsafe(_deliver, batch)
+                if self.on_commit is not None:
+                    self.on_commit(len(batch), took)
 
     def _commit(self, batch: list[_Entry]) -> None:
         try:

@@ -40,7 +40,7 @@ def _serve(settings: Settings, connection: socket.socket) -> None:
 
     connection.set_inheritable(False)
     prepare()
-    log = log_to_stderr()
+    log = log_to_stderr(settings.server.log_format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings, connection))

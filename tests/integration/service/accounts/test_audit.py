@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from sojourn.config import ReservationSettings, RetentionSettings
+from sojourn.config import DeviceSettings, ProjectSettings, ReservationSettings, RetentionSettings
 from sojourn.service.accounts.audit import ADDRESSES
+from sojourn.service.accounts.configuration import MOST
 from sojourn.service.errors import BadRequest, Conflict, Refusal
 from sojourn.service.projects.projects import MemberChange, ProjectChange
 from sojourn.service.views import Principal
@@ -230,3 +231,46 @@ def test_an_admin_reserves_within_the_bounds_and_an_operator_beyond_them(run_ser
         assert len(found) == 6  # what is beyond a bound that is lower now stays
 
     run_service(body, after)
+
+
+def test_what_of_the_configuration_was_changed_before_a_start_is_on_record_and_no_option_of_a_device(
+    run_service: RunService,
+) -> None:
+    secret = DeviceSettings(name="far", driver="mock", options={"qubits": 5, "seed": 1})
+    other = DeviceSettings(name="far", driver="mock", options={"seed": 2, "seconds": 0.0})
+
+    async def nothing(h: ServiceHarness) -> None:
+        assert await told(h, action="server") == []
+
+    async def changed(h: ServiceHarness) -> None:
+        (entry,) = await h.service.audit.find(action="server")
+        assert (entry.by, entry.subject) == ("(service)", "configuration")
+        assert entry.detail == {
+            "changed": {
+                "devices.far.options.qubits": "removed",
+                "devices.far.options.seconds": "added",
+                "devices.far.options.seed": "changed",
+                "policy.batch_ttl": [None, 7.0],
+                "server.hung_seconds": [10.0, 12.0],
+            }
+        }
+
+    run_service(nothing, nothing, devices=(secret,))
+    run_service(changed, changed, devices=(other,), server={"hung_seconds": 12.0}, batch_ttl=7.0)
+
+
+def test_many_changes_of_the_configuration_are_counted(run_service: RunService) -> None:
+    def many(weight: float) -> dict[str, Any]:
+        projects = (ProjectSettings(name=f"p{number}", weight=weight) for number in range(MOST + 5))
+        return {"projects": tuple(projects)}
+
+    async def nothing(h: ServiceHarness) -> None:
+        pass
+
+    async def changed(h: ServiceHarness) -> None:
+        (entry,) = await h.service.audit.find(action="server")
+        assert len(entry.detail["changed"]) == MOST
+        assert entry.detail["more"] == 5
+
+    run_service(nothing, sections=many(1.0))
+    run_service(changed, sections=many(2.0))

@@ -1,0 +1,1 @@
+"""`sojourn top`: the live view in a terminal."""

@@ -1,0 +1,1 @@
+"""What the server counts and measures of itself, for Prometheus: the names, the counting, the text."""
