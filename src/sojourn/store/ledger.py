@@ -34,6 +34,22 @@ class Sum(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Somebody had the device from `start` to `end`. `kind` is one of the ledger's. Users and projects are
+    ids; `program` and `state` are the job's, where the row is one of a job."""
+
+    kind: str
+    start: float
+    end: float
+    user: str
+    project: str
+    job: str | None
+    session: str | None
+    program: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mask:
     """`others` stands for the user, session and job in the rows of everybody but `user`."""
 
@@ -144,6 +160,29 @@ def charged(connection: Connection, since: float, step: float) -> list[tuple[str
         (user, project, seconds, min(max(weighed / seconds, first), last))
         for user, project, seconds, weighed, first, last in connection.execute(query)
     ]
+
+
+def spans(connection: Connection, device: str, start: float, end: float, most: int) -> list[Span]:
+    """What ended after `start` and began before `end`, by time; of more than `most` the latest."""
+    c, j = t.ledger.c, t.jobs.c
+    query = (
+        select(
+            c.kind,
+            c.started_at,
+            c.ended_at,
+            c.user_id,
+            c.project_id,
+            c.job_id,
+            c.session_id,
+            j.program,
+            j.state,
+        )
+        .select_from(t.ledger.outerjoin(t.jobs, j.id == c.job_id))
+        .where(c.device == device, c.ended_at > start, c.started_at < end)
+        .order_by(c.ended_at.desc())
+        .limit(most)
+    )
+    return [Span(*row) for row in reversed(connection.execute(query).all())]
 
 
 def _day(connection: Connection, at: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -28,7 +28,7 @@ class StoredSession:
 
 def get(connection: Connection, session_id: str) -> StoredSession | None:
     row = connection.execute(select(t.sessions).where(t.sessions.c.id == session_id)).first()
-    return stored(connection, row) if row else None
+    return _stored(connection, row) if row else None
 
 
 def find(connection: Connection, user: str | None, project: str | None, limit: int) -> list[StoredSession]:
@@ -38,13 +38,25 @@ def find(connection: Connection, user: str | None, project: str | None, limit: i
         query = query.where(t.sessions.c.user_id == user)
     if project is not None:
         query = query.where(t.sessions.c.project_id == project)
-    return [stored(connection, row) for row in connection.execute(query).all()]
+    return [_stored(connection, row) for row in connection.execute(query).all()]
+
+
+def between(connection: Connection, device: str, start: float, end: float, most: int) -> list[StoredSession]:
+    """Sessions and batches that were open between `start` and `end`, by creation; of more the latest."""
+    c = t.sessions.c
+    query = (
+        select(t.sessions)
+        .where(c.device == device, c.created_at < end, (c.closed_at.is_(None)) | (c.closed_at > start))
+        .order_by(c.created_at.desc())
+        .limit(most)
+    )
+    return [_stored(connection, row) for row in reversed(connection.execute(query).all())]
 
 
 def live(connection: Connection) -> list[StoredSession]:
     """All that are not closed: where recovery begins (R55)."""
     rows = connection.execute(select(t.sessions).where(_IS_OPEN)).all()
-    return [stored(connection, row) for row in rows]
+    return [_stored(connection, row) for row in rows]
 
 
 def write(connection: Connection, device: str, effects: Iterable[Effect]) -> None:
@@ -68,7 +80,7 @@ def write(connection: Connection, device: str, effects: Iterable[Effect]) -> Non
 # rows
 
 
-def stored(connection: Connection, row: Any) -> StoredSession:
+def _stored(connection: Connection, row: Any) -> StoredSession:
     return StoredSession(row.device, session_of(row), tuple(history.session_steps(connection, row.id)))
 
 

@@ -19,10 +19,9 @@ from sojourn.service.lanes.registry import Lanes
 from sojourn.service.reservations.reservations import Reservations, ReservationView
 from sojourn.service.timing.clock import Clock
 from sojourn.service.views import Principal
-from sojourn.store import Database
-from sojourn.store import timeline as stored
+from sojourn.store import Database, ledger, sessions
 from sojourn.store.database import bound, mapped
-from sojourn.store.timeline import Span
+from sojourn.store.ledger import Span
 
 BARS = 2000
 """Bars of a timeline unless another number is asked for."""
@@ -120,7 +119,7 @@ class Timeline:
             )
         self._lanes.dispatcher(device)
         now = self._clock.now()
-        read = bound(stored.spans, device, start, end, MOST_ROWS)
+        read = bound(ledger.spans, device, start, end, MOST_ROWS)
         live = self._live(who, device, now) if end > now else []
 
         def drawn(spans: list[Span]) -> tuple[float, list[Bar]]:
@@ -129,7 +128,7 @@ class Timeline:
             return max(start, begin), merged(bars, (end - start) / most, most)
 
         begin, bars = await self._store.read(mapped(read, drawn))
-        kept = await self._store.read(stored.sessions, device, begin, end, MOST_SESSIONS)
+        kept = await self._store.read(sessions.between, device, begin, end, MOST_SESSIONS)
         calendar = await self._reservations.calendar(who, device, ended=True)
         return TimelineView(
             device=device,
