@@ -65,13 +65,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The device is free again. A result of a job that is already final is dropped (R53)."""
+    """The device is free again. A result of a job that is already final is dropped (R53).
+
+    `used` is how many seconds the device itself worked, where it says so: one that is behind a queue of its
+    own. None: all the time from the start to now.
+    """
 
     job_id: str
     attempt: int
     outcome: Outcome
     reason: str | None = None
     code: int | None = None
+    used: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

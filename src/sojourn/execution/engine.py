@@ -25,9 +25,12 @@ class WorkerPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
+    """`renewals` counts how often a worker has said that its device is another now."""
+
     phase: WorkerPhase
     reason: str | None = None
     pid: int | None = None
+    renewals: int = 0
 
 
 class DeviceUnavailable(Exception):
@@ -59,11 +62,14 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One attempt of one job. `params` is the client's own JSON text, untouched."""
+    """One attempt of one job. `params` is the client's own JSON text, untouched. Of a user's job, `job` is
+    its id, the same for all attempts, and `session` the one that it is in."""
 
     run_id: str
     program_id: str
     params: bytes
+    job: str = ""
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,9 @@ class Engine(Protocol):
 
     def kill(self, device: str, run_id: str) -> None:
         """Stop a run: its `run` returns `Stopped` once it has ended. Unknown `run_id`: no effect."""
+
+    def end_session(self, device: str, session: str) -> None:
+        """The session does not have the device any more: what is held for it behind the device can go."""
 
 
 class EngineFactory(Protocol):

@@ -99,6 +99,7 @@ class Supervisor:
         self._turn = asyncio.Lock()
         self._tickets: dict[str, _Ticket] = {}
         self._runs = 0
+        self._renewals = 0
         self._stopping = False
 
     def wake(self) -> None:
@@ -155,6 +156,11 @@ class Supervisor:
                 ticket.process.kill()
             self._notify()
 
+    def end_session(self, session: str) -> None:
+        """Tell the worker, if it has the device: another one has nothing of the session."""
+        if self._process is not None and self.state.phase in (WorkerPhase.READY, WorkerPhase.BUSY):
+            self._process.send(messages.SessionEnded(self.spec.name, session))
+
     async def _ready_process(self, ticket: _Ticket) -> WorkerProcess | None:
         """The worker, when it can take a run; None when the run was stopped meanwhile."""
         while True:
@@ -184,7 +190,10 @@ class Supervisor:
             if self._applied is not self.calibration:
                 await self._load(process)
             process.output.begin()
-            process.send(messages.Run(number, self.spec.name, request.program_id), request.params)
+            run = messages.Run(
+                number, self.spec.name, request.program_id, job=request.job, session=request.session
+            )
+            process.send(run, request.params)
             given = True
             self._set(WorkerPhase.BUSY, pid=process.pid)
             reply, payload = await process.receive()
@@ -223,9 +232,15 @@ class Supervisor:
             return Stopped()
         match reply:
             case messages.CompletedReply(id=answered) if answered == number:
-                return Completed(payload, reply.quantum_seconds, _joined(reply.logs, output))
+                logs = _joined(reply.logs, output)
+                return Completed(payload, reply.quantum_seconds, logs, used=reply.used)
             case messages.FailedReply(id=answered) if answered == number:
-                return Failed(reply.reason, reply.code, reply.detail, _joined(reply.logs, output))
+                logs = _joined(reply.logs, output)
+                return Failed(reply.reason, reply.code, reply.detail, logs, used=reply.used)
+            case messages.UnavailableReply(id=answered) if answered == number:
+                process.kill()  # the next one is there when it has reached the device
+                self._set(WorkerPhase.STARTING, reason=reply.reason)
+                raise DeviceUnavailable(reply.reason)
             case _:
                 process.kill()
                 return Crashed(f"broke the protocol: {type(reply).__name__} in answer to Run")
@@ -263,7 +278,7 @@ class Supervisor:
             failures, reported = 0, ""
             runs, born = self._runs, asyncio.get_running_loop().time()
             self._set(WorkerPhase.READY, pid=process.pid)
-            how = await asyncio.shield(process.gone)
+            how = await self._outlive(process)
             worked = self.state.phase is WorkerPhase.BUSY or process.killed or self._runs > runs
             hung = process.lost is not None and process.killed
             if worked and not hung:
@@ -324,12 +339,40 @@ class Supervisor:
                 case _:
                     raise LoadRefused(f"broke the protocol: {type(message).__name__} in answer to Load")
 
+    async def _outlive(self, process: WorkerProcess) -> str:
+        """Wait for the end of the worker. A device that changes is described anew meanwhile."""
+        while not process.gone.done():
+            every = self.described.renew if self.described is not None else 0.0
+            await asyncio.wait({process.gone}, timeout=every or None)
+            if not process.gone.done() and not self._turn.locked():  # a run may wait for this very task
+                async with self._turn:
+                    await self._renew(process)
+        return process.gone.result()
+
+    async def _renew(self, process: WorkerProcess) -> None:
+        """Ask again what the device is, between two runs. One that cannot say is not served until it can."""
+        if self.state.phase is not WorkerPhase.READY or not process.alive:
+            return
+        before = self.described
+        try:
+            async with asyncio.timeout(self._load_limit):
+                await self._load(process)
+        except WorkerGone:
+            return
+        except (LoadRefused, messages.ProtocolError, TimeoutError) as error:
+            self._set(WorkerPhase.STARTING, reason=str(error) or "it did not say what the device is")
+            process.kill()
+            return
+        if self.described != before:
+            self._renewals += 1
+            self._set(WorkerPhase.READY, pid=process.pid)
+
     async def _discard(self, process: WorkerProcess) -> None:
         process.kill()
         await asyncio.shield(process.gone)
 
     def _set(self, phase: WorkerPhase, *, reason: str | None = None, pid: int | None = None) -> None:
-        self.state = WorkerState(phase, reason, pid)
+        self.state = WorkerState(phase, reason, pid, renewals=self._renewals)
         try:
             self._on_state(self.spec.name, self.state)
         except Exception:

@@ -14,8 +14,8 @@ import structlog
 from sojourn import codes
 from sojourn.core import Lane
 from sojourn.core import events as ev
-from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
-from sojourn.core.model import Job, JobKind
+from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, SessionChanged, Start, Stop
+from sojourn.core.model import Job, JobKind, SessionState
 from sojourn.execution.engine import (
     Crashed,
     DeviceUnavailable,
@@ -45,6 +45,9 @@ from sojourn.worker.protocol.types import Completed, Failed
 log = structlog.get_logger("sojourn.dispatcher")
 
 OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
+
+_HOLDS = (SessionState.ACTIVE, SessionState.PENDING_INACTIVE, SessionState.PENDING_CLOSED)
+"""A session in one of these states has the device, or a job of it runs there."""
 
 
 class Dispatcher:
@@ -190,6 +193,10 @@ class Dispatcher:
                     self._on_charge(self.device, effect)
                 case JobChanged(job=job) if job.state.final:
                     self._forget_inputs(job.id)
+                case SessionChanged(session=session, before=before) if before in _HOLDS and (
+                    session.state not in _HOLDS
+                ):
+                    self._engine.end_session(self.device, session.id)
         for effect in effects:  # only now: no act may depend on what a log does
             if isinstance(effect, JobChanged) and effect.job.state.final:
                 job = effect.job
@@ -238,7 +245,7 @@ class Dispatcher:
         if (job_id, attempt) in self._stopped:  # while its inputs were read: the engine had nothing to kill
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
             return
-        request = RunRequest(_run_id(job_id, attempt), record.job.program, params)
+        request = _request(record.job, attempt, params)
         try:
             outcome = await self._engine.run(self.device, request)
         except DeviceUnavailable as error:
@@ -261,12 +268,12 @@ class Dispatcher:
                     meta.result_hash = _keep(kept, found.report)
                 except ProtocolError as error:
                     event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, str(error), codes.SYSTEM_FAILURE)
-            case Completed(result=result, logs=logs):
-                event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
+            case Completed(result=result, logs=logs, used=used):
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED, used=used)
                 meta.result_hash = _keep(kept, result)
                 meta.logs_hash = _keep(kept, shown(logs, meta.log_level).encode())
-            case Failed(reason=reason, code=code, detail=detail, logs=logs):
-                event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, reason, code)
+            case Failed(reason=reason, code=code, detail=detail, logs=logs, used=used):
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, reason, code, used=used)
                 meta.result_hash = _keep(kept, (detail or reason).encode())
                 meta.logs_hash = _keep(kept, shown(logs, meta.log_level).encode())
             case Crashed(how=how):
@@ -380,6 +387,13 @@ class Dispatcher:
 
 def _run_id(job_id: str, attempt: int) -> str:
     return f"{job_id}.{attempt}"
+
+
+def _request(job: Job, attempt: int, params: bytes) -> RunRequest:
+    if job.kind is JobKind.SYSTEM:  # it is in nobody's session, and ends none behind the device
+        return RunRequest(_run_id(job.id, attempt), job.program, params)
+    session = None if job.detached else job.session_id
+    return RunRequest(_run_id(job.id, attempt), job.program, params, job=job.id, session=session)
 
 
 def _unstored(kept: Mapping[str, bytes], error: StoreFull) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
 release of sojourn)."""
 
@@ -65,11 +65,23 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Server: run the job whose params are the payload."""
+    """Server: run the job whose params are the payload.
+
+    `job` is its id in the service, "" where nobody needs it, and `session` the one that it is in.
+    """
 
     id: int
     device: str
     program_id: str
+    job: str = ""
+    session: str | None = None
+
+
+class SessionEnded(msgspec.Struct, frozen=True, tag="session-ended"):
+    """Server: this session does not have the device any more. It is not answered."""
+
+    device: str
+    session: str
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
@@ -117,7 +129,7 @@ class RefusedReply(msgspec.Struct, frozen=True, tag="refused"):
 
 
 class UnavailableReply(msgspec.Struct, frozen=True, tag="unavailable"):
-    """Worker: the job could not be looked at, for a reason that is not the job's."""
+    """Worker: the job could not be looked at, or has not been run, for a reason that is not the job's."""
 
     id: int
     reason: str
@@ -129,6 +141,7 @@ class CompletedReply(msgspec.Struct, frozen=True, tag="completed"):
     id: int
     quantum_seconds: float
     logs: str
+    used: float | None = None
 
 
 class FailedReply(msgspec.Struct, frozen=True, tag="failed"):
@@ -137,9 +150,10 @@ class FailedReply(msgspec.Struct, frozen=True, tag="failed"):
     code: int
     detail: str
     logs: str
+    used: float | None = None
 
 
-FromServer = Start | Load | Prepare | Run | Ping
+FromServer = Start | Load | Prepare | Run | SessionEnded | Ping
 FromWorker = (
     Hello
     | Pong

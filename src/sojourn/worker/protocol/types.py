@@ -32,13 +32,15 @@ class DeviceSpec:
 class Description:
     """What a device says of itself, in the client's JSON shapes (docs/api.md).
 
-    `configuration` and `properties` are JSON-able; `properties` is None for an ideal device.
+    `configuration` and `properties` are JSON-able; `properties` is None for an ideal device. `renew` is the
+    seconds after which it is to be asked for again, 0 for a device that stays as it is.
     """
 
     num_qubits: int
     configuration: Mapping[str, Any]
     properties: Mapping[str, Any] | None
     backend_version: str
+    renew: float = 0.0
 
 
 class JobRefused(Exception):
@@ -49,6 +51,10 @@ class JobRefused(Exception):
         super().__init__(message)
         self.message = message
         self.code = code
+
+
+class DeviceAway(Exception):
+    """The device cannot be reached, and the job has not been run. The message says why."""
 
 
 class JobBroke(JobRefused):
@@ -98,18 +104,22 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """`result` is the text that the client decodes. `quantum_seconds` is time on the device."""
+    """`result` is the text that the client decodes. `quantum_seconds` is the time of the run; `used` what the
+    device itself worked of it, where it says so."""
 
     result: bytes
     quantum_seconds: float
     logs: str = ""
+    used: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The program raised: the user's error. `reason` is one line, `detail` ends with a traceback."""
+    """The program raised: the user's error. `reason` is one line, `detail` ends with a traceback, `used` is
+    as in `Completed`."""
 
     reason: str
     code: int
     detail: str = ""
     logs: str = ""
+    used: float | None = None
