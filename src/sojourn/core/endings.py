@@ -5,6 +5,8 @@ Selects and runs nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sojourn import codes
 from sojourn.core import events as ev
 from sojourn.core.effects import ChargeKind
@@ -72,7 +74,8 @@ class Endings:
     def crashed(self, job: Job, now: float, event: ev.RunEnded) -> None:
         """D23: one death of a worker can be the system's fault; repeated ones are the job's and cost."""
         job.crashes += 1
-        again, charged = job.crashes <= self._profile.crash_reruns, self._profile.charged_crashes
+        again = job.crashes <= self._profile.crash_reruns and self._may_repeat(job, event)
+        charged = self._profile.charged_crashes
         if charged and job.started_at is not None:
             job.crashed = (*job.crashed, (job.started_at, now, 0.0))
         if again or not charged or job.crashes < charged or job.kind is JobKind.SYSTEM:
@@ -81,10 +84,22 @@ class Endings:
         why = limits.killed(job, event.reason)
         self.end(job, JobState.FAILED, now, event.outcome, why, codes.WORKER_KILLED, runs=job.crashed)
 
+    def lost(self, job: Job, now: float, event: ev.RunEnded) -> None:
+        """R55: a run that the system has lost is repeated, where the rules and the device allow it."""
+        again = self._profile.rerun_lost and self._may_repeat(job, event)
+        if again and job.attempt >= self._profile.most_attempts:
+            again, event = False, replace(event, reason=limits.too_often(job, self._profile, event.reason))
+        self.again_or_fail(job, now, event, again)
+
+    def _may_repeat(self, job: Job, event: ev.RunEnded) -> bool:
+        return job.reruns or event.untouched
+
     def again_or_fail(self, job: Job, now: float, event: ev.RunEnded, again: bool) -> None:
         """R55: nothing is charged for a run that the system lost."""
         if not again:
             why = event.reason or "the device was lost while the job ran"
+            if not self._may_repeat(job, event) and event.outcome is not ev.Outcome.UNSTORED:
+                why = limits.not_twice(why)
             self.end(job, JobState.FAILED, now, event.outcome, why, codes.SYSTEM_FAILURE, free=True)
             return
         job.started_at = None

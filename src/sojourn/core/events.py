@@ -68,7 +68,8 @@ class RunEnded:
     """The device is free again. A result of a job that is already final is dropped (R53).
 
     `used` is how many seconds the device itself worked, where it says so: one that is behind a queue of its
-    own. None: all the time from the start to now.
+    own. None: all the time from the start to now. `untouched`: nothing of a run that was lost has reached the
+    device.
     """
 
     job_id: str
@@ -77,6 +78,7 @@ class RunEnded:
     reason: str | None = None
     code: int | None = None
     used: float | None = None
+    untouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ class SessionClosed:
 
 @dataclass(frozen=True, slots=True)
 class DeviceReady:
-    """The device can run a job."""
+    """The device can run a job. `reruns`: whether one whose run is lost may be run on it again (R55)."""
+
+    reruns: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Pure and single-threaded. This module dispatches events, runs the device and sel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sojourn import codes
@@ -53,6 +53,7 @@ class Lane:
         self.run: Run | None = None
         self.ready = False
         self.lost_because = "the device has not come up yet"
+        self._reruns = True  # as its driver says (R55)
         self.status: DeviceStatus | None = None
         self.state = LaneState()
         self.calendar = Calendar()
@@ -318,14 +319,11 @@ class Lane:
             case ev.Outcome.CRASHED:
                 self._endings.crashed(job, now, event)
             case _:  # lost or stopped
-                again = self.profile.rerun_lost
-                if again and job.attempt >= self.profile.most_attempts:
-                    why = limits.too_often(job, self.profile, event.reason)
-                    again, event = False, replace(event, reason=why)
-                self._endings.again_or_fail(job, now, event, again)
+                self._endings.lost(job, now, event)
 
-    def _ready(self, _: ev.DeviceReady, __: float) -> None:
+    def _ready(self, event: ev.DeviceReady, _: float) -> None:
         self.ready = True
+        self._reruns = event.reruns
 
     def _lost(self, event: ev.DeviceLost, _: float) -> None:
         self.ready = False
@@ -492,6 +490,7 @@ class Lane:
 
     def _start(self, job: Job, now: float) -> None:
         job.started_at = now
+        job.reruns = self._reruns
         job.attempt += 1
         self.state.move_job(job, JobState.RUNNING, now, "selected")
         self._sessions.started(job, now)

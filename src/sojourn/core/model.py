@@ -89,6 +89,7 @@ class Job:
     one that holds. `estimate` is the device seconds that preparation expects. `detached` marks a job that
     outlived its session as a plain job (R34); its session's cached data holds until `cache_expires_at`.
     `crashed` are the runs whose worker died (D23): (start, end, seconds by which time has jumped since).
+    `reruns`: whether the device on which it runs lets a run that was lost be repeated (R55).
     """
 
     id: str
@@ -115,6 +116,7 @@ class Job:
     reason: str | None = None
     reason_code: int | None = None
     charged: float = 0.0
+    reruns: bool = True
 
 
 @dataclass(slots=True)

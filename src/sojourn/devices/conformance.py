@@ -4,93 +4,143 @@ Runs the driver directly, without jobs.
 
 Some vendor backends return counts and no memory, or bits in another order, and nothing fails: the user gets
 zeros (Qiskit/qiskit#15694). A driver that is not built in is checked when it is loaded, and refused when it
-fails.
+fails. The bounds leave room for the errors of a real machine: `FARTHEST` for a result that would be certain
+without errors, which is less than any mistake of order or meaning makes.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit, QuantumRegister
+from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler.exceptions import TranspilerError
 
-from sojourn.devices.bits import num_bytes, take_bits
-from sojourn.devices.driver import Driver, Outcome, Task
+from sojourn.devices import calls
+from sojourn.devices.bits import take_bits
+from sojourn.devices.checking.cases import NO_VALUES, Case, cases, lacking, words
+from sojourn.devices.checking.report import Check, Report
+from sojourn.devices.driver import Driver, DriverError, Outcome, Task
 
-_SHOTS = 512
-_SLACK = 0.35  # a noisy device may be this wrong; wrong bits are wrong all the time
+__all__ = ["FARTHEST", "SHOTS", "Check", "Report", "check", "examine"]
+
+SHOTS = 512
+FARTHEST = 0.35
+"""How far a result may be from what it would be without errors: the share of the shots that would have to be
+others (the total variation distance). A mistake costs 0.5 and more."""
+
+SEED = 11
+_SHOWN = 4  # bit strings in the evidence
+
+Point = Mapping[str, float]
 
 
 def check(driver: Driver) -> list[str]:
-    """What is wrong with the driver, one sentence each; empty when it conforms.
+    """What is wrong with the driver, one sentence each; empty when it conforms."""
+    return examine(driver).faults
 
-    Its description, then X on one qubit, a Bell pair, two registers of different width with an asymmetric
-    pattern, a sweep of one rotation, and a condition if its target has any. A driver with `random_results` is
-    checked for shapes only.
+
+def examine(driver: Driver) -> Report:
+    """Make all checks: the description, the circuits of `checking.cases` as far as the device claims to run
+    them, and what seeds do. A driver with `random_results` is checked for shapes only.
+
+    Raises nothing of the driver's own: what it raises is a check that failed. After a description that is
+    wrong nothing is run.
     """
-    faults = _description(driver)
-    for name, circuit, values, expected in _cases(driver):
-        manager = generate_preset_pass_manager(1, target=driver.target, seed_transpiler=1)
-        ready = manager.run(circuit)
-        program = driver.compile(ready)
-        tasks = [Task(program, values, _SHOTS)]
-        outcomes = driver.execute(tasks, seed=11, memory=True)
-        faults += [f"{name}: {fault}" for fault in _shape(outcomes, len(values), ready.num_clbits)]
-        if faults or driver.random_results:
-            continue
-        for point, (outcome, want) in enumerate(zip(outcomes[0], expected, strict=True)):
-            got = _frequencies(outcome, ready.num_clbits)
-            for pattern, share in want.items():
-                if abs(got.get(pattern, 0.0) - share) > _SLACK:
-                    faults.append(
-                        f"{name}, point {point}: bits {pattern} came in {got.get(pattern, 0.0):.0%} of the "
-                        f"shots, expected about {share:.0%}"
-                    )
-    return faults
+    return Report(driver.name, tuple(_checks(driver)))
 
 
-def _cases(
-    driver: Driver,
-) -> list[tuple[str, QuantumCircuit, np.ndarray, list[dict[str, float]]]]:
-    none = np.zeros((1, 0))
-    flip = QuantumCircuit(1, 1)
-    flip.x(0)
-    flip.measure(0, 0)
-    angle = Parameter("a")
-    sweep = QuantumCircuit(1, 1)
-    sweep.sx(0)
-    sweep.rz(angle, 0)
-    sweep.sx(0)
-    sweep.measure(0, 0)
-    angles = np.array([[0.0], [math.pi / 2], [math.pi]])
-    shares = [{"1": 1.0}, {"1": 0.5}, {"1": 0.0, "0": 1.0}]
-    cases = [("X", flip, none, [{"1": 1.0}]), ("sweep of rz", sweep, angles, shares)]
-    width = driver.target.num_qubits or 0
-    if "if_else" in driver.target.operation_names:
-        condition = QuantumCircuit(1, 2)
-        condition.x(0)
-        condition.measure(0, 0)
-        with condition.if_test((condition.clbits[0], 1)):
-            condition.x(0)
-        condition.measure(0, 1)
-        cases.append(("X on a condition", condition, none, [{"01": 1.0}]))
-    if width >= 2:
-        bell = QuantumCircuit(2, 2)
-        bell.h(0)
-        bell.cx(0, 1)
-        bell.measure([0, 1], [0, 1])
-        cases.append(("Bell pair", bell, none, [{"00": 0.5, "11": 0.5, "01": 0.0, "10": 0.0}]))
-    if width >= 3:
-        qubits = QuantumRegister(3)
-        first, second = ClassicalRegister(1, "first"), ClassicalRegister(2, "second")
-        lopsided = QuantumCircuit(qubits, first, second)
-        lopsided.x(1)
-        lopsided.measure(qubits[0], first[0])
-        lopsided.measure(qubits[1], second[0])
-        lopsided.measure(qubits[2], second[1])
-        cases.append(("two registers", lopsided, none, [{"010": 1.0}]))
-    return cases
+def _checks(driver: Driver) -> Iterator[Check]:
+    try:
+        faults = _description(driver)
+    except Exception as error:
+        faults = [_raised(error)]
+    yield Check("description", not faults, "; ".join(faults))
+    if faults:
+        return
+    made = [_case(driver, case) for case in cases()]
+    yield from made
+    if not any(each.passed is not None for each in made):
+        yield Check(
+            "some circuit", False, "none of the circuits can be run on it: nothing is known of its results"
+        )
+    elif all(each.passed is not False for each in made):
+        yield _seeds(driver)
+
+
+def _case(driver: Driver, case: Case) -> Check:
+    reason = lacking(case, driver.target)
+    if reason is not None:
+        return Check(case.name, None, reason)
+    try:
+        ready = _transpiled(driver, case.circuit)
+    except TranspilerError as error:
+        return Check(case.name, None, f"it cannot be transpiled for the device: {_line(error)}")
+    except Exception as error:  # of the target, which is the driver's
+        return Check(case.name, False, f"it cannot be transpiled: {_raised(error)}", words(case.circuit))
+    try:
+        tasks = [Task(driver.compile(ready), case.values, SHOTS)]
+        outcomes = calls.execute(driver, tasks, seed=SEED, memory=True)
+    except Exception as error:
+        return Check(case.name, False, _raised(error), words(ready))
+    fault = next(calls.faults(tasks, outcomes, memory=True), None)
+    if fault is not None:
+        return Check(case.name, False, fault, words(ready))
+    if driver.random_results:
+        return Check(case.name, True)
+    for point, (outcome, want) in enumerate(zip(outcomes[0], case.expected, strict=True)):
+        seen = _frequencies(outcome, ready.num_clbits)
+        distance = _distance(seen, want)
+        if distance > FARTHEST:
+            where = f"at {case.values[point].round(4).tolist()} " if case.values.size else ""
+            return Check(
+                case.name,
+                False,
+                f"{where}the result is {distance:.0%} off, at most {FARTHEST:.0%} is allowed",
+                words(ready),
+                _shown(want),
+                _shown(seen),
+            )
+    return Check(case.name, True)
+
+
+def _transpiled(driver: Driver, circuit: QuantumCircuit) -> QuantumCircuit:
+    return generate_preset_pass_manager(1, target=driver.target, seed_transpiler=1).run(circuit)
+
+
+def _seeds(driver: Driver) -> Check:
+    """Whether a seed repeats a result, and runs without one differ.
+
+    Bits of an even superposition: two results of so many shots are equal by chance in one of 2**512 cases."""
+    if driver.random_results:
+        return Check("seeds", None, "its results are made up")
+    circuit = QuantumCircuit(1, 1)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    try:
+        ready = _transpiled(driver, circuit)
+        tasks = [Task(driver.compile(ready), NO_VALUES, SHOTS)]
+        runs = [
+            calls.execute(driver, tasks, seed=seed, memory=True)[0][0].memory().tobytes()
+            for seed in (SEED, SEED, None, None)
+        ]
+    except TranspilerError as error:
+        return Check("seeds", None, f"it cannot be transpiled for the device: {_line(error)}")
+    except Exception as error:
+        return Check("seeds", False, _raised(error), words(circuit))
+    if driver.seeded and runs[0] != runs[1]:
+        return Check(
+            "seeds", False, "two runs with one seed differ; a driver that cannot repeat says seeded = False"
+        )
+    if runs[2] == runs[3] and not _fixed(driver):
+        return Check("seeds", False, "two runs without a seed give the same shots in the same order")
+    return Check("seeds", True)
+
+
+def _fixed(driver: Driver) -> bool:
+    """Whether the device was given a seed for all jobs."""
+    return driver.options.get("seed") is not None
 
 
 def _description(driver: Driver) -> list[str]:
@@ -114,25 +164,6 @@ def _description(driver: Driver) -> list[str]:
     return faults
 
 
-def _shape(outcomes: list[list[Outcome]], points: int, bits: int) -> list[str]:
-    if len(outcomes) != 1 or len(outcomes[0]) != points:
-        return [f"expected one task with {points} points, got {[len(o) for o in outcomes]}"]
-    faults = []
-    for outcome in outcomes[0]:
-        width = num_bytes(bits)
-        if outcome.patterns.dtype != np.uint8 or outcome.patterns.shape[1:] != (width,):
-            faults.append(
-                f"patterns are {outcome.patterns.dtype}{outcome.patterns.shape}, not uint8(…, {width})"
-            )
-        elif int(outcome.counts.sum()) != _SHOTS:
-            faults.append(f"{_SHOTS} shots were asked for, the counts add up to {int(outcome.counts.sum())}")
-        elif outcome.order is None or outcome.order.shape != (_SHOTS,):
-            faults.append("there is no per-shot memory")
-        elif not np.array_equal(np.bincount(outcome.order, minlength=len(outcome.counts)), outcome.counts):
-            faults.append("per-shot memory and counts disagree")
-    return faults
-
-
 def _frequencies(outcome: Outcome, bits: int) -> dict[str, float]:
     packed = take_bits(outcome.memory(), bits, list(range(bits)))
     single = np.unpackbits(packed, axis=-1, bitorder="big")[:, -bits:]
@@ -141,3 +172,22 @@ def _frequencies(outcome: Outcome, bits: int) -> dict[str, float]:
         "".join(map(str, pattern)): int(number) / len(single)
         for pattern, number in zip(patterns.tolist(), numbers.tolist(), strict=True)
     }
+
+
+def _distance(seen: Point, want: Point) -> float:
+    return sum(abs(seen.get(bits, 0.0) - want.get(bits, 0.0)) for bits in {*seen, *want}) / 2
+
+
+def _shown(point: Point) -> str:
+    most = sorted(point.items(), key=lambda item: -item[1])
+    return ", ".join(f"{bits} in {share:.0%}" for bits, share in most[:_SHOWN]) + (
+        ", …" if len(most) > _SHOWN else ""
+    )
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _raised(error: Exception) -> str:
+    return _line(error) if isinstance(error, DriverError) else f"{type(error).__name__}: {_line(error)}"

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from qiskit.transpiler import Target
 
 ENTRY_POINT_GROUP = "sojourn.drivers"
+
+OnLoss = Literal["rerun", "fail"]
 
 
 class DriverError(Exception):
@@ -47,6 +49,10 @@ class Assignment:
 
     job: str
     session: str | None = None
+
+
+class RunCancelled(DriverError):
+    """`execute` has stopped because `Driver.cancel` was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,35 @@ class Outcome:
         return self.patterns[self.order]
 
 
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """The most that a device takes, each None where it has no limit of its own.
+
+    A job with a circuit of more than `shots` shots or `parameters` parameters is refused when it is
+    submitted. `circuits` is for one call of `execute`, where a circuit counts at each of its points: a job
+    with more is run in several calls, and their outcomes are joined.
+    """
+
+    shots: int | None = None
+    circuits: int | None = None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stint:
+    """A circuit of a job as a clock sees it: `points` times `shots` executions of it, each of which takes
+    `seconds` on the average and waits `pause` seconds (the repetition delay) beside."""
+
+    seconds: float
+    pause: float
+    points: int
+    shots: int
+
+
+def _unheard(part: float, words: str) -> None:
+    del part, words
+
+
 class Driver(ABC):
     """A device inside one worker process. Not thread-safe: a worker runs one job at a time."""
 
@@ -118,6 +153,29 @@ class Driver(ABC):
 
     meas_levels: ClassVar[tuple[int, ...]] = (2,)
     """The levels of measurement that it has: 1 are signals of the readout, see `under`; 2 are bits."""
+
+    on_loss: OnLoss = "rerun"
+    """What becomes of a job whose run was lost with the server or with its worker (R55): `rerun` for a
+    device on which nothing remains of a run, such as a simulator; `fail` for one on which a job must not run
+    twice unasked, such as an instrument. Nothing is charged in either case."""
+
+    check_at_load: bool = True
+    """Whether the worker runs the conformance check before the device is served; see
+    `sojourn.devices.conformance`. False where each of its circuits is expensive or waits in a queue:
+    `sojourn devices check` then runs it on demand."""
+
+    seeded: bool = True
+    """Whether a seed makes the outcomes repeatable, as on a simulator. On a device that is False a job with a
+    seed gets a warning, and runs without it."""
+
+    cancel_seconds: float = 0.0
+    """Seconds that a run may need to stop after `cancel`; 0 for a driver that cannot stop one. A run that has
+    not stopped by then, or cannot, ends with its process."""
+
+    progress: Callable[[float, str], None] = staticmethod(_unheard)
+    """Called by the driver, in the thread of `execute`, as often as it likes: which part of the run is done
+    (0 to 1), and a few words, as `12 of 40 circuits`. Set by the worker before a run. They reach the log of
+    the job, also while it runs."""
 
     memory = 0
     """Bytes that one run may take, set before the first circuit; 0 for any amount. The worker sees to it: a
@@ -161,6 +219,37 @@ class Driver(ABC):
         only when `most_memory` is more than a run may take."""
         del circuit
         return 0
+
+    def open(self) -> None:  # noqa: B027 - optional
+        """Connect to the device: called once, in the one process that runs jobs, before anything is run.
+
+        Other processes construct the driver too, to describe the device and to compile: they must be able to
+        do so beside this one. Raises `DriverError` when the device cannot be reached; it is tried again.
+        """
+
+    def limits(self) -> CallLimits:
+        """The most that the device takes. The default knows no limits."""
+        return CallLimits()
+
+    def run_seconds(self, stints: Sequence[Stint]) -> float:
+        """How many seconds a job of these circuits has the device, without its compilation. It is what users
+        read as an estimate, and what limits and forecasts are made of. The default adds up what the shots
+        take, and nothing for a call or a circuit."""
+        return sum((each.seconds + each.pause) * each.points * each.shots for each in stints)
+
+    def cancel(self) -> None:  # noqa: B027 - optional
+        """Stop the run that is under way, whose result nobody wants. Called in another thread while `execute`
+        works, at most once a run, if `cancel_seconds` is not 0. `execute` should then raise `RunCancelled`
+        soon; what else it does is no matter."""
+
+    def health(self) -> str | None:
+        """A sentence on why the device cannot take a job now, or None when it can. Must answer within
+        seconds.
+
+        Asked by the worker about every 15 s while nothing runs, and after a run that failed. While there is
+        a reason the device starts no job, users and operators read it, and jobs wait.
+        """
+        return None
 
     def calibrate(self, at: str, number: int) -> Facts:
         """Measure the device and say what was found; nothing may hold before `apply_calibration`.

@@ -20,21 +20,30 @@ class WorkerPhase(StrEnum):
     STARTING = "starting"
     READY = "ready"
     BUSY = "busy"
+    UNHEALTHY = "unhealthy"  # its driver says that the device can take no job now; asked again and again
     FAILED = "failed"  # cannot start; `reason` says why; retried with back-off
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """`renewals` counts how often a worker has said that its device is another now."""
+    """`reruns`: whether a job whose run was lost may be run again, as the driver of the device says (R55).
+    `renewals` counts how often a worker has said that its device is another now."""
 
     phase: WorkerPhase
     reason: str | None = None
     pid: int | None = None
+    reruns: bool = True
     renewals: int = 0
 
 
 class DeviceUnavailable(Exception):
-    """The device has no worker that could answer; the message says why."""
+    """The device has no worker that could answer; the message says why.
+
+    `touched`: a worker was given the job, so that the device may have run it, or a part."""
+
+    def __init__(self, message: str, *, touched: bool = False) -> None:
+        super().__init__(message)
+        self.touched = touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +71,16 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One attempt of one job. `params` is the client's own JSON text, untouched. Of a user's job, `job` is
-    its id, the same for all attempts, and `session` the one that it is in."""
+    """One attempt of one job. `params` is the client's own JSON text, untouched.
+
+    `progress` is called with what the device says of the run: the part that is done, 0 to 1, and a few
+    words. Of a user's job, `job` is its id, the same for all attempts, and `session` the one that it is in.
+    """
 
     run_id: str
     program_id: str
     params: bytes
+    progress: Callable[[float, str], None] | None = None
     job: str = ""
     session: str | None = None
 

@@ -107,7 +107,7 @@ _DECODERS = {
 }
 _SHARES = msgspec.json.Decoder(SharesText)
 _RESTORED = msgspec.json.Decoder(Restored)
-_LATER = (b',"stated":true', b',"estimate":null', b',"crashed":[]')
+_LATER = (b',"stated":true', b',"estimate":null', b',"crashed":[]', b',"reruns":true')
 _LINE = msgspec.json.Decoder(Line)
 
 

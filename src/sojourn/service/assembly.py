@@ -24,6 +24,7 @@ from sojourn.service.data.disk import Disk
 from sojourn.service.data.opening import DATABASE, open_store
 from sojourn.service.devices.calibrations import Calibrations
 from sojourn.service.devices.catalog import Catalog
+from sojourn.service.devices.checks import Checks
 from sojourn.service.devices.control import DeviceControl
 from sojourn.service.devices.schedule import Schedule
 from sojourn.service.jobs.admission import Admission
@@ -37,6 +38,7 @@ from sojourn.service.lanes.following import Following
 from sojourn.service.lanes.lookup import Lookup
 from sojourn.service.lanes.records import Records
 from sojourn.service.lanes.registry import Lanes
+from sojourn.service.lanes.system_jobs import SystemJobs
 from sojourn.service.lanes.usage_reports import UsageReports
 from sojourn.service.lanes.view_maker import ViewMaker
 from sojourn.service.projects.crashes import Crashes
@@ -60,6 +62,7 @@ from sojourn.store.clock import newest
 from sojourn.store.database import DiskSpace, unawaited
 from sojourn.store.database.disk_space import MB
 from sojourn.worker.confinement import landlock_version
+from sojourn.worker.protocol.types import CALIBRATE, CHECK
 
 log = structlog.get_logger("sojourn.service")
 
@@ -156,6 +159,8 @@ async def assemble(
 
     calibrations = Calibrations(store, clock.now, companions, apply_calibration)
     await calibrations.load()
+    checks = Checks(clock.now)
+    system_jobs = SystemJobs({CALIBRATE: calibrations, CHECK: checks})
 
     def room_changed(reason: str | None) -> None:
         """Nothing is started whose result would find no room. With room again, the private inputs are
@@ -191,7 +196,7 @@ async def assemble(
             clock=clock,
             engine=engine,
             records=records,
-            system_jobs=calibrations,
+            system_jobs=system_jobs,
             on_charge=usage_reports.charged,
             on_crash=crashes.note,
             on_fatal=on_fatal,
@@ -282,6 +287,7 @@ async def assemble(
             lanes=lanes,
             lookup=lookup,
             calibrations=calibrations,
+            checks=checks,
             disk=disk,
             next_calibrations=schedule.next,
             background=background,

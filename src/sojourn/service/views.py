@@ -102,6 +102,8 @@ class DeviceView:
     calibration: str | None = None  # the id of the one that holds
     calibrated: float | None = None
     next_calibration: float | None = None  # by its schedule
+    checked: float | None = None  # when it was last checked on demand, since the start of the service
+    check_summary: str | None = None  # what that check found
 
 
 @dataclass(frozen=True, slots=True)

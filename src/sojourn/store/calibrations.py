@@ -56,9 +56,10 @@ def every(connection: Connection) -> list[Calibration]:
 
 
 def last_attempts(connection: Connection) -> dict[str, float]:
-    """When each device's latest system job was accepted, whatever became of it."""
+    """When each device's latest calibration was accepted, whatever became of it."""
     c = t.jobs.c
-    query = select(c.device, func.max(c.accepted_at)).where(c.kind == "system").group_by(c.device)
+    latest = select(c.device, func.max(c.accepted_at)).group_by(c.device)
+    query = latest.where(c.kind == "system", c.program == "calibrate")
     return {row[0]: row[1] for row in connection.execute(query)}
 
 

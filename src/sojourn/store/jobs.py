@@ -390,6 +390,7 @@ def _job_of(row: Mapping[str, Any]) -> Job:
         reason=row["reason"],
         reason_code=row["reason_code"],
         charged=row["charged"],
+        reruns=row["reruns"],
     )
 
 
@@ -441,6 +442,7 @@ def job_row(job: Job) -> dict[str, Any]:
         "reason": job.reason,
         "reason_code": job.reason_code,
         "charged": job.charged,
+        "reruns": job.reruns,
     }
 
 

@@ -147,6 +147,7 @@ jobs = Table(
     Column("reason", Text),
     Column("reason_code", Integer),
     Column("charged", Float, nullable=False),
+    Column("reruns", Boolean, nullable=False, server_default="1"),  # R55
     # what the policy does not look at
     Column("private", Boolean, nullable=False),
     Column("cost", Integer),

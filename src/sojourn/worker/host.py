@@ -14,6 +14,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,8 +24,8 @@ from qiskit.exceptions import QiskitError
 
 from sojourn import codes
 from sojourn.devices import conformance
-from sojourn.devices.driver import Assignment, Driver, DriverError, NotReached, load_driver
-from sojourn.devices.offered import settled
+from sojourn.devices.calls import trusted
+from sojourn.devices.driver import Assignment, Driver, DriverError, NotReached, RunCancelled, load_driver
 from sojourn.worker.programs import registry
 from sojourn.worker.programs.base import Plan
 from sojourn.worker.programs.device import DeviceContext
@@ -33,6 +34,7 @@ from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.memory import exceeded
 from sojourn.worker.protocol.types import (
     CALIBRATE,
+    CHECK,
     Calibration,
     Completed,
     Description,
@@ -42,6 +44,7 @@ from sojourn.worker.protocol.types import (
     JobBroke,
     JobRefused,
     Prepared,
+    Traits,
 )
 
 MAX_REASON = 300  # characters of what Qiskit says of an error that no check foresaw
@@ -56,30 +59,41 @@ class DeviceHost:
         self.spec = spec
         self._device = self._look_at(driver)
         self._probes = 0
+        self._misfit: str | None = None  # why it does not conform, once that was found
+        self.notify: Callable[[float, str], None] | None = None
+        """Told how far the present run is."""
 
     @classmethod
     def load(cls, spec: DeviceSpec) -> DeviceHost:
         """Find the driver by its entry point and make the device.
 
-        A driver that is not built in must pass the conformance check. Raises `DriverError` with what is
-        wrong and what is allowed.
+        In the process that runs jobs the device is opened, and a driver that is not built in must pass the
+        conformance check, as must any that has failed it lately. Raises `DriverError` with what is wrong and
+        what is allowed.
         """
         driver = load_driver(spec.name, spec.driver, spec.options)
-        if not type(driver).__module__.startswith("sojourn.devices."):
-            faults = conformance.check(driver)
-            if faults:
-                raise DriverError(
-                    f"device {spec.name!r}: driver {spec.driver!r} does not conform: " + "; ".join(faults)
-                )
+        if spec.runs:
+            driver.open()
+            if spec.recheck or (driver.check_at_load and not trusted(driver)):
+                report = conformance.examine(driver)
+                if not report.passed:
+                    raise DriverError(_does_not_conform(spec, report))
         return cls(spec, driver)
 
     def describe(self) -> Description:
         """What the device says of itself, in the client's shapes. Raises `DriverError` when a device that
         changes cannot be asked."""
         self._renew()
-        facts, renew = self._device.facts, self._device.driver.refresh_seconds
+        facts = self._device.facts
+        driver = self._device.driver
+        traits = Traits(
+            reruns=driver.on_loss != "fail",
+            cancel_seconds=driver.cancel_seconds,
+            asks_health=type(driver).health is not Driver.health,
+            renew=driver.refresh_seconds,
+        )
         return Description(
-            facts.num_qubits, facts.configuration, facts.properties, facts.backend_version, renew=renew
+            facts.num_qubits, facts.configuration, facts.properties, facts.backend_version, traits
         )
 
     def assign(self, job: str, session: str | None) -> None:
@@ -115,6 +129,9 @@ class DeviceHost:
         cannot be reached, and nothing has run."""
         if program_id == CALIBRATE:
             return self._calibrate(params)
+        if program_id == CHECK:
+            return self._check()
+        self._device.progress = self.notify
         try:
             with suppress(DriverError):  # `execute` meets what is wrong
                 self._renew()
@@ -135,6 +152,8 @@ class DeviceHost:
             return Failed(error.message, error.code, traceback.format_exc())
         except NotReached as error:
             raise DeviceAway(str(error)) from error
+        except RunCancelled as error:
+            return Failed(f"the run was cancelled: {error}", codes.RUN_FAILED)
         except DriverError as error:
             used = 0.0 if error.code == codes.SYSTEM_FAILURE else self._used()
             return Failed(str(error), error.code, traceback.format_exc(), used=used)
@@ -152,7 +171,7 @@ class DeviceHost:
             begun = time.monotonic()
             driver = self._device.driver
             measured = driver.calibrate(wanted.at, wanted.number)
-            facts = settled(measured, self._device.target, driver.meas_levels)
+            facts = self._device.served(measured)
             seconds = time.monotonic() - begun
             found = Description(
                 facts.num_qubits, facts.configuration, facts.properties, facts.backend_version
@@ -167,10 +186,40 @@ class DeviceHost:
         said = self._device.driver.device_seconds()
         return None if said is None or not math.isfinite(said) else max(0.0, said)
 
+    def _check(self) -> Completed | Failed:
+        """Run the conformance check. A device that fails it is not to run jobs: see `health`."""
+        begun = time.monotonic()
+        report = conformance.examine(self._device.driver)
+        seconds = time.monotonic() - begun
+        self._misfit = None if report.passed else _does_not_conform(self.spec, report)
+        return Completed(msgspec.json.encode(report), seconds)
+
+    def health(self) -> tuple[str | None, bool]:
+        """Why the device cannot take a job now, if so; and whether only a new worker can, which checks it
+        anew before it serves it."""
+        if self._misfit is not None:
+            return self._misfit, True
+        try:
+            said = self._device.driver.health()
+        except Exception as error:
+            return f"its driver cannot say how it is: {type(error).__name__}: {error}", False
+        return (None, False) if said is None else (" ".join(str(said).split()), False)
+
+    def cancel(self) -> None:
+        """Ask the driver to stop the run that is under way. Called in another thread."""
+        try:
+            self._device.driver.cancel()
+        except Exception:  # the process is killed then
+            traceback.print_exc()
+
     def _plan(self, program_id: str, params: bytes) -> Plan:
         self._device.at = "the job"
         program = registry.find(program_id)
-        return self._at_fault(lambda: program.plan(self._device, params))
+        plan = self._at_fault(lambda: program.plan(self._device, params))
+        if plan.seed is not None and not self._device.driver.seeded:
+            said = f"the seed of the job is of no effect: runs on {self._device.name} cannot be repeated"
+            plan.prepared = replace(plan.prepared, warnings=(*plan.prepared.warnings, said))
+        return plan
 
     def _at_fault(self, look: Callable[[], T]) -> T:
         """What `look` finds in a job. An error that no check foresaw is the job's fault, unless a plain job
@@ -209,6 +258,10 @@ class DeviceHost:
         value = base64.b64encode(zlib.compress(file.getvalue())).decode()
         pub = [{"__type__": "QuantumCircuit", "__value__": value}, None, 1]
         SAMPLER.plan(device, msgspec.json.encode({"pubs": [pub]})).tasks(device)
+
+
+def _does_not_conform(spec: DeviceSpec, report: conformance.Report) -> str:
+    return f"device {spec.name!r}: driver {spec.driver!r} does not conform: {report.summary()}"
 
 
 def _is_panic(error: BaseException) -> bool:

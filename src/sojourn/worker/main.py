@@ -10,16 +10,21 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import importlib
+import math
 import os
 import platform
 import socket
 import sys
+import time
 import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol, assert_never
 
 import sojourn
 from sojourn import codes
+from sojourn.worker.cancelling import watched
 from sojourn.worker.confinement import put_out_of_reach
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import MAX_PAYLOAD, Channel, FrameError
@@ -59,6 +64,9 @@ class Host(Protocol):
         """Raises `JobRefused` for whatever the job causes, anything else when the device is at fault."""
         ...
 
+    notify: Callable[[float, str], None] | None
+    """Set before a run, for what is to be told of its progress."""
+
     def run(self, program_id: str, params: bytes) -> Completed | Failed: ...
 
     def assign(self, job: str, session: str | None) -> None:
@@ -69,9 +77,24 @@ class Host(Protocol):
         """This session does not have the device any more."""
         ...
 
+    def health(self) -> tuple[str | None, bool]:
+        """Why the device can take no job now, and whether only a new worker can. Asked only where the traits
+        of its description say that there is something to ask."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop the run. Called in another thread, where the traits have seconds for it."""
+        ...
+
 
 class HostClass(Protocol):
     def load(self, spec: DeviceSpec) -> Host: ...
+
+
+PROGRESS_INTERVAL = 0.5
+"""Seconds between two notes of the progress of a run: a driver may have more to say than anybody reads."""
+
+_MAX_WORDS = 200
 
 
 class _LoadError(Exception):
@@ -113,6 +136,7 @@ class Worker:
         self._memory = 0
         self._base = 0
         self._hosts: dict[str, Host] = {}
+        self._cancel: set[str] = set()  # devices whose runs can be cancelled
 
     def serve(self) -> None:
         """Answer until the server closes the connection."""
@@ -121,7 +145,7 @@ class Worker:
         )
         while (frame := self._channel.receive()) is not None:
             message = messages.from_server(frame.header)
-            if isinstance(message, messages.Load | messages.Prepare | messages.Run):
+            if isinstance(message, messages.Load | messages.Prepare | messages.Run | messages.AskHealth):
                 self._send(messages.Taken())
             match message:
                 case messages.Ping():
@@ -140,6 +164,10 @@ class Worker:
                     self._run(message, frame.payload)
                 case messages.SessionEnded():
                     self._end_session(message)
+                case messages.Cancel():
+                    pass  # that run has ended: see `cancelling`
+                case messages.AskHealth():
+                    self._health(message.device)
                 case _:
                     assert_never(message)
 
@@ -169,7 +197,7 @@ class Worker:
             try:
                 if properties:
                     host.apply_calibration(properties)
-                payload = messages.encode_description(host.describe()) if message.describe else b""
+                payload = self._described(message.device, host) if message.describe else b""
             except Exception as error:
                 raise _LoadError(_reason(error), traceback.format_exc()) from error
         except _LoadError as error:
@@ -185,6 +213,17 @@ class Worker:
             host.end_session(message.session)
         except Exception:  # nobody waits for it, and the next job is told of its own session
             traceback.print_exc()
+
+    def _described(self, device: str, host: Host) -> bytes:
+        description = host.describe()
+        if description.traits.cancel_seconds > 0:
+            self._cancel.add(device)
+        return messages.encode_description(description)
+
+    def _health(self, device: str) -> None:
+        host = self._hosts.get(device)
+        reason, reload = (None, False) if host is None else host.health()
+        self._send(messages.HealthReply(device, reason and shorten(reason, 2000), reload))
 
     def _prepare(self, message: messages.Prepare, params: bytes) -> None:
         try:
@@ -223,7 +262,13 @@ class Worker:
                 host.assign(message.job, message.session)
             memory = self._specs[message.device].memory
             self._base = self._base or memory_taken()  # of the first run: later ones find what others left
-            with bounded_memory(memory and memory + KEPT + stacks(), self._base):
+            host.notify = self._progress(message.id)
+            with (
+                watched(self._channel.fileno(), host.cancel)
+                if message.device in self._cancel
+                else nullcontext(),
+                bounded_memory(memory and memory + KEPT + stacks(), self._base),
+            ):
                 outcome = host.run(message.program_id, params)
         except DeviceAway as away:
             self._send(messages.UnavailableReply(message.id, _reason(away)))
@@ -262,6 +307,23 @@ class Worker:
                     used=outcome.used,
                 )
             )
+
+    def _progress(self, run: int) -> Callable[[float, str], None]:
+        """What a driver calls: sends a note now and then."""
+        last = -math.inf
+
+        def note(part: float, words: str) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last < PROGRESS_INTERVAL:
+                return
+            last = now
+            part = float(part)
+            done = min(max(part, 0.0), 1.0) if math.isfinite(part) else 0.0
+            said = "".join(c for c in " ".join(str(words).split()) if c.isprintable())
+            self._send(messages.ProgressNote(run, done, shorten(said[:_MAX_WORDS])))
+
+        return note
 
 
 def serve(sock: socket.socket) -> int:

@@ -52,6 +52,21 @@ def test_a_calibration_is_queued_and_listed(server: Embedded) -> None:
     assert data(server, "devices", "calibrations", "bench")["device"] == "bench"
 
 
+def test_a_check_waits_for_its_report_and_shows_it(server: Embedded) -> None:
+    done = sojourn(server, "devices", "check", "bench", "-m", "after the move")
+    assert done.returncode == 0, done.stderr
+    assert "bench: conforms (" in done.stdout
+    assert "order of bits" in done.stdout
+    report = data(server, "devices", "check", "bench")
+    assert report["passed"] is True
+    assert report["summary"].startswith("conforms (")
+    shown = data(server, "devices", "show", "bench")
+    assert shown["check_summary"] == report["summary"]
+    carl = server.user("caroline", "elsewhere").api_key
+    refused = sojourn(server, "devices", "check", "bench", "--url", server.url, "--token", carl)
+    assert refused.returncode == 1
+
+
 def test_a_reservation_from_the_booking_to_its_end(server: Embedded) -> None:
     booked = sojourn(
         server, "reservations", "add", "bench", "-P", "local", "--start", "in 2h", "--for", "1h 30m"

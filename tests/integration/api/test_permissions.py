@@ -60,9 +60,10 @@ V1: dict[tuple[str, str], list[Case]] = {
     ("GET", "/devices/{name}"): [Case(_A.SEE_DEVICES)],
     **{
         ("POST", f"/devices/{{name}}/{what}"): [Case(_A.OPERATE_DEVICES)]
-        for what in ("pause", "drain", "maintain", "resume", "calibrate")
+        for what in ("pause", "drain", "maintain", "resume", "calibrate", "check")
     },
     ("GET", "/devices/{name}/calibrations"): [Case(_A.SEE_DEVICES)],
+    ("GET", "/devices/{name}/checks"): [Case(_A.OPERATE_DEVICES)],
     ("GET", "/reservations"): [Case(_A.SEE_BOOKED), Case(_A.SEE_RESERVATION, listed="reservation_id")],
     ("POST", "/reservations"): [
         Case(_A.RESERVE, {"device": "spare", "project": "chem", "start": "{later}", "duration": "20m"}),

@@ -24,6 +24,7 @@ from sojourn.worker.protocol.types import (
     Failed,
     JobRefused,
     Prepared,
+    Traits,
 )
 
 
@@ -162,7 +163,7 @@ class FarHost(EchoHost):
             said = self._path.read_text()
         except FileNotFoundError:
             raise RuntimeError("the line is dead") from None
-        return Description(2, {"said": said}, None, "1.0", renew=0.05)
+        return Description(2, {"said": said}, None, "1.0", Traits(renew=0.05))
 
     def assign(self, job: str, session: str | None) -> None:
         self._told.append(f"{job} of {session}")

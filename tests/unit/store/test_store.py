@@ -398,6 +398,34 @@ def test_the_schema_of_the_migrations_is_the_schema_of_the_tables(tmp_path: Path
     assert max(p.name for p in (MIGRATIONS / "versions").glob("0*.py")).startswith(HEAD)
 
 
+def test_jobs_of_before_the_drivers_word_may_run_again(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    engine = sqlite_engine(tmp_path / "s.db", writer=True)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        connection.exec_driver_sql(
+            "INSERT INTO users (id, name, operator, created_at) VALUES ('u', 'ann', 0, 1.0)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO projects (id, name, crn, created_at) VALUES ('p', 'chem', 'crn:p', 7.0)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO jobs (id, seq, device, user_id, project_id, program, kind, state, accepted_at, "
+            "run_limit, attempt, crashes, detached, charged, private, warnings, tags, submit_digest) VALUES "
+            "('j', 1, 'lab', 'u', 'p', 'sampler', 'user', 'running', 1.0, 9.0, 1, 0, 0, 0.0, 0, "
+            "'[]', '[]', 'd')"
+        )
+    upgrade(engine)
+    with engine.connect() as connection:
+        (stored,) = jobs.live(connection)
+    assert stored.job.reruns
+
+
 def test_projects_of_before_tags_have_none_after_the_migration(tmp_path: Path) -> None:
     from alembic import command
     from alembic.config import Config

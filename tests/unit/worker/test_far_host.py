@@ -70,7 +70,7 @@ def test_jobs_are_checked_against_what_the_device_has_become() -> None:
     assert host.prepare("sampler", WIDE).num_qubits == 4
     assert isinstance(host.run("sampler", WIDE), Completed)
     described = host.describe()
-    assert (described.num_qubits, described.renew) == (4, 5.0)
+    assert (described.num_qubits, described.traits.renew) == (4, 5.0)
 
 
 def test_a_device_that_cannot_be_asked_is_not_described_but_jobs_are_prepared() -> None:
@@ -82,7 +82,7 @@ def test_a_device_that_cannot_be_asked_is_not_described_but_jobs_are_prepared() 
 
 
 def test_a_device_of_this_machine_is_described_once() -> None:
-    assert DeviceHost(DeviceSpec("aer", "aer"), AerDriver("aer", {"qubits": 2})).describe().renew == 0
+    assert DeviceHost(DeviceSpec("aer", "aer"), AerDriver("aer", {"qubits": 2})).describe().traits.renew == 0
     assert Driver.refresh(AerDriver("aer", {"qubits": 2})) is False
 
 

@@ -1,5 +1,6 @@
 """Our own API: devices, what operators do with them, and their calibrations."""
 
+from dataclasses import asdict
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Depends
@@ -8,11 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Name, Text, Time
 from sojourn.api.v1.jobs import Job
+from sojourn.devices.checking.report import Report
 from sojourn.service.accounts.permissions import Action
 from sojourn.service.devices.calibrations import Calibration as CalibrationRow
+from sojourn.service.devices.checks import report_of
+from sojourn.service.errors import Expired
 from sojourn.service.service import Service
 from sojourn.service.timing import times
-from sojourn.service.views import DeviceView, Principal
+from sojourn.service.views import DeviceView, JobFilter, JobView, Principal
+from sojourn.worker.protocol.messages import ProtocolError
+from sojourn.worker.protocol.types import CHECK
+
+CHECKS = 10
+"""The checks of a device that are listed."""
 
 
 class Device(BaseModel):
@@ -41,6 +50,8 @@ class Device(BaseModel):
     calibration: str | None
     calibrated: Time | None
     next_calibration: Time | None
+    checked: Time | None
+    check_summary: str | None
 
     @classmethod
     def of(cls, view: DeviceView) -> Self:
@@ -53,6 +64,7 @@ class Device(BaseModel):
             "state_until": iso(state.until),
             "calibrated": iso(view.calibrated),
             "next_calibration": iso(view.next_calibration),
+            "checked": iso(view.checked),
         }
         same = (name for name in cls.model_fields if name not in shown)
         return cls.model_validate(shown | {name: getattr(view, name) for name in same})
@@ -95,6 +107,48 @@ class Calibrations(BaseModel):
 
     device: str
     calibrations: list[Calibration]
+
+
+class Check(BaseModel):
+    """One check; `passed` is null where it does not apply, as `detail` says. The rest is the evidence."""
+
+    name: str
+    passed: bool | None
+    detail: str
+    circuit: str
+    expected: str
+    seen: str
+
+
+class DeviceCheck(BaseModel):
+    """`passed` is null, and there are no `checks`, of a job that has not completed or whose result was
+    deleted."""
+
+    job: str
+    state: str
+    at: Time | None
+    passed: bool | None
+    summary: str | None
+    checks: list[Check]
+
+    @classmethod
+    def of(cls, job: JobView, report: Report | None) -> Self:
+        found = [] if report is None else report.checks
+        return cls(
+            job=job.id,
+            state=job.state,
+            at=iso(job.finished),
+            passed=None if report is None else report.passed,
+            summary=job.reason,
+            checks=[Check.model_validate(asdict(check)) for check in found],
+        )
+
+
+class DeviceChecks(BaseModel):
+    """The newest first."""
+
+    device: str
+    checks: list[DeviceCheck]
 
 
 def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
@@ -141,3 +195,24 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         present = service.devices.get(name).calibration
         rows = [Calibration.of(row, row.id == present) for row in service.devices.calibrations(name)]
         return Calibrations(device=name, calibrations=rows)
+
+    @routes.post("/devices/{name}/check", status_code=201)
+    async def check(who: Operator, name: Name, note: Note | None = None) -> Job:
+        return Job.of(await service.control.check(who, name, note.message if note else ""))
+
+    @routes.get("/devices/{name}/checks")
+    async def checks(who: Operator, name: Name) -> DeviceChecks:
+        device = service.devices.get(name).name
+        page = await service.jobs.find(who, JobFilter(limit=CHECKS, device=device, program_id=CHECK))
+        found = [DeviceCheck.of(job, await _report(service, who, job)) for job in page.jobs]
+        return DeviceChecks(device=device, checks=found)
+
+
+async def _report(service: Service, who: Principal, job: JobView) -> Report | None:
+    if job.state != "completed":
+        return None
+    try:
+        result = await service.jobs.result(who, job.id, take=False)
+        return report_of(result) if isinstance(result, bytes) else None
+    except (Expired, ProtocolError):
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -10,6 +11,7 @@ import typer
 
 from sojourn.cli import completion, listing, output
 from sojourn.cli.context import Context, asks_server
+from sojourn.cli.errors import CliError
 from sojourn.cli.grammar import Noun, Watchable
 from sojourn.cli.options import Watch
 
@@ -17,10 +19,12 @@ COLUMNS = ("device", "state", "qubits>", "driver", "queue>", "running", "session
 ANOTHERS = "another's"
 """A job or session whose id is not the caller's to know."""
 _OPERATORS = "For operators"
+_DOWN = ("failed", "unhealthy")
+_POLL = 0.5  # seconds between two looks at a check that has not ended
 
 app = typer.Typer(
     cls=Noun,
-    help="List and show devices; pause, drain and calibrate them.",
+    help="List and show devices; pause, drain, calibrate and check them.",
     epilog="""Examples:
   sojourn devices --watch
   sojourn devices pause ibm_fez --message "cooling water" --until +2h
@@ -48,7 +52,7 @@ def _page(answer: Mapping[str, Any]) -> listing.Page:
     for device in answer["devices"]:
         if device["state"] != "online":
             lines.append(device_state(device))
-        if device["phase"] == "failed":
+        if device["phase"] in _DOWN:
             lines.append(f"{device['name']}: {device['reason'] or device['message']}")
     rows = [device_row(device) for device in answer["devices"]]
     return listing.Page(COLUMNS, rows, empty="no devices", lines=lines)
@@ -57,7 +61,7 @@ def _page(answer: Mapping[str, Any]) -> listing.Page:
 def device_row(device: Mapping[str, Any]) -> list[object]:
     return [
         device["name"],
-        device["phase"] if device["state"] == "online" or device["phase"] == "failed" else device["state"],
+        device["phase"] if device["state"] == "online" or device["phase"] in _DOWN else device["state"],
         device["num_qubits"],
         device["driver"],
         device["queue_length"],
@@ -148,6 +152,41 @@ def calibrate(
         output.as_json(job)
     else:
         output.line(f"{device} is calibrated by job {job['id']}, which is {job['state']}")
+
+
+@app.command("check", rich_help_panel=_OPERATORS)
+@asks_server
+def check(context: Context, device: _Device, message: _Message = "") -> None:
+    """Run the conformance check on a device, before all other jobs, and show what it finds."""
+    job = context.api.post(_path(device, "check"), {"message": message})
+    if not context.json:
+        output.note(f"{device} is checked by job {job['id']}, which is {job['state']}")
+    while job["state"] not in ("completed", "failed", "cancelled"):
+        time.sleep(_POLL)
+        job = context.api.get(f"/jobs/{quote(job['id'], safe='')}")
+    found = context.api.get(_path(device, "checks"))["checks"]
+    report = next((each for each in found if each["job"] == job["id"]), None)
+    if report is None or report["passed"] is None:
+        raise CliError(f"the check has no result: job {job['id']} {job['state']}, {job['reason']}")
+    if context.json:
+        output.as_json(report)
+    else:
+        _report(device, report)
+    if not report["passed"]:
+        raise CliError(f"{device} does not conform; it is not served until it does")
+
+
+def _report(device: str, report: Mapping[str, Any]) -> None:
+    words = {True: "passed", False: "FAILED", None: "not applicable"}
+    rows = [[each["name"], words[each["passed"]], each["detail"]] for each in report["checks"]]
+    output.table(("check", "result", "detail"), rows, empty="no checks")
+    for each in report["checks"]:
+        if each["passed"] is False and each["circuit"]:
+            output.line(f"{each['name']}:")
+            output.facts(
+                [("circuit", each["circuit"]), ("expected", each["expected"]), ("seen", each["seen"])]
+            )
+    output.line(f"{device}: {report['summary']}")
 
 
 @app.command("calibrations")

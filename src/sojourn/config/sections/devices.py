@@ -15,7 +15,8 @@ class DeviceSettings(Section):
     name: DeviceName = Field(description="Name of the device: 1 to 64 of `a-z`, `0-9`, `_` and `-`.")
     driver: str = Field(
         min_length=1,
-        description="`fake`, `aer`, `mock`, or another entry point of the group `sojourn.drivers`.",
+        description="`fake`, `aer`, `mock`, `backend`, or another entry point of the group "
+        "`sojourn.drivers`.",
     )
     options: dict[str, Any] = Field(
         default_factory=dict,

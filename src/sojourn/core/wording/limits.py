@@ -103,6 +103,14 @@ def too_often(job: Job, profile: Profile, why: str | None) -> str:
     )
 
 
+def not_twice(why: str) -> str:
+    """R55: why a job whose run was lost is not run again on an instrument."""
+    return (
+        f"{why.rstrip('.')}. The device may have carried it out, in part or as a whole, and a job on it is "
+        "not repeated unasked. Nothing is charged; submit it again if it should run once more."
+    )
+
+
 def left_before(gap: float) -> str:
     """The time that is left, to a tenth of a second."""
     return seconds(round(gap, 1))

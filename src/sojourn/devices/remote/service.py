@@ -18,7 +18,7 @@ import msgspec
 
 import sojourn
 from sojourn import codes
-from sojourn.devices.driver import DriverError
+from sojourn.devices.driver import DriverError, RunCancelled
 from sojourn.devices.remote.http import MAX_TEXT, Connection, Reply, Unreached
 from sojourn.devices.remote.place import Place
 
@@ -62,7 +62,7 @@ class Refused(DriverError):
         return self.status == 401
 
 
-class Stopped(DriverError):
+class Stopped(RunCancelled):
     """The run is not wanted any more."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -25,7 +26,7 @@ from sojourn.execution.local.forkserver_client import IMPORT_LIMIT
 from sojourn.execution.local.interpreter import CAN_FORK, Interpreter
 from sojourn.execution.local.liveness import HUNG_LIMIT, check_interval
 from sojourn.execution.local.preparers import PreparerPool
-from sojourn.execution.local.supervisor import Supervisor
+from sojourn.execution.local.supervisor import HEALTH_INTERVAL, Supervisor
 from sojourn.worker.protocol.memory import machine_memory
 from sojourn.worker.protocol.messages import DEFAULT_HOST
 from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
@@ -56,7 +57,8 @@ class LocalEngine:
     small job may take, and how much of it a user. `prepare_memory` is the bytes
     that one preparation may take: None for 2 GiB, or a preparer's part of half of the machine's memory if
     that is less. A process that owes an answer for `hung_limit` seconds, or is stopped for 2 s, is replaced;
-    `import_limit` is the seconds that a driver's import may take in a fork server. `hidden` is a folder that
+    `import_limit` is the seconds that a driver's import may take in a fork server, `health_interval` those
+    between two questions to an idle device about its health. `hidden` is a folder that
     workers put out of their own reach, "" for none; see `confinement`. `fork` False starts every worker from
     scratch, as on systems where a fork is not usable.
     """
@@ -74,6 +76,7 @@ class LocalEngine:
         load_limit: float = LOAD_LIMIT,
         hung_limit: float = HUNG_LIMIT,
         import_limit: float = IMPORT_LIMIT,
+        health_interval: float = HEALTH_INTERVAL,
         hidden: str = "",
         fork: bool = CAN_FORK,
     ) -> None:
@@ -98,12 +101,13 @@ class LocalEngine:
                 on_state=self._on_worker_state,
                 host_class=host_class,
                 load_limit=load_limit,
+                health_interval=health_interval,
             )
             for spec in specs
         }
         self._pools = {
             python: PreparerPool(
-                [spec for spec in specs if spec.python == python],
+                [replace(spec, runs=False) for spec in specs if spec.python == python],
                 interpreter,
                 size=preparers,
                 host_class=host_class,

@@ -28,6 +28,7 @@ _ANSWERS: dict[type[Any], tuple[type[Any], ...]] = {
     messages.Load: (messages.Loaded, messages.LoadFailed),
     messages.Prepare: (messages.PreparedReply, messages.RefusedReply, messages.UnavailableReply),
     messages.Run: (messages.CompletedReply, messages.FailedReply, messages.UnavailableReply),
+    messages.AskHealth: (messages.HealthReply,),
 }
 """What can take long, and what ends it."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -23,52 +24,50 @@ from sojourn.execution.engine import (
     WorkerPhase,
     WorkerState,
 )
+from sojourn.execution.local.greeting import LoadRefused, delay, greet
 from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import FrameError
 from sojourn.worker.protocol.memory import exceeded
-from sojourn.worker.protocol.types import Completed, Description, DeviceSpec, Failed
+from sojourn.worker.protocol.types import CHECK, Completed, Description, DeviceSpec, Failed, Traits
 
-FIRST_DELAY = 0.5
-LONGEST_DELAY = 60.0
 _STEADY = 10.0  # seconds; an idle worker that lived so long died of something new
+HEALTH_INTERVAL = 15.0
+"""Seconds between two questions to an idle worker about the health of its device, where it has an answer."""
+HEALTH_LIMIT = 30.0
+"""Seconds that the answer may take; then the worker is replaced."""
 
 log = structlog.get_logger("sojourn.execution")
-
-
-class LoadRefused(Exception):
-    """The worker has started and its device is not loaded; the message is for the operator."""
-
-
-def delay(failures: int) -> float:
-    """Seconds before the attempt that follows `failures` failures in a row: 0.5, 1, 2 … 60."""
-    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
-
-
-async def greet(
-    process: WorkerProcess, specs: tuple[DeviceSpec, ...], host_class: str, memory: int = 0, hidden: str = ""
-) -> None:
-    """Check the worker's `Hello` and send its devices. Raises `LoadRefused` or `WorkerGone`."""
-    hello, _ = await process.receive()
-    if not isinstance(hello, messages.Hello):
-        raise LoadRefused("the worker did not introduce itself")
-    if hello.protocol != messages.PROTOCOL:
-        raise LoadRefused(
-            f"the worker (sojourn {hello.sojourn}) speaks protocol {hello.protocol}, this server "
-            f"{messages.PROTOCOL}: install the server's release of sojourn for its interpreter"
-        )
-    process.send(messages.Start(specs, host_class, memory, hidden))
 
 
 class _Ticket:
     """One call of `run`, so that `kill` finds it in whatever stage it is."""
 
-    __slots__ = ("process", "stopped")
+    __slots__ = ("deadline", "number", "process", "stopped")
 
     def __init__(self) -> None:
         self.stopped = False
         self.process: WorkerProcess | None = None
+        self.number: int | None = None  # once the worker was given the job
+        self.deadline: asyncio.TimerHandle | None = None  # until when a run may stop by itself
+
+    def stop(self, seconds: float) -> None:
+        """End the run: one that can stop by itself has so many seconds, any other ends with its process."""
+        process = self.process
+        if process is None:
+            return
+        if self.number is None or not seconds:
+            process.kill()
+            return
+        process.send(messages.Cancel(self.number))
+        self.deadline = asyncio.get_running_loop().call_later(seconds, process.kill)
+
+    def over(self) -> None:
+        """The run has ended."""
+        self.process = self.number = None
+        if self.deadline is not None:
+            self.deadline.cancel()
 
 
 class Supervisor:
@@ -82,6 +81,7 @@ class Supervisor:
         on_state: Callable[[str, WorkerState], None],
         host_class: str,
         load_limit: float,
+        health_interval: float = HEALTH_INTERVAL,
     ) -> None:
         self.spec = spec
         self.state = WorkerState(WorkerPhase.ASLEEP if spec.lazy else WorkerPhase.STARTING)
@@ -93,6 +93,8 @@ class Supervisor:
         self._on_state = on_state
         self._host_class = host_class
         self._load_limit = load_limit
+        self._health_interval = health_interval
+        self._suspect = False  # it has failed the conformance check and not passed it since
         self._process: WorkerProcess | None = None
         self._changed: asyncio.Future[None] | None = None
         self._life: asyncio.Task[None] | None = None
@@ -100,6 +102,7 @@ class Supervisor:
         self._tickets: dict[str, _Ticket] = {}
         self._runs = 0
         self._renewals = 0
+        self._ended: list[str] = []  # sessions of which the worker is still to be told
         self._stopping = False
 
     def wake(self) -> None:
@@ -142,6 +145,8 @@ class Supervisor:
                 while (process := await self._ready_process(ticket)) is not None:
                     outcome = await self._run_on(process, ticket, request)
                     if outcome is not None:
+                        if self._doubtful(request, outcome):
+                            await self._look(process)
                         return outcome
                 return Stopped()
         finally:
@@ -152,14 +157,21 @@ class Supervisor:
         ticket = self._tickets.get(run_id)
         if ticket is not None and not ticket.stopped:
             ticket.stopped = True
-            if ticket.process is not None:
-                ticket.process.kill()
+            ticket.stop(self._traits.cancel_seconds)
             self._notify()
 
     def end_session(self, session: str) -> None:
-        """Tell the worker, if it has the device: another one has nothing of the session."""
-        if self._process is not None and self.state.phase in (WorkerPhase.READY, WorkerPhase.BUSY):
-            self._process.send(messages.SessionEnded(self.spec.name, session))
+        """Tell the worker, if it has the device: another one has nothing of the session. Between two runs, as
+        what comes during a run is a cancel."""
+        self._ended.append(session)
+        self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        if self.state.phase is not WorkerPhase.BUSY:
+            ended, self._ended = self._ended, []
+            if self._process is not None and self.state.phase in (WorkerPhase.READY, WorkerPhase.UNHEALTHY):
+                for session in ended:
+                    self._process.send(messages.SessionEnded(self.spec.name, session))
 
     async def _ready_process(self, ticket: _Ticket) -> WorkerProcess | None:
         """The worker, when it can take a run; None when the run was stopped meanwhile."""
@@ -177,6 +189,8 @@ class Supervisor:
             raise DeviceUnavailable("the server is stopping")
         if self.state.phase is WorkerPhase.FAILED:
             raise DeviceUnavailable(f"device {self.spec.name} has no worker: {self.state.reason}")
+        if self.state.phase is WorkerPhase.UNHEALTHY:
+            raise DeviceUnavailable(f"device {self.spec.name} cannot take a job: {self.state.reason}")
 
     async def _run_on(
         self, process: WorkerProcess, ticket: _Ticket, request: RunRequest
@@ -184,7 +198,6 @@ class Supervisor:
         """None when the worker was lost before it was given the job: another one can have it."""
         self._runs += 1
         number = self._runs
-        given = False
         try:
             ticket.process = process
             if self._applied is not self.calibration:
@@ -194,9 +207,13 @@ class Supervisor:
                 number, self.spec.name, request.program_id, job=request.job, session=request.session
             )
             process.send(run, request.params)
-            given = True
+            ticket.number = number
             self._set(WorkerPhase.BUSY, pid=process.pid)
             reply, payload = await process.receive()
+            while isinstance(reply, messages.ProgressNote):
+                if request.progress is not None and reply.id == number:
+                    request.progress(reply.part, reply.words)
+                reply, payload = await process.receive()
             output = process.output.collect()
         except LoadRefused as refused:
             log.error("calibration not applied", device=self.spec.name, reason=str(refused))
@@ -206,12 +223,12 @@ class Supervisor:
             return Failed(f"The job is too large for a worker: {error}", codes.TOO_LARGE)
         except WorkerGone as gone:
             if self._stopping:
-                raise DeviceUnavailable("the server is stopping") from None
+                raise DeviceUnavailable("the server is stopping", touched=ticket.number is not None) from None
             if process.lost is not None and self._process is process:  # before anybody starts the next run
                 self._set(WorkerPhase.STARTING, reason=_why_replaced(process, gone.how))
             if ticket.stopped:
                 return Stopped()
-            if not given:
+            if ticket.number is None:
                 return None
             if process.lost is not None:
                 return Lost(process.lost)
@@ -224,11 +241,13 @@ class Supervisor:
             process.kill()
             raise
         finally:
-            ticket.process = None
+            ticket.over()
             if self._process is process and process.alive and self.state.phase is WorkerPhase.BUSY:
                 self._set(WorkerPhase.READY, pid=process.pid)
-        if ticket.stopped:  # the result and the kill crossed
-            await asyncio.shield(process.gone)
+            self._tell_ended()
+        if ticket.stopped:
+            if process.killed:  # the result and the kill crossed
+                await asyncio.shield(process.gone)
             return Stopped()
         match reply:
             case messages.CompletedReply(id=answered) if answered == number:
@@ -245,11 +264,67 @@ class Supervisor:
                 process.kill()
                 return Crashed(f"broke the protocol: {type(reply).__name__} in answer to Run")
 
+    @property
+    def _traits(self) -> Traits:
+        return Traits() if self.described is None else self.described.traits
+
+    # health
+
+    def _doubtful(self, request: RunRequest, outcome: RunOutcome) -> bool:
+        """Whether the run gives reason to ask how the device is, before it has another one."""
+        if request.program_id == CHECK:
+            return True
+        return self._traits.asks_health and isinstance(outcome, Failed)
+
+    async def _watch_health(self, process: WorkerProcess) -> None:
+        """Ask an idle worker now and then, for as long as it lives."""
+        while process.alive:
+            await asyncio.sleep(self._health_interval)
+            if not self._turn.locked():  # else a job runs, and the device has not failed it yet
+                async with self._turn:
+                    await self._look(process)
+
+    async def _look(self, process: WorkerProcess) -> None:
+        """Ask how the device is; the answer is in the state from then on. In the turn of a run."""
+        if not process.alive or self.state.phase not in (WorkerPhase.READY, WorkerPhase.UNHEALTHY):
+            return
+        process.send(messages.AskHealth(self.spec.name))
+        try:
+            async with asyncio.timeout(HEALTH_LIMIT):
+                reply, _ = await process.receive()
+        except asyncio.CancelledError:
+            process.kill()  # the next answer of this one would be to this question
+            raise
+        except WorkerGone:
+            return
+        except TimeoutError:
+            process.lost = f"did not say within {HEALTH_LIMIT:g} s how its device is"
+            process.kill()
+            return
+        if not isinstance(reply, messages.HealthReply) or reply.reload:
+            reason = reply.reason if isinstance(reply, messages.HealthReply) else type(reply).__name__
+            log.error("device misfit", device=self.spec.name, reason=reason)
+            self._suspect = True
+            process.kill()  # the next worker loads it anew, and checks it before it is served
+            await asyncio.shield(process.gone)
+            return
+        if not process.alive or reply.reason == self.state.reason:
+            return
+        if reply.reason is None:
+            log.info("device healthy", device=self.spec.name)
+            self._set(WorkerPhase.READY, pid=process.pid)
+        else:
+            log.warning("device unhealthy", device=self.spec.name, reason=reply.reason)
+            self._set(WorkerPhase.UNHEALTHY, reason=reply.reason, pid=process.pid)
+
+    # life
+
     async def _replaced(self, gone: WorkerProcess, ticket: _Ticket) -> None:
         """Wait until another worker is there, or is not to be had: the device is not free before that, and
         the time is the job's that ended the one before (D23)."""
         while not (self._stopping or ticket.stopped or self.state.phase is WorkerPhase.FAILED):
-            if self.state.phase is WorkerPhase.READY and self._process is not gone:
+            up = self.state.phase in (WorkerPhase.READY, WorkerPhase.UNHEALTHY)
+            if up and self._process is not gone:
                 return
             await self._change()
 
@@ -278,7 +353,7 @@ class Supervisor:
             failures, reported = 0, ""
             runs, born = self._runs, asyncio.get_running_loop().time()
             self._set(WorkerPhase.READY, pid=process.pid)
-            how = await self._outlive(process)
+            how = await self._outlived(process)
             worked = self.state.phase is WorkerPhase.BUSY or process.killed or self._runs > runs
             hung = process.lost is not None and process.killed
             if worked and not hung:
@@ -296,12 +371,57 @@ class Supervisor:
                 self._set(WorkerPhase.FAILED, reason=f"its worker {what} ({how})")
                 await asyncio.sleep(delay(deaths - 1))
 
+    async def _outlived(self, process: WorkerProcess) -> str:
+        """Wait for the end of the worker: how it ended."""
+        watches = []
+        if self._traits.asks_health:
+            watches.append(
+                asyncio.create_task(self._watch_health(process), name=f"health of {self.spec.name}")
+            )
+        if self._traits.renew:
+            watches.append(
+                asyncio.create_task(self._watch_changes(process), name=f"look at {self.spec.name}")
+            )
+        try:
+            return await asyncio.shield(process.gone)
+        finally:
+            for watch in watches:
+                watch.cancel()
+
+    async def _watch_changes(self, process: WorkerProcess) -> None:
+        """Have an idle worker describe its device anew now and then, for as long as it lives."""
+        while process.alive:
+            await asyncio.sleep(self._traits.renew)
+            if not self._turn.locked():  # else a job runs, and is told of what has changed
+                async with self._turn:
+                    await self._renew(process)
+
+    async def _renew(self, process: WorkerProcess) -> None:
+        """Ask again what the device is. One that cannot say is not served until it can. In the turn of a
+        run."""
+        if not process.alive or self.state.phase not in (WorkerPhase.READY, WorkerPhase.UNHEALTHY):
+            return
+        before = self.described
+        try:
+            async with asyncio.timeout(self._load_limit):
+                await self._load(process)
+        except WorkerGone:
+            return
+        except (LoadRefused, messages.ProtocolError, TimeoutError) as error:
+            self._set(WorkerPhase.STARTING, reason=str(error) or "it did not say what the device is")
+            process.kill()
+            return
+        if self.described != before:
+            self._renewals += 1
+            self._set(self.state.phase, reason=self.state.reason, pid=process.pid)
+
     async def _bring_up(self) -> WorkerProcess:
         """A worker that has described its device. Raises `LoadRefused`, `LaunchFailed`, `WorkerGone`."""
         process = self._process = await self._interpreter.launch(self.spec.name, (self.spec.driver,))
         try:
             async with asyncio.timeout(self._load_limit):
-                await greet(process, (self.spec,), self._host_class, hidden=self._interpreter.hidden)
+                spec = replace(self.spec, recheck=self._suspect)
+                await greet(process, (spec,), self._host_class, hidden=self._interpreter.hidden)
                 await self._load(process)
         except WorkerGone as gone:
             words = process.output.last_words
@@ -315,6 +435,7 @@ class Supervisor:
         except (LoadRefused, messages.ProtocolError) as error:
             await self._discard(process)
             raise LoadRefused(str(error)) from None
+        self._suspect = False
         return process
 
     async def _load(self, process: WorkerProcess) -> None:
@@ -339,40 +460,12 @@ class Supervisor:
                 case _:
                     raise LoadRefused(f"broke the protocol: {type(message).__name__} in answer to Load")
 
-    async def _outlive(self, process: WorkerProcess) -> str:
-        """Wait for the end of the worker. A device that changes is described anew meanwhile."""
-        while not process.gone.done():
-            every = self.described.renew if self.described is not None else 0.0
-            await asyncio.wait({process.gone}, timeout=every or None)
-            if not process.gone.done() and not self._turn.locked():  # a run may wait for this very task
-                async with self._turn:
-                    await self._renew(process)
-        return process.gone.result()
-
-    async def _renew(self, process: WorkerProcess) -> None:
-        """Ask again what the device is, between two runs. One that cannot say is not served until it can."""
-        if self.state.phase is not WorkerPhase.READY or not process.alive:
-            return
-        before = self.described
-        try:
-            async with asyncio.timeout(self._load_limit):
-                await self._load(process)
-        except WorkerGone:
-            return
-        except (LoadRefused, messages.ProtocolError, TimeoutError) as error:
-            self._set(WorkerPhase.STARTING, reason=str(error) or "it did not say what the device is")
-            process.kill()
-            return
-        if self.described != before:
-            self._renewals += 1
-            self._set(WorkerPhase.READY, pid=process.pid)
-
     async def _discard(self, process: WorkerProcess) -> None:
         process.kill()
         await asyncio.shield(process.gone)
 
     def _set(self, phase: WorkerPhase, *, reason: str | None = None, pid: int | None = None) -> None:
-        self.state = WorkerState(phase, reason, pid, renewals=self._renewals)
+        self.state = WorkerState(phase, reason, pid, self._traits.reruns, self._renewals)
         try:
             self._on_state(self.spec.name, self.state)
         except Exception:

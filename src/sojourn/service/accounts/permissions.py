@@ -31,7 +31,7 @@ class Action(Enum):
     GET_TOKEN = "exchange an API key for a token"
     SEE_SELF = "see who one is, and one's instances"
     SEE_DEVICES = "see the devices and their calibrations"
-    OPERATE_DEVICES = "pause, drain, maintain, resume and calibrate a device"
+    OPERATE_DEVICES = "pause, drain, maintain, resume, calibrate and check a device"
     SUBMIT = "submit a job, and open a session"
     SUBMIT_TO_SESSION = "submit a job into a session"
     SEE_JOB = "see a job, its inputs, result, log and history, and why it waits"

@@ -13,6 +13,7 @@ from sojourn.service.background import Background
 from sojourn.service.companions import is_mock, renamed
 from sojourn.service.data.disk import Disk
 from sojourn.service.devices.calibrations import FIRST, Calibrations
+from sojourn.service.devices.checks import Checks
 from sojourn.service.errors import Conflict
 from sojourn.service.lanes.dispatcher import Dispatcher
 from sojourn.service.lanes.lookup import Lookup
@@ -37,6 +38,7 @@ class Catalog:
         lanes: Lanes,
         lookup: Lookup,
         calibrations: Calibrations,
+        checks: Checks,
         disk: Disk,
         next_calibrations: Mapping[str, float],
         background: Background,
@@ -46,6 +48,7 @@ class Catalog:
         self._lanes = lanes
         self._lookup = lookup
         self._calibrations = calibrations
+        self._checks = checks
         self._disk = disk
         self._next_calibrations = next_calibrations
         self._background = background
@@ -134,7 +137,8 @@ class Catalog:
         dispatcher, spec, state = lanes.dispatchers[name], lanes.specs[name], self._engine.state(name)
         lane = dispatcher.lane
         known = self._calibrations.descriptions.get(lanes.models.get(name, name))
-        up = state.phase is not WorkerPhase.FAILED  # a worker that starts will take jobs
+        down = (WorkerPhase.FAILED, WorkerPhase.UNHEALTHY)
+        up = state.phase not in down  # a worker that starts will take jobs
         wanted, message = state_of(dispatcher), "active"
         if not up:
             message = state.reason or str(state.phase)
@@ -143,6 +147,7 @@ class Catalog:
         elif wanted.name != "online":
             message = f"{wanted.name}: {wanted.message}" if wanted.message else wanted.name
             message += f" (expected until {at_time(wanted.until)})" if wanted.until is not None else ""
+        checked = self._checks.latest.get(name)
         present, running, active = self._calibrations.present(name), lane.running, lane.active
         return DeviceView(
             name=name,
@@ -163,6 +168,8 @@ class Catalog:
             calibration=present.id if present is not None else None,
             calibrated=present.at if present is not None else None,
             next_calibration=self._next_calibrations.get(name),
+            checked=checked.at if checked is not None else None,
+            check_summary=checked.summary if checked is not None else None,
         )
 
 

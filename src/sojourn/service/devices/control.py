@@ -1,4 +1,7 @@
-"""What operators do with devices: pause, drain, maintain, resume, calibrate. The rules are the lane's."""
+"""What operators do with devices: pause, drain, maintain, resume, calibrate and check them.
+
+The rules are the lane's.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from sojourn.service.timing.clock import Clock
 from sojourn.service.views import JobView, Principal
 from sojourn.store import JobMeta
 from sojourn.store.database import Work
-from sojourn.worker.protocol.types import CALIBRATE
+from sojourn.worker.protocol.types import CALIBRATE, CHECK
 
 log = structlog.get_logger("sojourn.operations")
 MAX_MESSAGE = 300
@@ -61,6 +64,26 @@ class DeviceControl:
         await dispatcher.feed(ev.DeviceResumed(who.user), also=entry.write)
         self._audit.done(entry)
 
+    # checks
+
+    async def check(self, who: Principal, device: str, message: str = "") -> JobView:
+        """Queue a conformance check: a system job, as a calibration. Raises Conflict when one is queued or
+        running already."""
+        dispatcher = self._operated(who, device)
+        if device in self._lanes.models:
+            raise BadRequest(
+                f"{device} is for dry runs and has made-up results; check {self._lanes.models[device]}."
+            )
+        message = _checked(message)
+        pending = pending_job(dispatcher, CHECK)
+        if pending is not None:
+            raise Conflict(f"{device} is being checked already: job {pending}. Wait for it.")
+        entry = self._audit.entry(who, "device.checked", f"device {device}", message=message or None)
+        shown = JobMeta(caller=f"{who.user}: {message}" if message else who.user)
+        made = await self._queue(device, CHECK, shown, b"{}", entry.write)
+        self._audit.done(entry)
+        return made
+
     # calibrations
 
     async def calibrate(
@@ -84,24 +107,29 @@ class DeviceControl:
                 f"{device} is for dry runs and looks like {self._lanes.models[device]}; calibrate that one."
             )
         message = _checked(message)
-        pending = pending_calibration(dispatcher)
+        pending = pending_job(dispatcher, CALIBRATE)
         if pending is not None:
             raise Conflict(f"{device} has a calibration under way already: job {pending}. Wait for it.")
         entry = self._audit.entry(who, "device.calibrated", f"device {device}", message=message or None)
         shown = JobMeta(
             caller=f"{who.user}: {message}" if message else who.user, tags=tags, log_level=log_level
         )
-        made = await self._queue_calibration(device, shown, inputs, entry.write)
+        made = await self._queue(device, CALIBRATE, shown, inputs, entry.write)
         self._audit.done(entry)
         return made
 
     async def calibrate_by_schedule(self, device: str) -> None:
         """As the schedule wants it; nothing is done while one is queued or running already."""
-        if pending_calibration(self._lanes.dispatcher(device)) is None:
-            await self._queue_calibration(device, JobMeta(caller="the schedule"))
+        if pending_job(self._lanes.dispatcher(device), CALIBRATE) is None:
+            await self._queue(device, CALIBRATE, JobMeta(caller="the schedule"))
 
-    async def _queue_calibration(
-        self, device: str, meta: JobMeta, inputs: bytes = b"{}", also: Work[object] | None = None
+    async def _queue(
+        self,
+        device: str,
+        program: str,
+        meta: JobMeta,
+        inputs: bytes = b"{}",
+        also: Work[object] | None = None,
     ) -> JobView:
         dispatcher = self._lanes.dispatcher(device)
         job_id = ids.new_id("c")
@@ -110,7 +138,7 @@ class DeviceControl:
             self._lanes.take_seq(),
             SYSTEM_USER,
             SYSTEM_PROJECT,
-            CALIBRATE,
+            program,
             kind=JobKind.SYSTEM,
         )
         meta.params_hash, meta.submit_digest = ids.sha256(inputs), ids.sha256(job_id.encode())
@@ -121,7 +149,8 @@ class DeviceControl:
             blobs={meta.params_hash: inputs},
             also=also,
         )
-        log.info("calibration.queued", device=device, job=job_id, cause=meta.caller)
+        what = "calibration.queued" if program == CALIBRATE else "check.queued"
+        log.info(what, device=device, job=job_id, cause=meta.caller)
         record = self._records.job(job_id)
         assert record is not None, "a committed job is on record"
         return self._views.job(record, self._lanes.position(record))
@@ -132,9 +161,10 @@ class DeviceControl:
         return self._lanes.dispatcher(device)
 
 
-def pending_calibration(dispatcher: Dispatcher) -> str | None:
-    """The system job of the device that has not ended."""
-    return next((j.id for j in dispatcher.lane.jobs.values() if j.kind is JobKind.SYSTEM), None)
+def pending_job(dispatcher: Dispatcher, program: str) -> str | None:
+    """The system job of the device with this program that has not ended."""
+    jobs = dispatcher.lane.jobs.values()
+    return next((j.id for j in jobs if j.kind is JobKind.SYSTEM and j.program == program), None)
 
 
 def _checked(message: str) -> str:

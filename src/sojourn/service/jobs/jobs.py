@@ -129,6 +129,8 @@ class Jobs:
         """The job's log at the level that it was submitted with (see sojourn.service.jobs.joblog)."""
         record = await self._named(who, job_id)
         written = (await self._contents.log(record)).decode("utf-8", "replace")
+        if not record.job.state.final:
+            written = "".join(record.progress)
         steps = joblog.shows_steps(record.meta.log_level)
         history_lines = await self._history(job_id) if steps else []
         return joblog.text(self._views.job(record), history_lines, written)

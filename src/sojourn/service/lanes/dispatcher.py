@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -30,7 +32,7 @@ from sojourn.execution.engine import (
 from sojourn.journal.recorder import Journal
 from sojourn.service.errors import BadRequest, Conflict
 from sojourn.service.ids import sha256
-from sojourn.service.lanes.records import Records
+from sojourn.service.lanes.records import JobRecord, Records
 from sojourn.service.lanes.system_jobs import SystemJobs, SystemOutcome
 from sojourn.service.lanes.worker_deaths import sentence
 from sojourn.service.loglevels import shown
@@ -87,6 +89,7 @@ class Dispatcher:
         self._runs: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._stopped: set[tuple[str, int]] = set()  # of these runs; the engine may not have them yet
         self._leaving = False
+        self._reruns = True  # what the lane was told of the driver last
         self._held: str | None = None  # why nothing may start, whatever the worker says
         self.leaping = 0.0
         """Seconds of jumps of the time that the lane has seen and that are not committed yet: so much must
@@ -239,21 +242,30 @@ class Dispatcher:
             return
         digest = record.meta.params_hash or ""
         if record.job.kind is JobKind.SYSTEM:
-            params = self._system_jobs.inputs(self.device)
+            params = self._system_jobs.inputs(self.device, record.job.program)
         else:
             params = self._records.blobs.get(digest) or await self._store.read(read_blob, digest) or b""
         if (job_id, attempt) in self._stopped:  # while its inputs were read: the engine had nothing to kill
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
             return
-        request = _request(record.job, attempt, params)
+        record.progress.clear()
+        request = _request(record.job, attempt, params, partial(self._progressed, record))
         try:
             outcome = await self._engine.run(self.device, request)
         except DeviceUnavailable as error:
-            self.feed(ev.DeviceLost(str(error)), ev.RunEnded(job_id, attempt, ev.Outcome.LOST, str(error)))
+            why, untouched = str(error), not error.touched
+            ended = ev.RunEnded(job_id, attempt, ev.Outcome.LOST, why, untouched=untouched)
+            self.feed(ev.DeviceLost(why), ended)
             return
-        await self._ended(job_id, attempt, outcome, record.meta)
+        await self._ended(job_id, attempt, outcome, record.meta, "".join(record.progress))
 
-    async def _ended(self, job_id: str, attempt: int, outcome: RunOutcome, meta: JobMeta) -> None:
+    def _progressed(self, record: JobRecord, part: float, words: str) -> None:
+        at = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        record.progress.append(f"INFO {at} progress: {part:.0%}, {words}\n")
+
+    async def _ended(
+        self, job_id: str, attempt: int, outcome: RunOutcome, meta: JobMeta, progress: str
+    ) -> None:
         kept: dict[str, bytes] = {}
         meta = replace(meta)  # nobody may see the result before the commit
         found: SystemOutcome | None = None
@@ -263,19 +275,19 @@ class Dispatcher:
                 job is not None and job.kind is JobKind.SYSTEM
             ):
                 try:
-                    found = self._system_jobs.outcome(self.device, job_id, result, seconds)
-                    event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
+                    found = self._system_jobs.outcome(self.device, job.program, job_id, result, seconds)
+                    event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED, found.said)
                     meta.result_hash = _keep(kept, found.report)
                 except ProtocolError as error:
                     event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, str(error), codes.SYSTEM_FAILURE)
             case Completed(result=result, logs=logs, used=used):
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED, used=used)
                 meta.result_hash = _keep(kept, result)
-                meta.logs_hash = _keep(kept, shown(logs, meta.log_level).encode())
+                meta.logs_hash = _keep(kept, shown(progress + logs, meta.log_level).encode())
             case Failed(reason=reason, code=code, detail=detail, logs=logs, used=used):
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, reason, code, used=used)
                 meta.result_hash = _keep(kept, (detail or reason).encode())
-                meta.logs_hash = _keep(kept, shown(logs, meta.log_level).encode())
+                meta.logs_hash = _keep(kept, shown(progress + logs, meta.log_level).encode())
             case Crashed(how=how):
                 event = ev.RunEnded(job_id, attempt, ev.Outcome.CRASHED, sentence(how))
             case Lost(how=how):
@@ -313,8 +325,9 @@ class Dispatcher:
         if self._leaving:
             return
         operational = state.phase in OPERATIONAL and self._held is None
-        if operational and not self.lane.ready:
-            self.feed(ev.DeviceReady())
+        if operational and (not self.lane.ready or state.reruns != self._reruns):
+            self._reruns = state.reruns
+            self.feed(ev.DeviceReady(state.reruns))
         elif not operational and (self.lane.ready or self._says_more(state)):
             self.feed(ev.DeviceLost(self._why_lost(state)))
 
@@ -389,11 +402,11 @@ def _run_id(job_id: str, attempt: int) -> str:
     return f"{job_id}.{attempt}"
 
 
-def _request(job: Job, attempt: int, params: bytes) -> RunRequest:
+def _request(job: Job, attempt: int, params: bytes, progress: Callable[[float, str], None]) -> RunRequest:
+    request = RunRequest(_run_id(job.id, attempt), job.program, params, progress)
     if job.kind is JobKind.SYSTEM:  # it is in nobody's session, and ends none behind the device
-        return RunRequest(_run_id(job.id, attempt), job.program, params)
-    session = None if job.detached else job.session_id
-    return RunRequest(_run_id(job.id, attempt), job.program, params, job=job.id, session=session)
+        return request
+    return replace(request, job=job.id, session=None if job.detached else job.session_id)
 
 
 def _unstored(kept: Mapping[str, bytes], error: StoreFull) -> str:

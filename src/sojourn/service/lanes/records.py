@@ -7,7 +7,7 @@ does no I/O.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from sojourn.store import JobMeta
 
 KEPT_JOBS = 4096
 KEPT_SESSIONS = 1024
+KEPT_NOTES = 200
 KEPT_BYTES = 32 * 2**20
 
 
@@ -46,6 +47,8 @@ class JobRecord:
     meta: JobMeta
     polls: dict[str, PollState] = field(default_factory=dict)
     waiters: set[asyncio.Future[None]] = field(default_factory=set)
+    progress: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_NOTES))
+    """What the device has said of the present run, a line each; lost with the process."""
 
     def wake(self) -> None:
         for waiter in self.waiters:

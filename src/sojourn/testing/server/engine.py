@@ -28,7 +28,15 @@ from sojourn.execution.engine import (
 from sojourn.execution.local.engine import LocalEngine
 from sojourn.testing.server.clock import MovableClock
 from sojourn.testing.server.script import Act
-from sojourn.worker.protocol.types import CALIBRATE, Completed, Description, DeviceSpec, Failed, Prepared
+from sojourn.worker.protocol.types import (
+    CALIBRATE,
+    CHECK,
+    Completed,
+    Description,
+    DeviceSpec,
+    Failed,
+    Prepared,
+)
 
 
 class Director(Protocol):
@@ -114,7 +122,7 @@ class ScriptedEngine:
         return await self._inner.prepare(device, program_id, params, user, begun)
 
     async def run(self, device: str, request: RunRequest) -> RunOutcome:
-        if request.program_id == CALIBRATE:
+        if request.program_id in (CALIBRATE, CHECK):
             return await self._inner.run(device, request)
         job_id = request.run_id.rpartition(".")[0]
         act = self._director.act(device, job_id)

@@ -66,6 +66,11 @@ class Plan(ABC):
         self._memory = memory
         self.conditions = conditions
 
+    @property
+    def seed(self) -> int | None:
+        """The seed that the job asks for."""
+        return self._seed
+
     def tasks(self, device: DeviceContext) -> list[Task]:
         """Everything that the device is to run, compiled. Raises `JobRefused`."""
         device = device.under(self.conditions)
@@ -76,7 +81,7 @@ class Plan(ABC):
         device = device.under(self.conditions)
         start, begun = datetime.now(UTC), time.monotonic()
         device.driver.begin_job()
-        outcomes = device.driver.execute(tasks, seed=self._seed, memory=self._memory)
+        outcomes = device.execute(tasks, seed=self._seed, memory=self._memory)
         # not the clock again: it may have been set meanwhile
         return outcomes, Window(start, start + timedelta(seconds=time.monotonic() - begun))
 

@@ -7,9 +7,9 @@ check nor assemble the same ansatz again (R39). The caches are bounded by bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 
+from sojourn.devices import calls
 from sojourn.devices.conditions import USUAL, Conditions
-from sojourn.devices.driver import CompiledCircuit, Driver, DriverError
+from sojourn.devices.driver import CompiledCircuit, Driver, DriverError, Facts, Outcome, Stint, Task
 from sojourn.devices.offered import settled
 from sojourn.worker.cache import Cache
 from sojourn.worker.circuits import angles
@@ -68,7 +69,10 @@ class DeviceContext:
         self.memory = driver.memory = memory
         self.resilience_level = resilience_level
         self.target = driver.target
-        self.facts = settled(driver.facts(), self.target, driver.meas_levels)
+        self._most = driver.limits()
+        self.progress: Callable[[float, str], None] | None = None
+        """Told how far the present run is."""
+        self.facts = self.served(driver.facts())
         configuration = self.facts.configuration
         self.num_qubits = self.facts.num_qubits
         self.at = "the job"
@@ -86,10 +90,24 @@ class DeviceContext:
         self._observables = Cache(OBSERVABLE_BYTES)
         self._fields = Cache(FIELD_BYTES)
 
+    def served(self, facts: Facts) -> Facts:
+        """What the driver says of the device, as it is served."""
+        found = settled(facts, self.target, self.driver.meas_levels)
+        if self._most.shots is None:
+            return found
+        stated = int(found.configuration.get("max_shots") or DEFAULT_MAX_SHOTS)
+        configuration = {**found.configuration, "max_shots": min(stated, self._most.shots)}
+        return replace(found, configuration=configuration)
+
+    def execute(self, tasks: Sequence[Task], *, seed: int | None, memory: bool) -> list[list[Outcome]]:
+        """Run every task on the device: one list of outcomes per task, one outcome per point. Raises
+        `DriverError`."""
+        return calls.execute(self.driver, tasks, seed=seed, memory=memory, progress=self.progress)
+
     def apply_calibration(self, properties: Mapping[str, Any]) -> None:
         """A calibration holds from now on: what was compiled under the earlier one is forgotten."""
         self.driver.apply_calibration(properties)
-        self.facts = settled(self.driver.facts(), self.target, self.driver.meas_levels)
+        self.facts = self.served(self.driver.facts())
         self._compiled = Cache(COMPILED_BYTES)
 
     def under(self, conditions: Conditions) -> DeviceContext:
@@ -141,6 +159,12 @@ class DeviceContext:
         that of its QPY file, None for another origin. Raises `JobRefused`."""
         timing = settle(circuit, self.target, version, where, ideal=self.facts.properties is None)
         checked = self._check.check(timing.circuit, where)
+        most = self._most.parameters
+        if most is not None and timing.circuit.num_parameters > most:
+            raise JobRefused(
+                f"{where} has {timing.circuit.num_parameters} parameters; the limit of {self.name} is {most} "
+                "a circuit. Bind some of them, or split the circuit"
+            )
         return Circuit(key, timing.circuit, checked, timing, version is None)
 
     def fields(self, circuit: Circuit, where: str) -> Fields:
@@ -274,13 +298,26 @@ class DeviceContext:
                 for extreme in zip(*known, strict=True):
                     self._check.check_angles(entry.name, entry.qubits, extreme, where)
 
-    def seconds(
-        self, circuit: Circuit, values: NDArray[np.float64], shots: int, rep_delay: float | None
-    ) -> float:
-        """Device time of `shots` at each of the points `values`: (circuit + repetition delay) a shot; nothing
-        for set-up. The delays of a point count as they are there."""
+    def stint(
+        self,
+        circuit: Circuit,
+        values: NDArray[np.float64],
+        shots: int,
+        rep_delay: float | None,
+        times: int = 1,
+    ) -> Stint:
+        """What `shots` at each of the points `values`, `times` over, are to the device's clock. The delays
+        of a point count as they are there."""
         pause = self.rep_delay if rep_delay is None else rep_delay
-        shot = len(values) * (circuit.checked.duration + pause)
-        if circuit.timing.timed:
-            shot += float(circuit.timing.seconds(values).sum())
-        return shots * shot
+        shot = float(circuit.checked.duration)
+        if circuit.timing.timed and len(values):
+            shot += float(circuit.timing.seconds(values).sum()) / len(values)
+        return Stint(shot, pause, len(values) * times, shots)
+
+    def seconds(self, stints: Sequence[Stint]) -> float:
+        """Seconds that a job of these has the device, as its driver expects. Raises `DriverError` when that
+        is no time."""
+        found = float(self.driver.run_seconds(stints))
+        if not 0 <= found < math.inf:
+            raise DriverError(f"the driver of {self.name} expects the job to take {found} s")
+        return found

@@ -89,6 +89,11 @@ class Channel:
         sock.setblocking(True)
         self._socket = sock
 
+    def fileno(self) -> int:
+        """The descriptor of the socket. Nothing is read ahead: what can be read from it is a frame that was
+        not received yet."""
+        return self._socket.fileno()
+
     def send(self, header: bytes, payload: bytes = b"") -> None:
         """Write one frame. Raises `FrameError` when it is too large, `OSError` when the server is gone."""
         for piece in pieces(header, payload):

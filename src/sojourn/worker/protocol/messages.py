@@ -84,6 +84,18 @@ class SessionEnded(msgspec.Struct, frozen=True, tag="session-ended"):
     session: str
 
 
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Server, to a worker that runs that job: nobody wants its result. The end of the run answers it."""
+
+    id: int
+
+
+class AskHealth(msgspec.Struct, frozen=True, tag="ask-health"):
+    """Server, to a worker that is idle: can this device take a job? Answered by `HealthReply`."""
+
+    device: str
+
+
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Server, to a worker that is idle or to the fork server: say `Pong`."""
 
@@ -153,7 +165,24 @@ class FailedReply(msgspec.Struct, frozen=True, tag="failed"):
     used: float | None = None
 
 
-FromServer = Start | Load | Prepare | Run | SessionEnded | Ping
+class ProgressNote(msgspec.Struct, frozen=True, tag="progress"):
+    """Worker, during a run: which part of it is done, 0 to 1, and a few words."""
+
+    id: int
+    part: float
+    words: str
+
+
+class HealthReply(msgspec.Struct, frozen=True, tag="health"):
+    """Worker: the device can take a job, or `reason` says why not. With `reload` only a new worker can: this
+    one is to be replaced."""
+
+    device: str
+    reason: str | None
+    reload: bool = False
+
+
+FromServer = Start | Load | Prepare | Run | Cancel | SessionEnded | AskHealth | Ping
 FromWorker = (
     Hello
     | Pong
@@ -164,8 +193,10 @@ FromWorker = (
     | PreparedReply
     | RefusedReply
     | UnavailableReply
+    | ProgressNote
     | CompletedReply
     | FailedReply
+    | HealthReply
 )
 
 

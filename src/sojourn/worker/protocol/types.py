@@ -16,7 +16,9 @@ class DeviceSpec:
     `driver` names an entry point of the group ``sojourn.drivers``; `options` go to it unchanged.
     `python` is the interpreter of its workers (None: the server's own). A `lazy` device has no worker
     until its first job or description. `memory` is the bytes that one run may take; 0 for any amount.
-    `resilience_level` is that of estimator jobs which name none.
+    `resilience_level` is that of estimator jobs which name none. `runs` is False for a process that prepares
+    jobs and runs none: it does not open the device and checks nothing by running it. `recheck`: its last
+    conformance check failed, so that it must pass one before it is served.
     """
 
     name: str
@@ -26,21 +28,38 @@ class DeviceSpec:
     lazy: bool = False
     memory: int = 0
     resilience_level: int = 0
+    runs: bool = True
+    recheck: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the server must know of a driver to handle its runs.
+
+    `reruns`: whether a job whose run was lost is run again (R55). `cancel_seconds`: how long a run may take
+    to stop when it is asked to; 0 for one that can only be ended with its process. `asks_health`:
+    whether there is anything to be asked of its health. `renew`: seconds after which it is to describe the
+    device again, 0 for one that stays as it is.
+    """
+
+    reruns: bool = True
+    cancel_seconds: float = 0.0
+    asks_health: bool = False
+    renew: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
     """What a device says of itself, in the client's JSON shapes (docs/api.md).
 
-    `configuration` and `properties` are JSON-able; `properties` is None for an ideal device. `renew` is the
-    seconds after which it is to be asked for again, 0 for a device that stays as it is.
+    `configuration` and `properties` are JSON-able; `properties` is None for an ideal device.
     """
 
     num_qubits: int
     configuration: Mapping[str, Any]
     properties: Mapping[str, Any] | None
     backend_version: str
-    renew: float = 0.0
+    traits: Traits = Traits()
 
 
 class JobRefused(Exception):
@@ -92,6 +111,11 @@ def no_such_program(program: str) -> JobRefused:
 
 CALIBRATE = "calibrate"
 """The program of a system job that calibrates; its params are a `Calibration`, its result a description."""
+
+
+CHECK = "check"
+"""The program of a system job that checks whether the device conforms; its params are empty, its result is a
+`Report` of `sojourn.devices.conformance` as JSON text."""
 
 
 @dataclass(frozen=True, slots=True)

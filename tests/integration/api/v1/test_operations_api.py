@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -233,6 +234,25 @@ def test_system_jobs_are_for_operators_to_see(operator: httpx.Client, user: http
     calibrate(operator, "bench")
     assert "calibrate" in {job["program"] for job in operator.get("/jobs").json()["jobs"]}
     assert "calibrate" not in {job["program"] for job in user.get("/jobs").json()["jobs"]}
+
+
+def test_a_check_is_queued_and_its_report_is_listed(operator: httpx.Client, user: httpx.Client) -> None:
+    complaint(user.post("/devices/bench/check"), 403)
+    complaint(user.get("/devices/bench/checks"), 403)
+    complaint(operator.post("/devices/nope/check"), 404)
+    assert operator.get("/devices/bench/checks").json() == {"device": "bench", "checks": []}
+    made = operator.post("/devices/bench/check", json={"message": "a test"})
+    assert made.status_code == 201, made.text
+    job = made.json()["id"]
+    while operator.get(f"/jobs/{job}").json()["state"] not in ("completed", "failed"):
+        time.sleep(0.05)
+    (found,) = operator.get("/devices/bench/checks").json()["checks"]
+    assert (found["job"], found["state"], found["passed"]) == (job, "completed", True)
+    assert found["summary"].startswith("conforms (")
+    names = {check["name"]: check["passed"] for check in found["checks"]}
+    assert names["X"] is True
+    assert names["seeds"] is None, "its results are made up"
+    assert user.get("/devices/bench").json()["check_summary"] == found["summary"]
 
 
 def test_a_reservation_is_booked_shown_and_cancelled(operator: httpx.Client, user: httpx.Client) -> None:

@@ -177,7 +177,7 @@ class ExecutorPlan(Plan):
     def run(self, device: DeviceContext, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
         """As `execute`, for a part of a job that has begun."""
         outcomes: list[list[Outcome]] = [[] for _ in self._items]
-        driver = device.under(self.conditions).driver
+        device = device.under(self.conditions)
         begun, clock = datetime.now(UTC), monotonic()  # the clock's time may be set meanwhile
         start = begun
         waiting = iter(tasks)
@@ -186,7 +186,7 @@ class ExecutorPlan(Plan):
             some = [next(waiting) for _ in parts]
             # a seed for each: equal ones would give the same shots to every chunk
             seed = int(self._random.integers(2**31))
-            found = driver.execute(some, seed=seed, memory=True)
+            found = device.execute(some, seed=seed, memory=True)
             for part, points in zip(parts, found, strict=True):
                 outcomes[part.item].extend(points)
             stop = begun + timedelta(seconds=monotonic() - clock)

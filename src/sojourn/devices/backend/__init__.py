@@ -1,0 +1,1 @@
+"""The driver `backend`: any Qiskit `BackendV2` as a device, by configuration alone."""
