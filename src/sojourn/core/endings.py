@@ -25,6 +25,10 @@ class Endings:
         self._sessions = sessions
         self._profile = profile
 
+    def ran(self, job: Job, to: JobState, now: float, event: ev.RunEnded) -> None:
+        """Its run has come to an end by itself. The device may know that it has worked for less than that."""
+        self.end(job, to, now, event.outcome, event.reason, event.code, used=event.used)
+
     def end(
         self,
         job: Job,
@@ -36,15 +40,18 @@ class Endings:
         *,
         free: bool = False,
         runs: tuple[Spent, ...] = (),
+        used: float | None = None,
     ) -> None:
         """The one way in which a job ends. Time on the device is charged unless `free` (R49): that of its
-        run, or that of `runs` if there are several (D23)."""
+        run, or that of `runs` if there are several (D23). Of its run only the last `used` seconds count,
+        where the device says how many they were."""
         was = job.state
         job.reason, job.reason_code = reason, code
         if was is JobState.QUEUED:
             self._queues.discard(job)
         if was is JobState.RUNNING and not free and job.started_at is not None:
-            runs = runs or ((job.started_at, now, 0.0),)
+            begun = job.started_at if used is None else max(job.started_at, now - used)
+            runs = runs or ((begun, now, 0.0),)
             job.charged = sum(max(0.0, end - start) for start, end, _ in runs)
         self._state.move_job(job, to, now, cause)
         if job.charged:

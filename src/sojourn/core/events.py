@@ -67,13 +67,17 @@ class Outcome(StrEnum):
 class RunEnded:
     """The device is free again. A result of a job that is already final is dropped (R53).
 
-    `untouched`: nothing of a run that was lost has reached the device."""
+    `used` is how many seconds the device itself worked, where it says so: one that is behind a queue of its
+    own. None: all the time from the start to now. `untouched`: nothing of a run that was lost has reached the
+    device.
+    """
 
     job_id: str
     attempt: int
     outcome: Outcome
     reason: str | None = None
     code: int | None = None
+    used: float | None = None
     untouched: bool = False
 
 

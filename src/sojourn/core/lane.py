@@ -311,9 +311,9 @@ class Lane:
             return  # R53: the result lost the race against a cancel or a limit
         match event.outcome:
             case ev.Outcome.COMPLETED:
-                self._endings.end(job, JobState.COMPLETED, now, "completed", event.reason, event.code)
+                self._endings.ran(job, JobState.COMPLETED, now, event)
             case ev.Outcome.FAILED:
-                self._endings.end(job, JobState.FAILED, now, "failed", event.reason, event.code)
+                self._endings.ran(job, JobState.FAILED, now, event)
             case ev.Outcome.UNSTORED:
                 self._endings.again_or_fail(job, now, event, again=False)
             case ev.Outcome.CRASHED:

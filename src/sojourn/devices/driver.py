@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn import codes
 from sojourn.devices.conditions import USUAL, Conditions
 
 if TYPE_CHECKING:
@@ -31,7 +32,23 @@ OnLoss = Literal["rerun", "fail"]
 
 class DriverError(Exception):
     """A driver cannot do what it was asked: a bad option, an unknown device, a circuit that it cannot run.
-    The message is for the operator or the user, as it stands."""
+    The message is for the operator or the user, as it stands. `code` is that of a job that fails with it."""
+
+    code = codes.RUN_FAILED
+
+
+class NotReached(DriverError):
+    """The device cannot be reached, and nothing of the job has run there: the job waits, and the device is
+    tried again. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The job that a worker is given: its id, which is the same when a run that was lost is repeated, and the
+    id of its session, None for a job outside of one."""
+
+    job: str
+    session: str | None = None
 
 
 class RunCancelled(DriverError):
@@ -252,6 +269,30 @@ class Driver(ABC):
 
     def begin_job(self) -> None:  # noqa: B027 - optional
         """Called once before a job's tasks are executed."""
+
+    def assign(self, job: Assignment) -> None:  # noqa: B027 - optional
+        """Which job of a user is run next; called before `begin_job`. For a device that is behind a queue, or
+        that has to know a repeated run for one."""
+
+    def end_session(self, session: str) -> None:  # noqa: B027 - optional
+        """The session of earlier jobs does not have the device any more: what is held for it elsewhere can be
+        given back. Must return within seconds. Not called when the process is lost."""
+
+    def device_seconds(self) -> float | None:
+        """How many seconds the device worked since `begin_job`, where that is less than the time of
+        `execute`, as behind a queue. They are what the job is charged. None, the default: all of the time."""
+        return None
+
+    refresh_seconds: float = 0.0
+    """Seconds after which the device is looked at again, 0 for one that stays what it is."""
+
+    def refresh(self) -> bool:
+        """Whether `target` or `facts` are others than at the last call. Called before each job is prepared or
+        run, so the device itself should be asked every `refresh_seconds` only.
+
+        Raises `DriverError` when the device cannot be asked: then it is not served until it can.
+        """
+        return False
 
     def under(self, conditions: Conditions) -> Driver:
         """The same device for one job that asks for something else than usual. Compiles and runs its

@@ -39,13 +39,15 @@ class WorkerPhase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class WorkerState:
     """`reruns`: whether a job whose run was lost may be run again, as the driver of the device says (R55).
-    `environment` is that of the last worker that has said what it runs with."""
+    `environment` is that of the last worker that has said what it runs with, `renewals` counts how often a
+    worker has said that its device is another now."""
 
     phase: WorkerPhase
     reason: str | None = None
     pid: int | None = None
     reruns: bool = True
     environment: Environment | None = field(default=None, compare=False)
+    renewals: int = 0
 
 
 class DeviceUnavailable(Exception):
@@ -86,13 +88,15 @@ class RunRequest:
     """One attempt of one job. `params` is the client's own JSON text, untouched.
 
     `progress` is called with what the device says of the run: the part that is done, 0 to 1, and a few
-    words.
+    words. Of a user's job, `job` is its id, the same for all attempts, and `session` the one that it is in.
     """
 
     run_id: str
     program_id: str
     params: bytes
     progress: Callable[[float, str], None] | None = None
+    job: str = ""
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,9 @@ class Engine(Protocol):
 
     def kill(self, device: str, run_id: str) -> None:
         """Stop a run: its `run` returns `Stopped` once it has ended. Unknown `run_id`: no effect."""
+
+    def end_session(self, device: str, session: str) -> None:
+        """The session does not have the device any more: what is held for it behind the device can go."""
 
 
 class EngineFactory(Protocol):

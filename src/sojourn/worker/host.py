@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import time
 import traceback
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -24,7 +26,7 @@ from qiskit.exceptions import QiskitError
 from sojourn import codes
 from sojourn.devices import conformance
 from sojourn.devices.calls import trusted
-from sojourn.devices.driver import Driver, DriverError, RunCancelled, load_driver
+from sojourn.devices.driver import Assignment, Driver, DriverError, NotReached, RunCancelled, load_driver
 from sojourn.worker import descriptions
 from sojourn.worker.programs import registry
 from sojourn.worker.programs.base import Plan
@@ -38,6 +40,7 @@ from sojourn.worker.protocol.types import (
     Calibration,
     Completed,
     Description,
+    DeviceAway,
     DeviceSpec,
     Failed,
     JobBroke,
@@ -57,7 +60,7 @@ class DeviceHost:
 
     def __init__(self, spec: DeviceSpec, driver: Driver) -> None:
         self.spec = spec
-        self._device = DeviceContext(spec.name, driver, spec.memory, spec.resilience_level)
+        self._device = self._look_at(driver)
         self._probes = 0
         self._misfit: str | None = None  # why it does not conform, once that was found
         self.notify: Callable[[float, str], None] | None = None
@@ -81,19 +84,39 @@ class DeviceHost:
         return cls(spec, driver)
 
     def describe(self) -> Description:
-        """What the device says of itself, in the client's shapes."""
+        """What the device says of itself, in the client's shapes. Raises `DriverError` when a device that
+        changes cannot be asked."""
+        self._renew()
         facts = self._device.facts
         driver = self._device.driver
         traits = Traits(
             reruns=driver.on_loss != "fail",
             cancel_seconds=driver.cancel_seconds,
             asks_health=type(driver).health is not Driver.health,
+            renew=driver.refresh_seconds,
         )
         told = Description(
             facts.num_qubits, facts.configuration, facts.properties, facts.backend_version, traits
         )
         descriptions.check_foreign(driver, told)
         return told
+
+    def assign(self, job: str, session: str | None) -> None:
+        """The job that is run next, and the session that it is in."""
+        self._device.driver.assign(Assignment(job, session))
+
+    def end_session(self, session: str) -> None:
+        """This session does not have the device any more."""
+        self._device.driver.end_session(session)
+
+    def _look_at(self, driver: Driver) -> DeviceContext:
+        return DeviceContext(self.spec.name, driver, self.spec.memory, self.spec.resilience_level)
+
+    def _renew(self) -> None:
+        """What is known of a device that has changed is forgotten: its target, and the circuits for it."""
+        driver = self._device.driver
+        if driver.refresh():
+            self._device = self._look_at(driver)
 
     def apply_calibration(self, properties: bytes) -> None:
         """Take over the calibration whose properties these are (JSON text), for all jobs from now on."""
@@ -102,16 +125,21 @@ class DeviceHost:
     def prepare(self, program_id: str, params: bytes) -> Prepared:
         """Check a job without running it. Raises `JobRefused` with what is wrong, and anything else only when
         the device is at fault: then a plain job fails as well."""
+        with suppress(DriverError):  # it is checked against what was known last
+            self._renew()
         return self._plan(program_id, params).prepared
 
     def run(self, program_id: str, params: bytes) -> Completed | Failed:
-        """Run a job. Whatever is wrong with it comes back as `Failed`."""
+        """Run a job. Whatever is wrong with it comes back as `Failed`. Raises `DeviceAway` when the device
+        cannot be reached, and nothing has run."""
         if program_id == CALIBRATE:
             return self._calibrate(params)
         if program_id == CHECK:
             return self._check()
         self._device.progress = self.notify
         try:
+            with suppress(DriverError):  # `execute` meets what is wrong
+                self._renew()
             stages = _Stages()
             plan = self._plan(program_id, params)
             stages.end("reading and checking")
@@ -124,13 +152,16 @@ class DeviceHost:
             result = plan.result(outcomes, window)
             stages.end("writing the result")
             done = [*plan.notes(), *_account(self._device.driver), stages.line()]
-            return Completed(result, seconds, _logs(plan.prepared, done))
+            return Completed(result, seconds, _logs(plan.prepared, done), used=self._used())
         except JobRefused as error:
             return Failed(error.message, error.code, traceback.format_exc())
+        except NotReached as error:
+            raise DeviceAway(str(error)) from error
         except RunCancelled as error:
             return Failed(f"the run was cancelled: {error}", codes.RUN_FAILED)
         except DriverError as error:
-            return Failed(str(error), codes.RUN_FAILED, traceback.format_exc())
+            used = 0.0 if error.code == codes.SYSTEM_FAILURE else self._used()
+            return Failed(str(error), error.code, traceback.format_exc(), used=used)
         except MemoryError:
             reason = exceeded(self.spec.name, self.spec.memory)
             return Failed(reason, codes.OUT_OF_MEMORY, traceback.format_exc())
@@ -156,6 +187,11 @@ class DeviceHost:
         except Exception as error:
             reason = f"the device could not be calibrated: {type(error).__name__}: {error}"
             return Failed(reason.splitlines()[0], codes.RUN_FAILED, traceback.format_exc())
+
+    def _used(self) -> float | None:
+        """What the device says it has worked for the job: nothing else counts then."""
+        said = self._device.driver.device_seconds()
+        return None if said is None or not math.isfinite(said) else max(0.0, said)
 
     def _check(self) -> Completed | Failed:
         """Run the conformance check. A device that fails it is not to run jobs: see `health`."""

@@ -35,6 +35,7 @@ from sojourn.worker.protocol.messages import shorten
 from sojourn.worker.protocol.types import (
     Completed,
     Description,
+    DeviceAway,
     DeviceSpec,
     Failed,
     JobBroke,
@@ -69,6 +70,14 @@ class Host(Protocol):
     """Set before a run, for what is to be told of its progress."""
 
     def run(self, program_id: str, params: bytes) -> Completed | Failed: ...
+
+    def assign(self, job: str, session: str | None) -> None:
+        """The job that is run next, and the session that it is in."""
+        ...
+
+    def end_session(self, session: str) -> None:
+        """This session does not have the device any more."""
+        ...
 
     def health(self) -> tuple[str | None, bool]:
         """Why the device can take no job now, and whether only a new worker can. Asked only where the traits
@@ -115,6 +124,12 @@ def one_line(error: BaseException) -> str:
     return shorten(" ".join(f"{type(error).__name__}: {error}".split()), 2000)
 
 
+def _reason(error: BaseException) -> str:
+    """As `one_line`; an error of ours is written for the reader and needs no label."""
+    ours = type(error).__module__.startswith("sojourn.")
+    return shorten(" ".join(str(error).split()), 2000) if ours else one_line(error)
+
+
 def find(path: str) -> HostClass:
     """The object at ``module:name``. Raises ImportError, AttributeError or ValueError."""
     module, _, name = path.partition(":")
@@ -158,6 +173,8 @@ class Worker:
                     self._prepare(message, frame.payload)
                 case messages.Run():
                     self._run(message, frame.payload)
+                case messages.SessionEnded():
+                    self._end_session(message)
                 case messages.Cancel():
                     pass  # that run has ended: see `cancelling`
                 case messages.AskHealth():
@@ -181,9 +198,7 @@ class Worker:
         try:
             host = find(self._host_class).load(spec)
         except Exception as error:
-            ours = type(error).__module__.startswith("sojourn.")  # written for the reader: needs no label
-            reason = " ".join(str(error).split()) if ours else one_line(error)
-            raise _LoadError(reason, traceback.format_exc()) from error
+            raise _LoadError(_reason(error), traceback.format_exc()) from error
         self._hosts[device] = host
         return host
 
@@ -195,11 +210,20 @@ class Worker:
                     host.apply_calibration(properties)
                 payload = self._described(message.device, host) if message.describe else b""
             except Exception as error:
-                raise _LoadError(one_line(error), traceback.format_exc()) from error
+                raise _LoadError(_reason(error), traceback.format_exc()) from error
         except _LoadError as error:
             self._send(messages.LoadFailed(message.device, error.reason, shorten(error.detail)))
         else:
             self._send(messages.Loaded(message.device), payload)
+
+    def _end_session(self, message: messages.SessionEnded) -> None:
+        host = self._hosts.get(message.device)
+        if host is None:
+            return
+        try:
+            host.end_session(message.session)
+        except Exception:  # nobody waits for it, and the next job is told of its own session
+            traceback.print_exc()
 
     def _described(self, device: str, host: Host) -> bytes:
         description = host.describe()
@@ -245,6 +269,8 @@ class Worker:
         outcome: Completed | Failed
         try:
             host = self._host(message.device)
+            if message.job:
+                host.assign(message.job, message.session)
             memory = self._specs[message.device].memory
             self._base = self._base or memory_taken()  # of the first run: later ones find what others left
             host.notify = self._progress(message.id)
@@ -255,6 +281,9 @@ class Worker:
                 bounded_memory(memory and memory + KEPT + stacks(), self._base),
             ):
                 outcome = host.run(message.program_id, params)
+        except DeviceAway as away:
+            self._send(messages.UnavailableReply(message.id, _reason(away)))
+            return
         except MemoryError:
             memory = self._specs[message.device].memory
             outcome = Failed(exceeded(message.device, memory), codes.OUT_OF_MEMORY, traceback.format_exc())
@@ -273,7 +302,9 @@ class Worker:
             )
         if isinstance(outcome, Completed):
             self._send(
-                messages.CompletedReply(message.id, outcome.quantum_seconds, shorten(outcome.logs)),
+                messages.CompletedReply(
+                    message.id, outcome.quantum_seconds, shorten(outcome.logs), used=outcome.used
+                ),
                 outcome.result,
             )
         else:
@@ -284,6 +315,7 @@ class Worker:
                     outcome.code,
                     shorten(outcome.detail),
                     shorten(outcome.logs),
+                    used=outcome.used,
                 )
             )
 

@@ -16,7 +16,16 @@ import threading
 import time
 from pathlib import Path
 
-from sojourn.worker.protocol.types import Completed, Description, DeviceSpec, Failed, JobRefused, Prepared
+from sojourn.worker.protocol.types import (
+    Completed,
+    Description,
+    DeviceAway,
+    DeviceSpec,
+    Failed,
+    JobRefused,
+    Prepared,
+    Traits,
+)
 
 
 def segfault() -> None:
@@ -134,6 +143,43 @@ class EchoHost:
                 os.killpg(os.getpgrp(), signal.SIGINT)
                 os.kill(os.getpid(), signal.SIGTERM)
         return Completed(result, time.monotonic() - started)
+
+
+class FarHost(EchoHost):
+    """A device elsewhere: it is there while the file `path` is, and is what the file says."""
+
+    def __init__(self, spec: DeviceSpec) -> None:
+        super().__init__(spec)
+        self._path = Path(spec.options["path"])
+        self._told: list[str] = []
+        self.describe()
+
+    @classmethod
+    def load(cls, spec: DeviceSpec) -> FarHost:
+        return cls(spec)
+
+    def describe(self) -> Description:
+        try:
+            said = self._path.read_text()
+        except FileNotFoundError:
+            raise RuntimeError("the line is dead") from None
+        return Description(2, {"said": said}, None, "1.0", Traits(renew=0.05))
+
+    def assign(self, job: str, session: str | None) -> None:
+        self._told.append(f"{job} of {session}")
+
+    def end_session(self, session: str) -> None:
+        self._told.append(f"end of {session}")
+        if session == "bad":
+            raise RuntimeError("it cannot be ended")
+
+    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+        if not self._path.exists():
+            raise DeviceAway("the line is\ndead")
+        told, self._told = self._told, []
+        if program_id == "fail":
+            return Failed("no", 1, used=0.25)
+        return Completed(json.dumps(told).encode(), 3.0, used=1.5)
 
 
 class SilentHost(EchoHost):

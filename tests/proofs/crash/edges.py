@@ -233,6 +233,9 @@ class SimulatedEngine:
         if running == run_id and outcome is not None:
             asyncio.get_running_loop().call_later(self._world.delay(0.5), _settle, outcome, Stopped())
 
+    def end_session(self, device: str, session: str) -> None:
+        self._world.point("before the end of a session")
+
     def die_idle(self) -> None:
         """Some worker dies between two runs."""
         device = self._world.chance.choice(sorted(self._states))

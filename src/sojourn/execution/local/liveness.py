@@ -27,7 +27,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _ANSWERS: dict[type[Any], tuple[type[Any], ...]] = {
     messages.Load: (messages.Loaded, messages.LoadFailed),
     messages.Prepare: (messages.PreparedReply, messages.RefusedReply, messages.UnavailableReply),
-    messages.Run: (messages.CompletedReply, messages.FailedReply),
+    messages.Run: (messages.CompletedReply, messages.FailedReply, messages.UnavailableReply),
     messages.AskHealth: (messages.HealthReply,),
 }
 """What can take long, and what ends it."""

@@ -14,11 +14,11 @@ import structlog
 
 from sojourn import codes
 from sojourn.execution.engine import DeviceUnavailable, Pace, UserPreparations
+from sojourn.execution.local.greeting import LoadRefused, delay, greet
 from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
 from sojourn.execution.local.liveness import cpu_seconds
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
 from sojourn.execution.local.retries import Loss, verdict
-from sojourn.execution.local.supervisor import LoadRefused, delay, greet
 from sojourn.execution.local.turns import APART, FREE, QUIET, Budgets, Request, Waiting
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import FrameError

@@ -25,6 +25,7 @@ from sojourn.execution.engine import (
     WorkerPhase,
     WorkerState,
 )
+from sojourn.execution.local.greeting import LoadRefused, delay, greet
 from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
 from sojourn.worker.protocol import messages
@@ -40,8 +41,6 @@ from sojourn.worker.protocol.types import (
     Traits,
 )
 
-FIRST_DELAY = 0.5
-LONGEST_DELAY = 60.0
 _STEADY = 10.0  # seconds; an idle worker that lived so long died of something new
 HEALTH_INTERVAL = 15.0
 """Seconds between two questions to an idle worker about the health of its device, where it has an answer."""
@@ -49,32 +48,6 @@ HEALTH_LIMIT = 30.0
 """Seconds that the answer may take; then the worker is replaced."""
 
 log = structlog.get_logger("sojourn.execution")
-
-
-class LoadRefused(Exception):
-    """The worker has started and its device is not loaded; the message is for the operator."""
-
-
-def delay(failures: int) -> float:
-    """Seconds before the attempt that follows `failures` failures in a row: 0.5, 1, 2 … 60."""
-    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
-
-
-async def greet(
-    process: WorkerProcess, specs: tuple[DeviceSpec, ...], host_class: str, memory: int = 0, hidden: str = ""
-) -> Environment:
-    """Check the worker's `Hello` and send its devices; what it runs with. Raises `LoadRefused` or
-    `WorkerGone`."""
-    hello, _ = await process.receive()
-    if not isinstance(hello, messages.Hello):
-        raise LoadRefused("the worker did not introduce itself")
-    if hello.protocol != messages.PROTOCOL:
-        raise LoadRefused(
-            f"the worker (sojourn {hello.sojourn}) speaks protocol {hello.protocol}, this server "
-            f"{messages.PROTOCOL}: install the server's release of sojourn for its interpreter"
-        )
-    process.send(messages.Start(specs, host_class, memory, hidden))
-    return Environment(hello.python, hello.sojourn, hello.qiskit, hello.qpy)
 
 
 class _Ticket:
@@ -139,6 +112,8 @@ class Supervisor:
         self._tickets: dict[str, _Ticket] = {}
         self._runs = 0
         self._job = ""  # that runs, or at which the worker has just ended
+        self._renewals = 0
+        self._ended: list[str] = []  # sessions of which the worker is still to be told
         self._stopping = False
 
     def wake(self) -> None:
@@ -196,6 +171,19 @@ class Supervisor:
             ticket.stop(self._traits.cancel_seconds)
             self._notify()
 
+    def end_session(self, session: str) -> None:
+        """Tell the worker, if it has the device: another one has nothing of the session. Between two runs, as
+        what comes during a run is a cancel."""
+        self._ended.append(session)
+        self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        if self.state.phase is not WorkerPhase.BUSY:
+            ended, self._ended = self._ended, []
+            if self._process is not None and self.state.phase in (WorkerPhase.READY, WorkerPhase.UNHEALTHY):
+                for session in ended:
+                    self._process.send(messages.SessionEnded(self.spec.name, session))
+
     async def _ready_process(self, ticket: _Ticket) -> WorkerProcess | None:
         """The worker, when it can take a run; None when the run was stopped meanwhile."""
         while True:
@@ -227,7 +215,10 @@ class Supervisor:
             if self._applied is not self.calibration:
                 await self._load(process)
             process.output.begin(job)
-            process.send(messages.Run(number, self.spec.name, request.program_id), request.params)
+            run = messages.Run(
+                number, self.spec.name, request.program_id, job=request.job, session=request.session
+            )
+            process.send(run, request.params)
             ticket.number = number
             self._set(WorkerPhase.BUSY, pid=process.pid)
             reply, payload = await process.receive()
@@ -267,15 +258,22 @@ class Supervisor:
                 self._job = ""
             if self._process is process and process.alive and self.state.phase is WorkerPhase.BUSY:
                 self._set(WorkerPhase.READY, pid=process.pid)
+            self._tell_ended()
         if ticket.stopped:
             if process.killed:  # the result and the kill crossed
                 await asyncio.shield(process.gone)
             return Stopped()
         match reply:
             case messages.CompletedReply(id=answered) if answered == number:
-                return Completed(payload, reply.quantum_seconds, _joined(reply.logs, output))
+                logs = _joined(reply.logs, output)
+                return Completed(payload, reply.quantum_seconds, logs, used=reply.used)
             case messages.FailedReply(id=answered) if answered == number:
-                return Failed(reply.reason, reply.code, reply.detail, _joined(reply.logs, output))
+                logs = _joined(reply.logs, output)
+                return Failed(reply.reason, reply.code, reply.detail, logs, used=reply.used)
+            case messages.UnavailableReply(id=answered) if answered == number:
+                process.kill()  # the next one is there when it has reached the device
+                self._set(WorkerPhase.STARTING, reason=reply.reason)
+                raise DeviceUnavailable(reply.reason)
             case _:
                 process.kill()
                 return Crashed(f"broke the protocol: {type(reply).__name__} in answer to Run")
@@ -396,13 +394,47 @@ class Supervisor:
 
     async def _outlived(self, process: WorkerProcess) -> str:
         """Wait for the end of the worker: how it ended."""
-        if not self._traits.asks_health:
-            return await asyncio.shield(process.gone)
-        watch = asyncio.create_task(self._watch_health(process), name=f"health of {self.spec.name}")
+        watches = []
+        if self._traits.asks_health:
+            watches.append(
+                asyncio.create_task(self._watch_health(process), name=f"health of {self.spec.name}")
+            )
+        if self._traits.renew:
+            watches.append(
+                asyncio.create_task(self._watch_changes(process), name=f"look at {self.spec.name}")
+            )
         try:
             return await asyncio.shield(process.gone)
         finally:
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
+
+    async def _watch_changes(self, process: WorkerProcess) -> None:
+        """Have an idle worker describe its device anew now and then, for as long as it lives."""
+        while process.alive:
+            await asyncio.sleep(self._traits.renew)
+            if not self._turn.locked():  # else a job runs, and is told of what has changed
+                async with self._turn:
+                    await self._renew(process)
+
+    async def _renew(self, process: WorkerProcess) -> None:
+        """Ask again what the device is. One that cannot say is not served until it can. In the turn of a
+        run."""
+        if not process.alive or self.state.phase not in (WorkerPhase.READY, WorkerPhase.UNHEALTHY):
+            return
+        before = self.described
+        try:
+            async with asyncio.timeout(self._load_limit):
+                await self._load(process)
+        except WorkerGone:
+            return
+        except (LoadRefused, messages.ProtocolError, TimeoutError) as error:
+            self._set(WorkerPhase.STARTING, reason=str(error) or "it did not say what the device is")
+            process.kill()
+            return
+        if self.described != before:
+            self._renewals += 1
+            self._set(self.state.phase, reason=self.state.reason, pid=process.pid)
 
     async def _bring_up(self) -> WorkerProcess:
         """A worker that has described its device. Raises `LoadRefused`, `LaunchFailed`, `WorkerGone`."""
@@ -456,7 +488,7 @@ class Supervisor:
         await asyncio.shield(process.gone)
 
     def _set(self, phase: WorkerPhase, *, reason: str | None = None, pid: int | None = None) -> None:
-        self.state = WorkerState(phase, reason, pid, self._traits.reruns, self._environment)
+        self.state = WorkerState(phase, reason, pid, self._traits.reruns, self._environment, self._renewals)
         try:
             self._on_state(self.spec.name, self.state)
         except Exception:

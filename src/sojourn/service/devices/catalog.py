@@ -53,7 +53,7 @@ class Catalog:
         self._disk = disk
         self._next_calibrations = next_calibrations
         self._background = background
-        self._described_by: dict[str, int | None] = {}  # the worker that has described each device
+        self._described_by: dict[str, tuple[int | None, int]] = {}  # by which worker, in which words
 
     # devices
 
@@ -93,9 +93,10 @@ class Catalog:
             )
 
     def worker_changed(self, device: str, state: WorkerState) -> None:
-        """A new worker describes its device once it is ready."""
-        if state.phase is WorkerPhase.READY and self._described_by.get(device, -1) != state.pid:
-            self._described_by[device] = state.pid
+        """A new worker describes its device once it is ready, and again when the device has changed."""
+        words = state.pid, state.renewals
+        if state.phase is WorkerPhase.READY and self._described_by.get(device) != words:
+            self._described_by[device] = words
             self._background.spawn(self._try_description(device))
 
     async def _try_description(self, device: str) -> None:

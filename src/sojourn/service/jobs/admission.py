@@ -16,7 +16,7 @@ from sojourn.config import Settings
 from sojourn.core import Mode
 from sojourn.core import events as ev
 from sojourn.execution.engine import JOB, DeviceUnavailable, Engine
-from sojourn.execution.local.supervisor import delay
+from sojourn.execution.local.greeting import delay
 from sojourn.service import ids
 from sojourn.service.accounts.directory import Directory
 from sojourn.service.accounts.permissions import Action

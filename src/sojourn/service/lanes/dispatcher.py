@@ -16,8 +16,8 @@ import structlog
 from sojourn import codes
 from sojourn.core import Lane
 from sojourn.core import events as ev
-from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, Start, Stop
-from sojourn.core.model import Job, JobKind
+from sojourn.core.effects import Charge, Effect, JobChanged, Rejected, SessionChanged, Start, Stop
+from sojourn.core.model import Job, JobKind, SessionState
 from sojourn.execution.engine import (
     JOB,
     Crashed,
@@ -49,6 +49,9 @@ from sojourn.worker.protocol.types import Completed, Failed
 log = structlog.get_logger("sojourn.dispatcher")
 
 OPERATIONAL = (WorkerPhase.READY, WorkerPhase.BUSY, WorkerPhase.ASLEEP)
+
+_HOLDS = (SessionState.ACTIVE, SessionState.PENDING_INACTIVE, SessionState.PENDING_CLOSED)
+"""A session in one of these states has the device, or a job of it runs there."""
 
 
 class Dispatcher:
@@ -201,6 +204,10 @@ class Dispatcher:
                     self._on_charge(self.device, effect)
                 case JobChanged(job=job) if job.state.final:
                     self._forget_inputs(job.id)
+                case SessionChanged(session=session, before=before) if before in _HOLDS and (
+                    session.state not in _HOLDS
+                ):
+                    self._engine.end_session(self.device, session.id)
         # only now: no act may depend on what a log or a metric does
         self._observe(self.device, effects)
         for effect in effects:
@@ -253,9 +260,7 @@ class Dispatcher:
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
             return
         record.progress.clear()
-        request = RunRequest(
-            _run_id(job_id, attempt), record.job.program, params, partial(self._progressed, record)
-        )
+        request = _request(record.job, attempt, params, partial(self._progressed, record))
         try:
             outcome = await self._engine.run(self.device, request)
         except DeviceUnavailable as error:
@@ -286,12 +291,12 @@ class Dispatcher:
                     meta.result_hash = _keep(kept, found.report)
                 except ProtocolError as error:
                     event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, str(error), codes.SYSTEM_FAILURE)
-            case Completed(result=result, logs=logs):
-                event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED)
+            case Completed(result=result, logs=logs, used=used):
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.COMPLETED, used=used)
                 meta.result_hash = _keep(kept, result)
                 meta.logs_hash = _keep(kept, shown(progress + logs, meta.log_level).encode())
-            case Failed(reason=reason, code=code, detail=detail, logs=logs):
-                event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, reason, code)
+            case Failed(reason=reason, code=code, detail=detail, logs=logs, used=used):
+                event = ev.RunEnded(job_id, attempt, ev.Outcome.FAILED, reason, code, used=used)
                 meta.result_hash = _keep(kept, (detail or reason).encode())
                 meta.logs_hash = _keep(kept, shown(progress + logs, meta.log_level).encode())
             case Crashed(how=how):
@@ -406,6 +411,13 @@ class Dispatcher:
 
 def _run_id(job_id: str, attempt: int) -> str:
     return f"{job_id}.{attempt}"
+
+
+def _request(job: Job, attempt: int, params: bytes, progress: Callable[[float, str], None]) -> RunRequest:
+    request = RunRequest(_run_id(job.id, attempt), job.program, params, progress)
+    if job.kind is JobKind.SYSTEM:  # it is in nobody's session, and ends none behind the device
+        return request
+    return replace(request, job=job.id, session=None if job.detached else job.session_id)
 
 
 def _unstored(kept: Mapping[str, bytes], error: StoreFull) -> str:

@@ -143,6 +143,9 @@ class ScriptedEngine:
             _settle(killed)
         self._inner.kill(device, run_id)
 
+    def end_session(self, device: str, session: str) -> None:
+        self._inner.end_session(device, session)
+
     async def _played(
         self, device: str, request: RunRequest, job_id: str, act: Act, killed: asyncio.Future[None]
     ) -> RunOutcome:

@@ -71,11 +71,23 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Server: run the job whose params are the payload."""
+    """Server: run the job whose params are the payload.
+
+    `job` is its id in the service, "" where nobody needs it, and `session` the one that it is in.
+    """
 
     id: int
     device: str
     program_id: str
+    job: str = ""
+    session: str | None = None
+
+
+class SessionEnded(msgspec.Struct, frozen=True, tag="session-ended"):
+    """Server: this session does not have the device any more. It is not answered."""
+
+    device: str
+    session: str
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
@@ -135,7 +147,7 @@ class RefusedReply(msgspec.Struct, frozen=True, tag="refused"):
 
 
 class UnavailableReply(msgspec.Struct, frozen=True, tag="unavailable"):
-    """Worker: the job could not be looked at, for a reason that is not the job's."""
+    """Worker: the job could not be looked at, or has not been run, for a reason that is not the job's."""
 
     id: int
     reason: str
@@ -147,6 +159,7 @@ class CompletedReply(msgspec.Struct, frozen=True, tag="completed"):
     id: int
     quantum_seconds: float
     logs: str
+    used: float | None = None
 
 
 class FailedReply(msgspec.Struct, frozen=True, tag="failed"):
@@ -155,6 +168,7 @@ class FailedReply(msgspec.Struct, frozen=True, tag="failed"):
     code: int
     detail: str
     logs: str
+    used: float | None = None
 
 
 class ProgressNote(msgspec.Struct, frozen=True, tag="progress"):
@@ -174,7 +188,7 @@ class HealthReply(msgspec.Struct, frozen=True, tag="health"):
     reload: bool = False
 
 
-FromServer = Start | Load | Prepare | Run | Cancel | AskHealth | Ping
+FromServer = Start | Load | Prepare | Run | Cancel | SessionEnded | AskHealth | Ping
 FromWorker = (
     Hello
     | Pong

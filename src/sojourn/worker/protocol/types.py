@@ -38,12 +38,14 @@ class Traits:
 
     `reruns`: whether a job whose run was lost is run again (R55). `cancel_seconds`: how long a run may take
     to stop when it is asked to; 0 for one that can only be ended with its process. `asks_health`:
-    whether there is anything to be asked of its health.
+    whether there is anything to be asked of its health. `renew`: seconds after which it is to describe the
+    device again, 0 for one that stays as it is.
     """
 
     reruns: bool = True
     cancel_seconds: float = 0.0
     asks_health: bool = False
+    renew: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ class JobRefused(Exception):
         super().__init__(message)
         self.message = message
         self.code = code
+
+
+class DeviceAway(Exception):
+    """The device cannot be reached, and the job has not been run. The message says why."""
 
 
 class JobBroke(JobRefused):
@@ -132,18 +138,22 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """`result` is the text that the client decodes. `quantum_seconds` is time on the device."""
+    """`result` is the text that the client decodes. `quantum_seconds` is the time of the run; `used` what the
+    device itself worked of it, where it says so."""
 
     result: bytes
     quantum_seconds: float
     logs: str = ""
+    used: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The program raised: the user's error. `reason` is one line, `detail` ends with a traceback."""
+    """The program raised: the user's error. `reason` is one line, `detail` ends with a traceback, `used` is
+    as in `Completed`."""
 
     reason: str
     code: int
     detail: str = ""
     logs: str = ""
+    used: float | None = None

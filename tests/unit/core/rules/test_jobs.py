@@ -62,6 +62,24 @@ def test_r49_a_jobs_row_is_its_time_on_the_device(world: LaneHarness) -> None:
     assert row == Charge(ChargeKind.JOB, "ann", "ann", START, START + 12.5, "a1", None)
 
 
+@pytest.mark.parametrize(("used", "charged"), [(2.5, 2.5), (0.0, 0.0), (12.5, 12.5), (99.0, 12.5)])
+@pytest.mark.parametrize("outcome", [ev.Outcome.COMPLETED, ev.Outcome.FAILED])
+def test_r49_a_device_behind_another_queue_charges_what_it_says_it_worked(
+    world: LaneHarness, outcome: ev.Outcome, used: float, charged: float
+) -> None:
+    """And never more than the time of the run."""
+    world.open("A")
+    world.submit("a1", "ann", "A")
+    world.sleep(12.5)
+    world.finish("a1", outcome, used=used)
+    assert [(row.kind, row.end, row.seconds) for row in world.charges] == (
+        [("job", START + 12.5, charged)] if charged else []
+    )
+    assert world.jobs["a1"].charged == charged
+    assert world.sessions["A"].job_seconds == charged
+    assert world.lane.used("ann") == charged
+
+
 def test_r49_held_idle_time_is_a_row_of_its_own_kind(world: LaneHarness) -> None:
     world.open("A")
     world.submit("a1", "ann", "A")
