@@ -28,6 +28,7 @@ from sojourn.execution.engine import (
 from sojourn.execution.local.greeting import LoadRefused, delay, greet
 from sojourn.execution.local.interpreter import Interpreter, LaunchFailed
 from sojourn.execution.local.process import WorkerGone, WorkerProcess
+from sojourn.execution.local.ticket import Ticket
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import FrameError
 from sojourn.worker.protocol.memory import exceeded
@@ -48,35 +49,6 @@ HEALTH_LIMIT = 30.0
 """Seconds that the answer may take; then the worker is replaced."""
 
 log = structlog.get_logger("sojourn.execution")
-
-
-class _Ticket:
-    """One call of `run`, so that `kill` finds it in whatever stage it is."""
-
-    __slots__ = ("deadline", "number", "process", "stopped")
-
-    def __init__(self) -> None:
-        self.stopped = False
-        self.process: WorkerProcess | None = None
-        self.number: int | None = None  # once the worker was given the job
-        self.deadline: asyncio.TimerHandle | None = None  # until when a run may stop by itself
-
-    def stop(self, seconds: float) -> None:
-        """End the run: one that can stop by itself has so many seconds, any other ends with its process."""
-        process = self.process
-        if process is None:
-            return
-        if self.number is None or not seconds:
-            process.kill()
-            return
-        process.send(messages.Cancel(self.number))
-        self.deadline = asyncio.get_running_loop().call_later(seconds, process.kill)
-
-    def over(self) -> None:
-        """The run has ended."""
-        self.process = self.number = None
-        if self.deadline is not None:
-            self.deadline.cancel()
 
 
 class Supervisor:
@@ -109,7 +81,7 @@ class Supervisor:
         self._changed: asyncio.Future[None] | None = None
         self._life: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
-        self._tickets: dict[str, _Ticket] = {}
+        self._tickets: dict[str, Ticket] = {}
         self._runs = 0
         self._job = ""  # that runs, or at which the worker has just ended
         self._renewals = 0
@@ -149,7 +121,7 @@ class Supervisor:
         """
         if request.run_id in self._tickets:
             raise ValueError(f"run {request.run_id!r} is already in flight on {self.spec.name}")
-        ticket = self._tickets[request.run_id] = _Ticket()
+        ticket = self._tickets[request.run_id] = Ticket()
         self.wake()
         try:
             async with self._turn:
@@ -184,7 +156,7 @@ class Supervisor:
                 for session in ended:
                     self._process.send(messages.SessionEnded(self.spec.name, session))
 
-    async def _ready_process(self, ticket: _Ticket) -> WorkerProcess | None:
+    async def _ready_process(self, ticket: Ticket) -> WorkerProcess | None:
         """The worker, when it can take a run; None when the run was stopped meanwhile."""
         while True:
             if ticket.stopped:
@@ -203,9 +175,7 @@ class Supervisor:
         if self.state.phase is WorkerPhase.UNHEALTHY:
             raise DeviceUnavailable(f"device {self.spec.name} cannot take a job: {self.state.reason}")
 
-    async def _run_on(
-        self, process: WorkerProcess, ticket: _Ticket, request: RunRequest
-    ) -> RunOutcome | None:
+    async def _run_on(self, process: WorkerProcess, ticket: Ticket, request: RunRequest) -> RunOutcome | None:
         """None when the worker was lost before it was given the job: another one can have it."""
         self._runs += 1
         number = self._runs
@@ -333,7 +303,7 @@ class Supervisor:
 
     # life
 
-    async def _replaced(self, gone: WorkerProcess, ticket: _Ticket) -> None:
+    async def _replaced(self, gone: WorkerProcess, ticket: Ticket) -> None:
         """Wait until another worker is there, or is not to be had: the device is not free before that, and
         the time is the job's that ended the one before (D23)."""
         while not (self._stopping or ticket.stopped or self.state.phase is WorkerPhase.FAILED):
