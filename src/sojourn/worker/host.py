@@ -100,7 +100,7 @@ class DeviceHost:
             stages.end("running")
             result = plan.result(outcomes, window)
             stages.end("writing the result")
-            done = [*plan.notes(), *self._device.driver.account(), stages.line()]
+            done = [*plan.notes(), *self._device.under(plan.conditions).driver.account(), stages.line()]
             return Completed(result, seconds, _logs(plan.prepared, done))
         except JobRefused as error:
             return Failed(error.message, error.code, traceback.format_exc())
