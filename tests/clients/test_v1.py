@@ -50,7 +50,10 @@ def test_v1_primitives_of_2023_run_in_a_session_at_their_default_level(
     assert found["status"] == "DONE"
     assert set(found["ids"]) <= set(found["jobs"])
     assert "closed" in found["closed"].lower() or "no more jobs" in found["closed"]
-    assert "params.resilience_settings.level = 2" in found["level_2"]
+    assert found["level_2"] == pytest.approx(found["exact"][1], abs=0.5)
+    zne = found["level_2_metadata"]["zne"]
+    assert zne["noise_amplification"]["noise_factors"] == [1, 3, 5]
+    assert zne["extrapolation"]["extrapolator"] == "LinearExtrapolator"
 
 
 def test_closing_a_session_of_2023_fails_what_waits_in_it(old_server: Embedded, tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from typing import Any
 from sojourn.demo.timeline import Ran, Stretch, drawing
 
 NOTEBOOK = (
-    "from sojourn.embedded import Embedded",
-    "server = Embedded().start()",
-    "service = server.service()  # an ordinary QiskitRuntimeService",
+    "from sojourn import local",
+    "service = local()  # an ordinary QiskitRuntimeService, with a server of its own",
 )
 
 

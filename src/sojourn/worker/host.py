@@ -151,7 +151,8 @@ class DeviceHost:
             stages.end("running")
             result = plan.result(outcomes, window)
             stages.end("writing the result")
-            done = [*plan.notes(), *_account(self._device.driver), stages.line()]
+            driver = self._device.under(plan.conditions).driver
+            done = [*plan.notes(), *_account(driver), stages.line()]
             return Completed(result, seconds, _logs(plan.prepared, done), used=self._used())
         except JobRefused as error:
             return Failed(error.message, error.code, traceback.format_exc())

@@ -16,6 +16,7 @@ from ibm_quantum_schemas.noise_learner_v3 import version_0_1, version_0_2, versi
 from pydantic import BaseModel
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, Parameter
+from qiskit_aer.noise import NoiseModel, pauli_error
 from qiskit_ibm_runtime import RuntimeEncoder
 from qiskit_ibm_runtime.decoders.noise_learner import NoiseLearnerResultDecoder
 from qiskit_ibm_runtime.decoders.noise_learner_v3.decoder import NoiseLearnerV3ResultDecoder
@@ -416,3 +417,24 @@ def test_a_box_may_be_idle_and_dressed_on_either_side(known: DeviceHost, dressin
         circuit.noop(1, 2) if idle else circuit.cz(1, 2)
     (found,) = maps_of(known, with_boxes([circuit.data[0]], **QUICK))
     assert found._rates == pytest.approx(np.zeros(15), abs=0.02), "only the pair (0, 1) is noisy"
+
+
+def test_the_noise_of_a_given_model_is_learned_on_an_ideal_device(aer: DeviceHost) -> None:
+    """A bit flip of probability p behind each cz is the map of the rate -ln(1 - 2p) / 2."""
+    model = NoiseModel()
+    model.add_quantum_error(pauli_error([("IX", 0.05), ("II", 0.95)]), "cz", [0, 1])
+    options = {"num_randomizations": 32, "shots_per_randomization": 64, "layer_pair_depths": [0, 1, 2, 4]}
+    simulator = {"noise_model": model, "seed_simulator": 8}
+    params = with_circuits([layered(2, [(0, 1)])], simulator=simulator, **options)
+    (layer,) = layers_of(aer, params)
+    rates = dict(zip(layer.error.generators.to_labels(), layer.error.rates, strict=True))
+    # cz makes ZX of IX, and what is learned are the products of both
+    assert sum(rates.values()) == pytest.approx(-math.log(0.9) / 2, abs=0.02)
+    assert rates["IX"] + rates["ZX"] == pytest.approx(-math.log(0.9) / 2, abs=0.02)
+    plain = with_circuits([layered(2, [(0, 1)])], simulator={"seed_simulator": 8}, **options)
+    assert layers_of(aer, plain)[0].error.rates.sum() == pytest.approx(0, abs=0.01)
+
+
+def test_a_noise_model_is_refused_where_the_device_has_its_own(manila: DeviceHost) -> None:
+    params = with_circuits([layered(2, [(0, 1)])], simulator={"noise_model": NoiseModel()}, **QUICK)
+    assert "options.simulator.noise_model" in refusal(manila, params)

@@ -18,7 +18,7 @@ from sojourn.worker.programs import page, registry
 from sojourn.worker.programs.conditions import DOCUMENTED
 from sojourn.worker.programs.options import Limits, Options
 from sojourn.worker.protocol.types import JobRefused
-from tests.unit.worker.conftest import body, sampler_body
+from tests.unit.worker.conftest import body
 
 DOCS = Path(__file__).parents[3] / "docs" / "options.md"
 CLASSES = {"sampler": SamplerOptions, "estimator": EstimatorOptions}
@@ -186,19 +186,11 @@ def test_a_seed_is_taken_from_where_the_client_puts_it() -> None:
             options_of("sampler").read({"simulator": {"seed_simulator": bad}}, Limits())
 
 
-@pytest.mark.parametrize(
-    ("set_to", "named"),
-    [
-        ({"execution": {"meas_type": "kerneled"}}, "execution.meas_type"),
-        ({"execution": {"init_qubits": False}}, "execution.init_qubits"),
-        ({"experimental": {"execution": {"stretch_values": True}}}, "execution.stretch_values"),
-    ],
-)
-def test_what_twirled_circuits_cannot_have_is_refused_beside_twirling(
-    torino: DeviceHost, set_to: dict[str, Any], named: str
-) -> None:
-    circuit = QuantumCircuit(1, 1)
-    circuit.measure(0, 0)
-    params = sampler_body([circuit], set_to | {"twirling": {"enable_measure": True}})
-    with pytest.raises(JobRefused, match=f"{named}: not together with dynamical decoupling, twirling"):
-        torino.prepare("sampler", params)
+def test_every_option_that_is_refused_has_a_reason_on_the_page() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    reasons = text.split("## Why something is refused")[1].split("\n## ")[0]
+    for program in page.forms(registry.built_in()):
+        for option in program.options.all:
+            if option.status in ("refused", "fixed") and option.name != "support_qiskit":
+                first, last = option.name.split(".")[0], option.name.rsplit(".", 1)[-1]
+                assert (first if last == "enable" else last) in reasons, option.name

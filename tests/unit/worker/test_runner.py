@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit, QuantumRegister
+from qiskit_aer.noise import NoiseModel, pauli_error
 from qiskit_ibm_runtime import RuntimeEncoder
 from qiskit_ibm_runtime.decoders.runner import RunnerResultDecoder
 
@@ -114,3 +115,12 @@ def test_a_circuit_must_fit_the_device(manila: DeviceHost) -> None:
     circuit.h(0)
     with pytest.raises(JobRefused, match="h on qubits"):
         manila.prepare("circuit-runner", body([circuit]))
+
+
+def test_a_noise_model_is_simulated_on_an_ideal_device(aer: DeviceHost, manila: DeviceHost) -> None:
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(pauli_error([("X", 1.0)]), "x")
+    found = run(aer, body([registers()], shots=50, noise_model=model))
+    assert found.get_counts(0) == {"0 00": 50}
+    with pytest.raises(JobRefused, match=r"params\.noise_model"):
+        manila.prepare("circuit-runner", body([registers()], noise_model=model))

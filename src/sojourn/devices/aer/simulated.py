@@ -30,6 +30,9 @@ class SimulatedDriver(Driver):
     def memory_of(self, circuit: QuantumCircuit) -> int:
         return self._engine.memory_of(circuit, self.memory)
 
+    def least_seconds(self, circuit: QuantumCircuit, points: int, shots: int) -> float:
+        return self._engine.least_seconds(circuit, points, shots, self.memory)
+
     def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         return self._engine.compile(circuit)
 

@@ -38,6 +38,7 @@ from sojourn.devices.aer.methods.rule import (
     VECTOR_QUBITS,
     Load,
     method_for,
+    seconds_of,
     state_bytes,
 )
 from sojourn.devices.aer.noise import NoiseTable
@@ -58,6 +59,7 @@ _OP_BYTES = 1200
 _SHOTS_PER_CALL = 400_000  # per-shot memory comes as one Python string per shot
 _PATTERNS_PER_CALL = 256  # circuits that were written for one shot each
 _MANY = 2**40  # shots: more than anybody asks for
+_SURE = 3  # by which the estimates of times may be wrong
 
 
 class AerEngine:
@@ -146,6 +148,21 @@ class AerEngine:
         state grows while it runs."""
         loads = [self._look(cut(piece))[0] for piece in self._pieces(circuit)]
         return max(state_bytes(self._method_of(load, None, room), load.qubits) for load in loads)
+
+    def least_seconds(self, circuit: QuantumCircuit, points: int, shots: int, room: int = 0) -> float:
+        """Seconds that so many points of a circuit, each with `shots`, take at least on this machine, when a
+        run may take `room` bytes (0: any amount); 0 where that is not known before."""
+        whole = 0.0
+        for piece in self._pieces(circuit):
+            part = cut(piece)
+            load, angles = self._look(part)
+            if not part.measured or part.timed or (angles and self._method == "automatic"):
+                continue  # with the values of the job it may be a Clifford circuit, and quick
+            free = None
+            if self._noise is not None and self._noise.follows and load.patterned:
+                free = placing.free(self._noise, part)
+            whole += seconds_of(self._method_of(load, shots, room, free), load, shots, free)
+        return points * whole / (_SURE * (os.cpu_count() or 1))
 
     def _threads_for(self, load: Load, method: str) -> int:
         if self._threads:

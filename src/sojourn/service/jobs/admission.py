@@ -144,7 +144,8 @@ class Admission:
             await asyncio.wait({preparing}, timeout=self._hold)
             prepared: Prepared | None = None
             if preparing.done():
-                prepared = self._outcome(who.project_id, dispatcher.device, preparing)
+                limit = dispatcher.lane.profile.run_limit(new.program, own_limit)
+                prepared = self._outcome(who.project_id, dispatcher.device, preparing, limit)
                 _note(meta, prepared)
             blobs = {params_hash: params}
             staged = await self._stage(blobs)
@@ -212,11 +213,14 @@ class Admission:
             events.append(ev.JobPrepared(job_id, prepared.estimated_seconds))
         return events
 
-    def _outcome(self, project: str, device: str, preparing: asyncio.Future[Prepared]) -> Prepared:
-        """What preparation found; a refusal becomes the answer to the submit."""
+    def _outcome(
+        self, project: str, device: str, preparing: asyncio.Future[Prepared], limit: float
+    ) -> Prepared:
+        """What preparation found of a job that may run `limit` seconds; a refusal becomes the answer to the
+        submit."""
         try:
             prepared = preparing.result()
-            self._limits.prepared(project, prepared)
+            self._limits.prepared(project, prepared, limit)
             self._disk.check_result(prepared.result_bytes)
         except JobRefused as error:
             raise BadRequest(error.message, code=error.code) from None
@@ -267,7 +271,7 @@ class Admission:
             prepared = await _unless_ended(record, looking)
             if prepared is None:
                 return
-            self._limits.prepared(record.job.project, prepared)
+            self._limits.prepared(record.job.project, prepared, record.job.limit)
             _note(meta, prepared)
         except JobRefused as error:
             await dispatcher.feed(ev.JobUnfit(job_id, error.message, error.code))

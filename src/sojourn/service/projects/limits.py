@@ -133,19 +133,26 @@ class Limits:
         self._records.open_jobs.leave(job_id)
         self._records.open_sessions.leave(job_id)
 
-    def prepared(self, project: str, prepared: Prepared) -> None:
-        """Refuse a job that is found to be too much work. Raises JobRefused."""
+    def prepared(self, project: str, prepared: Prepared, limit: float) -> None:
+        """Refuse a job that is found to be too much work; it may run `limit` seconds. Raises JobRefused."""
         limits = self.of(project)
-        for what, count, limit, name in (
+        for what, count, most, name in (
             ("circuits", prepared.num_circuits, limits.circuits, "circuits"),
             ("executions (circuits x shots)", prepared.executions, limits.executions, "executions"),
         ):
-            if limit and count is not None and count > limit:
+            if most and count is not None and count > most:
                 raise JobRefused(
-                    f"The job has {count} {what}; the limit of its project is {limit} ({name}). "
+                    f"The job has {count} {what}; the limit of its project is {most} ({name}). "
                     "Split it into several jobs.",
                     codes.OVER_LIMIT,
                 )
+        if prepared.least_seconds > limit:
+            raise JobRefused(
+                f"Simulating the job takes at least {prepared.least_seconds:.0f} s; it may run "
+                f"{seconds(limit)}. Ask for fewer shots or points, for fewer qubits that gates join, or "
+                "split the job; a longer max_execution_time helps where the device allows it.",
+                codes.OVER_LIMIT,
+            )
 
     def own_limit(self, who: Principal, new: NewJob, profile: Profile) -> float | None:
         """The job's max_execution_time; the project's longest one for a job that could run longer.

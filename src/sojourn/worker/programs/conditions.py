@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from qiskit.circuit import ControlFlowOp, QuantumCircuit, Qubit
 
+from sojourn.devices.bits import num_bytes
 from sojourn.devices.conditions import Conditions, Level
 from sojourn.worker.circuits.schedule import Schedule, scheduled
 from sojourn.worker.codec import noise
@@ -19,6 +20,9 @@ from sojourn.worker.protocol.types import JobRefused
 _ANYWHERE = frozenset({"measure", "reset", "delay", "barrier", "store", "break_loop", "continue_loop"})
 SIGNAL_LEVELS = frozenset({"kerneled", "avg_kerneled"})
 """Levels of measurement with signals and without bits."""
+
+SIGNAL_BYTES = 8
+"""Of a complex64."""
 
 STRETCH_SIZE = 1000
 """Characters that a stretch takes in a result, at the most that is likely."""
@@ -51,22 +55,11 @@ def conditions_of(
     )
 
 
-def alone(settings: Settings, conditions: Conditions) -> None:
-    """Raises `JobRefused` for a job that asks for suppression or mitigation and for what its circuits then
-    cannot have."""
-    told = [f"execution.{name}" for name in TIMING if _asked(settings, name)]
-    names = [f"simulator.{name}" for name in ("noise_model", "basis_gates", "coupling_map")]
-    others = [name for name in names if settings.given.get(name) is not None]
-    if conditions.level != "classified":
-        others.append("execution.meas_type")
-    if conditions.carried:
-        others.append("execution.init_qubits")
-    if others or told:
-        raise JobRefused(
-            f"options.{', options.'.join([*others, *told])}: not together with dynamical decoupling, "
-            "twirling or a mitigation, which run other circuits in the place of the job's. Leave one of the "
-            "two out"
-        )
+def point_size(bits: int, shots: int, conditions: Conditions) -> int:
+    """Bytes of a register of so many bits at one point of a result."""
+    if conditions.level in SIGNAL_LEVELS:
+        return SIGNAL_BYTES * bits * (1 if conditions.level == "avg_kerneled" else shots)
+    return shots * num_bytes(bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +96,18 @@ class Compilation:
 UNTOLD = Compilation(None, None)
 
 
-def compilation(device: DeviceContext, circuit: Circuit, settings: Settings, where: str) -> Compilation:
-    """Raises `JobRefused` for a circuit that has no timing of its own."""
+def compilation(
+    device: DeviceContext,
+    circuit: Circuit,
+    settings: Settings,
+    where: str,
+    prepared: Circuit | None = None,
+) -> Compilation:
+    """What a job wants to be told of its `circuit`. When another one runs in its place, `prepared` is that
+    one, and the schedule is its. Raises `JobRefused` for a circuit that has no timing of its own."""
     schedule = None
     if _asked(settings, "scheduler_timing"):
-        schedule = scheduled(circuit.circuit, device.target, where)
+        schedule = scheduled((prepared or circuit).circuit, device.target, where)
     stretches = None
     if _asked(settings, "stretch_values"):
         stretches = tuple(
@@ -128,40 +128,49 @@ def _asked(settings: Settings, name: str) -> bool:
     return any(settings.given.get(f"{place}{name}") for place in places)
 
 
+_TO_GATES = "circuits are run as they come, so transpile it to these gates"
+_TO_MAP = "circuits are run as they come, so transpile it for this map"
+_BROUGHT = "the preparation for twirling, decoupling or mitigation brings it in, so add it to them"
+
+
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """What circuits may use of an ideal device, if the job says so: `gates` by name, `pairs` of qubits in
-    their order."""
+    """What circuits may use of an ideal device, if the options `section` of the job say so: `gates` by name,
+    `pairs` of qubits in their order."""
 
     gates: frozenset[str] | None
     pairs: frozenset[tuple[int, int]] | None
+    section: str = "options.simulator"
 
-    def check(self, circuit: QuantumCircuit, where: str) -> None:
-        """Raises `JobRefused` for an instruction that is outside."""
+    def check(self, circuit: QuantumCircuit, where: str, *, prepared: bool = False) -> None:
+        """Raises `JobRefused` for an instruction that is outside. `prepared`: the circuit is one that runs in
+        the place of the job's."""
         if self.gates is not None or self.pairs is not None:
-            self._walk(circuit, {qubit: i for i, qubit in enumerate(circuit.qubits)}, where)
+            self._walk(circuit, {qubit: i for i, qubit in enumerate(circuit.qubits)}, where, prepared)
 
-    def _walk(self, circuit: QuantumCircuit, place: Mapping[Qubit, int], where: str) -> None:
+    def _walk(self, circuit: QuantumCircuit, place: Mapping[Qubit, int], where: str, prepared: bool) -> None:
         for item in circuit.data:
             qubits = tuple(place[qubit] for qubit in item.qubits)
             if isinstance(item.operation, ControlFlowOp):
                 for block in item.operation.blocks:
-                    self._walk(block, dict(zip(block.qubits, qubits, strict=True)), where)
+                    self._walk(block, dict(zip(block.qubits, qubits, strict=True)), where, prepared)
                 continue
             if item.name in _ANYWHERE:
                 continue
             if self.gates is not None and item.name not in self.gates:
                 raise JobRefused(
-                    f"{where}: {item.name} on qubits {qubits} is not among options.simulator.basis_gates "
-                    f"({', '.join(sorted(self.gates))[:200]}); circuits are run as they come, so transpile "
-                    "it to these gates"
+                    f"{where}: {item.name} on qubits {qubits} is not among {self.section}.basis_gates "
+                    f"({', '.join(sorted(self.gates))[:200]}); {_BROUGHT if prepared else _TO_GATES}"
                 )
             if self.pairs is not None and len(qubits) > 1 and qubits not in self.pairs:
                 raise JobRefused(
                     f"{where}: {item.name} on qubits {qubits} is not on a pair of "
-                    "options.simulator.coupling_map, whose pairs have a direction; circuits are run as they "
-                    "come, so transpile it for this map"
+                    f"{self.section}.coupling_map, whose pairs have a direction; "
+                    f"{_BROUGHT if prepared else _TO_MAP}"
                 )
+
+
+NOTHING_BARRED = Restriction(None, None)
 
 
 def restriction_of(settings: Settings) -> Restriction:

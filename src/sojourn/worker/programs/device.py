@@ -84,6 +84,7 @@ class DeviceContext:
         delays = (span[0] * 1e-6, span[1] * 1e-6) if moves and span else None
         self.limits = Limits(delays, ideal=self.facts.properties is None)
         self.conditions = USUAL
+        self._other: DeviceContext | None = None  # as it is under the conditions that were asked for last
         self._check = TargetCheck(name, self.target)
         self._circuits = Cache(CIRCUIT_BYTES)
         self._compiled = Cache(COMPILED_BYTES)
@@ -108,6 +109,7 @@ class DeviceContext:
         """A calibration holds from now on: what was compiled under the earlier one is forgotten."""
         self.driver.apply_calibration(properties)
         self.facts = self.served(self.driver.facts())
+        self._other = None
         self._compiled = Cache(COMPILED_BYTES)
 
     def under(self, conditions: Conditions) -> DeviceContext:
@@ -115,12 +117,15 @@ class DeviceContext:
         conditions. Raises `JobRefused` for what it cannot do."""
         if conditions == self.conditions:
             return self
+        if self._other is not None and self._other.conditions == conditions:
+            return self._other
         try:
             driver = self.driver.under(conditions)
         except DriverError as error:
             raise JobRefused(str(error)) from error
         made = copy(self)
         made.driver, made.conditions = driver, conditions
+        self._other = made
         return made
 
     def circuit(self, text: msgspec.Raw, where: str, budget: Budget) -> Circuit:
@@ -226,6 +231,17 @@ class DeviceContext:
             return 0
         name = ("state", self.conditions, key)
         found: int = self._observables.get(name, lambda: (self.driver.memory_of(make()), 200))
+        return found
+
+    def least_seconds(
+        self, key: tuple[Any, ...], make: Callable[[], QuantumCircuit], points: int, shots: int
+    ) -> float:
+        """Seconds that so many points of the circuit that `make` gives take at least where they are
+        simulated; 0 where that is not known. `key` names it as in `compiled`."""
+        name = ("seconds", self.conditions, key, points, shots)
+        found: float = self._observables.get(
+            name, lambda: (self.driver.least_seconds(make(), points, shots), 200)
+        )
         return found
 
     def points(

@@ -22,10 +22,10 @@ from sojourn.worker.codec.decode import Observables
 from sojourn.worker.programs import basis
 from sojourn.worker.programs.base import Plan, Window, Work
 from sojourn.worker.programs.basis import Group, Grouping
-from sojourn.worker.programs.conditions import alone, conditions_of, restriction_of
+from sojourn.worker.programs.conditions import Restriction, conditions_of, restriction_of
 from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.fields import encoded_size
-from sojourn.worker.programs.mitigated.asked import Asked, of_estimator
+from sojourn.worker.programs.mitigated.asked import Asked, compatible, of_estimator
 from sojourn.worker.programs.mitigated.table import RESILIENCE
 from sojourn.worker.programs.options import (
     DEFAULT_PRECISION,
@@ -149,8 +149,8 @@ class Estimator(PubProgram):
         tally = Tally(running, payload.settings)
         read = (_read(device, payload, index, texts, tally) for index, texts in enumerate(payload.pubs))
         if asked.anything:
-            alone(payload.settings, conditions)
-            return _mitigated(device, payload, asked, read, tally)
+            compatible(asked, conditions)
+            return _mitigated(running, payload, asked, read, restriction, tally)
         pubs: list[EstimatorPub] = []
         work: list[Work] = []
         for pub in read:
@@ -219,27 +219,34 @@ def _read(
 
 
 def _mitigated(
-    device: DeviceContext, payload: Payload, asked: Asked, read: Iterator[_Read], tally: Tally
+    device: DeviceContext,
+    payload: Payload,
+    asked: Asked,
+    read: Iterator[_Read],
+    restriction: Restriction,
+    tally: Tally,
 ) -> Plan:
     # loaded by the first job that asks for it: few do, and the packages behind it are large
     from sojourn.worker.programs.mitigated import estimator as mitigated
 
-    pubs = [
-        mitigated.Pub(
-            pub.where,
-            pub.circuit,
-            pub.points.reshape(*pub.shape, pub.circuit.num_parameters),
-            pub.key,
-            pub.observables,
-            pub.whole,
-            shots,
-            pub.precision if shots == pub.shots else 1 / math.sqrt(shots),
-            pub.metadata,
+    pubs = []
+    for pub in read:
+        restriction.check(pub.circuit.circuit, pub.where)
+        shots = _limited(asked.twirling.settled(pub.shots, pub.stated, pub.where), pub.where)
+        pubs.append(
+            mitigated.Pub(
+                pub.where,
+                pub.circuit,
+                pub.points.reshape(*pub.shape, pub.circuit.num_parameters),
+                pub.key,
+                pub.observables,
+                pub.whole,
+                shots,
+                pub.precision if shots == pub.shots else 1 / math.sqrt(shots),
+                pub.metadata,
+            )
         )
-        for pub in read
-        for shots in [_limited(asked.twirling.settled(pub.shots, pub.stated, pub.where), pub.where)]
-    ]
-    return mitigated.plan(device, pubs, asked, payload.settings, payload.budget, tally)
+    return mitigated.plan(device, pubs, asked, payload.settings, restriction, payload.budget, tally)
 
 
 def _fitting(device: DeviceContext, circuit: Circuit, observables: Observables, where: str) -> Circuit:

@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.devices.bits import merged
+from sojourn.devices.conditions import Conditions
 from sojourn.devices.driver import Outcome
-from sojourn.worker.codec import decode, encode
+from sojourn.worker.codec import decode, encode, noise
 from sojourn.worker.codec.decode import Budget
 from sojourn.worker.programs import options
 from sojourn.worker.programs.base import Plan, Program, Window, Work
 from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.fields import MAX_METADATA, metadata_of, registers_of
 from sojourn.worker.programs.options import (
+    IDEAL,
     NULL,
     OFF,
     SEED,
@@ -32,6 +34,7 @@ from sojourn.worker.programs.options import (
     anything,
     exactly,
     never,
+    noise_model,
     positive_int,
     rep_delay,
     seed,
@@ -63,7 +66,8 @@ def _options(program: str) -> Options:
         Option("skip_transpilation", "fixed", "true", exactly(True)),
         Option("init_num_resets", "fixed", "0", exactly(0)),
         Option("meas_return", "idle", "anything", anything),
-        *(Option(name, "refused", NULL, never) for name in ("noise_model", "init_circuit")),
+        Option("noise_model", "honoured", f"a NoiseModel of Qiskit Aer; {IDEAL}", noise_model),
+        Option("init_circuit", "refused", NULL, never),
         where="params.",
     )
 
@@ -90,7 +94,7 @@ class RunnerPlan(Plan):
         memory: bool,
         header: msgspec.Raw,
     ) -> None:
-        super().__init__(prepared, work, settings.seed, memory)
+        super().__init__(prepared, work, settings.seed, memory, device.conditions)
         self._runs = runs
         self._device = device.name, device.facts.backend_version
         self._shots = shots
@@ -155,7 +159,11 @@ class Runner(Program):
             raise JobRefused(
                 f"params.shots is {shots}; the limit of {device.name} is {device.max_shots} per circuit"
             )
-        checking = _Checking(device, settings, shots, bool(given.get("memory")))
+        budget = Budget()
+        model = given.get("noise_model")
+        if model is not None:
+            device = device.under(Conditions(errors=noise.read(model, "params.noise_model", budget)))
+        checking = _Checking(device, settings, shots, bool(given.get("memory")), budget)
         header = _plain(given.get("header"), checking.budget)
         checking.tally.result(1000 + len(bytes(header)))
         for index, text in enumerate(texts):
@@ -169,8 +177,10 @@ class Runner(Program):
 class _Checking:
     """Goes through the circuits of a job, and adds up what they take."""
 
-    def __init__(self, device: DeviceContext, settings: options.Settings, shots: int, memory: bool) -> None:
-        self.budget = Budget()
+    def __init__(
+        self, device: DeviceContext, settings: options.Settings, shots: int, memory: bool, budget: Budget
+    ) -> None:
+        self.budget = budget
         self.tally = Tally(device, settings)
         self.runs: list[Run] = []
         self.work: list[Work] = []

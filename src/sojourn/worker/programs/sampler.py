@@ -17,15 +17,17 @@ from sojourn.worker.codec import decode, encode
 from sojourn.worker.programs.base import Plan, Window, Work
 from sojourn.worker.programs.conditions import (
     DOCUMENTED,
+    SIGNAL_BYTES,
     SIGNAL_LEVELS,
-    alone,
+    Restriction,
     compilation,
     conditions_of,
+    point_size,
     restriction_of,
 )
 from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.fields import Fields, Register, encoded_size
-from sojourn.worker.programs.mitigated.asked import Asked, of_sampler
+from sojourn.worker.programs.mitigated.asked import Asked, compatible, of_sampler
 from sojourn.worker.programs.options import DEFAULT_SHOTS, SHARED, Option, Options, exactly
 from sojourn.worker.programs.pubs import INPUTS, Payload, PubProgram, whole_shots
 from sojourn.worker.programs.tally import Tally
@@ -34,7 +36,6 @@ from sojourn.worker.protocol.types import JobRefused, Prepared
 
 _LEVELS = tuple(level for level in LEVELS if level != "both")  # the executor alone has that one
 _ALLOWED = ", ".join(f'"{level}"' for level in _LEVELS)
-_SIGNAL = 8  # bytes of a complex64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,8 @@ class Sampler(PubProgram):
         tally = Tally(running, settings)
         read = (_read(device, payload, index, parts, tally) for index, parts in enumerate(payload.pubs))
         if asked.anything:
-            alone(settings, conditions)
-            return _twirled(device, payload, asked, read, tally)
+            compatible(asked, conditions)
+            return _twirled(running, payload, asked, read, restriction, tally)
         pubs: list[SamplerPub] = []
         work: list[Work] = []
         for pub in read:
@@ -117,9 +118,10 @@ class Sampler(PubProgram):
             told = compilation(device, circuit, settings, where)
             tally.result(told.size)
             for register in pub.fields.registers:
-                tally.result(encoded_size(len(points) * _point_size(register, shots, conditions)))
+                size = point_size(len(register.bits), shots, conditions)
+                tally.result(encoded_size(len(points) * size))
             if conditions.level == "kerneled":
-                tally.hold(len(points) * shots * circuit.circuit.num_clbits * _SIGNAL)
+                tally.hold(len(points) * shots * circuit.circuit.num_clbits * SIGNAL_BYTES)
             tally.add(circuit, points, shots)
             tally.limit()
             work.append(_work(circuit, points, shots, where))
@@ -179,23 +181,23 @@ def _read(
 
 
 def _twirled(
-    device: DeviceContext, payload: Payload, asked: Asked, read: Iterator[_Read], tally: Tally
+    device: DeviceContext,
+    payload: Payload,
+    asked: Asked,
+    read: Iterator[_Read],
+    restriction: Restriction,
+    tally: Tally,
 ) -> Plan:
     # loaded by the first job that asks for it: few do, and the packages behind it are large
     from sojourn.worker.programs.mitigated import sampler as twirled
 
-    pubs = [
-        twirled.Pub(
-            pub.where,
-            pub.circuit,
-            pub.points.reshape(*pub.shape, pub.circuit.num_parameters),
-            asked.twirling.settled(pub.shots, pub.stated, pub.where),
-            pub.fields,
-            pub.metadata,
-        )
-        for pub in read
-    ]
-    return twirled.plan(device, pubs, asked, payload.settings, tally)
+    pubs = []
+    for pub in read:
+        restriction.check(pub.circuit.circuit, pub.where)
+        values = pub.points.reshape(*pub.shape, pub.circuit.num_parameters)
+        shots = asked.twirling.settled(pub.shots, pub.stated, pub.where)
+        pubs.append(twirled.Pub(pub.where, pub.circuit, values, shots, pub.fields, pub.metadata))
+    return twirled.plan(device, pubs, asked, payload.settings, restriction, tally)
 
 
 def _work(circuit: Circuit, points: NDArray[np.float64], shots: int, where: str) -> Work:
@@ -223,14 +225,6 @@ def _signal(points: list[Outcome], pub: SamplerPub, register: Register) -> NDArr
         found.append(outcome.signal[..., bits])
     made: NDArray[np.complex64] = np.stack(found)
     return made.reshape(*pub.shape, *made.shape[1:])
-
-
-def _point_size(register: Register, shots: int, conditions: Conditions) -> int:
-    """Bytes of a register at one point."""
-    count = len(register.bits)
-    if conditions.level == "classified":
-        return shots * num_bytes(count)
-    return _SIGNAL * count * (1 if conditions.level == "avg_kerneled" else shots)
 
 
 SAMPLER = Sampler()

@@ -19,6 +19,7 @@ MAX_CARRIED, MAX_CARRIED_CIRCUITS = 1_000_000, 10_000
 """Executions and circuits of a job whose qubits are not initialised. Its shots are simulated one after the
 other, and each circuit in several calls of the simulator."""
 
+_MANY_POINTS, _MANY_EXECUTIONS = 100, 10_000  # from which on it is asked how long a circuit takes
 _SHOT_BYTES = 8  # the least that an outcome takes whose place among the shots is kept
 
 
@@ -31,6 +32,7 @@ class Tally:
         self._circuits = self._executions = self._result = 0
         self._state = self._shots = 0  # bytes
         self._stints: list[Stint] = []
+        self._least = 0.0
         self.warnings: list[str] = []
 
     def add(self, circuit: Circuit, values: NDArray[np.float64], shots: int, times: int = 1) -> None:
@@ -48,9 +50,13 @@ class Tally:
         self._result += size
 
     def memory(self, work: Work, num_qubits: int, *, in_order: bool) -> None:
-        """Refuse a job that takes more memory than one run may take, as far as that is known before. Jobs
-        keep the states of one circuit at a time, and the outcomes of all; `in_order` those of every shot."""
+        """Count the time that a large simulation takes at least, and refuse a job that takes more memory than
+        one run may take, as far as these are known before. Jobs keep the states of one circuit at a time, and
+        the outcomes of all; `in_order` those of every shot."""
         device = self._device
+        count = len(work.values)
+        if count >= _MANY_POINTS or count * work.shots >= _MANY_EXECUTIONS:
+            self._least += device.least_seconds(work.key, work.make, count, work.shots)
         if not device.memory:
             return
         self._shots += _SHOT_BYTES * len(work.values) * work.shots if in_order else 0
@@ -99,6 +105,7 @@ class Tally:
             executions=self._executions,
             warnings=tuple(_few(self.warnings)),
             result_bytes=self._result,
+            least_seconds=self._least,
         )
 
 

@@ -106,6 +106,8 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     result_bytes: int = 0
     """The most that its result can take, in the form in which it is sent."""
+    least_seconds: float = 0.0
+    """The time that its simulation takes at least, as far as it is known before; 0 if not."""
 
 
 def no_such_program(program: str) -> JobRefused:

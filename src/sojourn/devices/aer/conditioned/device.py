@@ -71,12 +71,21 @@ class ConditionedDriver(Driver):
 
     def begin_job(self) -> None:
         self._device.begin_job()
+        self._engine.account.clear()
+
+    def account(self) -> Sequence[str]:
+        return self._engine.account.lines()
 
     def most_memory(self, num_qubits: int) -> int:
         return self._engine.most_memory(num_qubits)
 
     def memory_of(self, circuit: QuantumCircuit) -> int:
         return self._engine.memory_of(circuit)
+
+    def least_seconds(self, circuit: QuantumCircuit, points: int, shots: int) -> float:
+        if self._conditions.carried:
+            return 0.0  # such jobs have few shots, and the shots of several points are not run together
+        return self._engine.least_seconds(circuit, points, shots, self.memory)
 
     def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
         if not self._states:

@@ -116,6 +116,20 @@ def mps_seconds(load: Load, shots: int | None) -> float:
     return _many(shots) * _MPS_EACH * (load.ones + load.twos)
 
 
+def seconds_of(method: str, load: Load, shots: int, free: float | None = None) -> float:
+    """The time of `shots` at one point by this method, at the least; 0 for one whose time is not known."""
+    each = load.noisy or load.dynamic
+    if method == MPS:
+        return mps_seconds(load, shots if each else 1)
+    if method == DENSITY:
+        return density_seconds(load)
+    if method == PATTERNS:
+        return pattern_seconds(load, shots, free or 0.0)
+    if method == VECTOR:
+        return trajectory_seconds(load, shots) if each else _vector_seconds(load)
+    return 0.0
+
+
 def state_bytes(method: str, qubits: int) -> int:
     """What Aer allocates for one state, as measured; 0 for a method whose state grows while it runs. A sample
     of shots adds little to it."""

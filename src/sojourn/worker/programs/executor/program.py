@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from time import monotonic
@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.devices.conditions import USUAL, Conditions
+from sojourn.devices.conditions import USUAL, Conditions, Errors
 from sojourn.devices.driver import CompiledCircuit, Outcome, Task, fresh_seed
 from sojourn.worker.codec import decode, qpy
 from sojourn.worker.codec.decode import Budget
@@ -250,8 +250,9 @@ class Executor(Program):
         Option("experimental", "refused", "{} or null", empty),
     )
 
-    def plan(self, device: DeviceContext, params: bytes) -> ExecutorPlan:
-        """Check an executor job. Raises `JobRefused`."""
+    def plan(self, device: DeviceContext, params: bytes, errors: Errors | None = None) -> ExecutorPlan:
+        """Check an executor job. `errors` are those of its simulation, where it is a part of a job that has a
+        noise model. Raises `JobRefused`."""
         members = schema.read_members(params)
         form = schema.form_of(members)
         given = decode.read_any(members["options"], "params.options") if "options" in members else {}
@@ -264,7 +265,7 @@ class Executor(Program):
                 f"params.quantum_program.shots is {program.shots}; the limit of {device.name} is "
                 f"{device.max_shots} per circuit"
             )
-        checking = _Checking(device, program, form, settings, budget)
+        checking = _Checking(device, program, form, settings, budget, errors)
         for index, (item, content) in enumerate(zip(program.items, files, strict=True)):
             checking.add(item, content, f"items[{index}]")
         prepared = checking.tally.prepared(max(i.circuit.circuit.num_qubits for i in checking.items))
@@ -281,9 +282,11 @@ class _Checking:
         form: Form,
         settings: Settings,
         budget: Budget,
+        errors: Errors | None,
     ) -> None:
         self.budget = budget
-        self.conditions = conditions_of(device, settings, self.budget, program.meas_level)
+        asked = conditions_of(device, settings, self.budget, program.meas_level)
+        self.conditions = asked if errors is None else replace(asked, errors=errors)
         if self.conditions.level != "classified" and form != CURRENT:
             raise JobRefused(
                 f"params.quantum_program.meas_level is {self.conditions.level!r}; results of schema "

@@ -106,6 +106,19 @@ def unpacked(
     return made.reshape(*shape, shots, len(columns))
 
 
+def gathered(
+    outcomes: Sequence[Outcome], register: Register, shape: tuple[int, ...]
+) -> NDArray[np.complex64]:
+    """The signals of a register as an array, as `signals` encodes them."""
+    bits = list(register.bits)
+    found = []
+    for outcome in outcomes:
+        assert outcome.signal is not None
+        found.append(outcome.signal[..., bits])
+    made: NDArray[np.complex64] = np.stack(found)
+    return made.reshape(*shape, *made.shape[1:])
+
+
 def size_of(shape: Sequence[int], kind: np.dtype[Any]) -> int:
     """Bytes of an array in the schema's form, before base64."""
     size = math.prod(shape)

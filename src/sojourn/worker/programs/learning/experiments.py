@@ -137,7 +137,7 @@ def _checked(
     device: DeviceContext, layer: Layer, program: library.Programme, learning: Learning
 ) -> ExecutorPlan:
     try:
-        return EXECUTOR.plan(device, library.executor_params(program, learning.rep_delay))
+        return EXECUTOR.plan(device, library.executor_params(program, learning.rep_delay), learning.errors)
     except JobRefused as refused:
         raise JobRefused(f"the experiments of {layer.where}: {refused.message}", refused.code) from refused
 

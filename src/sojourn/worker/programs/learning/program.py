@@ -10,14 +10,16 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import msgspec
 import numpy as np
 from qiskit.circuit import QuantumCircuit
 
+from sojourn.devices.conditions import Conditions
 from sojourn.devices.driver import Outcome, Task, fresh_seed
-from sojourn.worker.codec import decode, qpy
+from sojourn.worker.codec import decode, noise, qpy
 from sojourn.worker.codec.decode import Budget
 from sojourn.worker.programs.base import Plan, Program, Window
 from sojourn.worker.programs.device import DeviceContext
@@ -52,9 +54,11 @@ class Instructions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LearnerPlan(Plan):
     """A checked job of a noise learner: the experiments of its layers, one after the other."""
 
-    def __init__(self, prepared: Prepared, made: Sequence[Experiment], write: Write) -> None:
+    def __init__(
+        self, prepared: Prepared, made: Sequence[Experiment], write: Write, conditions: Conditions
+    ) -> None:
         """`write` makes the text of the result."""
-        super().__init__(prepared, [], seed=None, memory=True)
+        super().__init__(prepared, [], seed=None, memory=True, conditions=conditions)
         self._experiments = made
         self._write = write
         self._plans: list[ExecutorPlan] = []
@@ -71,8 +75,9 @@ class LearnerPlan(Plan):
 
     def execute(self, device: DeviceContext, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
         waiting = iter(tasks)
+        device.under(self.conditions).driver.begin_job()
         self._ran = [
-            plan.execute(device, list(islice(waiting, count)))
+            plan.run(device, list(islice(waiting, count)))
             for plan, count in zip(self._plans, self._counts, strict=True)
         ]
         windows = [window for _, window in self._ran]
@@ -106,7 +111,8 @@ class NoiseLearner(Program):
 
 
 def _with_circuits(device: DeviceContext, members: Mapping[str, msgspec.Raw]) -> LearnerPlan:
-    learning = _opened(device, members, _WITH_CIRCUITS, CIRCUITS, version=2)
+    budget = Budget()
+    learning = _opened(device, members, _WITH_CIRCUITS, CIRCUITS, budget, version=2)
     if "circuits" not in members:
         raise JobRefused(
             "params.circuits is missing: a noise learner needs a list of circuits, or, with a "
@@ -118,7 +124,6 @@ def _with_circuits(device: DeviceContext, members: Mapping[str, msgspec.Raw]) ->
     if len(texts) > MAX_CIRCUITS:
         raise JobRefused(f"params.circuits has {len(texts)} circuits; the limit is {MAX_CIRCUITS}")
     finder = LayerFinder(learning.strategy)
-    budget = Budget()
     warnings = []
     for index, text in enumerate(texts):
         where = f"circuits[{index}]"
@@ -148,7 +153,7 @@ def _with_instructions(device: DeviceContext, members: Mapping[str, msgspec.Raw]
             f"params.schema_version is {quoted(version)}; a noise learner runs {', '.join(VERSIONS)} here, "
             "and circuits without a schema_version"
         )
-    learning = _opened(device, members, _WITH_INSTRUCTIONS, INSTRUCTIONS, version=3)
+    learning = _opened(device, members, _WITH_INSTRUCTIONS, INSTRUCTIONS, Budget(), version=3)
     if "instructions" not in members:
         raise JobRefused("params.instructions is missing: there is nothing to learn")
     layers = read_boxes(_circuit_of_boxes(members["instructions"]), device.target)
@@ -164,6 +169,7 @@ def _opened(
     members: Mapping[str, msgspec.Raw],
     known: Sequence[str],
     table: Options,
+    budget: Budget,
     version: int,
 ) -> Learning:
     """The options, checked as all members are. Raises `JobRefused` with everything that is not honoured."""
@@ -178,6 +184,9 @@ def _opened(
     ]
     refuse(faults)
     learning = settings.learning(given or {}, found)
+    model = found.given.get("simulator.noise_model")
+    if model is not None:
+        learning = replace(learning, errors=noise.read(model, "options.simulator.noise_model", budget))
     if learning.shots > device.max_shots:
         raise JobRefused(
             f"options.shots_per_randomization is {learning.shots}; the limit of {device.name} is "
@@ -224,7 +233,7 @@ def _plan(
         warnings=tuple(warnings[:20]),
         result_bytes=1000 + sum(result.size_of(one.layer, len(one.terms)) for one in made),
     )
-    return LearnerPlan(prepared, made, write)
+    return LearnerPlan(prepared, made, write, Conditions(errors=learning.errors))
 
 
 NOISE_LEARNER = NoiseLearner()

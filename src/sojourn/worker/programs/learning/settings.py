@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sojourn.devices.conditions import Errors
 from sojourn.worker.programs.options import (
+    IDEAL,
     NULL,
     OFF,
     SEED,
@@ -18,6 +20,7 @@ from sojourn.worker.programs.options import (
     empty,
     exactly,
     never,
+    noise_model,
     positive_int,
     rep_delay,
     seed,
@@ -66,7 +69,7 @@ CIRCUITS = Options(
     Option("environment.log_level", "service", "anything", anything),
     Option("environment.job_tags", "service", "anything", anything),
     Option("environment.private", "service", "anything", anything),
-    Option("simulator.noise_model", "refused", NULL, never),
+    Option("simulator.noise_model", "honoured", f"a NoiseModel of Qiskit Aer; {IDEAL}", noise_model),
     Option("simulator.coupling_map", "refused", NULL, never),
     Option("simulator.basis_gates", "refused", NULL, never),
     Option("experimental", "refused", "{} or null", empty),
@@ -96,7 +99,8 @@ ALL = Options(NAME, *{option.name: option for option in (*CIRCUITS.all, *INSTRUC
 @dataclass(frozen=True, slots=True)
 class Learning:
     """How a layer is learned. `depths` count pairs of applications of the layer, `rep_delay` is in seconds;
-    without a `seed` each run draws its own. `most` is how many layers are learned, None for all."""
+    without a `seed` each run draws its own. `most` is how many layers are learned, None for all. `errors` are
+    those of an ideal device, where the job brings a noise model."""
 
     depths: tuple[int, ...]
     randomizations: int
@@ -105,6 +109,7 @@ class Learning:
     most: int | None
     rep_delay: float | None
     seed: int | None
+    errors: Errors | None = None
 
     def echoed(self) -> dict[str, Any]:
         """As the result of `NoiseLearner` repeats them."""

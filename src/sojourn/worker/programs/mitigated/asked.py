@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sojourn.devices.conditions import Conditions
 from sojourn.worker.programs import options
 from sojourn.worker.protocol.types import JobRefused
 
@@ -245,6 +246,30 @@ class _Reader:
             given.get(f"{section}.shots_per_randomization") or 128,
             given.get(f"{section}.num_randomizations") or 32,
             tuple(depths) if depths else (0, 1, 2, 4, 16, 32),
+        )
+
+
+def compatible(asked: Asked, conditions: Conditions) -> None:
+    """Raises `JobRefused` for suppression or mitigation that means nothing under these conditions."""
+    if conditions.level != "classified" and asked.twirling.measure:
+        raise JobRefused(
+            f"options.execution.meas_type = {conditions.level!r} together with "
+            "options.twirling.enable_measure = True: some of the qubits are flipped before a twirled "
+            "measurement and their bits are flipped back, and a signal has no bit that could be flipped. "
+            "Leave measurement twirling out (gate twirling and dynamical decoupling go with signals), or "
+            "measure 'classified'"
+        )
+    if conditions.carried and (asked.trex or asked.learning):
+        what = "the readout error" if asked.trex else "the noise of layers"
+        remedy = (
+            "set options.resilience.measure_mitigation = False (resilience_level 1 and 2 switch it on)"
+            if asked.trex
+            else "give options.resilience.layer_noise_model"
+        )
+        raise JobRefused(
+            f"options.execution.init_qubits = False together with a measurement of {what}: the circuits that "
+            "measure it say something only of qubits that start in their ground state, and these start where "
+            f"the last shot left them. Let the qubits be initialised, or {remedy}"
         )
 
 

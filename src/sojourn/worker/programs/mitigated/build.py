@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.worker.programs.base import Work
+from sojourn.worker.programs.conditions import NOTHING_BARRED, SIGNAL_LEVELS, Restriction, point_size
 from sojourn.worker.programs.device import MAX_POINTS, Circuit, DeviceContext
 from sojourn.worker.programs.executor.program import MAX_VALUES, Fixed, Item, Sampled, tried
 from sojourn.worker.programs.executor.samplex import Samplex
@@ -27,7 +28,7 @@ from sojourn.worker.protocol.types import JobRefused
 
 VALUES = "parameter_values"
 _MEMORY = 4 * 2**30  # bytes for the evaluation, on a device that has no limit of its own
-_COPIES = 3  # of all bits, one byte each, that the evaluation makes
+_COPIES = 3  # that the evaluation makes of all bits, one byte each, or signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,19 @@ def built(device: DeviceContext, program: Any, narrow: Narrow) -> Built:
 class Binding:
     """Gives the templates of a job their values, and adds up what they take."""
 
-    def __init__(self, device: DeviceContext, tally: Tally) -> None:
+    def __init__(
+        self, device: DeviceContext, tally: Tally, restriction: Restriction = NOTHING_BARRED
+    ) -> None:
+        """`device` is that under the conditions of the job."""
         self._device = device
         self._tally = tally
-        self._values = self._bits = 0
+        self._restriction = restriction
+        self._values = self._held = 0
 
     def bind(self, template: Template, values: NDArray[np.float64] | None, shots: int, where: str) -> Item:
         """Raises `JobRefused` for what does not fit the device, or is too much."""
         device, circuit = self._device, template.circuit
+        self._restriction.check(circuit.circuit, f"{where}, as it is prepared", prepared=True)
         if shots > device.max_shots:
             raise JobRefused(
                 f"{where} needs {shots} shots of each circuit; the limit of {device.name} is "
@@ -127,20 +133,25 @@ class Binding:
             )
 
     def _count(self, item: Item, points: NDArray[np.float64], shots: int, times: int) -> None:
-        circuit, tally = item.circuit, self._tally
+        circuit, tally, conditions = item.circuit, self._tally, self._device.conditions
         tally.add(circuit, points, shots, times)
         tally.limit()
-        self._bits += item.size * shots * circuit.circuit.num_clbits
+        bits = circuit.circuit.num_clbits
+        signals = conditions.level in SIGNAL_LEVELS
+        self._held += item.size * (point_size(bits, shots, conditions) if signals else shots * bits)
         limit = self._device.memory or _MEMORY
-        if _COPIES * self._bits > limit:
+        if _COPIES * self._held > limit:
             raise JobRefused(
-                f"{item.where}: the bits up to here need {_COPIES * self._bits / MB:.0f} MB while they are "
-                f"evaluated; the limit is {limit / MB:.0f} MB. Split the job, or ask for fewer shots"
+                f"{item.where}: the {'signals' if signals else 'bits'} up to here need "
+                f"{_COPIES * self._held / MB:.0f} MB while they are evaluated; the limit is "
+                f"{limit / MB:.0f} MB. Split the job, or ask for fewer shots"
             )
+        if conditions.level == "kerneled":
+            tally.hold(item.size * point_size(bits, shots, conditions))
         work = Work(item.key, lambda: circuit.circuit, np.zeros((item.size, 0)), shots, item.where)
         tally.memory(work, circuit.circuit.num_qubits, in_order=True)
-        if circuit.checked.dynamic:
-            item.compiled(self._device)  # what it cannot do in control flow is better said before it runs
+        if circuit.checked.dynamic or conditions.carried:
+            item.compiled(self._device)  # what it cannot do is better said before it runs
 
 
 def at_bases(

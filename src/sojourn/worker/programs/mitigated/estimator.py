@@ -14,10 +14,12 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
 
+from sojourn.devices.conditions import Conditions
 from sojourn.devices.driver import Outcome, Task
 from sojourn.worker.codec import encode
 from sojourn.worker.codec.decode import Budget, Observables
 from sojourn.worker.programs.base import Plan, Window
+from sojourn.worker.programs.conditions import Restriction
 from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.executor.program import Item
 from sojourn.worker.programs.fields import encoded_size
@@ -83,6 +85,7 @@ class Job:
     pubs: Sequence[Pub]
     asked: Asked
     settings: Settings
+    restriction: Restriction
     narrow: Narrow
 
     @property
@@ -96,6 +99,15 @@ class Job:
         return [twirlable(self.narrow.cut(pub.circuit.circuit)) for pub in self.pubs]
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a pub gave: arrays by the name of their field, each beginning with the pub's shape, and metadata
+    as a result has them."""
+
+    values: Mapping[str, NDArray[np.float64]]
+    metadata: dict[str, Any]
+
+
 class MitigatedEstimatorPlan(Plan):
     """A checked estimator job. With `learning` the pubs are prepared when the noise is learned."""
 
@@ -107,8 +119,9 @@ class MitigatedEstimatorPlan(Plan):
         prepared: Prepared,
         noise: Sequence[Layer],
         learning: Experiments | None,
+        conditions: Conditions,
     ) -> None:
-        super().__init__(prepared, [], seed=None, memory=True)
+        super().__init__(prepared, [], seed=None, memory=True, conditions=conditions)
         self._job = job
         self._groups = groups
         self._stage = stage
@@ -119,6 +132,7 @@ class MitigatedEstimatorPlan(Plan):
         return (self._stage if self._learning is None else self._learning.stage).tasks(device)
 
     def execute(self, device: DeviceContext, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
+        device = device.under(self.conditions)
         device.driver.begin_job()
         if self._learning is None:
             return self._stage.run(device, tasks)
@@ -128,9 +142,10 @@ class MitigatedEstimatorPlan(Plan):
         outcomes, window = self._stage.run(device, self._stage.tasks(device))
         return outcomes, Window(learned.start, window.stop)
 
-    def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
+    def found(self, outcomes: list[list[Outcome]]) -> list[Found]:
+        """The values of each pub, in their order."""
         arrays = self._stage.arrays(outcomes)
-        texts: dict[int, dict[str, Any]] = {}
+        made: dict[int, Found] = {}
         place = 0
         for group in self._groups:
             own = arrays[place : place + len(group.built.templates)]
@@ -139,9 +154,17 @@ class MitigatedEstimatorPlan(Plan):
             for index, task, pub_result in zip(group.pubs, group.tasks, found, strict=True):
                 first = own[task["program_item_index"]]["_meas"]
                 axis = 1 if task["mitigation"] == "pea" else 0
-                texts[index] = self._pub_result(
+                made[index] = self._found(
                     self._job.pubs[index], pub_result, first.shape[axis], group.built.shots, task
                 )
+        return [made[index] for index in sorted(made)]
+
+    def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
+        texts = []
+        for pub, found in zip(self._job.pubs, self.found(outcomes), strict=True):
+            fields = {name: ("numpy.ndarray", encode.array(found.values[name])) for name in found.values}
+            data = encode.data_bin(pub.shape, fields)
+            texts.append(encode.pub_result("PubResult", data, found.metadata))
         asked = self._job.asked
         resilience = words.resilience(asked)
         if self._learning is not None:
@@ -153,19 +176,16 @@ class MitigatedEstimatorPlan(Plan):
             "execution": {"start": encode.moment(window.start), "stop": encode.moment(window.stop)},
             "version": 2,
         }
-        return encode.primitive_result([texts[index] for index in sorted(texts)], metadata)
+        return encode.primitive_result(texts, metadata)
 
-    def _pub_result(
-        self, pub: Pub, found: Any, times: int, shots: int, task: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _found(self, pub: Pub, found: Any, times: int, shots: int, task: Mapping[str, Any]) -> Found:
         scales = np.array([_scale(terms) for terms in pub.observables.terms])
         scale = np.broadcast_to(scales.reshape(pub.observables.shape), pub.shape)
         fields = {}
         for name in found.data:
             values = np.asarray(found.data[name], dtype=np.float64)
             sized = scale.reshape((*pub.shape, *(1,) * (values.ndim - scale.ndim)))
-            values = np.multiply(values, sized, out=np.zeros_like(values), where=sized != 0)
-            fields[name] = ("numpy.ndarray", encode.array(values))
+            fields[name] = np.multiply(values, sized, out=np.zeros_like(values), where=sized != 0)
         resilience: dict[str, Any] = {}
         asked = self._job.asked
         if asked.zne is not None:
@@ -183,7 +203,7 @@ class MitigatedEstimatorPlan(Plan):
             "resilience": resilience,
             "num_randomizations": times,
         }
-        return encode.pub_result("PubResult", encode.data_bin(pub.shape, fields), metadata)
+        return Found(fields, metadata)
 
 
 def _with_signs(arrays: client.Arrays, group: Group) -> client.Arrays:
@@ -215,21 +235,24 @@ def plan(
     pubs: Sequence[Pub],
     asked: Asked,
     settings: Settings,
+    restriction: Restriction,
     budget: Budget,
     tally: Tally,
 ) -> MitigatedEstimatorPlan:
-    """The plan of estimator pubs. Raises `JobRefused`."""
+    """The plan of estimator pubs, on the `device` under the conditions of the job. Raises `JobRefused`."""
     check_decoupling(device, asked)
     for pub in pubs:
         _check(pub)
-    job = Job(pubs, asked, settings, _narrow(pubs, asked))
+    job = Job(pubs, asked, settings, restriction, _narrow(pubs, asked))
     noise: list[Layer] = []
     learning = None
     if asked.injects:
         noise = _layers(job, budget, tally)
         if asked.learning is not None:
             target = cut_target(device.target, job.narrow.active)
-            learning = experiments(device, noise, asked.learning, job.narrow, target, tally, settings.seed)
+            learning = experiments(
+                device, noise, asked.learning, job.narrow, target, tally, settings.seed, restriction
+            )
             noise = noise if learning is None else learning.blank()
     if asked.zne is not None and asked.zne.amplifier != "pea":
         _warn_of_folding(job, tally)
@@ -238,7 +261,7 @@ def plan(
         tally.result(_result_size(pub, asked))
     tally.limit()
     prepared = tally.prepared(max(pub.observables.width for pub in pubs))
-    return MitigatedEstimatorPlan(job, groups, stage, prepared, noise, learning)
+    return MitigatedEstimatorPlan(job, groups, stage, prepared, noise, learning, device.conditions)
 
 
 def _check(pub: Pub) -> None:
@@ -302,7 +325,7 @@ def _prepare(
     groups: list[Group] = []
     items: list[Item] = []
     shots: list[int] = []
-    binding = Binding(device, tally)
+    binding = Binding(device, tally, job.restriction)
     for each, indices in job.by_shots.items():
         own = [job.pubs[index] for index in indices]
         group = Group(tuple(indices), _built(device, job, own, each, noise))
@@ -316,7 +339,7 @@ def _prepare(
             items.append(binding.bind(group.built.templates[place], given, own_shots, where))
             shots.append(own_shots)
     prepared = Prepared(estimated_seconds=0.0, num_circuits=0, num_qubits=0, executions=0)
-    return groups, Stage(items, shots, prepared, job.settings.seed)
+    return groups, Stage(items, shots, prepared, job.settings.seed, device.conditions)
 
 
 _READOUT = np.zeros(0)

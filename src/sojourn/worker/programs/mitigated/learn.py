@@ -15,6 +15,7 @@ from qiskit.transpiler import Target
 
 from sojourn.devices.driver import Task
 from sojourn.worker.programs.base import Window
+from sojourn.worker.programs.conditions import Restriction
 from sojourn.worker.programs.device import DeviceContext
 from sojourn.worker.programs.mitigated import client, words
 from sojourn.worker.programs.mitigated.asked import Learning
@@ -85,8 +86,10 @@ def experiments(
     target: Target,
     tally: Tally,
     seed: int | None,
+    restriction: Restriction,
 ) -> Experiments | None:
-    """The experiments for the layers of a job; None when it has no layers. Raises `JobRefused`."""
+    """The experiments for the layers of a job, on the `device` under the conditions of the job; None when it
+    has no layers. Raises `JobRefused`."""
     order = sorted(range(len(layers)), key=lambda i: (-layers[i].times, -layers[i].num_gates, i))
     learned = sorted(order if learning.max_layers is None else order[: learning.max_layers])
     if len(learned) < len(layers):
@@ -98,9 +101,9 @@ def experiments(
         return None
     items = [layers[index].item for index in learned]
     program = built(device, client.learning_program(items, words.learning_fields(learning), target), narrow)
-    binding = Binding(device, tally)
+    binding = Binding(device, tally, restriction)
     bound = [binding.bind(template, template.values, program.shots, WHERE) for template in program.templates]
     prepared = Prepared(estimated_seconds=0.0, num_circuits=0, num_qubits=0, executions=0)
     own = None if seed is None else seed + 1
-    stage = Stage(bound, [program.shots] * len(bound), prepared, own)
+    stage = Stage(bound, [program.shots] * len(bound), prepared, own, device.conditions)
     return Experiments(layers, learned, program, stage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -14,10 +14,11 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from sojourn.devices.bits import num_bytes
+from sojourn.devices.conditions import Conditions
 from sojourn.devices.driver import Outcome, Task
 from sojourn.worker.codec import encode
 from sojourn.worker.programs.base import Plan, Window
+from sojourn.worker.programs.conditions import UNTOLD, Compilation, Restriction, compilation, point_size
 from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.executor.program import Item
 from sojourn.worker.programs.fields import Fields, encoded_size
@@ -57,7 +58,7 @@ class _Group:
 
 
 class TwirledSamplerPlan(Plan):
-    """A checked sampler job."""
+    """A checked sampler job. `told` is what each pub wants to be told of its circuit."""
 
     def __init__(
         self,
@@ -65,19 +66,22 @@ class TwirledSamplerPlan(Plan):
         groups: Sequence[_Group],
         stage: Stage,
         asked: Asked,
+        told: Sequence[Compilation],
         prepared: Prepared,
+        conditions: Conditions,
     ) -> None:
-        super().__init__(prepared, [], seed=None, memory=True)
+        super().__init__(prepared, [], seed=None, memory=True, conditions=conditions)
         self._pubs = pubs
         self._groups = groups
         self._stage = stage
         self._asked = asked
+        self._told = told
 
     def tasks(self, device: DeviceContext) -> list[Task]:
         return self._stage.tasks(device)
 
     def execute(self, device: DeviceContext, tasks: Sequence[Task]) -> tuple[list[list[Outcome]], Window]:
-        device.driver.begin_job()
+        device.under(self.conditions).driver.begin_job()
         return self._stage.run(device, tasks)
 
     def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
@@ -92,8 +96,11 @@ class TwirledSamplerPlan(Plan):
             found = client.sampler_result(own, group.built.passthrough)
             for index, pub_result, shape in zip(group.pubs, found, sizes, strict=True):
                 times = shape[0] if self._asked.twirling.on else None
-                texts[index] = _pub_result(self._pubs[index], pub_result.data, times)
-                slices[str(index)] = _slice(self._pubs[index], times, group.built.shots)
+                pub = self._pubs[index]
+                if self.conditions.level == "avg_kerneled":  # the mean is over all shots that were run
+                    pub = replace(pub, shots=group.built.shots * (times or 1))
+                texts[index] = self._pub_result(pub, pub_result.data, times, self._told[index])
+                slices[str(index)] = _slice(pub, times, group.built.shots)
         kind = "TwirledSliceSpanV2" if self._asked.twirling.on else "DoubleSliceSpan"
         span = encode.typed(
             kind,
@@ -110,17 +117,26 @@ class TwirledSamplerPlan(Plan):
         }
         return encode.primitive_result([texts[index] for index in sorted(texts)], metadata)
 
-
-def _pub_result(pub: Pub, data: Any, times: int | None) -> dict[str, Any]:
-    """`times` is the number of randomisations; the shots beyond those that were asked for are left out."""
-    fields = {}
-    for register in pub.fields.registers:
-        array = np.ascontiguousarray(data[register.name].array[..., : pub.shots, :])
-        fields[register.name] = ("BitArray", encode.bits(array, len(register.bits)))
-    metadata: dict[str, Any] = {"shots": pub.shots, "circuit_metadata": pub.metadata}
-    if times is not None:
-        metadata["num_randomizations"] = times
-    return encode.pub_result("SamplerPubResult", encode.data_bin(pub.shape, fields), metadata)
+    def _pub_result(self, pub: Pub, data: Any, times: int | None, told: Compilation) -> dict[str, Any]:
+        """`times` is the number of randomisations; the shots beyond those that were asked for are left
+        out."""
+        fields = {}
+        for register in pub.fields.registers:
+            found = data[register.name]
+            if self.conditions.level == "classified":
+                bits = np.ascontiguousarray(found.array[..., : pub.shots, :])
+                fields[register.name] = ("BitArray", encode.bits(bits, len(register.bits)))
+                continue
+            signals = found[..., : pub.shots, :] if self.conditions.level == "kerneled" else found
+            fields[register.name] = ("numpy.ndarray", encode.array(signals))
+        metadata: dict[str, Any] = {
+            "shots": pub.shots,
+            "circuit_metadata": pub.metadata,
+            **told.told(),
+        }
+        if times is not None:
+            metadata["num_randomizations"] = times
+        return encode.pub_result("SamplerPubResult", encode.data_bin(pub.shape, fields), metadata)
 
 
 def _slice(pub: Pub, times: int | None, shots: int) -> list[Any]:
@@ -136,9 +152,10 @@ def plan(
     pubs: Sequence[Pub],
     asked: Asked,
     settings: Settings,
+    restriction: Restriction,
     tally: Tally,
 ) -> TwirledSamplerPlan:
-    """The plan of sampler pubs. Raises `JobRefused`."""
+    """The plan of sampler pubs, on the `device` under the conditions of the job. Raises `JobRefused`."""
     check_decoupling(device, asked)
     for pub in pubs:
         _check(pub, asked)
@@ -148,25 +165,30 @@ def plan(
     groups = []
     items: list[Item] = []
     shots: list[int] = []
-    binding = Binding(device, tally)
+    told = [UNTOLD] * len(pubs)
+    binding = Binding(device, tally, restriction)
     for each, indices in by_shots.items():
         own = [pubs[index] for index in indices]
         parts = tuple((pub.circuit.key, pub.circuit.circuit.num_qubits, pub.shape) for pub in own)
         options = msgspec.json.encode(words.without(settings.given, "simulator.seed_simulator"))
         made: Built = device.recall(("twirled", parts, each, options), _making(device, own, asked, each))
         groups.append(_Group(tuple(indices), made))
-        for pub, template in zip(own, made.templates, strict=True):
+        for index, template in zip(indices, made.templates, strict=True):
+            pub = pubs[index]
             values = pub.values if pub.values.shape[-1] else None
             items.append(binding.bind(template, values, made.shots, pub.where))
             shots.append(made.shots)
-    for pub in pubs:
+            told[index] = compilation(device, pub.circuit, settings, pub.where, template.circuit)
+    for pub, each_told in zip(pubs, told, strict=True):
         points = math.prod(pub.shape)
-        tally.result(pub.fields.size + len(bytes(pub.metadata)) + 200)
+        tally.result(pub.fields.size + len(bytes(pub.metadata)) + 200 + each_told.size)
         for register in pub.fields.registers:
-            tally.result(encoded_size(points * pub.shots * num_bytes(len(register.bits))))
+            size = point_size(len(register.bits), pub.shots, device.conditions)
+            tally.result(encoded_size(points * size))
     tally.limit()
     prepared = tally.prepared(max(pub.circuit.circuit.num_qubits for pub in pubs))
-    return TwirledSamplerPlan(pubs, groups, Stage(items, shots, prepared, settings.seed), asked, prepared)
+    stage = Stage(items, shots, prepared, settings.seed, device.conditions)
+    return TwirledSamplerPlan(pubs, groups, stage, asked, told, prepared, device.conditions)
 
 
 def check_decoupling(device: DeviceContext, asked: Asked) -> None:
@@ -179,12 +201,13 @@ def check_decoupling(device: DeviceContext, asked: Asked) -> None:
 
 
 def check_flow(circuit: Circuit, where: str) -> None:
-    """Refuse control flow, which the package that twirls does not take."""
+    """Refuse control flow, which what finds the layers of a circuit does not take."""
     if circuit.checked.dynamic:
         raise JobRefused(
             f"{where}: the circuit has control flow, with which options.twirling (and what switches it on: "
-            "resilience_level, options.resilience) is not carried out here; leave these options out, or run "
-            "the circuit in a job of its own"
+            "resilience_level, options.resilience) is not carried out: the passes of samplomatic that find "
+            "the layers of a circuit take gates, measurements and resets. Leave these options out, run the "
+            "circuit in a job of its own, or send a quantum program whose boxes you have put into it yourself"
         )
 
 
@@ -217,7 +240,8 @@ def _making(
             for pub, circuit in zip(pubs, _cut(place, circuits, asked), strict=True)
         ]
         target = cut_target(device.target, place.active)
-        program = client.sampler_program(coerced, words.sampler_fields(asked), shots, target)
+        level = device.conditions.level
+        program = client.sampler_program(coerced, words.sampler_fields(asked, level), shots, target)
         found = built(device, program, place)
         return found, found.cost
 

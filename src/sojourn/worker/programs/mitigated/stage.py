@@ -9,11 +9,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.devices.conditions import Conditions
 from sojourn.devices.driver import Outcome, Task
 from sojourn.worker.programs.base import Window
+from sojourn.worker.programs.conditions import SIGNAL_LEVELS, suffix
 from sojourn.worker.programs.device import DeviceContext
 from sojourn.worker.programs.executor import result, schema
 from sojourn.worker.programs.executor.program import ExecutorPlan, Item
+from sojourn.worker.programs.fields import Register
 from sojourn.worker.protocol.types import Prepared
 
 
@@ -21,11 +24,17 @@ class Stage:
     """Items with their shots. Those with equal shots run together, as one job of the executor would."""
 
     def __init__(
-        self, items: Sequence[Item], shots: Sequence[int], prepared: Prepared, seed: int | None
+        self,
+        items: Sequence[Item],
+        shots: Sequence[int],
+        prepared: Prepared,
+        seed: int | None,
+        conditions: Conditions,
     ) -> None:
         """A `seed` fixes the randomisations and the shots."""
         self._items = items
         self._shots = shots
+        self._conditions = conditions
         self._groups = [
             [index for index, own in enumerate(shots) if own == each] for each in dict.fromkeys(shots)
         ]
@@ -34,6 +43,7 @@ class Stage:
                 prepared,
                 [items[index] for index in group],
                 schema.QuantumProgram(shots=shots[group[0]], circuits=msgspec.Raw(b"null"), items=[]),
+                conditions=conditions,
                 seed=_own(seed, number),
             )
             for number, group in enumerate(self._groups)
@@ -56,8 +66,9 @@ class Stage:
         return outcomes, Window(windows[0].start, windows[-1].stop)
 
     def arrays(self, outcomes: Sequence[Sequence[Outcome]]) -> list[Mapping[str, NDArray[Any]]]:
-        """For each item the bits of each register, bool of (*shape, shots, bits), and what was drawn beside
-        the values."""
+        """For each item what each register gave, by the names of the executor: bits as bool of (*shape,
+        shots, bits), or signals as complex of that shape, without shots when they are averaged. With them
+        what was drawn beside the values."""
         drawn = {
             index: one
             for plan, group in zip(self._plans, self._groups, strict=True)
@@ -65,15 +76,23 @@ class Stage:
         }
         made: list[Mapping[str, NDArray[Any]]] = []
         for index, (item, points) in enumerate(zip(self._items, outcomes, strict=True)):
-            bits = item.circuit.circuit.num_clbits
-            found: dict[str, NDArray[Any]] = {
-                register.name: result.unpacked(points, register, bits, item.shape, self._shots[index])
-                for register in item.registers
-            }
+            found: dict[str, NDArray[Any]] = {}
+            for register in item.registers:
+                name, values = self._register(item, register, points, self._shots[index])
+                found[name] = values
             for name, values in drawn[index].extras.items():
                 found[name] = values.reshape(*item.shape, *values.shape[1:])
             made.append(found)
         return made
+
+    def _register(
+        self, item: Item, register: Register, points: Sequence[Outcome], shots: int
+    ) -> tuple[str, NDArray[Any]]:
+        level = self._conditions.level
+        if level in SIGNAL_LEVELS:
+            return register.name + suffix(level), result.gathered(points, register, item.shape)
+        bits = item.circuit.circuit.num_clbits
+        return register.name, result.unpacked(points, register, bits, item.shape, shots)
 
 
 def _own(seed: int | None, number: int) -> int | None:

@@ -8,9 +8,13 @@ from typing import Any
 from sojourn.worker.programs.mitigated.asked import Asked, Learning
 
 
-def sampler_fields(asked: Asked) -> dict[str, Any]:
-    """Fields of the client's `SamplerOptions` model."""
-    return {"twirling": _twirling(asked), "dynamical_decoupling": _decoupling(asked)}
+def sampler_fields(asked: Asked, level: str = "classified") -> dict[str, Any]:
+    """Fields of the client's `SamplerOptions` model; `level` is that of the measurement."""
+    return {
+        "twirling": _twirling(asked),
+        "dynamical_decoupling": _decoupling(asked),
+        "execution": {"meas_type": level},
+    }
 
 
 def estimator_fields(asked: Asked) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from sojourn.worker.programs.device import MAX_POINTS, Circuit, DeviceContext
 from sojourn.worker.programs.executor.samplex import Randomisation
 from sojourn.worker.programs.options import Options
 from sojourn.worker.programs.tally import Tally
-from sojourn.worker.programs.v1 import operators, trex
+from sojourn.worker.programs.v1 import beyond, operators, trex
 from sojourn.worker.programs.v1.fitting import Fitted, Fitter
 from sojourn.worker.programs.v1.form import INPUTS, Job, V1Program, v1_options
 from sojourn.worker.protocol.types import JobRefused, Prepared
@@ -80,7 +80,8 @@ class V1EstimatorPlan(Plan):
         shots: int,
         qubits: Sequence[int],
     ) -> None:
-        super().__init__(prepared, [piece.work for piece in pieces], job.settings.seed, memory=False)
+        work = [piece.work for piece in pieces]
+        super().__init__(prepared, work, job.settings.seed, memory=False, conditions=job.conditions)
         self._pieces = pieces
         self._runs = runs
         self._shots = shots
@@ -91,6 +92,7 @@ class V1EstimatorPlan(Plan):
         """Randomisations are drawn here, anew for each run; a seed fixes them as well."""
         if not self._qubits:
             return super().tasks(device)
+        device = device.under(self.conditions)
         seed = self._seed if self._seed is not None else device.driver.options.get("seed")
         fixed = isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
         random = np.random.default_rng(seed if fixed else fresh_seed())
@@ -165,11 +167,14 @@ class V1Estimator(V1Program):
     name = "estimator"
     title = "estimator (V1)"
     inputs = (*INPUTS, "observables", "observable_indices")
-    options = Options(title, *v1_options(0, 1), where="params.")
+    options = Options(title, *v1_options(0, 1, 2, 3), where="params.")
 
-    def plan(self, device: DeviceContext, params: bytes) -> V1EstimatorPlan:
+    def plan(self, device: DeviceContext, params: bytes) -> Plan:
         """Check a job. Raises `JobRefused`."""
         job = self.open(device, params)
+        device = device.under(job.conditions)
+        if job.resilience > 1:
+            return beyond.plan(device, job, [one.wanted() for one in _asked(device, job)])
         checking = _Checking(device, job)
         for asked in _asked(device, job):
             checking.add(asked)
@@ -186,6 +191,12 @@ class _Asked:
     where: str
     experiments: list[int] = field(default_factory=list)
     values: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def wanted(self) -> beyond.Wanted:
+        values = np.stack(self.values)
+        return beyond.Wanted(
+            self.where, self.fitted.circuit, self.terms, self.key, tuple(self.experiments), values
+        )
 
 
 def _asked(device: DeviceContext, job: Job) -> list[_Asked]:

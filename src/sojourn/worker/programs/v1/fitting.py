@@ -6,17 +6,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
-from qiskit.transpiler import StagedPassManager, generate_preset_pass_manager
+from qiskit.transpiler import CouplingMap, StagedPassManager, generate_preset_pass_manager
 
 from sojourn.worker.codec import decode
+from sojourn.worker.programs.conditions import Restriction
 from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.v1 import expansion
 from sojourn.worker.programs.v1.form import Job, Transpilation
 from sojourn.worker.protocol.types import JobRefused
+
+_NO_GATES = frozenset({"measure", "reset", "delay", "barrier", "store", "break_loop", "continue_loop"})
 
 SEED = 1
 """Of the transpiler: the circuit that runs is the one that was looked at when the job came."""
@@ -58,6 +62,12 @@ class Fitter:
         self._device = device
         self._job = job
         self._manager: StagedPassManager | None = None
+        gates, pairs = job.transpilation.basis_gates, job.transpilation.coupling_map
+        self._restriction = Restriction(
+            None if gates is None else frozenset(gates),
+            None if pairs is None else frozenset(pairs),
+            "params.transpilation_settings",
+        )
         self._found: dict[int, Fitted] = {}
         self._counted: set[bytes] = set()
         self._size = 0  # of all different circuits: equal ones are transpiled once
@@ -95,6 +105,7 @@ class Fitter:
                 native = self._transpiled(circuit, where)
                 if native.layout is not None:  # there is none where every pair of qubits is coupled
                     places = native.layout.final_index_layout()
+            self._restriction.check(native, where)
             made = device.fit(key, native, version, where)
             known = {parameter: number for number, parameter in enumerate(circuit.parameters)}
             columns = tuple(known[parameter] for parameter in made.circuit.parameters)
@@ -118,7 +129,7 @@ class Fitter:
             if self._manager is None:
                 self._manager = _manager(device, self._job.transpilation)
             return self._manager.run(circuit)
-        except (MemoryError, RecursionError):
+        except (MemoryError, RecursionError, JobRefused):
             raise
         except Exception as error:
             words = str(getattr(error, "message", "") or error) or type(error).__name__
@@ -131,13 +142,41 @@ def _manager(device: DeviceContext, wanted: Transpilation) -> StagedPassManager:
     layout, degree = wanted.initial_layout, wanted.approximation_degree
     return generate_preset_pass_manager(
         optimization_level=wanted.level,
-        target=device.target,
         initial_layout=None if layout is None else list(layout),
         layout_method=wanted.layout_method,
         routing_method=wanted.routing_method,
         approximation_degree=1.0 if degree is None else degree,
         seed_transpiler=SEED,
+        **_fitted_to(device, wanted),
     )
+
+
+def _fitted_to(device: DeviceContext, wanted: Transpilation) -> dict[str, Any]:
+    """What circuits are transpiled for: the device, or the couplings and gates that a job gives in its place
+    on an ideal one."""
+    if wanted.coupling_map is None and wanted.basis_gates is None:
+        return {"target": device.target}
+    coupling = None
+    if wanted.coupling_map is not None:
+        far = [pair for pair in wanted.coupling_map if max(pair) >= device.num_qubits]
+        if far:
+            raise JobRefused(
+                f"params.transpilation_settings.coupling_map has the pair {list(far[0])}; {device.name} has "
+                f"{device.num_qubits} qubits"
+            )
+        coupling = CouplingMap([list(pair) for pair in wanted.coupling_map])
+    gates = wanted.basis_gates
+    if gates is None:
+        gates = tuple(name for name in device.target.operation_names if _is_narrow(device, name))
+    return {"coupling_map": coupling, "basis_gates": list(gates)}
+
+
+def _is_narrow(device: DeviceContext, name: str) -> bool:
+    """Whether it is a gate on one or two qubits, or control flow: for others there are no couplings."""
+    if name in _NO_GATES:
+        return False
+    operation = device.target.operation_from_name(name)
+    return isinstance(operation, type) or bool(operation.num_qubits <= 2)
 
 
 def read_from(circuit: QuantumCircuit) -> dict[int, int]:

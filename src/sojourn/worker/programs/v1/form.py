@@ -16,20 +16,27 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.worker.codec import decode
+from sojourn.devices.conditions import USUAL, Conditions
+from sojourn.worker.codec import decode, noise
 from sojourn.worker.codec.decode import Budget
 from sojourn.worker.programs import options
 from sojourn.worker.programs.base import Program
 from sojourn.worker.programs.device import DeviceContext
 from sojourn.worker.programs.options import (
+    IDEAL,
+    MAX_GATES,
+    MAX_PAIRS,
     NULL,
     OFF,
     SEED,
     Limits,
     Option,
     anything,
+    basis_gates,
+    coupling_map,
     exactly,
     never,
+    noise_model,
     positive_int,
     rep_delay,
     seed,
@@ -49,11 +56,21 @@ INPUTS = (
     *("circuits", "circuit_indices", "parameters", "parameter_values"),
     *("transpilation_settings", "resilience_settings", "run_options", "version", "support_qiskit"),
 )
+AMPLIFICATION = ("noise_amplifier", "noise_factors", "extrapolator")
+"""Options of level 2, which clients send with the others as well."""
+
 SECTIONS = ("transpilation_settings", "resilience_settings", "run_options")
 _PARAMETER = struct.Struct("!H16s")  # QPY: the length of the name, a UUID; the name follows
 
 _LAYOUTS = ("trivial", "dense", "sabre")
 _ROUTINGS = ("basic", "lookahead", "sabre", "none")
+_AT_LEVEL_2 = {
+    "noise_amplifier": "TwoQubitAmplifier; anything at other levels than 2",
+    "noise_factors": "2 to 20 different numbers from 1 to 100, as many as the extrapolator needs; anything "
+    "at other levels than 2",
+    "extrapolator": "LinearExtrapolator, QuadraticExtrapolator, CubicExtrapolator or QuarticExtrapolator; "
+    "anything at other levels than 2",
+}
 
 
 def _degree(value: Any, _: Limits) -> bool:
@@ -90,13 +107,27 @@ def v1_options(*levels: int) -> tuple[Option, ...]:
         Option(f"{run}init_qubits", "fixed", "true", exactly(True)),
         Option(f"{run}use_measure_esp", "fixed", "false", OFF),
         *(
-            Option(f"{made}{name}", "idle", "anything", anything)
-            for name in ("noise_amplifier", "noise_factors", "extrapolator")
+            Option(f"{made}{name}", "honoured", _AT_LEVEL_2[name], anything)  # checked when it is level 2
+            if 2 in levels
+            else Option(f"{made}{name}", "idle", "anything", anything)
+            for name in AMPLIFICATION
         ),
-        *(Option(f"{wanted}{name}", "refused", NULL, never) for name in ("coupling_map", "basis_gates")),
+        Option(
+            f"{wanted}coupling_map",
+            "honoured",
+            f"up to {MAX_PAIRS} pairs of qubits, for which circuits are transpiled; {IDEAL}",
+            coupling_map,
+        ),
+        Option(
+            f"{wanted}basis_gates",
+            "honoured",
+            f"up to {MAX_GATES} names of gates, to which circuits are transpiled; {IDEAL}",
+            basis_gates,
+        ),
+        Option(f"{run}noise_model", "honoured", f"a NoiseModel of Qiskit Aer; {IDEAL}", noise_model),
         *(
             Option(f"{run}{name}", "refused", NULL, never)
-            for name in ("noise_model", "qubit_lo_freq", "meas_lo_freq", "schedule_los")
+            for name in ("qubit_lo_freq", "meas_lo_freq", "schedule_los")
         ),
     )
 
@@ -111,6 +142,8 @@ class Transpilation:
     layout_method: str | None = None
     routing_method: str | None = None
     approximation_degree: float | None = None
+    coupling_map: tuple[tuple[int, int], ...] | None = None
+    basis_gates: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +170,8 @@ class Job:
     resilience: int
     shots: int
     settings: options.Settings
+    amplification: Mapping[str, Any]
+    conditions: Conditions
     budget: Budget = field(default_factory=Budget)
 
 
@@ -188,6 +223,8 @@ class V1Program(Program):
             DEFAULT_RESILIENCE if level is None else level,
             shots,
             settings,
+            {name: resilience[name] for name in AMPLIFICATION if resilience.get(name) is not None},
+            _conditions(run, budget),
             budget,
         )
 
@@ -299,6 +336,7 @@ def _transpilation(given: Mapping[str, Any]) -> Transpilation:
     level = (given.get("optimization_settings") or {}).get("level")
     layout = given.get("initial_layout")
     degree = given.get("approximation_degree")
+    pairs, gates = given.get("coupling_map"), given.get("basis_gates")
     return Transpilation(
         level=DEFAULT_OPTIMIZATION if level is None else level,
         skip=bool(given.get("skip_transpilation")),
@@ -306,4 +344,13 @@ def _transpilation(given: Mapping[str, Any]) -> Transpilation:
         layout_method=given.get("layout_method"),
         routing_method=given.get("routing_method"),
         approximation_degree=None if degree is None else float(degree),
+        coupling_map=None if pairs is None else tuple((first, second) for first, second in pairs),
+        basis_gates=None if gates is None else tuple(gates),
     )
+
+
+def _conditions(run: Mapping[str, Any], budget: Budget) -> Conditions:
+    model = run.get("noise_model")
+    if model is None:
+        return USUAL
+    return Conditions(errors=noise.read(model, "params.run_options.noise_model", budget))

@@ -44,7 +44,7 @@ class V1SamplerPlan(Plan):
     def __init__(
         self, prepared: Prepared, work: list[Work], job: Job, runs: list[Run], qubits: Sequence[int]
     ) -> None:
-        super().__init__(prepared, work, job.settings.seed, memory=False)
+        super().__init__(prepared, work, job.settings.seed, memory=False, conditions=job.conditions)
         self._runs = runs
         self._shots = job.shots
         self._qubits = qubits
@@ -97,6 +97,7 @@ class V1Sampler(V1Program):
     def plan(self, device: DeviceContext, params: bytes) -> V1SamplerPlan:
         """Check a job. Raises `JobRefused`."""
         job = self.open(device, params)
+        device = device.under(job.conditions)
         tally = Tally(device, job.settings)
         runs: list[Run] = []
         work: list[Work] = []
