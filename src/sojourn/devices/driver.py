@@ -93,6 +93,17 @@ class Outcome:
         return self.patterns[self.order]
 
 
+@dataclass(frozen=True, slots=True)
+class Stint:
+    """A circuit of a job as a clock sees it: `points` times `shots` executions of it, each of which takes
+    `seconds` on the average and waits `pause` seconds (the repetition delay) beside."""
+
+    seconds: float
+    pause: float
+    points: int
+    shots: int
+
+
 class Driver(ABC):
     """A device inside one worker process. Not thread-safe: a worker runs one job at a time."""
 
@@ -101,6 +112,13 @@ class Driver(ABC):
 
     meas_levels: ClassVar[tuple[int, ...]] = (2,)
     """The levels of measurement that it has: 1 are signals of the readout, see `under`; 2 are bits."""
+
+    real_time: bool = False
+    """Whether a job has the device for `run_seconds`, and a calibration for `calibration_seconds`, however
+    much sooner the outcomes are known. The worker waits, and the result is given out after that time."""
+
+    calibration_seconds: float = 0.0
+    """How many seconds a calibration has a device with `real_time`."""
 
     memory = 0
     """Bytes that one run may take, set before the first circuit; 0 for any amount. The worker sees to it: a
@@ -144,6 +162,22 @@ class Driver(ABC):
         only when `most_memory` is more than a run may take."""
         del circuit
         return 0
+
+    def run_seconds(self, stints: Sequence[Stint]) -> float:
+        """How many seconds a job of these circuits has the device, without its compilation. It is what users
+        read as an estimate, and what limits and forecasts are made of. The default adds up what the shots
+        take, and nothing for a call or a circuit."""
+        return sum((each.seconds + each.pause) * each.points * each.shots for each in stints)
+
+    def pass_to(self, at: float) -> bool:
+        """It is `at` now, in seconds since the epoch by the service's time, and a job begins. Returns whether
+        the device has changed since the last call, so that what was compiled before does not hold any more.
+
+        A device that changes with the time must be the same at the same `at` in every process. The default
+        does not change.
+        """
+        del at
+        return False
 
     def calibrate(self, at: str, number: int) -> Facts:
         """Measure the device and say what was found; nothing may hold before `apply_calibration`.

@@ -59,11 +59,13 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One attempt of one job. `params` is the client's own JSON text, untouched."""
+    """One attempt of one job. `params` is the client's own JSON text, untouched. `at` is the service's time
+    at its start; None for that of the machine."""
 
     run_id: str
     program_id: str
     params: bytes
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

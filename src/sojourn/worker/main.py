@@ -58,7 +58,7 @@ class Host(Protocol):
         """Raises `JobRefused` for whatever the job causes, anything else when the device is at fault."""
         ...
 
-    def run(self, program_id: str, params: bytes) -> Completed | Failed: ...
+    def run(self, program_id: str, params: bytes, at: float | None = None) -> Completed | Failed: ...
 
 
 class HostClass(Protocol):
@@ -198,7 +198,7 @@ class Worker:
             memory = self._specs[message.device].memory
             self._base = self._base or memory_taken()  # of the first run: later ones find what others left
             with bounded_memory(memory and memory + KEPT + stacks(), self._base):
-                outcome = host.run(message.program_id, params)
+                outcome = host.run(message.program_id, params, message.at)
         except MemoryError:
             memory = self._specs[message.device].memory
             outcome = Failed(exceeded(message.device, memory), codes.OUT_OF_MEMORY, traceback.format_exc())
@@ -217,7 +217,9 @@ class Worker:
             )
         if isinstance(outcome, Completed):
             self._send(
-                messages.CompletedReply(message.id, outcome.quantum_seconds, shorten(outcome.logs)),
+                messages.CompletedReply(
+                    message.id, outcome.quantum_seconds, shorten(outcome.logs), outcome.held
+                ),
                 outcome.result,
             )
         else:

@@ -184,7 +184,7 @@ class Supervisor:
             if self._applied is not self.calibration:
                 await self._load(process)
             process.output.begin()
-            process.send(messages.Run(number, self.spec.name, request.program_id), request.params)
+            process.send(messages.Run(number, self.spec.name, request.program_id, request.at), request.params)
             given = True
             self._set(WorkerPhase.BUSY, pid=process.pid)
             reply, payload = await process.receive()
@@ -223,7 +223,8 @@ class Supervisor:
             return Stopped()
         match reply:
             case messages.CompletedReply(id=answered) if answered == number:
-                return Completed(payload, reply.quantum_seconds, _joined(reply.logs, output))
+                logs = _joined(reply.logs, output)
+                return Completed(payload, reply.quantum_seconds, logs, reply.held)
             case messages.FailedReply(id=answered) if answered == number:
                 return Failed(reply.reason, reply.code, reply.detail, _joined(reply.logs, output))
             case _:

@@ -238,7 +238,7 @@ class Dispatcher:
         if (job_id, attempt) in self._stopped:  # while its inputs were read: the engine had nothing to kill
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
             return
-        request = RunRequest(_run_id(job_id, attempt), record.job.program, params)
+        request = RunRequest(_run_id(job_id, attempt), record.job.program, params, self._clock.now())
         try:
             outcome = await self._engine.run(self.device, request)
         except DeviceUnavailable as error:

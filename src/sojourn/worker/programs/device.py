@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 
 from sojourn.devices.conditions import USUAL, Conditions
-from sojourn.devices.driver import CompiledCircuit, Driver, DriverError
+from sojourn.devices.driver import CompiledCircuit, Driver, DriverError, Stint
 from sojourn.devices.offered import settled
 from sojourn.worker.cache import Cache
 from sojourn.worker.circuits import angles
@@ -91,6 +91,12 @@ class DeviceContext:
         self.driver.apply_calibration(properties)
         self.facts = settled(self.driver.facts(), self.target, self.driver.meas_levels)
         self._compiled = Cache(COMPILED_BYTES)
+
+    def pass_to(self, at: float) -> None:
+        """A job begins, and it is `at` (see `Driver.pass_to`): what was compiled for a device that has
+        changed since is forgotten."""
+        if self.driver.pass_to(at):
+            self._compiled = Cache(COMPILED_BYTES)
 
     def under(self, conditions: Conditions) -> DeviceContext:
         """The same device, with its caches, as it compiles and runs the circuits of a job under these
@@ -274,13 +280,18 @@ class DeviceContext:
                 for extreme in zip(*known, strict=True):
                     self._check.check_angles(entry.name, entry.qubits, extreme, where)
 
-    def seconds(
-        self, circuit: Circuit, values: NDArray[np.float64], shots: int, rep_delay: float | None
-    ) -> float:
-        """Device time of `shots` at each of the points `values`: (circuit + repetition delay) a shot; nothing
-        for set-up. The delays of a point count as they are there."""
+    def stint(
+        self,
+        circuit: Circuit,
+        values: NDArray[np.float64],
+        shots: int,
+        rep_delay: float | None,
+        times: int = 1,
+    ) -> Stint:
+        """What `shots` at each of the points `values`, and that `times`, ask of the device. The delays of a
+        point count as they are there."""
         pause = self.rep_delay if rep_delay is None else rep_delay
-        shot = len(values) * (circuit.checked.duration + pause)
-        if circuit.timing.timed:
-            shot += float(circuit.timing.seconds(values).sum())
-        return shots * shot
+        seconds = circuit.checked.duration
+        if circuit.timing.timed and len(values):
+            seconds += float(circuit.timing.seconds(values).mean())
+        return Stint(seconds, pause, len(values) * times, shots)

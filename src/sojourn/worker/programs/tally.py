@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.devices.driver import Stint
 from sojourn.worker.programs.base import Work
 from sojourn.worker.programs.device import MAX_EXECUTIONS, MAX_RESULT_BYTES, Circuit, DeviceContext
 from sojourn.worker.programs.options import Settings
@@ -29,14 +30,14 @@ class Tally:
         self._rep_delay = settings.rep_delay
         self._circuits = self._executions = self._result = 0
         self._state = self._shots = 0  # bytes
-        self._seconds = 0.0
+        self._stints: list[Stint] = []
         self.warnings: list[str] = []
 
     def add(self, circuit: Circuit, values: NDArray[np.float64], shots: int, times: int = 1) -> None:
         """Count a circuit that is run at the points `values`, at each of them `times`."""
         self._circuits += len(values) * times
         self._executions += len(values) * times * shots
-        self._seconds += self._device.seconds(circuit, values, shots, self._rep_delay) * times
+        self._stints.append(self._device.stint(circuit, values, shots, self._rep_delay, times))
 
     def hold(self, size: int) -> None:
         """Count bytes that the outcomes take beside the order of the shots."""
@@ -89,10 +90,14 @@ class Tally:
                 "for fewer shots or points"
             )
 
+    def seconds(self) -> float:
+        """What a job of what has been added has the device, by the model of its driver."""
+        return self._device.driver.run_seconds(self._stints)
+
     def prepared(self, num_qubits: int) -> Prepared:
         """The sums, when the widest circuit has that many qubits."""
         return Prepared(
-            estimated_seconds=self._seconds,
+            estimated_seconds=self.seconds(),
             num_circuits=self._circuits,
             num_qubits=num_qubits,
             executions=self._executions,

@@ -65,11 +65,13 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Server: run the job whose params are the payload."""
+    """Server: run the job whose params are the payload. It starts at the service's time `at`, in seconds
+    since the epoch; None for that of the machine."""
 
     id: int
     device: str
     program_id: str
+    at: float | None = None
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
@@ -124,11 +126,12 @@ class UnavailableReply(msgspec.Struct, frozen=True, tag="unavailable"):
 
 
 class CompletedReply(msgspec.Struct, frozen=True, tag="completed"):
-    """Worker: the payload is the result's text."""
+    """Worker: the payload is the result's text. The rest is as in `Completed`."""
 
     id: int
     quantum_seconds: float
     logs: str
+    held: float = 0.0
 
 
 class FailedReply(msgspec.Struct, frozen=True, tag="failed"):

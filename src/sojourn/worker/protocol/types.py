@@ -16,7 +16,8 @@ class DeviceSpec:
     `driver` names an entry point of the group ``sojourn.drivers``; `options` go to it unchanged.
     `python` is the interpreter of its workers (None: the server's own). A `lazy` device has no worker
     until its first job or description. `memory` is the bytes that one run may take; 0 for any amount.
-    `resilience_level` is that of estimator jobs which name none.
+    `resilience_level` is that of estimator jobs which name none. `virtual` says that the server's time is not
+    the machine's: the worker waits for nothing, and says how long the device is `held`.
     """
 
     name: str
@@ -26,6 +27,7 @@ class DeviceSpec:
     lazy: bool = False
     memory: int = 0
     resilience_level: int = 0
+    virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,14 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """`result` is the text that the client decodes. `quantum_seconds` is time on the device."""
+    """`result` is the text that the client decodes. `quantum_seconds` is time on the device. `held`
+    is how long the run has the device from its start on, where the worker has not waited for that
+    (`DeviceSpec.virtual`)."""
 
     result: bytes
     quantum_seconds: float
     logs: str = ""
+    held: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
