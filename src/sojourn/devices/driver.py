@@ -177,6 +177,13 @@ class Driver(ABC):
     (0 to 1), and a few words, as `12 of 40 circuits`. Set by the worker before a run. They reach the log of
     the job, also while it runs."""
 
+    real_time: bool = False
+    """Whether a job has the device for `run_seconds`, and a calibration for `calibration_seconds`, however
+    much sooner the outcomes are known. The worker waits, and the result is given out after that time."""
+
+    calibration_seconds: float = 0.0
+    """How many seconds a calibration has a device with `real_time`."""
+
     memory = 0
     """Bytes that one run may take, set before the first circuit; 0 for any amount. The worker sees to it: a
     driver may use it to choose how to run."""
@@ -257,6 +264,16 @@ class Driver(ABC):
         cannot end within its limit is refused."""
         del circuit, points, shots
         return 0.0
+
+    def pass_to(self, at: float) -> bool:
+        """It is `at` now, in seconds since the epoch by the service's time, and a job begins. Returns whether
+        the device has changed since the last call, so that what was compiled before does not hold any more.
+
+        A device that changes with the time must be the same at the same `at` in every process. The default
+        does not change.
+        """
+        del at
+        return False
 
     def calibrate(self, at: str, number: int) -> Facts:
         """Measure the device and say what was found; nothing may hold before `apply_calibration`.

@@ -85,7 +85,8 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One attempt of one job. `params` is the client's own JSON text, untouched.
+    """One attempt of one job. `params` is the client's own JSON text, untouched. `at` is the service's time
+    at its start; None for that of the machine.
 
     `progress` is called with what the device says of the run: the part that is done, 0 to 1, and a few
     words. Of a user's job, `job` is its id, the same for all attempts, and `session` the one that it is in.
@@ -97,6 +98,7 @@ class RunRequest:
     progress: Callable[[float, str], None] | None = None
     job: str = ""
     session: str | None = None
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,8 @@ class Sojourn:
         """Let so much of the server's time pass now, and all that is due in it happen; the time then.
 
         Jobs that run have run for so much longer, but get nothing done in it: a run on a device takes real
-        time. Access tokens age by the real time as well, as the client's own clock is not moved.
+        time. On a device with realistic timing the time of a job passes by itself. Access tokens age by the
+        real time as well, as the client's own clock is not moved.
         """
         return datetime.fromisoformat(self._server.order("advance", seconds=seconds(by, "the time to pass")))
 

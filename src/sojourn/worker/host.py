@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ from sojourn.devices.calls import trusted
 from sojourn.devices.driver import Assignment, Driver, DriverError, NotReached, RunCancelled, load_driver
 from sojourn.worker import descriptions
 from sojourn.worker.programs import registry
-from sojourn.worker.programs.base import Plan
+from sojourn.worker.programs.base import Plan, Window
 from sojourn.worker.programs.device import DeviceContext
 from sojourn.worker.programs.sampler import SAMPLER
 from sojourn.worker.protocol import messages
@@ -129,9 +130,10 @@ class DeviceHost:
             self._renew()
         return self._plan(program_id, params).prepared
 
-    def run(self, program_id: str, params: bytes) -> Completed | Failed:
-        """Run a job. Whatever is wrong with it comes back as `Failed`. Raises `DeviceAway` when the device
-        cannot be reached, and nothing has run."""
+    def run(self, program_id: str, params: bytes, at: float | None = None) -> Completed | Failed:
+        """Run a job that starts at the service's time `at`; None for the machine's. Whatever is wrong with it
+        comes back as `Failed`. Raises `DeviceAway` when the device cannot be reached, and nothing has run."""
+        self._device.pass_to(time.time() if at is None else at)
         if program_id == CALIBRATE:
             return self._calibrate(params)
         if program_id == CHECK:
@@ -147,13 +149,16 @@ class DeviceHost:
             stages.end("compiling")
             begun = time.monotonic()
             outcomes, window = plan.execute(self._device, tasks)
-            seconds = time.monotonic() - begun
+            seconds = self._occupied(time.monotonic() - begun, plan.device_seconds())
             stages.end("running")
+            if self._device.driver.real_time:
+                window = Window(window.start, window.start + timedelta(seconds=seconds))
             result = plan.result(outcomes, window)
             stages.end("writing the result")
             driver = self._device.under(plan.conditions).driver
             done = [*plan.notes(), *_account(driver), stages.line()]
-            return Completed(result, seconds, _logs(plan.prepared, done), used=self._used())
+            logs, held = _logs(plan.prepared, done), self._held(begun, seconds)
+            return Completed(result, seconds, logs, used=self._used(), held=held)
         except JobRefused as error:
             return Failed(error.message, error.code, traceback.format_exc())
         except NotReached as error:
@@ -179,12 +184,13 @@ class DeviceHost:
             driver = self._device.driver
             measured = driver.calibrate(wanted.at, wanted.number)
             facts = self._device.served(measured)
-            seconds = time.monotonic() - begun
+            seconds = self._occupied(time.monotonic() - begun, driver.calibration_seconds)
             found = Description(
                 facts.num_qubits, facts.configuration, facts.properties, facts.backend_version
             )
             descriptions.check_foreign(driver, found)
-            return Completed(messages.encode_description(found), seconds)
+            held = self._held(begun, seconds)
+            return Completed(messages.encode_description(found), seconds, held=held)
         except Exception as error:
             reason = f"the device could not be calibrated: {type(error).__name__}: {error}"
             return Failed(reason.splitlines()[0], codes.RUN_FAILED, traceback.format_exc())
@@ -219,6 +225,23 @@ class DeviceHost:
             self._device.driver.cancel()
         except Exception:  # the process is killed then
             traceback.print_exc()
+
+    def _occupied(self, ran: float, modelled: float) -> float:
+        """The seconds that a run has the device which took the simulation `ran`."""
+        return max(ran, modelled) if self._device.driver.real_time else ran
+
+    def _held(self, begun: float, seconds: float) -> float:
+        """Keep the device until `seconds` after `begun`, by the monotonic clock. Whoever stops the run kills
+        this process, so nothing has to be listened to.
+
+        Returns the seconds that are the server's to pass: all of them where its time is not the machine's.
+        """
+        if not self._device.driver.real_time:
+            return 0.0
+        if self.spec.virtual:
+            return seconds
+        time.sleep(max(0.0, begun + seconds - time.monotonic()))
+        return 0.0
 
     def _plan(self, program_id: str, params: bytes) -> Plan:
         self._device.at = "the job"

@@ -69,7 +69,7 @@ class Host(Protocol):
     notify: Callable[[float, str], None] | None
     """Set before a run, for what is to be told of its progress."""
 
-    def run(self, program_id: str, params: bytes) -> Completed | Failed: ...
+    def run(self, program_id: str, params: bytes, at: float | None = None) -> Completed | Failed: ...
 
     def assign(self, job: str, session: str | None) -> None:
         """The job that is run next, and the session that it is in."""
@@ -280,7 +280,7 @@ class Worker:
                 else nullcontext(),
                 bounded_memory(memory and memory + KEPT + stacks(), self._base),
             ):
-                outcome = host.run(message.program_id, params)
+                outcome = host.run(message.program_id, params, message.at)
         except DeviceAway as away:
             self._send(messages.UnavailableReply(message.id, _reason(away)))
             return
@@ -303,7 +303,11 @@ class Worker:
         if isinstance(outcome, Completed):
             self._send(
                 messages.CompletedReply(
-                    message.id, outcome.quantum_seconds, shorten(outcome.logs), used=outcome.used
+                    message.id,
+                    outcome.quantum_seconds,
+                    shorten(outcome.logs),
+                    used=outcome.used,
+                    held=outcome.held,
                 ),
                 outcome.result,
             )

@@ -90,7 +90,7 @@ class EchoHost:
                 segfault()
         return Prepared(0.5, 1, 2, 4096, (self.spec.name, str(os.getpid())))
 
-    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+    def run(self, program_id: str, params: bytes, at: float | None = None) -> Completed | Failed:
         started = time.monotonic()
         result = params
         match program_id:
@@ -173,7 +173,7 @@ class FarHost(EchoHost):
         if session == "bad":
             raise RuntimeError("it cannot be ended")
 
-    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+    def run(self, program_id: str, params: bytes, at: float | None = None) -> Completed | Failed:
         if not self._path.exists():
             raise DeviceAway("the line is\ndead")
         told, self._told = self._told, []
@@ -185,20 +185,20 @@ class FarHost(EchoHost):
 class SilentHost(EchoHost):
     """Leaves a thread behind that holds the interpreter: the process lives, and answers nothing."""
 
-    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+    def run(self, program_id: str, params: bytes, at: float | None = None) -> Completed | Failed:
         if program_id == "fall silent":
             sleep = ctypes.PyDLL(None).sleep  # one that does not let go of the interpreter
             threading.Timer(0.2, sleep, (1000,)).start()
-        return super().run(program_id, params)
+        return super().run(program_id, params, at)
 
 
 class GarbageHost(EchoHost):
     """Writes garbage to the worker's own socket in the middle of a run."""
 
-    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+    def run(self, program_id: str, params: bytes, at: float | None = None) -> Completed | Failed:
         if program_id == "garbage":
             for entry in Path("/proc/self/fd").iterdir():
                 if entry.is_symlink() and str(entry.readlink()).startswith("socket:"):
                     os.write(int(entry.name), b"\xff" * 64)
             hang()
-        return super().run(program_id, params)
+        return super().run(program_id, params, at)

@@ -1,5 +1,7 @@
 """Varies a simulated device from one calibration to the next. Pure: properties in, properties out.
 
+The option `drift` as a number; as a table it is another model, see `drifting`.
+
 Each calibration is the snapshot times log-normal factors of its own, so a device changes from day to day and
 stays around what it is, however often it is calibrated.
 """
@@ -27,18 +29,12 @@ def drifted(properties: Mapping[str, Any], *, at: str, sigma: float, seed: tuple
     are multiplied by ``exp(sigma * normal)``. T2 stays at most 2 T1, unless it was above. The same `seed`
     gives the same factors.
     """
-    made = copy.deepcopy(dict(properties))
-    made["last_update_date"] = at
-    for entries in (*made["qubits"], *(gate["parameters"] for gate in made["gates"])):
-        for entry in entries:
-            entry["date"] = at
-    for entry in made.get("general", ()):
-        entry["date"] = at
+    made = dated(properties, at)
     if sigma == 0:
         return made
     random = np.random.default_rng(seed)
     for entries in made["qubits"]:
-        _drift_qubit(entries, *np.exp(sigma * random.standard_normal(3)).tolist())
+        scaled_qubit(entries, *np.exp(sigma * random.standard_normal(3)).tolist())
     places = sorted({tuple(sorted(gate["qubits"])) for gate in made["gates"]})
     factors = dict(zip(places, np.exp(sigma * random.standard_normal(len(places))).tolist(), strict=True))
     for gate in made["gates"]:
@@ -48,7 +44,21 @@ def drifted(properties: Mapping[str, Any], *, at: str, sigma: float, seed: tuple
     return made
 
 
-def _drift_qubit(entries: list[dict[str, Any]], *factors: float) -> None:
+def dated(properties: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """A copy in which everything was measured at the time `at` (ISO 8601)."""
+    made = copy.deepcopy(dict(properties))
+    made["last_update_date"] = at
+    for entries in (*made["qubits"], *(gate["parameters"] for gate in made["gates"])):
+        for entry in entries:
+            entry["date"] = at
+    for entry in made.get("general", ()):
+        entry["date"] = at
+    return made
+
+
+def scaled_qubit(entries: list[dict[str, Any]], *factors: float) -> None:
+    """Multiply T1, T2 and the readout errors of a qubit by the three factors. T2 stays at most 2 T1, unless
+    it was above."""
     known = {entry["name"]: entry for entry in entries}
     t1, t2 = (known.get(name) for name in _TIMES)
     physical = (

@@ -1,10 +1,11 @@
 """The driver `fake`: a snapshot of an IBM device with its own noise, from qiskit-ibm-runtime.
 
-Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method` and `threads` as for
-`aer`; `drift` (0 to 1, default 0): how much a calibration changes what is measured, see `drift.py`; `noise`
-(``device``, the default, or ``pauli``: every error is replaced by its Pauli twirl); `fractional_gates` (true:
-rx and rzz work everywhere, see `fractional.py`). The only module that imports qiskit_ibm_runtime, which takes
-seconds: the other drivers run without it.
+Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method`, `threads`, `timing`
+and what goes with it as for `aer`; `drift`: a number from 0 to 1 (default 0) for how much a calibration
+changes what is measured, see `drift.py`, or a table of rates for a device that drifts with the time, see
+`drifting`; `noise` (``device``, the default, or ``pauli``: every error is replaced by its Pauli twirl);
+`fractional_gates` (true: rx and rzz work everywhere, see `fractional.py`). The only module that imports
+qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
 
 The snapshots' configurations were taken without the fractional gates that their devices had; where the
 snapshot's properties have one that works, the device has it too. Clients leave them out unless they are
@@ -21,9 +22,11 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
+from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 from qiskit_ibm_runtime import fake_provider
 from qiskit_ibm_runtime.models import BackendConfiguration, BackendProperties
@@ -31,8 +34,11 @@ from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
 from qiskit_ibm_runtime.utils.backend_decoder import decode_backend_configuration
 
 from sojourn.devices import describe
-from sojourn.devices.aer import fractional
+from sojourn.devices.aer import clocked, fractional
 from sojourn.devices.aer.drift import drifted
+from sojourn.devices.aer.drifting import rates
+from sojourn.devices.aer.drifting.device import Drifting
+from sojourn.devices.aer.drifting.miscalibrated import Wrong, carried_out
 from sojourn.devices.aer.ideal import SEED_LIMIT
 from sojourn.devices.aer.noise import Kind, NoiseTable
 from sojourn.devices.aer.simulated import SimulatedDriver
@@ -75,12 +81,18 @@ class FakeDriver(SimulatedDriver):
         if method not in METHODS or method == "stabilizer":
             raise reader.bad("method", method, " or ".join(m for m in METHODS if m != "stabilizer"))
         threads = reader.integer("threads", 0, 0, 1024)
-        self._drift = float(reader.take("drift", (int, float), 0.0, "a number from 0 to 1"))
-        if not 0 <= self._drift <= 1:
-            raise reader.bad("drift", self._drift, "a number from 0 to 1")
+        drift = rates.read(reader)
+        self._drift = drift if isinstance(drift, float) else 0.0
         noise = reader.take("noise", (str,), "device", " or ".join(_NOISE))
         if noise not in _NOISE:
             raise reader.bad("noise", noise, " or ".join(_NOISE))
+        if noise == "pauli" and isinstance(drift, rates.Rates) and drift.coherent:
+            raise reader.bad(
+                "noise",
+                noise,
+                "device beside a drift of frequency or amplitude, whose errors are no Pauli errors",
+            )
+        self._keep_time(clocked.read(reader))
         complete = reader.take("fractional_gates", (bool,), False, "true or false")
         reader.finish()
         assert threads is not None
@@ -122,6 +134,10 @@ class FakeDriver(SimulatedDriver):
         self._kind = _NOISE[noise]
         self._noise = NoiseTable(measured, self._target.dt, self._kind)
         self._engine = self._make_engine(self._noise)
+        self._gates = measured.gates
+        self._wrong: Wrong | None = None
+        self._moment: float | None = None
+        self._drifting = None if isinstance(drift, float) else Drifting(props, drift, self._own_seed())
 
     @property
     def target(self) -> Target:
@@ -131,9 +147,38 @@ class FakeDriver(SimulatedDriver):
         return self._facts
 
     def calibrate(self, at: str, number: int) -> Facts:
-        seed = crc32(self.name.encode()) if self._seed is None else self._seed
-        found = drifted(self._snapshot, at=at, sigma=self._drift, seed=(seed, number))
+        if self._drifting is not None:
+            return replace(self._facts, properties=self._drifting.measured(at))
+        found = drifted(self._snapshot, at=at, sigma=self._drift, seed=(self._own_seed(), number))
         return replace(self._facts, properties=found)
+
+    def pass_to(self, at: float) -> bool:
+        """Become what the device is at that time, with the settings of the calibration that holds."""
+        drifting, properties = self._drifting, self._facts.properties
+        if drifting is None or properties is None or drifting.moment(at) == self._moment:
+            return False
+        self._moment = drifting.moment(at)
+        calibrated = drifting.calibrated(properties)
+        self._wrong = drifting.wrong(at, calibrated)
+        present = SimpleNamespace(qubits=drifting.qubits(at, calibrated), gates=self._gates)
+        self._noise = NoiseTable(present, self._target.dt, self._kind)
+        self._engine = self._make_engine(self._noise)
+        return True
+
+    def carried_out(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        if self._wrong is None:
+            return circuit
+        return carried_out(circuit, self._wrong, self._duration, self._target.dt)
+
+    def _duration(self, name: str, qubits: tuple[int, ...]) -> float:
+        """Seconds of a gate on qubits; 0 where the target says none."""
+        places = self._target[name] if name in self._target.operation_names else None
+        entry = (places or {}).get(qubits)
+        return 0.0 if entry is None else entry.duration or 0.0
+
+    def _own_seed(self) -> int:
+        """That of what the device is, and not of the shots of a job."""
+        return crc32(self.name.encode()) if self._seed is None else self._seed
 
     def apply_calibration(self, properties: Mapping[str, Any]) -> None:
         """The noise is made of the properties as they stand; those of another backend are left alone.
@@ -144,6 +189,9 @@ class FakeDriver(SimulatedDriver):
         if _shape(properties) != _shape(self._snapshot):
             return
         self._facts = replace(self._facts, properties=properties)
+        if self._drifting is not None:
+            self._moment = None  # the next job meets what the device is then, and not what was measured
+            return
         measured = BackendProperties.from_dict(deepcopy(dict(properties)))
         self._noise = NoiseTable(measured, self._target.dt, self._kind)
         self._engine = self._make_engine(self._noise)

@@ -1,7 +1,9 @@
 """The driver `aer`: an ideal device on Aer, every gate between any qubits.
 
-Options: `qubits` (1 to 1000, default 30), `seed` (every job then gives the same outcome), `method` (one of
-Aer's, default ``automatic``: see `simulator.method_for`), `threads` (0, the default, chooses by size).
+Options: `qubits` (1 to 1000, default 30), `seed` (every job then gives the same outcome), `method` (one
+of Aer's, default ``automatic``: see `simulator.method_for`), `threads` (0, the default, chooses by size);
+`timing` and what goes with it, see `clocked.py`: gates take no time here, so a shot takes its delays and the
+repetition delay.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.transpiler import Target
 
 from sojourn.devices import describe
+from sojourn.devices.aer import clocked
 from sojourn.devices.aer.simulated import SimulatedDriver
 from sojourn.devices.aer.simulator import METHODS, AerEngine
 from sojourn.devices.driver import Facts, OptionReader
@@ -89,6 +92,7 @@ class AerDriver(SimulatedDriver):
         if method not in METHODS:
             raise reader.bad("method", method, " or ".join(METHODS))
         threads = reader.integer("threads", 0, 0, 1024)
+        self._keep_time(clocked.read(reader))
         reader.finish()
         assert qubits is not None
         assert threads is not None
@@ -107,6 +111,7 @@ class AerDriver(SimulatedDriver):
             version=VERSION,
             description=f"{self._target.num_qubits} ideal qubits, simulated",
             max_shots=MAX_SHOTS,
+            rep_delay=self._clock.rep_delay,
             family="Aer",
         )
         return Facts(self._target.num_qubits, made, None, VERSION)

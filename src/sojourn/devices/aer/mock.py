@@ -1,7 +1,8 @@
 """The driver `mock`: made-up results of the right shape after a given time. Runs no simulator.
 
-Options: `seconds` (time per job and calibration, default 0), `qubits` (default 127), `seed`, and `like`: take
-description and target from another driver. `like` is ``"FakeTorino"`` (any fake backend) or
+Options: `seconds` (time per job and calibration, default 0), or `timing` and what goes with it (see
+`clocked.py`); `qubits` (default 127), `seed`, and `like`: take description and target from another
+driver. `like` is ``"FakeTorino"`` (any fake backend) or
 ``{"driver": ..., "options": {...}}``; `qubits` must then be left out.
 
 So the companion of a device for the client's ``dry_run`` (which sends the job to ``mock_<rest of name>``) is
@@ -20,6 +21,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 
 from sojourn.devices import describe
+from sojourn.devices.aer import clocked
 from sojourn.devices.bits import num_bytes
 from sojourn.devices.conditions import Conditions, Level
 from sojourn.devices.driver import (
@@ -29,6 +31,7 @@ from sojourn.devices.driver import (
     Facts,
     OptionReader,
     Outcome,
+    Stint,
     Task,
     fresh_seed,
     load_driver,
@@ -53,13 +56,19 @@ class MockDriver(Driver):
         self._seconds = float(reader.take("seconds", (int, float), 0.0, "seconds from 0 to 86400"))
         if not 0 <= self._seconds <= 86_400:
             raise reader.bad("seconds", self._seconds, "seconds from 0 to 86400")
+        self._clock = clocked.read(reader)
+        if self._clock.real and "seconds" in options:
+            allowed = "instant beside 'seconds', which says how long a job takes"
+            raise reader.bad("timing", "realistic", allowed)
+        self.real_time = self._clock.real
+        self.calibration_seconds = self._clock.calibration
         qubits = reader.integer("qubits", None, 1, 1000)
         self._seed = reader.integer("seed", None, 0, 2**63 - 1)
         shape = "a fake backend's name or a table with `driver` and `options`"
         like = reader.take("like", (str, Mapping), None, shape)
         reader.finish()
         if like is None:
-            self._target, self._facts = _plain(name, 127 if qubits is None else qubits)
+            self._target, self._facts = _plain(name, 127 if qubits is None else qubits, self._clock.rep_delay)
             return
         if qubits is not None:
             raise reader.bad("qubits", qubits, "nothing beside 'like', which says how many there are")
@@ -85,6 +94,11 @@ class MockDriver(Driver):
 
     def facts(self) -> Facts:
         return self._facts
+
+    def run_seconds(self, stints: Sequence[Stint]) -> float:
+        if self._other is not None and not self._clock.real:
+            return self._other.run_seconds(stints)  # of the device that it stands for
+        return self._clock.seconds(stints)
 
     def calibrate(self, at: str, number: int) -> Facts:
         self.begin_job()
@@ -125,7 +139,7 @@ class MockDriver(Driver):
         return readout.read(found, self._level, random)
 
 
-def _plain(name: str, qubits: int) -> tuple[Target, Facts]:
+def _plain(name: str, qubits: int, rep_delay: float | None) -> tuple[Target, Facts]:
     from sojourn.devices.aer.ideal import all_to_all
 
     target = all_to_all(qubits, BASIS)
@@ -135,6 +149,7 @@ def _plain(name: str, qubits: int) -> tuple[Target, Facts]:
         version=VERSION,
         description=f"{qubits} qubits that give random results",
         max_shots=1_000_000,
+        rep_delay=rep_delay,
         family="Mock",
     )
     return target, Facts(qubits, made, None, VERSION)

@@ -186,7 +186,12 @@ class Supervisor:
                 await self._load(process)
             process.output.begin(job)
             run = messages.Run(
-                number, self.spec.name, request.program_id, job=request.job, session=request.session
+                number,
+                self.spec.name,
+                request.program_id,
+                job=request.job,
+                session=request.session,
+                at=request.at,
             )
             process.send(run, request.params)
             ticket.number = number
@@ -236,7 +241,7 @@ class Supervisor:
         match reply:
             case messages.CompletedReply(id=answered) if answered == number:
                 logs = _joined(reply.logs, output)
-                return Completed(payload, reply.quantum_seconds, logs, used=reply.used)
+                return Completed(payload, reply.quantum_seconds, logs, used=reply.used, held=reply.held)
             case messages.FailedReply(id=answered) if answered == number:
                 logs = _joined(reply.logs, output)
                 return Failed(reply.reason, reply.code, reply.detail, logs, used=reply.used)

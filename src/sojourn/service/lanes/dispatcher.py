@@ -260,7 +260,7 @@ class Dispatcher:
             self.feed(ev.RunEnded(job_id, attempt, ev.Outcome.STOPPED))
             return
         record.progress.clear()
-        request = _request(record.job, attempt, params, partial(self._progressed, record))
+        request = _request(record.job, attempt, params, partial(self._progressed, record), self._clock.now())
         try:
             outcome = await self._engine.run(self.device, request)
         except DeviceUnavailable as error:
@@ -413,8 +413,10 @@ def _run_id(job_id: str, attempt: int) -> str:
     return f"{job_id}.{attempt}"
 
 
-def _request(job: Job, attempt: int, params: bytes, progress: Callable[[float, str], None]) -> RunRequest:
-    request = RunRequest(_run_id(job.id, attempt), job.program, params, progress)
+def _request(
+    job: Job, attempt: int, params: bytes, progress: Callable[[float, str], None], at: float
+) -> RunRequest:
+    request = RunRequest(_run_id(job.id, attempt), job.program, params, progress, at=at)
     if job.kind is JobKind.SYSTEM:  # it is in nobody's session, and ends none behind the device
         return request
     return replace(request, job=job.id, session=None if job.detached else job.session_id)

@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 from sojourn import codes
@@ -56,6 +57,9 @@ class Director(Protocol):
     async def run_out(self, job_id: str) -> None:
         """Move the time on until the job has run for as long as it may."""
 
+    async def pass_until(self, when: float) -> None:
+        """Move the time on until then, if that is not past."""
+
     async def ran(self, device: str, job_id: str) -> None:
         """A run has ended."""
 
@@ -81,7 +85,7 @@ class ScriptedEngine:
         self._doomed: dict[str, int | None] = {}
         self._killed: dict[str, asyncio.Future[None]] = {}
         self._inner = LocalEngine(
-            specs,
+            [replace(spec, virtual=True) for spec in specs],
             on_state=self._noted,
             preparers=preparers,
             prepare_limit=prepare_limit,
@@ -122,18 +126,18 @@ class ScriptedEngine:
         return await self._inner.prepare(device, program_id, params, user, begun)
 
     async def run(self, device: str, request: RunRequest) -> RunOutcome:
-        if request.program_id in (CALIBRATE, CHECK):
-            return await self._inner.run(device, request)
-        job_id = request.run_id.rpartition(".")[0]
-        act = self._director.act(device, job_id)
-        if act is None:
-            outcome = await self._inner.run(device, request)
-        else:
-            killed = self._killed[request.run_id] = asyncio.get_running_loop().create_future()
-            try:
+        killed = self._killed[request.run_id] = asyncio.get_running_loop().create_future()
+        try:
+            if request.program_id in (CALIBRATE, CHECK):
+                return await self._worked(device, request, killed)
+            job_id = request.run_id.rpartition(".")[0]
+            act = self._director.act(device, job_id)
+            if act is None:
+                outcome = await self._worked(device, request, killed)
+            else:
                 outcome = await self._played(device, request, job_id, act, killed)
-            finally:
-                del self._killed[request.run_id]
+        finally:
+            del self._killed[request.run_id]
         await self._director.ran(device, job_id)
         return outcome
 
@@ -162,7 +166,18 @@ class ScriptedEngine:
             case "crashed":
                 return await self._fatal(device, request)
             case _:
-                return await self._inner.run(device, request)
+                return await self._worked(device, request, killed)
+
+    async def _worked(self, device: str, request: RunRequest, killed: asyncio.Future[None]) -> RunOutcome:
+        """As it goes by itself. Of a device with `timing = "realistic"` the worker says how long the job has
+        it, and that time passes here, at once, with all that is due in it."""
+        begun = self._director.clock.now()
+        outcome = await self._inner.run(device, request)
+        if isinstance(outcome, Completed) and outcome.held:
+            await self._director.pass_until(begun + outcome.held)
+            if killed.done():
+                return Stopped()
+        return outcome
 
     async def _fatal(self, device: str, request: RunRequest) -> RunOutcome:
         """The worker is killed as soon as it has the job. One that was quicker with its answer dies of the

@@ -135,8 +135,10 @@ class Orders:
     async def run_out(self, job_id: str) -> None:
         record = self._record(job_id)
         if record is not None and record.job.started_at is not None:
-            over = record.job.started_at + record.job.limit
-            await self.clock.advance(max(0.0, over - self.clock.now()), self._settled)
+            await self.pass_until(record.job.started_at + record.job.limit)
+
+    async def pass_until(self, when: float) -> None:
+        await self.clock.advance(max(0.0, when - self.clock.now()), self._settled)
 
     async def ran(self, device: str, job_id: str) -> None:
         record = self._record(job_id)

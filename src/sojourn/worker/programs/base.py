@@ -85,6 +85,10 @@ class Plan(ABC):
         # not the clock again: it may have been set meanwhile
         return outcomes, Window(start, start + timedelta(seconds=time.monotonic() - begun))
 
+    def device_seconds(self) -> float:
+        """How long the job has the device by the model of its driver; known once it has been executed."""
+        return self.prepared.estimated_seconds
+
     def notes(self) -> Sequence[str]:
         """What is to be said of the job in its log, once it has run."""
         return ()

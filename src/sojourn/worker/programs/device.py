@@ -112,6 +112,12 @@ class DeviceContext:
         self._other = None
         self._compiled = Cache(COMPILED_BYTES)
 
+    def pass_to(self, at: float) -> None:
+        """A job begins, and it is `at` (see `Driver.pass_to`): what was compiled for a device that has
+        changed since is forgotten."""
+        if self.driver.pass_to(at):
+            self._compiled = Cache(COMPILED_BYTES)
+
     def under(self, conditions: Conditions) -> DeviceContext:
         """The same device, with its caches, as it compiles and runs the circuits of a job under these
         conditions. Raises `JobRefused` for what it cannot do."""

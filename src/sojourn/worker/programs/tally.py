@@ -96,10 +96,14 @@ class Tally:
                 "for fewer shots or points"
             )
 
+    def seconds(self) -> float:
+        """What a job of what has been added has the device, by the model of its driver."""
+        return self._device.seconds(self._stints)
+
     def prepared(self, num_qubits: int) -> Prepared:
         """The sums, when the widest circuit has that many qubits."""
         return Prepared(
-            estimated_seconds=self._device.seconds(self._stints),
+            estimated_seconds=self.seconds(),
             num_circuits=self._circuits,
             num_qubits=num_qubits,
             executions=self._executions,

@@ -71,7 +71,8 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Server: run the job whose params are the payload.
+    """Server: run the job whose params are the payload. It starts at the service's time `at`, in seconds
+    since the epoch; None for that of the machine.
 
     `job` is its id in the service, "" where nobody needs it, and `session` the one that it is in.
     """
@@ -81,6 +82,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     program_id: str
     job: str = ""
     session: str | None = None
+    at: float | None = None
 
 
 class SessionEnded(msgspec.Struct, frozen=True, tag="session-ended"):
@@ -154,12 +156,13 @@ class UnavailableReply(msgspec.Struct, frozen=True, tag="unavailable"):
 
 
 class CompletedReply(msgspec.Struct, frozen=True, tag="completed"):
-    """Worker: the payload is the result's text."""
+    """Worker: the payload is the result's text. The rest is as in `Completed`."""
 
     id: int
     quantum_seconds: float
     logs: str
     used: float | None = None
+    held: float = 0.0
 
 
 class FailedReply(msgspec.Struct, frozen=True, tag="failed"):

@@ -18,7 +18,8 @@ class DeviceSpec:
     until its first job or description. `memory` is the bytes that one run may take; 0 for any amount.
     `resilience_level` is that of estimator jobs which name none. `runs` is False for a process that prepares
     jobs and runs none: it does not open the device and checks nothing by running it. `recheck`: its last
-    conformance check failed, so that it must pass one before it is served.
+    conformance check failed, so that it must pass one before it is served. `virtual` says that the
+    server's time is not the machine's: the worker waits for nothing, and says how long the device is `held`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class DeviceSpec:
     resilience_level: int = 0
     runs: bool = True
     recheck: bool = False
+    virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +143,14 @@ class Calibration:
 @dataclass(frozen=True, slots=True)
 class Completed:
     """`result` is the text that the client decodes. `quantum_seconds` is the time of the run; `used` what the
-    device itself worked of it, where it says so."""
+    device itself worked of it, where it says so. `held` is how long the run has the device from its start on,
+    where the worker has not waited for that (`DeviceSpec.virtual`)."""
 
     result: bytes
     quantum_seconds: float
     logs: str = ""
     used: float | None = None
+    held: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,16 @@ from sojourn.devices.aer.conditioned.carried import CarriedCircuit
 from sojourn.devices.aer.noise import NoiseTable
 from sojourn.devices.aer.simulator import AerEngine
 from sojourn.devices.conditions import Conditions
-from sojourn.devices.driver import CompiledCircuit, Driver, DriverError, Facts, Outcome, Task, fresh_seed
+from sojourn.devices.driver import (
+    CompiledCircuit,
+    Driver,
+    DriverError,
+    Facts,
+    Outcome,
+    Stint,
+    Task,
+    fresh_seed,
+)
 from sojourn.devices.readout import Readout
 
 _JOINED_IDEAL, _JOINED_NOISY = 10, 6
@@ -51,16 +60,20 @@ class ConditionedDriver(Driver):
         noise: NoiseTable | None,
         engine: Callable[[NoiseTable | None], AerEngine],
         seed: int | None,
+        carried_out: Callable[[QuantumCircuit], QuantumCircuit],
     ) -> None:
-        """`noise` are the errors of the simulation; `engine` makes one that has them."""
+        """`noise` are the errors of the simulation; `engine` makes one that has them. `carried_out` gives the
+        circuit as the device runs it."""
         super().__init__(device.name, device.options)
         self.memory = device.memory
+        self.real_time = device.real_time
         self._device = device
         self._conditions = conditions
         self._noise = noise
         self._states = conditions.carried or conditions.level != "classified"
         self._engine = engine(noise.without_readout() if noise is not None and self._states else noise)
         self._seed = seed
+        self._carried_out = carried_out
 
     @property
     def target(self) -> Target:
@@ -68,6 +81,9 @@ class ConditionedDriver(Driver):
 
     def facts(self) -> Facts:
         return self._device.facts()
+
+    def run_seconds(self, stints: Sequence[Stint]) -> float:
+        return self._device.run_seconds(stints)
 
     def begin_job(self) -> None:
         self._device.begin_job()
@@ -80,7 +96,7 @@ class ConditionedDriver(Driver):
         return self._engine.most_memory(num_qubits)
 
     def memory_of(self, circuit: QuantumCircuit) -> int:
-        return self._engine.memory_of(circuit)
+        return self._engine.memory_of(self._carried_out(circuit))
 
     def least_seconds(self, circuit: QuantumCircuit, points: int, shots: int) -> float:
         if self._conditions.carried:
@@ -88,6 +104,7 @@ class ConditionedDriver(Driver):
         return self._engine.least_seconds(circuit, points, shots, self.memory)
 
     def compile(self, circuit: QuantumCircuit) -> CompiledCircuit:
+        circuit = self._carried_out(circuit)
         if not self._states:
             return self._engine.compile(circuit)
         readout = self._readout(circuit)

@@ -202,7 +202,6 @@ class ExecutorPlan(Plan):
         ]
 
     def result(self, outcomes: list[list[Outcome]], window: Window) -> bytes:
-        del window  # each chunk has its own
         made = []
         for item, drawn, points in zip(self._items, self._drawn, outcomes, strict=True):
             results = {
@@ -214,7 +213,7 @@ class ExecutorPlan(Plan):
             made.append({"results": results, "metadata": result.metadata(item.told, self._form)})
         return result.text(
             made,
-            self._spans,
+            result.within(self._spans, window),
             [len(item.shape) for item in self._items],
             self._program.passthrough_data,
             self._program.semantic_role,

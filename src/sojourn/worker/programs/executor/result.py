@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -131,6 +132,22 @@ def metadata(told: Compilation, form: Form = CURRENT) -> dict[str, Any] | None:
         return None
     stretches = None if told.stretches is None else list(told.stretches)
     return {"scheduler_timing": told.timing, "stretch_values": stretches}
+
+
+def within(
+    chunks: Sequence[tuple[Window, Sequence[Part]]], whole: Window
+) -> Sequence[tuple[Window, Sequence[Part]]]:
+    """The chunks with their times stretched to those in which the device had the job: a model of a device may
+    have it for longer than the simulation takes."""
+    taken = chunks[-1][0].stop - whole.start if chunks else timedelta(0)
+    if not taken or chunks[-1][0].stop >= whole.stop:
+        return chunks
+    factor = (whole.stop - whole.start) / taken
+
+    def moved(moment: datetime) -> datetime:
+        return whole.start + (moment - whole.start) * factor
+
+    return [(Window(moved(window.start), moved(window.stop)), parts) for window, parts in chunks]
 
 
 def text(

@@ -110,8 +110,9 @@ def planned(device: DeviceContext, layer: Layer, learning: Learning) -> Experime
             f"{layer.where}: its outcomes take {size / 2**20:.0f} MB; the limit is "
             f"{MAX_RESULT_BYTES // 2**20} MB. Ask for fewer randomizations or shots"
         )
+    shots = learning.randomizations * (times * least.seconds + BASES * depths * step.seconds)
     prepared = Prepared(
-        estimated_seconds=learning.randomizations * (times * least.seconds + BASES * depths * step.seconds),
+        estimated_seconds=device.driver.run_seconds(()) + shots,
         num_circuits=circuits,
         num_qubits=len(layer.qubits),
         executions=circuits * learning.shots,
@@ -121,7 +122,8 @@ def planned(device: DeviceContext, layer: Layer, learning: Learning) -> Experime
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """One circuit: device seconds of all of its shots, and its parameters."""
+    """One circuit: device seconds of all of its shots, without what a job takes beside them, and its
+    parameters."""
 
     seconds: float
     parameters: int
@@ -130,7 +132,8 @@ class _Trial:
 def _trial(device: DeviceContext, layer: Layer, learning: Learning, depth: int) -> _Trial:
     program = library.trial_program(layer.content, layer.qubits, device.target, depth, learning.shots)
     plan = _checked(device, layer, program, learning)
-    return _Trial(plan.prepared.estimated_seconds, program.items[0].circuit.num_parameters)
+    seconds = plan.prepared.estimated_seconds - device.driver.run_seconds(())
+    return _Trial(seconds, program.items[0].circuit.num_parameters)
 
 
 def _checked(

@@ -120,13 +120,20 @@ class MitigatedEstimatorPlan(Plan):
         noise: Sequence[Layer],
         learning: Experiments | None,
         conditions: Conditions,
+        least: float,
     ) -> None:
+        """`least` is what of the estimate is for the pubs, as long as nothing has been learned."""
         super().__init__(prepared, [], seed=None, memory=True, conditions=conditions)
         self._job = job
         self._groups = groups
         self._stage = stage
         self._noise = noise
         self._learning = learning
+        self._least = least
+        self._more = 0.0
+
+    def device_seconds(self) -> float:
+        return self.prepared.estimated_seconds + self._more
 
     def tasks(self, device: DeviceContext) -> list[Task]:
         return (self._stage if self._learning is None else self._learning.stage).tasks(device)
@@ -139,6 +146,7 @@ class MitigatedEstimatorPlan(Plan):
         self._noise, learned = self._learning.run(device, tasks)
         tally = Tally(device, self._job.settings)
         self._groups, self._stage = _prepare(device, self._job, self._noise, tally)
+        self._more = tally.seconds() - device.driver.run_seconds(()) - self._least
         outcomes, window = self._stage.run(device, self._stage.tasks(device))
         return outcomes, Window(learned.start, window.stop)
 
@@ -256,12 +264,14 @@ def plan(
             noise = noise if learning is None else learning.blank()
     if asked.zne is not None and asked.zne.amplifier != "pea":
         _warn_of_folding(job, tally)
+    before = tally.seconds()
     groups, stage = _prepare(device, job, noise, tally)
+    least = tally.seconds() - before
     for pub in pubs:
         tally.result(_result_size(pub, asked))
     tally.limit()
     prepared = tally.prepared(max(pub.observables.width for pub in pubs))
-    return MitigatedEstimatorPlan(job, groups, stage, prepared, noise, learning, device.conditions)
+    return MitigatedEstimatorPlan(job, groups, stage, prepared, noise, learning, device.conditions, least)
 
 
 def _check(pub: Pub) -> None:
