@@ -21,6 +21,8 @@ from sojourn.cli.commands import (
     sessions,
     usage,
     users,
+    watch,
+    webhooks,
 )
 from sojourn.cli.commands.local import database, demo, env, journal, policy, serve
 from sojourn.cli.errors import CliError
@@ -51,10 +53,12 @@ app.add_typer(devices.app, name="devices", rich_help_panel=_WORK)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_WORK)
 app.add_typer(sessions.app, name="sessions", rich_help_panel=_WORK)
 app.add_typer(reservations.app, name="reservations", rich_help_panel=_WORK)
+app.command("watch", rich_help_panel=_WORK)(watch.watch)
 app.add_typer(users.app, name="users", rich_help_panel=_PEOPLE)
 app.add_typer(keys.app, name="keys", rich_help_panel=_PEOPLE)
 app.add_typer(projects.app, name="projects", rich_help_panel=_PEOPLE)
 app.add_typer(accounts.app, name="accounts", rich_help_panel=_PEOPLE)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=_PEOPLE)
 app.command("usage", cls=Watchable, rich_help_panel=_PEOPLE)(usage.usage)
 app.command("audit", rich_help_panel=_PEOPLE)(audit.audit)
 app.command("serve", rich_help_panel=_SERVER)(serve.serve)

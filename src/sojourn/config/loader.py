@@ -39,6 +39,7 @@ class _Merged(BaseSettings):
     limits: dict[str, Any] = {}
     reservations: dict[str, Any] = {}
     retention: dict[str, Any] = {}
+    webhooks: dict[str, Any] = {}
     accounts: list[Any] | None = None
     projects: list[Any] | None = None
     devices: list[Any] | None = None

@@ -18,10 +18,11 @@ from sojourn.config.sections.projects import AccountSettings, ProjectSettings
 from sojourn.config.sections.reservations import ReservationSettings
 from sojourn.config.sections.retention import RetentionSettings
 from sojourn.config.sections.server import ServerSettings
+from sojourn.config.sections.webhooks import WebhookSettings
 from sojourn.config.values import DEVICE_NAME, PATTERNS, Section
 from sojourn.core import PROFILES, Profile
 
-SECTIONS = ("server", "access", "policy", "profiles", "limits", "reservations", "retention")
+SECTIONS = ("server", "access", "policy", "profiles", "limits", "reservations", "retention", "webhooks")
 LISTS = ("accounts", "projects", "devices")
 
 
@@ -35,6 +36,7 @@ class Settings(Section):
     limits: LimitsSettings = LimitsSettings()
     reservations: ReservationSettings = ReservationSettings()
     retention: RetentionSettings = RetentionSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     accounts: tuple[AccountSettings, ...] = ()
     projects: tuple[ProjectSettings, ...] = ()
     devices: tuple[DeviceSettings, ...] = DEFAULT_DEVICES
@@ -141,6 +143,7 @@ def reference() -> list[tuple[str, str, str]]:
         ("limits", LimitsSettings),
         ("reservations", ReservationSettings),
         ("retention", RetentionSettings),
+        ("webhooks", WebhookSettings),
         ("accounts", AccountSettings),
         ("projects", ProjectSettings),
         ("devices", DeviceSettings),

@@ -24,6 +24,7 @@ from sojourn.service.data.rights import check as check_rights
 from sojourn.service.devices.catalog import Catalog
 from sojourn.service.devices.control import DeviceControl
 from sojourn.service.errors import Conflict
+from sojourn.service.events.streams import Streams
 from sojourn.service.jobs.jobs import Jobs
 from sojourn.service.lanes.lookup import Lookup
 from sojourn.service.projects.limits import Limits
@@ -37,6 +38,7 @@ from sojourn.service.reservations.reservations import Reservations
 from sojourn.service.revocation import Revocation
 from sojourn.service.sessions import Sessions
 from sojourn.service.timing.clock import Clock, SystemClock
+from sojourn.service.webhooks.webhooks import Webhooks
 from sojourn.store import Database
 from sojourn.store import jobs as stored_jobs
 from sojourn.store.blobs import sweep_parts
@@ -120,6 +122,7 @@ class Service:
             parts.lanes.dispatchers[name].worker_changed(parts.engine.state(name))
         await self._start_schedule(parts)
         parts.following.start()
+        await parts.webhooks.start()
         log.info("service.started", devices=[n for n, s in devices.items() if not is_mock(s)], data=str(data))
 
     async def _start_schedule(self, parts: Parts) -> None:
@@ -143,6 +146,8 @@ class Service:
         await parts.retention.stop()
         parts.audit.stop()
         parts.polls.release()
+        await parts.webhooks.stop()
+        await parts.streams.stop()
         await parts.admission.stop()
         parts.submits.close()
         dispatchers = parts.lanes.dispatchers.values()
@@ -260,3 +265,11 @@ class Service:
     @property
     def turns(self) -> Turns:
         return self.parts.turns
+
+    @property
+    def streams(self) -> Streams:
+        return self.parts.streams
+
+    @property
+    def webhooks(self) -> Webhooks:
+        return self.parts.webhooks
