@@ -6,10 +6,17 @@ For the command line, the embedded server and the demo. The import is cheap: the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 PREFIX = "/sojourn/v1"
+SILENCE = 130.0
+"""Seconds without a byte after which an event stream counts as lost: an idle one gives a sign of life once a
+minute at least."""
+AGAIN = 2.0
+"""Seconds between two attempts to follow a lost stream again."""
+_LATER = (429, 502, 503, 504)
 
 
 class ClientError(Exception):
@@ -68,8 +75,83 @@ class Client:
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._call("PATCH", path, body=body)
 
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
+
     def put(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._call("PUT", path, body=body)
+
+    def events(
+        self,
+        *,
+        last_event_id: int | None = None,
+        on_lost: Callable[[str], None] | None = None,
+        pause: float = AGAIN,
+        **query: Any,
+    ) -> Iterator[dict[str, Any]]:
+        """The events of `GET /events` as they happen (docs/events.md), without an end, or with `follow=False`
+        those up to now.
+
+        `last_event_id`: those behind that one first; None begins with now. `query` are the filters `device`,
+        `job`, `session`, `project` and `kind`; of several kinds a list. A stream that is cut, also by a
+        restart of the server, is followed again from the last event on, every `pause` seconds until that
+        succeeds; `on_lost` is told why. Raises as every call does when there is no stream to begin with, and
+        `Refused` later when the server does not let the caller in any more.
+        """
+        tell = on_lost or _nothing
+        last, begun = last_event_id, False
+        while True:
+            try:
+                for event, name, cursor in self._stream(last, query):
+                    last, begun = cursor, True
+                    if name == "end" and event is not None:
+                        if event["reason"] == "complete":
+                            return
+                        tell(str(event["message"]))
+                    elif event is not None:
+                        yield event
+            except Unreachable as error:
+                if not begun:
+                    raise
+                tell(str(error))
+            except Refused as error:
+                if not begun or error.status not in _LATER:
+                    raise
+                tell(error.message)
+            time.sleep(pause)
+
+    def _stream(
+        self, last: int | None, query: Mapping[str, Any]
+    ) -> Iterator[tuple[dict[str, Any] | None, str, int | None]]:
+        """(data, name, id of the last event) of each event of one connection; a sign of life has no data."""
+        import httpx
+
+        path = f"{PREFIX}/events"
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "text/event-stream"}
+        if last is not None:
+            headers["Last-Event-ID"] = str(last)
+        params = {name: value for name, value in query.items() if value is not None}
+        timeout = httpx.Timeout(self.timeout, read=max(self.timeout, SILENCE))
+        try:
+            with (
+                httpx.Client(timeout=timeout, trust_env=False) as client,
+                client.stream("GET", f"{self.url}{path}", params=params, headers=headers) as reply,
+            ):
+                if not reply.is_success:
+                    said = reply.read().decode("utf-8", "replace")
+                    raise Refused(self.url, "GET", "/events", reply.status_code, said)
+                if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+                    raise ClientError(f"what answers at {self.url} is not a Sojourn server")
+                for fields in _blocks(reply.iter_bytes()):
+                    last = int(fields["id"]) if "id" in fields else last
+                    data = json.loads(fields["data"]) if "data" in fields else None
+                    yield data, fields.get("event", ""), last
+        except httpx.TimeoutException:
+            raise TooSlow(f"the server at {self.url} said nothing for too long") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(f"no server answers at {self.url} ({error})") from None
+        except (ValueError, TypeError):
+            raise ClientError(f"what answers at {self.url} is not a Sojourn server") from None
 
     def _call(
         self,
@@ -101,3 +183,24 @@ class Client:
             return reply.json()
         except ValueError:
             raise ClientError(f"what answers at {self.url} is not a Sojourn server") from None
+
+
+def _blocks(chunks: Iterable[bytes]) -> Iterator[dict[str, str]]:
+    """The fields of each block of a stream, without comments. Lines end with the byte 10 and nothing else: a
+    reason may have characters that other readers of lines take for their ends."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n\n")
+        for block in whole:
+            pairs = (line.partition(b":") for line in block.split(b"\n"))
+            fields = {
+                name.decode("utf-8", "replace"): value.removeprefix(b" ").decode("utf-8", "replace")
+                for name, _, value in pairs
+                if name
+            }
+            if fields:
+                yield fields
+
+
+def _nothing(_: str) -> None:
+    """What is done about a cut stream where nobody wants to know of it."""

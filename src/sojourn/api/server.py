@@ -187,6 +187,7 @@ def _stopping(server: uvicorn.Server, service: Service, *events: asyncio.Event |
             server.force_exit = True
         server.should_exit = True
         service.jobs.release_polls()
+        service.streams.release()
 
     async def end_at(event: asyncio.Event) -> None:
         await event.wait()

@@ -22,6 +22,8 @@ from sojourn.cli.commands import (
     sessions,
     usage,
     users,
+    watch,
+    webhooks,
 )
 from sojourn.cli.commands.local import database, demo, drivers, env, journal, policy, serve
 from sojourn.cli.commands.top import command as top
@@ -55,10 +57,12 @@ app.add_typer(sessions.app, name="sessions", rich_help_panel=_WORK)
 app.add_typer(reservations.app, name="reservations", rich_help_panel=_WORK)
 app.add_typer(leases.app, name="leases", rich_help_panel=_WORK)
 app.command("top", rich_help_panel=_WORK)(top.top)
+app.command("watch", rich_help_panel=_WORK)(watch.watch)
 app.add_typer(users.app, name="users", rich_help_panel=_PEOPLE)
 app.add_typer(keys.app, name="keys", rich_help_panel=_PEOPLE)
 app.add_typer(projects.app, name="projects", rich_help_panel=_PEOPLE)
 app.add_typer(accounts.app, name="accounts", rich_help_panel=_PEOPLE)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=_PEOPLE)
 app.command("usage", cls=Watchable, rich_help_panel=_PEOPLE)(usage.usage)
 app.command("audit", rich_help_panel=_PEOPLE)(audit.audit)
 app.command("serve", rich_help_panel=_SERVER)(serve.serve)

@@ -14,6 +14,7 @@ from sojourn.config.sections.projects import AccountSettings, ProjectSettings
 from sojourn.config.sections.reservations import ReservationSettings
 from sojourn.config.sections.retention import RetentionSettings
 from sojourn.config.sections.server import ServerSettings
+from sojourn.config.sections.webhooks import WebhookSettings
 from sojourn.config.settings import Settings, reference
 from sojourn.config.values import TEN_YEARS, as_tags
 
@@ -34,6 +35,7 @@ __all__ = [
     "RetentionSettings",
     "ServerSettings",
     "Settings",
+    "WebhookSettings",
     "as_tags",
     "check_limits",
     "load",

@@ -40,6 +40,7 @@ class _Merged(BaseSettings):
     reservations: dict[str, Any] = {}
     retention: dict[str, Any] = {}
     dashboard: dict[str, Any] = {}
+    webhooks: dict[str, Any] = {}
     accounts: list[Any] | None = None
     projects: list[Any] | None = None
     devices: list[Any] | None = None

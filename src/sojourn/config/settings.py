@@ -19,10 +19,14 @@ from sojourn.config.sections.projects import AccountSettings, ProjectSettings
 from sojourn.config.sections.reservations import ReservationSettings
 from sojourn.config.sections.retention import RetentionSettings
 from sojourn.config.sections.server import ServerSettings
+from sojourn.config.sections.webhooks import WebhookSettings
 from sojourn.config.values import DEVICE_NAME, PATTERNS, Section
 from sojourn.core import PROFILES, Profile
 
-SECTIONS = ("server", "access", "policy", "profiles", "limits", "reservations", "retention", "dashboard")
+SECTIONS = (
+    *("server", "access", "policy", "profiles", "limits", "reservations", "retention"),
+    *("webhooks", "dashboard"),
+)
 LISTS = ("accounts", "projects", "devices")
 
 
@@ -37,6 +41,7 @@ class Settings(Section):
     reservations: ReservationSettings = ReservationSettings()
     retention: RetentionSettings = RetentionSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     accounts: tuple[AccountSettings, ...] = ()
     projects: tuple[ProjectSettings, ...] = ()
     devices: tuple[DeviceSettings, ...] = DEFAULT_DEVICES
@@ -143,6 +148,7 @@ def reference() -> list[tuple[str, str, str]]:
         ("limits", LimitsSettings),
         ("reservations", ReservationSettings),
         ("retention", RetentionSettings),
+        ("webhooks", WebhookSettings),
         ("accounts", AccountSettings),
         ("projects", ProjectSettings),
         ("devices", DeviceSettings),

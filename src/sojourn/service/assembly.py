@@ -28,6 +28,7 @@ from sojourn.service.devices.checks import Checks
 from sojourn.service.devices.control import DeviceControl
 from sojourn.service.devices.leases import Leases
 from sojourn.service.devices.schedule import Schedule
+from sojourn.service.events.streams import Streams
 from sojourn.service.jobs.admission import Admission
 from sojourn.service.jobs.contents import Contents
 from sojourn.service.jobs.jobs import Jobs
@@ -35,6 +36,7 @@ from sojourn.service.jobs.polling import Polls
 from sojourn.service.jobs.submits import Submits
 from sojourn.service.jobs.texts import Texts
 from sojourn.service.lanes.dispatcher import Dispatcher
+from sojourn.service.lanes.feed import Feed
 from sojourn.service.lanes.following import Following
 from sojourn.service.lanes.lookup import Lookup
 from sojourn.service.lanes.records import Records
@@ -61,6 +63,10 @@ from sojourn.service.revocation import Revocation
 from sojourn.service.sessions import Sessions
 from sojourn.service.timing.clock import Clock
 from sojourn.service.timing.steps import Steps
+from sojourn.service.webhooks.addresses import Addresses
+from sojourn.service.webhooks.receivers import Receivers
+from sojourn.service.webhooks.sender import Sender
+from sojourn.service.webhooks.webhooks import Webhooks
 from sojourn.store import Database
 from sojourn.store import jobs as stored_jobs
 from sojourn.store.clock import newest
@@ -98,6 +104,8 @@ class Parts:
     lookup: Lookup
     rooms: Rooms
     turns: Turns
+    streams: Streams
+    webhooks: Webhooks
 
     # what they stand on
     store: Database
@@ -152,7 +160,8 @@ async def assemble(
     # devices and their lanes
     devices = specs(settings.devices, settings.policy.default_resilience_level)
     companions = models(devices)
-    lanes, records, steps = Lanes(devices, companions), Records(), await Steps.load(store)
+    feed = Feed()
+    lanes, records, steps = Lanes(devices, companions), Records(feed), await Steps.load(store)
     measures.know(devices)
     engine = make_engine(
         list(devices.values()),
@@ -168,7 +177,7 @@ async def assemble(
         if device in devices:
             engine.calibrate(device, properties)
 
-    calibrations = Calibrations(store, clock.now, companions, apply_calibration)
+    calibrations = Calibrations(store, clock.now, companions, apply_calibration, feed)
     await calibrations.load()
     checks = Checks(clock.now)
     system_jobs = SystemJobs({CALIBRATE: calibrations, CHECK: checks})
@@ -222,6 +231,26 @@ async def assemble(
 
     # what is asked of them
     rooms, holds = Rooms(server), Holds(measures.held)
+    turns = Turns(lambda who: limits.looks(who.project_id))
+    streams = Streams(
+        store=store,
+        feed=feed,
+        accounts=accounts,
+        limits=limits,
+        turns=turns,
+        most=server.streams,
+        heartbeat=server.heartbeat_seconds,
+    )
+    addresses = Addresses(settings.webhooks.allow)
+    receivers = Receivers(
+        store=store,
+        clock=clock,
+        accounts=accounts,
+        audit=audit,
+        streams=streams,
+        sender=Sender(addresses, settings.webhooks.timeout_seconds),
+        most=settings.webhooks.disable_after,
+    )
     lookup = Lookup(store, records, accounts, audit, lanes)
     views = ViewMaker(settings, clock, accounts, lanes)
     control = DeviceControl(clock, records, lanes, audit, views)
@@ -365,7 +394,17 @@ async def assemble(
         audit=audit,
         lookup=lookup,
         rooms=rooms,
-        turns=Turns(lambda who: limits.looks(who.project_id)),
+        turns=turns,
+        streams=streams,
+        webhooks=Webhooks(
+            settings.webhooks,
+            store=store,
+            clock=clock,
+            accounts=accounts,
+            audit=audit,
+            addresses=addresses,
+            receivers=receivers,
+        ),
         store=store,
         engine=engine,
         records=records,

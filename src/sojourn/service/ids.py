@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import secrets
 import time
@@ -25,6 +26,14 @@ def new_id(prefix: str) -> str:
 def new_api_key() -> str:
     """256 random bits in 43 URL-safe characters behind a recognisable head."""
     return "sjn_" + secrets.token_urlsafe(32)
+
+
+WEBHOOK_SECRET = "whsec_"
+
+
+def new_webhook_secret() -> str:
+    """256 random bits in base64 behind the head that the convention of Standard Webhooks asks for."""
+    return WEBHOOK_SECRET + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def sha256(data: bytes) -> str:

@@ -26,6 +26,7 @@ from sojourn.service.devices.catalog import Catalog
 from sojourn.service.devices.control import DeviceControl
 from sojourn.service.devices.leases import Leases
 from sojourn.service.errors import Conflict
+from sojourn.service.events.streams import Streams
 from sojourn.service.jobs.jobs import Jobs
 from sojourn.service.lanes.lookup import Lookup
 from sojourn.service.metrics.measures import Measures
@@ -42,6 +43,7 @@ from sojourn.service.reservations.timeline import Timeline
 from sojourn.service.revocation import Revocation
 from sojourn.service.sessions import Sessions
 from sojourn.service.timing.clock import Clock, SystemClock
+from sojourn.service.webhooks.webhooks import Webhooks
 from sojourn.store import Database
 from sojourn.store import jobs as stored_jobs
 from sojourn.store.blobs import sweep_parts
@@ -130,6 +132,7 @@ class Service:
             parts.lanes.dispatchers[name].worker_changed(parts.engine.state(name))
         await self._start_schedule(parts)
         parts.following.start()
+        await parts.webhooks.start()
         log.info("service.started", devices=[n for n, s in devices.items() if not is_mock(s)], data=str(data))
 
     async def _start_schedule(self, parts: Parts) -> None:
@@ -154,6 +157,8 @@ class Service:
         await parts.retention.stop()
         parts.audit.stop()
         parts.polls.release()
+        await parts.webhooks.stop()
+        await parts.streams.stop()
         await parts.admission.stop()
         parts.submits.close()
         dispatchers = parts.lanes.dispatchers.values()
@@ -284,3 +289,11 @@ class Service:
     @property
     def readings(self) -> Readings:
         return self.parts.readings
+
+    @property
+    def streams(self) -> Streams:
+        return self.parts.streams
+
+    @property
+    def webhooks(self) -> Webhooks:
+        return self.parts.webhooks

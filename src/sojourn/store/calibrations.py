@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select
 
+from sojourn.store import history
 from sojourn.store import tables as t
 from sojourn.store.blobs import drop_blob, put_blobs
 from sojourn.store.jobs import are_named
@@ -34,8 +35,10 @@ class Calibration:
 
 
 def add(connection: Connection, calibration: Calibration, blobs: dict[str, bytes]) -> None:
-    """One row and its bytes."""
+    """One row and its bytes, and its entry in the history: from the id of the one before to its own."""
     put_blobs(connection, blobs)
+    k = t.calibrations.c
+    before = connection.execute(select(func.max(k.number)).where(k.device == calibration.device)).scalar()
     connection.execute(
         insert(t.calibrations),
         {
@@ -46,6 +49,16 @@ def add(connection: Connection, calibration: Calibration, blobs: dict[str, bytes
             "configuration_hash": calibration.configuration_hash,
             "properties_hash": calibration.properties_hash,
         },
+    )
+    history.add(
+        connection,
+        history.Kind.CALIBRATION,
+        calibration.id,
+        at=calibration.at,
+        device=calibration.device,
+        cause="found" if calibration.job_id is None else "measured",
+        before=f"cal-{before}" if before is not None else None,
+        after=calibration.id,
     )
 
 

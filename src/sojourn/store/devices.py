@@ -9,7 +9,11 @@ from sqlalchemy import Connection, delete, insert, select
 
 from sojourn.core.effects import DeviceChanged, Effect
 from sojourn.core.model import DeviceMode, DeviceStatus
+from sojourn.store import history
 from sojourn.store import tables as t
+
+ONLINE = "online"
+"""The state of a device without a row."""
 
 
 def halts(connection: Connection) -> dict[str, DeviceStatus]:
@@ -28,9 +32,22 @@ def write(connection: Connection, device: str, effects: Iterable[Effect]) -> Non
     """What operators want of the device by the effects of its lane's step."""
     for effect in effects:
         if isinstance(effect, DeviceChanged):
-            connection.execute(delete(t.device_states).where(t.device_states.c.device == device))
-            if effect.halt is not None:
-                connection.execute(insert(t.device_states), halt_row(device, effect.halt))
+            halt, same = effect.halt, t.device_states.c.device == device
+            before = connection.execute(select(t.device_states.c.mode).where(same)).scalar()
+            connection.execute(delete(t.device_states).where(same))
+            if halt is not None:
+                connection.execute(insert(t.device_states), halt_row(device, halt))
+            history.add(
+                connection,
+                history.Kind.DEVICE,
+                device,
+                at=effect.at,
+                device=device,
+                cause="resumed" if halt is None else "halted",
+                before=before or ONLINE,
+                after=ONLINE if halt is None else halt.mode.value,
+                reason=None if halt is None else halt.message or None,
+            )
 
 
 def halt_of(row: Any) -> DeviceStatus:

@@ -1,4 +1,5 @@
-"""The history: every transition of every job and session, as one row of the table `story`.
+"""The history: every transition of every job, session, device and reservation, and every calibration, as one
+row of the table `story`.
 
 A row's id grows in the order of the commits, over all devices. The database gives ids within a transaction,
 one thread of one process writes (`sojourn.store.database.writer`), and it runs what it was given in the
@@ -16,18 +17,37 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Executable, delete, func, insert, select, update
 
 from sojourn.core.effects import Effect, JobChanged, SessionChanged
 from sojourn.core.events import Outcome
-from sojourn.core.model import JobKind, JobState, SessionState
+from sojourn.core.model import Job, JobKind, JobState, Session, SessionState
 from sojourn.store import tables as t
 from sojourn.store.jobs import LIVE
+
+SPAN = 5000
+"""Ids that one call of `page` goes through at most, whatever is looked for among them."""
+_GONE = "history_gone"
+
+
+class Kind(StrEnum):
+    """Of what an entry is."""
+
+    JOB = "job"
+    SESSION = "session"
+    DEVICE = "device"
+    CALIBRATION = "calibration"
+    RESERVATION = "reservation"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A committed transition. `cause` is the event that led to it; `before` is None for the first one."""
+    """A committed transition. `cause` is the event that led to it; `before` is None for the first one.
+
+    `entity` is the id of the job, session or reservation, the name of the device, or the calibration's id.
+    `user_id` and `project_id` are None where it is nobody's; `session_id` is that of a job in a session, or
+    the session's own.
+    """
 
     id: int
     at: float
@@ -37,13 +57,58 @@ class Entry:
     before: str | None
     after: str
     reason: str | None
+    kind: str = Kind.JOB
+    user_id: str | None = None
+    project_id: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries: all conditions that are not None must hold. `project` is an id; no `kinds` are all."""
+
+    device: str | None = None
+    job: str | None = None
+    session: str | None = None
+    project: str | None = None
+    kinds: frozenset[Kind] = frozenset()
+
+    def takes(self, entry: Entry) -> bool:
+        """The same of one entry as `page` asks of the table."""
+        return (
+            (self.device is None or entry.device == self.device)
+            and (self.job is None or (entry.entity == self.job and entry.kind == Kind.JOB))
+            and (self.session is None or entry.session_id == self.session)
+            and (self.project is None or entry.project_id == self.project)
+            and (not self.kinds or entry.kind in self.kinds)
+        )
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        c = t.story.c
+        if self.device is not None:
+            yield c.device == self.device
+        if self.job is not None:
+            yield c.entity == self.job
+            yield c.kind == Kind.JOB.value
+        if self.session is not None:
+            yield c.session_id == self.session
+        if self.project is not None:
+            yield c.project_id == self.project
+        if self.kinds:
+            yield c.kind.in_(sorted(self.kinds))
+
+
+# look
 
 
 def of(
     connection: Connection, entity: str, states: type[JobState] | type[SessionState] = JobState
 ) -> list[Entry]:
     """The transitions of a job, or with its states those of a session, oldest first."""
-    query = select(t.story).where(*_steps(entity, states)).order_by(t.story.c.id)
+    return _entries(connection, select(t.story).where(*_steps(entity, states)).order_by(t.story.c.id))
+
+
+def _entries(connection: Connection, query: Executable) -> list[Entry]:
     return [Entry(**row) for row in connection.execute(query).mappings()]
 
 
@@ -66,6 +131,34 @@ def newest(connection: Connection) -> float:
     return connection.execute(last).scalar() or 0.0
 
 
+def newest_id(connection: Connection) -> int:
+    """That of the last transition; 0 in a new store."""
+    return connection.execute(select(func.max(t.story.c.id))).scalar() or 0
+
+
+def ends(connection: Connection) -> tuple[int, int]:
+    """(the highest id that retention has deleted or 0, the newest id or 0): after the first of them the
+    history is whole."""
+    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == _GONE)).scalar()
+    return int(value or 0), newest_id(connection)
+
+
+def after(connection: Connection, last: int, limit: int) -> list[Entry]:
+    """The entries behind that id, oldest first."""
+    c = t.story.c
+    return _entries(connection, select(t.story).where(c.id > last).order_by(c.id).limit(limit))
+
+
+def page(connection: Connection, wanted: Wanted, last: int, upto: int, limit: int) -> tuple[list[Entry], int]:
+    """Entries behind the id `last`, up to `upto` at most, oldest first; and the id up to which these are
+    all. Its time is bounded by `limit` and SPAN."""
+    c = t.story.c
+    reached = min(upto, last + SPAN)
+    query = select(t.story).where(c.id > last, c.id <= reached, *wanted.conditions())
+    found = _entries(connection, query.order_by(c.id).limit(limit))
+    return found, found[-1].id if len(found) == limit else reached
+
+
 def crashes(connection: Connection, since: float) -> list[tuple[str, float]]:
     """(user, when) of each time after `since` that a job of a user has ended its worker, oldest first."""
     query = (
@@ -78,8 +171,11 @@ def crashes(connection: Connection, since: float) -> list[tuple[str, float]]:
     return [(row.user_id, row.at) for row in connection.execute(query)]
 
 
+# write
+
+
 def write(connection: Connection, device: str, effects: Iterable[Effect]) -> None:
-    """The transitions among the effects of a lane's step."""
+    """The transitions of jobs and sessions among the effects of a lane's step."""
     rows = list(_rows(device, effects))
     if rows:
         connection.execute(insert(t.story), rows)
@@ -87,24 +183,65 @@ def write(connection: Connection, device: str, effects: Iterable[Effect]) -> Non
 
 def _rows(device: str, effects: Iterable[Effect]) -> Iterable[dict[str, Any]]:
     """One row a transition; changes of mere fields are not part of the history."""
+    thing: Job | Session
+    session: str | None
     for effect in effects:
         if isinstance(effect, JobChanged):
-            entity, after, reason = effect.job.id, effect.job.state.value, effect.job.reason
+            kind, thing, session = Kind.JOB, effect.job, effect.job.session_id
         elif isinstance(effect, SessionChanged):
-            entity, after, reason = effect.session.id, effect.session.state.value, effect.session.reason
+            kind, thing, session = Kind.SESSION, effect.session, effect.session.id
         else:
             continue
-        before = effect.before.value if effect.before is not None else None
+        before, after = effect.before.value if effect.before is not None else None, thing.state.value
         if before != after:
             yield {
                 "at": effect.at,
                 "device": device,
-                "entity": entity,
+                "entity": thing.id,
                 "cause": effect.cause,
                 "before": before,
                 "after": after,
-                "reason": reason,
+                "reason": thing.reason,
+                "kind": kind.value,
+                "user_id": thing.user,
+                "project_id": thing.project,
+                "session_id": session,
             }
+
+
+def add(
+    connection: Connection,
+    kind: Kind,
+    entity: str,
+    *,
+    at: float,
+    device: str,
+    cause: str,
+    before: str | None,
+    after: str,
+    reason: str | None = None,
+    user_id: str | None = None,
+    project_id: str | None = None,
+) -> None:
+    """One transition of something else, in the transaction of the change itself. Nothing is written when the
+    state stays what it was."""
+    if before != after:
+        row = {
+            "at": at,
+            "device": device,
+            "entity": entity,
+            "cause": cause,
+            "before": before,
+            "after": after,
+            "reason": reason,
+            "kind": kind.value,
+            "user_id": user_id,
+            "project_id": project_id,
+        }
+        connection.execute(insert(t.story), row)
+
+
+# retention
 
 
 def old(connection: Connection, before: float, *, after_id: int, limit: int) -> list[int]:
@@ -124,4 +261,11 @@ def old(connection: Connection, before: float, *, after_id: int, limit: int) -> 
 
 
 def remove(connection: Connection, ids: Sequence[int]) -> None:
+    """Delete these, and note up to which id the history has gaps from now on."""
     connection.execute(delete(t.story).where(t.story.c.id.in_(ids)))
+    gone, _ = ends(connection)
+    if ids and max(ids) > gone:
+        value = str(max(ids)).encode()
+        c = t.meta.c
+        if not connection.execute(update(t.meta).where(c.key == _GONE).values(value=value)).rowcount:
+            connection.execute(insert(t.meta), {"key": _GONE, "value": value})

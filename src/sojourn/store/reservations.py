@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 
 from sojourn.core.calendar import AfterReservation, Reservation, ReservationMode
 from sojourn.core.effects import Effect, ReservationChanged
+from sojourn.store import history
 from sojourn.store import tables as t
 
 LIVE = ("booked", "open")
@@ -81,8 +82,23 @@ def write(connection: Connection, device: str, effects: Iterable[Effect]) -> Non
         if isinstance(effect, ReservationChanged):
             row = reservation_row(effect) | {"device": device}
             same = t.reservations.c.id == row["id"]
-            if not connection.execute(update(t.reservations).where(same).values(row)).rowcount:
+            before = connection.execute(select(t.reservations.c.state).where(same)).scalar()
+            if before is None:
                 connection.execute(insert(t.reservations), row)
+            else:
+                connection.execute(update(t.reservations).where(same).values(row))
+            history.add(
+                connection,
+                history.Kind.RESERVATION,
+                row["id"],
+                at=effect.at,
+                device=device,
+                cause="opened" if effect.state == "open" else effect.state,
+                before=before,
+                after=effect.state,
+                user_id=row["user_id"],
+                project_id=row["project_id"],
+            )
 
 
 # rows

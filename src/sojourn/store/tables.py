@@ -338,6 +338,10 @@ story = Table(
     Column("before", String(20)),
     Column("after", String(20), nullable=False),
     Column("reason", Text),
+    Column("kind", String(12), nullable=False, server_default="job"),  # of what the step is
+    Column("user_id", String(40)),  # whose, where it is somebody's
+    Column("project_id", String(40)),
+    Column("session_id", String(40)),  # the job's, or the session itself
     Index("ix_story_entity", "entity", "id"),
     Index(
         "ix_story_crashed",
@@ -346,7 +350,8 @@ story = Table(
         postgresql_where=text("cause = 'crashed'"),
     ),
 )
-"""Every transition of every job and session, with the reason (docs/architecture.md)."""
+"""Every transition of every job, session, device and reservation, and every calibration, with the reason
+(docs/architecture.md). What it says of users and projects stays when a job is deleted."""
 
 clock_steps = Table(
     "clock_steps",
@@ -387,3 +392,23 @@ audit = Table(
 )
 """Who did what when to whom from where, of what is administrated; kept for `retention.audit_days`. A row is
 never changed."""
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("secret", String(100), nullable=False),  # as it is: what is delivered is signed with it
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(40), nullable=False),
+    Column("cursor", BigInteger, nullable=False),
+    Column("kinds", Text, nullable=False),  # JSON list; empty: all
+    Column("disabled", Text),
+    Column("failures", Integer, nullable=False),
+    Column("next_at", Float),
+    Column("error", Text),
+    Column("delivered", BigInteger),
+    Column("delivered_at", Float),
+)
+"""Who is told of what happens in a project, and how far each is; see `sojourn.store.webhooks`."""

@@ -19,7 +19,14 @@ from sojourn.api.app import create_app
 from sojourn.api.http.endpoint import Api, Endpoint
 from sojourn.api.v1 import PREFIX
 from sojourn.api.v1.app import create_v1
-from sojourn.config import DeviceSettings, LimitsSettings, PolicySettings, ServerSettings, Settings
+from sojourn.config import (
+    DeviceSettings,
+    LimitsSettings,
+    PolicySettings,
+    ServerSettings,
+    Settings,
+    WebhookSettings,
+)
 from sojourn.service.accounts.permissions import MAY, Action, Role
 from sojourn.service.projects.projects import MemberChange, ProjectChange
 from sojourn.service.service import Service
@@ -51,6 +58,8 @@ class Case:
 
 _A = Action
 _JOB_IN_SESSION = {"program": "sampler", "session": "{session_id}", "params": {}}
+_PAST = "?last_event_id=0&follow=false"
+RECEIVER = "http://127.0.0.1:9/"  # nobody listens there
 V1: dict[tuple[str, str], list[Case]] = {
     ("GET", "/version"): [Case(_A.SEE_SERVER)],
     ("GET", "/openapi.json"): [Case(_A.SEE_SERVER)],
@@ -92,6 +101,14 @@ V1: dict[tuple[str, str], list[Case]] = {
     ("GET", "/sessions/{session_id}"): [Case(_A.SEE_SESSION)],
     ("POST", "/sessions/{session_id}/close"): [Case(_A.END_SESSION)],
     ("POST", "/sessions/{session_id}/drain"): [Case(_A.END_SESSION)],
+    ("GET", "/events"): [
+        Case(_A.SEE_DEVICES, query=f"{_PAST}&kind=device"),
+        Case(_A.SEE_JOB, query=_PAST, listed="job_id"),
+        Case(_A.SEE_SESSION, query=_PAST, listed="session_id"),
+        Case(_A.SEE_RESERVATION, query=_PAST, listed="reservation_id"),
+        Case(_A.SEE_JOB, query=f"{_PAST}&job={{job_id}}"),
+        Case(_A.SEE_SESSION, query=f"{_PAST}&session={{session_id}}"),
+    ],
     ("GET", "/users"): [Case(_A.MANAGE_USERS)],
     ("POST", "/users"): [Case(_A.MANAGE_USERS, {"name": "{new}", "project": "chem"})],
     ("POST", "/users/{name}/revoke"): [Case(_A.MANAGE_USERS)],
@@ -112,6 +129,11 @@ V1: dict[tuple[str, str], list[Case]] = {
     ("POST", "/projects"): [Case(_A.MANAGE_PROJECTS, {"name": "{new}"})],
     ("GET", "/projects/{name}"): [Case(_A.SEE_PROJECT)],
     ("PATCH", "/projects/{name}"): [Case(_A.MANAGE_PROJECTS, {"weight": 2.0})],
+    ("GET", "/projects/{name}/webhooks"): [Case(_A.MANAGE_WEBHOOKS)],
+    ("POST", "/projects/{name}/webhooks"): [Case(_A.MANAGE_WEBHOOKS, {"url": RECEIVER})],
+    ("PATCH", "/projects/{name}/webhooks/{webhook_id}"): [Case(_A.MANAGE_WEBHOOKS, {"enabled": True})],
+    ("POST", "/projects/{name}/webhooks/{webhook_id}/replay"): [Case(_A.MANAGE_WEBHOOKS, {"after": 0})],
+    ("DELETE", "/projects/{name}/webhooks/{webhook_id}"): [Case(_A.MANAGE_WEBHOOKS)],
     ("GET", "/accounts"): [Case(_A.MANAGE_PROJECTS)],
     ("PUT", "/accounts/{name}"): [Case(_A.MANAGE_PROJECTS, {"weight": 2.0})],
     ("GET", "/usage"): [
@@ -214,6 +236,9 @@ class World:
                 body = {"device": "leased", "name": "of-ann", "user": "ann"}
                 await self.ask("op", "POST", f"{PREFIX}/leases", json=body)  # or it is there already
                 return "of-ann"
+            case "webhook_id":
+                hooks = f"{PREFIX}/projects/chem/webhooks"
+                return str((await self.ask("op", "POST", hooks, json={"url": RECEIVER})).json()["id"])
             case "later":
                 return f"+{number * 10 + 1000}h" if action is Action.RESERVE_MORE else f"+{number}h"
             case "key":
@@ -317,6 +342,7 @@ def run(tmp_path: Path) -> Run:
             pending_per_project=0,
             pending_per_device=0,
         ),
+        webhooks=WebhookSettings(allow=("127.0.0.0/8",), per_project=1000),
         devices=(
             *(DeviceSettings(name=n, driver="mock", options=slow) for n in ("slow", "spare", "far")),
             DeviceSettings(name="leased", driver="mock", options=slow, external_queue="Slurm"),

@@ -89,9 +89,10 @@ class Checks:
         running: dict[str, str] = {}
         active: dict[str, str] = {}
         jobs = {r["id"]: r for r in self._all("SELECT * FROM jobs")}
-        for row in self._all("SELECT * FROM story ORDER BY id"):
+        for row in self._all("SELECT * FROM story WHERE kind IN ('job', 'session') ORDER BY id"):
             entity, device, after = row["entity"], row["device"], row["after"]
             kind = "session" if entity not in jobs or after in SESSION_STATES else "job"
+            assert kind == row["kind"] or entity not in jobs
             key = f"{kind} {entity}"
             assert state.get(key) == row["before"], (
                 f"{key}: {row['before']} -> {after} after {state.get(key)}"

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from sojourn.cli.refusals import sentence
-from sojourn.client import Client, ClientError, Refused, TooSlow, Unreachable
+from sojourn.client import Client, ClientError, Refused, TooSlow, Unreachable, _blocks
 
 
 @contextmanager
@@ -108,3 +108,81 @@ def test_a_server_that_does_not_answer_in_time_is_not_said_to_be_absent() -> Non
         with pytest.raises(TooSlow) as error:
             Client(url, "k", timeout=0.05).get("/devices")
     assert sentence(error.value) == f"the server at {url} did not answer within 0.05 s"
+
+
+def test_events_are_read_whole_whatever_the_pieces_in_which_they_come() -> None:
+    """A reason may have characters that end a line elsewhere."""
+    data = {"id": 7, "reason": "a\u2028b\u0085c\x0b: d"}
+    text = f"retry: 2000\n\n: 3\nid: 3\n\nid: 7\nevent: job\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    whole = text.encode()
+    for size in (1, 2, 7, len(whole)):
+        pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
+        retry, beat, event = _blocks(pieces)
+        assert (retry, beat) == ({"retry": "2000"}, {"id": "3"})
+        assert (event["id"], event["event"]) == ("7", "job")
+        assert json.loads(event["data"]) == data
+
+
+def _stream(*events: tuple[int | None, str, str]) -> str:
+    return "".join(
+        (f"id: {number}\n" if number is not None else "") + f"event: {name}\ndata: {data}\n\n"
+        for number, name, data in events
+    )
+
+
+def test_a_stream_that_is_cut_is_followed_again_and_ends_when_it_is_complete() -> None:
+    cut = _stream((4, "job", '{"id": 4}'))
+    ended = _stream((None, "end", '{"reason": "complete", "message": "", "last_event_id": 5}'))
+    replies = [cut, ended]
+    with streaming(replies) as (url, received):
+        assert list(Client(url, "k").events(last_event_id=3, pause=0.0, kind=["job", "device"])) == [
+            {"id": 4}
+        ]
+    path = "/sojourn/v1/events?kind=job&kind=device"
+    assert received == [(path, "3"), (path, "4")]
+
+
+def test_a_stream_says_why_it_was_cut_and_goes_on() -> None:
+    slow = _stream((None, "end", '{"reason": "slow", "message": "too slow", "last_event_id": 9}'))
+    ended = _stream((None, "end", '{"reason": "complete", "message": "", "last_event_id": 9}'))
+    said: list[str] = []
+    with streaming([slow, ended]) as (url, _):
+        assert list(Client(url, "k").events(on_lost=said.append, pause=0.0)) == []
+    assert said == ["too slow"]
+
+
+def test_a_stream_that_is_refused_or_not_there_is_an_error_at_once() -> None:
+    with answering(401, '{"error": {"code": 1001, "message": "no"}}') as (url, _):
+        with pytest.raises(Refused) as refused:
+            next(Client(url, "k").events())
+        assert (refused.value.path, refused.value.message) == ("/events", "no")
+    with pytest.raises(Unreachable):
+        next(Client(url, "k").events())
+    with answering(200, "hello") as (url, _), pytest.raises(ClientError, match="not a Sojourn server"):
+        next(Client(url, "k").events())
+
+
+@contextmanager
+def streaming(replies: list[str]) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """The address of a server that answers with one of these after the other, and what it was asked."""
+    received: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            received.append((self.path, self.headers.get("last-event-id")))
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(replies[len(received) - 1].encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", received
+        finally:
+            server.shutdown()
+            thread.join()

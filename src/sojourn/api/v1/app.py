@@ -19,9 +19,24 @@ from sojourn.api.v1 import (
     users,
 )
 from sojourn.api.v1.common import Callers, ErrorBody
+from sojourn.api.v1.events import routes as events
+from sojourn.api.v1.events import webhooks
 from sojourn.api.v1.faults import add_handlers
 
-_NOUNS = (identity, devices, reservations, jobs, sessions, users, keys, audit, projects, usage)
+_NOUNS = (
+    identity,
+    devices,
+    reservations,
+    jobs,
+    sessions,
+    events,
+    users,
+    keys,
+    audit,
+    projects,
+    webhooks,
+    usage,
+)
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorBody, "description": "What was wrong, and what to do"},
 }

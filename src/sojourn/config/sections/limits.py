@@ -83,6 +83,9 @@ class LimitsSettings(Section):
         ge=0,
         description="Processor time that they can use before `looks_rate` applies, in seconds.",
     )
+    streams_per_user: Whole = Field(
+        default=20, ge=0, description="Open event streams of one user in one project."
+    )
 
 
 PROJECT_LIMITS = tuple(name for name in LimitsSettings.model_fields if name != "pending_per_device")

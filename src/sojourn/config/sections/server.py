@@ -80,6 +80,19 @@ class ServerSettings(Section):
         description="Maximum number of open connections from one address; 0 is no limit. Behind a proxy all "
         "have its address.",
     )
+    streams: Whole = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Maximum number of open event streams; one more is answered 503.",
+    )
+    heartbeat_seconds: Number = Field(
+        default=15.0,
+        ge=1,
+        le=60,
+        description="Seconds after which an event stream without events sends a sign of life. Less than the "
+        "idle timeout of a proxy in front.",
+    )
     incoming_mb: Number = Field(
         default=32.0,
         ge=2,

@@ -52,6 +52,7 @@ class Action(Enum):
     LEASE = "lease a device to a user, and end the lease"
     MANAGE_KEYS = "see, make, rotate and revoke the keys of a user"
     MANAGE_USERS = "see, add, revoke and restore users, and take them out of projects"
+    MANAGE_WEBHOOKS = "make, see, change and replay the webhooks of a project, which are told of all its jobs"
     SEE_AUDIT = "read the audit trail"
     SEE_METRICS = "read the metrics"
 
@@ -86,6 +87,7 @@ MAY: Mapping[Action, frozenset[Role]] = MappingProxyType(
             Action.LEASE: {_R.OPERATOR},
             Action.MANAGE_KEYS: {_R.OWNER, _R.OPERATOR},
             Action.MANAGE_USERS: {_R.OPERATOR},
+            Action.MANAGE_WEBHOOKS: {_R.ADMIN, _R.OPERATOR},
             Action.SEE_AUDIT: {_R.OPERATOR},
             Action.SEE_METRICS: {_R.OPERATOR},
         }.items()

@@ -16,6 +16,7 @@ import structlog
 from sojourn.core.wording.formatting import at_time
 from sojourn.service.errors import BadRequest, Expired, NotFound
 from sojourn.service.ids import sha256
+from sojourn.service.lanes.feed import Feed
 from sojourn.service.lanes.system_jobs import SystemOutcome
 from sojourn.store import calibrations as stored
 from sojourn.store.blobs import read_blob
@@ -61,11 +62,13 @@ class Calibrations:
         now: Callable[[], float],
         models: Mapping[str, str],
         on_effect: Callable[[str, bytes], None],
+        feed: Feed,
     ) -> None:
         self._store = store
         self._now = now
         self._models = models
         self._on_effect = on_effect
+        self._feed = feed
         self._history: dict[str, list[Calibration]] = {}
         self._numbers: dict[str, int] = {}
         self._held: set[str] = set()  # devices whose workers were given a calibration
@@ -185,6 +188,7 @@ class Calibrations:
         self._take(new)
         log.info("calibration.found", device=device, calibration=new.calibration.id)
         await self._store.must_write(new.write)
+        self._feed.publish()
 
     # as system jobs
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from sojourn.core.effects import Effect, JobChanged, SessionChanged
 from sojourn.core.model import Job, Session, SessionState
 from sojourn.service.lanes.counters import Counters
+from sojourn.service.lanes.feed import Feed
 from sojourn.store import JobMeta
 
 KEPT_JOBS = 4096
@@ -92,7 +93,10 @@ class Blobs:
 
 
 class Records:
-    def __init__(self) -> None:
+    """`feed` is told of every step that is committed, once it is here."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
         self.live_jobs: dict[str, JobRecord] = {}
         self.live_sessions: dict[str, SessionRecord] = {}
         self.blobs = Blobs()
@@ -142,8 +146,7 @@ class Records:
                 changed[effect.job.id] = self._put_job(device, effect.job, metas.get(effect.job.id))
             elif isinstance(effect, SessionChanged):
                 self._put_session(device, effect)
-        for record in changed.values():
-            record.wake()
+        self._feed.publish(changed.values())
 
     def _put_job(self, device: str, job: Job, meta: JobMeta | None) -> JobRecord:
         record = self.job(job.id)

@@ -145,6 +145,11 @@ class Database:
         assert self._writer is not None, "the store is not open"
         return self._writer.submit(work, then, need=need)
 
+    def told(self) -> asyncio.Future[None]:
+        """After a read: done when what it can have seen is known on the event loop as well."""
+        assert self._writer is not None, "the store is not open"
+        return self._writer.told()
+
     # reads: each sees everything that is committed
 
     async def read(

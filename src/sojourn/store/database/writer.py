@@ -60,11 +60,14 @@ class Writer:
     on_full: Callable[[str], None] | None = None
     """Called on the event loop with what the database said, for every transaction that found no room."""
     _hurried = False
+    _begun = 0  # transactions whose rows others may see by now
+    _told = 0  # so many of them are known on the event loop: the `then` of their units were called
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._taken: deque[_Entry | None] = deque()  # from the queue, while a commit waited for room
+        self._expected: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="sojourn-writer", daemon=True)
         self._thread.start()
@@ -84,6 +87,25 @@ class Writer:
     def waiting(self) -> int:
         """Units that no commit has taken yet."""
         return self._queue.qsize() + len(self._taken)
+
+    def told(self) -> asyncio.Future[None]:
+        """Done when whatever a reader can have seen by now is known on the event loop as well: a row can be
+        read a moment before the `then` of its unit is called."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        begun = self._begun
+        if self._told >= begun:
+            done.set_result(None)
+        else:
+            self._expected.append((begun, done))
+        return done
+
+    def _tell_of(self, batch: list[_Entry], begun: int) -> None:
+        _deliver(batch)
+        self._told = begun
+        while self._expected and self._expected[0][0] <= begun:
+            _, done = self._expected.popleft()
+            if not done.done():
+                done.set_result(None)
 
     def hurry(self) -> None:
         """From now on nothing waits for room: the process is about to end."""
@@ -116,7 +138,7 @@ class Writer:
                 begun = time.perf_counter()
                 self._commit(batch)
                 took = time.perf_counter() - begun
-                self._loop.call_soon_threadsafe(_deliver, batch)
+                self._loop.call_soon_threadsafe(self._tell_of, batch, self._begun)
                 if self.on_commit is not None:
                     self.on_commit(len(batch), took)
 
@@ -131,6 +153,7 @@ class Writer:
                 self._commit([entry])
 
     def _transact(self, batch: list[_Entry]) -> None:
+        self._begun += 1
         with self._engine.begin() as connection:
             for entry in batch:
                 entry.result = entry.work(connection)
@@ -174,6 +197,7 @@ class Writer:
 
     def _wait(self, error: Exception) -> None:
         """Until the next attempt. What could not be written now and may fail is refused meanwhile."""
+        self._loop.call_soon_threadsafe(self._tell_of, [], self._begun)  # of what failed nothing is seen
         refused: list[_Entry] = []
         try:
             entry = self._queue.get(timeout=RETRY)

@@ -1,0 +1,1 @@
+"""Our own API: the event stream, as Server-Sent Events (docs/events.md)."""

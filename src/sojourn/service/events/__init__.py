@@ -1,0 +1,1 @@
+"""The event stream: committed changes as they happen, for whom may see them (docs/events.md)."""
