@@ -90,6 +90,11 @@ class FairShareQueue:
         node = self._projects.get(project) if user is None else self._users.get((project, user))
         return self._usage.seconds(node.used) if node is not None else 0.0
 
+    def used_by_everybody(self) -> Iterator[tuple[str, str, float]]:
+        """(project, user, device seconds) of all whose use counts now."""
+        seconds = self._usage.seconds
+        return ((*path, seconds(node.used)) for path, node in self._users.items() if node.used)
+
     def _spend(self, leaf: Node, amount: float) -> None:
         node: Node | None = leaf
         turned = False  # whether a project has come or gone with its allocation
