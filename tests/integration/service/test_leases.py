@@ -12,8 +12,8 @@ from sojourn.config import DeviceSettings
 from sojourn.service.devices.leases import KEPT
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.views import Principal
-from sojourn.store import leases as stored
-from sojourn.store.leases import LeaseState
+from sojourn.store import devices as stored
+from sojourn.store.devices import LeaseState
 from tests.harness.programs import job_body
 from tests.harness.service import QUICK, ServiceHarness
 from tests.integration.service.operations import HOUR, operator, state
@@ -202,9 +202,9 @@ def test_an_end_that_a_crash_cut_short_is_carried_out_at_the_next_start(run_serv
         await h.service.leases.take(operator(h), device="lab", name="slurm-1", user="ann")
         jobs.append((await h.submit(ann, job_body("lab"))).id)
         store = h.service.parts.store
-        held = await store.read(stored.get, "lab", "slurm-1")
+        held = await store.read(stored.lease, "lab", "slurm-1")
         assert held is not None  # what is on record when the end was committed, and nothing after it
-        await store.write(stored.put, replace(held, state=LeaseState.ENDING, ended_at=h.clock.now()))
+        await store.write(stored.put_lease, replace(held, state=LeaseState.ENDING, ended_at=h.clock.now()))
 
     async def after(h: ServiceHarness) -> None:
         ann = caller(h, "ann")

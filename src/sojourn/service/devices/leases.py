@@ -30,9 +30,9 @@ from sojourn.service.timing.clock import Clock, Handle
 from sojourn.service.timing.steps import Steps
 from sojourn.service.views import Principal
 from sojourn.store import Database
-from sojourn.store import leases as stored
+from sojourn.store import devices as stored
 from sojourn.store.database import bound, run_all
-from sojourn.store.leases import Lease, LeaseState
+from sojourn.store.devices import Lease, LeaseState
 
 log = structlog.get_logger("sojourn.leases")
 
@@ -92,7 +92,7 @@ class Leases:
 
     async def start(self) -> None:
         """Go on with what is on record: leases that were to end meanwhile end now."""
-        for lease in await self._store.read(stored.unfinished):
+        for lease in await self._store.read(stored.unfinished_leases):
             if lease.state is LeaseState.ENDING:
                 await self._finish(lease)
                 continue
@@ -174,7 +174,7 @@ class Leases:
                     code=codes.LEASED,
                 )
             now = self._clock.now()
-            known = await self._store.read(stored.get, device, name)
+            known = await self._store.read(stored.lease, device, name)
             if known is not None and (known.ended_at is None or known.ended_at >= now - KEPT):
                 raise Conflict(f"The lease {name} of {device} has ended. Take a new one under another name.")
             lease = Lease(device, name, holder, where, now, seconds)
@@ -188,7 +188,7 @@ class Leases:
                 seconds=seconds,
             )
             await self._store.write(
-                run_all, bound(stored.forget, now - KEPT), bound(stored.put, lease), entry.write
+                run_all, bound(stored.forget_leases, now - KEPT), bound(stored.put_lease, lease), entry.write
             )
             self._held[device] = lease
         self._audit.done(entry)
@@ -205,7 +205,7 @@ class Leases:
         async with self._changing:
             held = self._held.get(device)
             if held is None or held.name != name:
-                known = await self._store.read(stored.get, device, name)
+                known = await self._store.read(stored.lease, device, name)
                 if known is None:
                     raise NotFound(f"There is no lease {name} of {device}.")
                 return self._view(known)
@@ -216,7 +216,7 @@ class Leases:
                 who, "lease.ended", f"device {device}", lease=name, user=self._accounts.user_name(held.user)
             )
             try:
-                await self._store.write(run_all, bound(stored.put, ending), entry.write)
+                await self._store.write(run_all, bound(stored.put_lease, ending), entry.write)
             except BaseException:
                 self._held[device] = held
                 raise
@@ -236,14 +236,14 @@ class Leases:
             jobs = self._records.jobs_of(ending.user, project=where, device=here)
             cancelled = await self._lanes.cancel_jobs(jobs, by)
         ended = replace(ending, state=LeaseState.ENDED)
-        await self._store.must_write(stored.put, ended)
+        await self._store.must_write(stored.put_lease, ended)
         log.info("lease.ended", device=ended.device, lease=ended.name, why=ended.reason)
         return ended, closed, cancelled
 
     async def find(self, who: Principal, device: str | None = None) -> list[LeaseView]:
         """Newest first: the caller's own; for an operator everybody's."""
         user = None if may(who, Action.SEE_LEASE) else who.user_id
-        found = await self._store.read(stored.find, device=device, user=user, limit=MOST)
+        found = await self._store.read(stored.leases, device=device, user=user, limit=MOST)
         return [self._view(lease) for lease in found]
 
     # its length
