@@ -149,6 +149,7 @@ def reference() -> list[tuple[str, str, str]]:
         ("reservations", ReservationSettings),
         ("retention", RetentionSettings),
         ("webhooks", WebhookSettings),
+        ("dashboard", DashboardSettings),
         ("accounts", AccountSettings),
         ("projects", ProjectSettings),
         ("devices", DeviceSettings),
