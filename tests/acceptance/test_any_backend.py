@@ -32,6 +32,7 @@ DEVICES: list[dict[str, Any]] = [
     }.items()
 ]
 NAMES = [device["name"] for device in DEVICES]
+ODD_GATES = ("counts_only", "spaced")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def registers() -> QuantumCircuit:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sampler_and_estimator_run_in_a_session(service: QiskitRuntimeService, name: str) -> None:
-    backend = service.backend(name)
+    backend = service.backend(name, use_fractional_gates=None if name in ODD_GATES else False)
     manager = generate_preset_pass_manager(1, backend=backend, seed_transpiler=1)
     sampled = manager.run(registers())
     bell = QuantumCircuit(2)
@@ -101,7 +102,8 @@ def test_properties_of_a_backend_reach_the_client(service: QiskitRuntimeService)
 
 
 def test_an_odd_target_is_served_as_it_is(service: QiskitRuntimeService) -> None:
-    odd = service.backend("counts_only")
+    odd = service.backend("counts_only", use_fractional_gates=None)
+    assert "use_fractional_gates=None" in odd.configuration().description
     assert set(odd.operation_names) >= {"r", "cz", "measure"}
     assert "reset" not in odd.operation_names
     assert "rz" not in odd.operation_names

@@ -25,7 +25,7 @@ from qiskit.transpiler import Target
 from sojourn.devices import describe
 from sojourn.devices.backend import results
 from sojourn.devices.backend.construct import NotMade, made
-from sojourn.devices.backend.targets import served
+from sojourn.devices.backend.targets import only_with_angles, served
 from sojourn.devices.driver import (
     CallLimits,
     CompiledCircuit,
@@ -43,6 +43,7 @@ MAX_SHOTS = 1_000_000
 SEED = "seed_simulator"
 _SEED_LIMIT = 2**31 - 1  # what every simulator takes
 _OURS = ("shots", "memory")
+_FRACTIONAL = "; programs ask for it with use_fractional_gates=None, as its gates have angles"
 
 
 class BackendCircuit(CompiledCircuit):
@@ -139,11 +140,12 @@ class BackendDriver(Driver):
             ) from error
         version = str(getattr(backend, "backend_version", None) or "1.0.0")
         said = str(getattr(backend, "description", None) or getattr(backend, "name", None) or "A backend")
+        hint = _FRACTIONAL if only_with_angles(found.target) else ""
         configuration = describe.configuration(
             self.name,
             found.target,
             version=version,
-            description=" ".join(said.split())[:300],
+            description=" ".join(said.split())[:300] + hint,
             max_shots=self._limits.shots or MAX_SHOTS,
         )
         date = getattr(backend, "online_date", None)

@@ -18,6 +18,8 @@ from qiskit.circuit.library.standard_gates import get_standard_gate_name_mapping
 from qiskit.transpiler import InstructionProperties, Target
 
 FLOW = ("if_else", "for_loop", "while_loop", "switch_case")
+_MIXING = ("sx", "sxdg", "h")
+"""Gates without angles of which, with rz, every rotation can be made."""
 _KEPT = ("dt", "granularity", "min_length", "pulse_alignment", "acquire_alignment")
 
 
@@ -66,6 +68,14 @@ def served(target: Target, qubits: int | None = None) -> Served:
     if "measure" not in made.operation_names:
         raise ValueError("its target has no measurement, so that no circuit on it could have a result")
     return Served(made, tuple(sorted(left_out)))
+
+
+def only_with_angles(target: Target) -> bool:
+    """Whether no circuit can be made without the gates that clients leave out unless they are asked: those
+    with angles, other than rz and the like, which they call fractional."""
+    plain = (name for name in target.operation_names if not isclass(target.operation_from_name(name)))
+    single = [op for op in map(target.operation_from_name, plain) if op.num_qubits == 1 and not op.num_clbits]
+    return not any(op.name in _MIXING for op in single)
 
 
 def _is_known(name: str, operation: Any, known: Mapping[str, Instruction]) -> bool:
