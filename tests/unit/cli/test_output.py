@@ -169,8 +169,9 @@ def test_letters_of_all_languages_are_shown_as_they_are() -> None:
 
 
 def test_only_output_prints_what_users_wrote() -> None:
-    """The others write for programs: a shell's lines, a journal, CSV; or the version."""
+    """The others write for programs: a shell's lines, a journal, CSV; or the version. `watch` styles
+    what `output.visible` returns."""
     folder = Path(output.__file__).parent
     printing = re.compile(r"\bprint\(|typer\.s?echo\(|sys\.std(out|err)\b.*\b(write|buffer)|csv\.writer")
     found = {p.name for p in folder.rglob("*.py") if printing.search(p.read_text(encoding="utf-8"))}
-    assert found == {"output.py", "env.py", "main.py", "journal.py", "usage.py"}
+    assert found == {"output.py", "env.py", "main.py", "journal.py", "usage.py", "watch.py"}
