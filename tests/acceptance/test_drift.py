@@ -6,8 +6,10 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "drift" / "spread.py"
-RUNS = 5
+RUNS = 4
 
 
 def example() -> ModuleType:
@@ -19,6 +21,7 @@ def example() -> ModuleType:
     return module
 
 
+@pytest.mark.timeout(1800)
 def test_a_session_keeps_a_calibration_better_than_a_batch_and_a_batch_better_than_single_jobs() -> None:
     spread = example()
     made = spread.measure(RUNS, seed=1)
