@@ -34,6 +34,7 @@ from sojourn.service.projects.storage import Storage
 from sojourn.service.requests.exchange import Call
 from sojourn.service.requests.rooms import Rooms
 from sojourn.service.submission import NewJob
+from sojourn.service.tracing.traces import Traces
 from sojourn.service.views import Principal
 from sojourn.store import JobMeta
 from sojourn.store.blobs import read_blob, read_up_to, stage, unstage
@@ -64,6 +65,7 @@ class Admission:
         storage: Storage,
         disk: Disk,
         rooms: Rooms,
+        traces: Traces,
     ) -> None:
         self._hold = settings.policy.admission_hold
         self._store = store
@@ -77,6 +79,7 @@ class Admission:
         self._storage = storage
         self._disk = disk
         self._rooms = rooms
+        self._traces = traces
         self._preparations = Background(_broken)
         most = max(LATER, 2 * settings.server.preparers)
         self._at_a_time: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most))
@@ -93,10 +96,12 @@ class Admission:
             raise TooLarge(full)
         job_id = ids.new_id("d")
         self._limits.job(who, job_id, new, dispatcher.device, dispatcher.lane.profile)
+        self._traces.begun(job_id)
         try:
             return await self._commit(who, new, dispatcher, job_id, call, digest, idempotency_key)
         except BaseException:
             self._limits.job_refused(job_id)
+            self._traces.refused(job_id)
             raise
 
     async def _commit(
