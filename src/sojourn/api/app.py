@@ -15,6 +15,7 @@ from sojourn.api.http.replies import Reply, error_reply
 from sojourn.api.http.request_ids import RequestIds
 from sojourn.api.http.streams import write
 from sojourn.api.measured import Measured
+from sojourn.api.traced import Traced
 from sojourn.api.v1 import PREFIX
 from sojourn.api.v1.app import create_v1
 from sojourn.api.v1.middleware import Bodies, InTurn
@@ -53,7 +54,10 @@ def create_app(
         *metrics.routes(api),
     ]
     router = Router(routes, redirect_slashes=False, default=_nothing_there)
-    return RequestIds(Measured(Recorder(Guard(router)), service.measures))
+    app: ASGIApp = Measured(Recorder(Guard(router)), service.measures)
+    if service.traces.enabled:
+        app = Traced(app, service.traces)
+    return RequestIds(app)
 
 
 class Guard:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import structlog
 
 from sojourn.config import ServerSettings, Settings
 from sojourn.core import Lane, Mode
+from sojourn.core.effects import Effect
 from sojourn.core.fair_share.usage import UsageMeter
 from sojourn.execution.engine import Engine, EngineFactory, Pace, WorkerState
 from sojourn.journal.recorder import Journal
@@ -63,6 +64,7 @@ from sojourn.service.revocation import Revocation
 from sojourn.service.sessions import Sessions
 from sojourn.service.timing.clock import Clock
 from sojourn.service.timing.steps import Steps
+from sojourn.service.tracing.traces import Traces
 from sojourn.service.webhooks.addresses import Addresses
 from sojourn.service.webhooks.receivers import Receivers
 from sojourn.service.webhooks.sender import Sender
@@ -139,6 +141,7 @@ async def assemble(
     on_state: Callable[[str, WorkerState], None],
     on_fatal: Callable[[BaseException], None],
     measures: Measures,
+    traces: Traces,
 ) -> Parts:
     """Open the store in the folder `data`, load what is asked for at once, and put the parts together.
 
@@ -213,6 +216,10 @@ async def assemble(
         record = records.session(session_id)
         return record.session.mode if record is not None else None
 
+    def observe(device: str, effects: Sequence[Effect]) -> None:
+        measures.committed(device, effects, mode_of)
+        traces.committed(device, effects)
+
     def dispatcher(lane: Lane, journal: Journal | None) -> Dispatcher:
         return Dispatcher(
             lane,
@@ -225,7 +232,7 @@ async def assemble(
             on_crash=crashes.note,
             on_fatal=on_fatal,
             over=storage.over,
-            observe=lambda device, effects: measures.committed(device, effects, mode_of),
+            observe=observe,
             journal=journal,
         )
 
@@ -293,6 +300,7 @@ async def assemble(
         disk=disk,
         rooms=rooms,
         leases=leases,
+        traces=traces,
     )
     polls = Polls(settings.policy.poll_hold)
     submits = Submits(

@@ -43,6 +43,8 @@ from sojourn.service.reservations.timeline import Timeline
 from sojourn.service.revocation import Revocation
 from sojourn.service.sessions import Sessions
 from sojourn.service.timing.clock import Clock, SystemClock
+from sojourn.service.tracing.opening import traces
+from sojourn.service.tracing.traces import Traces
 from sojourn.service.webhooks.webhooks import Webhooks
 from sojourn.store import Database
 from sojourn.store import jobs as stored_jobs
@@ -75,6 +77,7 @@ class Service:
         self._open_database = store
         self._on_fatal = on_fatal
         self.measures = Measures()
+        self.traces = Traces()
         self.fatal: BaseException | None = None
         self._parts: Parts | None = None
 
@@ -95,6 +98,7 @@ class Service:
         Raises ServiceFailed when the database is missing, damaged or of another version.
         """
         data = self.settings.server.data
+        self.traces = traces(self.settings.server.traces)
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         check_rights(data, self.settings.access.data_folder)
         async with explained(data / DATABASE):
@@ -112,6 +116,7 @@ class Service:
             on_state=self._worker_changed,
             on_fatal=self._failed,
             measures=self.measures,
+            traces=self.traces,
         )
         await parts.key_files.settle()
         with suppress(StoreFull):  # then the next start notes it
@@ -172,6 +177,7 @@ class Service:
             await parts.engine.stop()
             parts.store.close()
             self._parts = None
+            await asyncio.to_thread(self.traces.close)
 
     def _worker_changed(self, device: str, state: WorkerState) -> None:
         parts = self._parts

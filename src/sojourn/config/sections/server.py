@@ -201,6 +201,11 @@ class ServerSettings(Section):
         description="Record every event and decision of the queue in the database, for "
         "`sojourn journal replay`.",
     )
+    traces: bool = Field(
+        default=False,
+        description="Send traces to an OpenTelemetry collector; needs the extra `otel`. Where to, and how "
+        "many of them, is set by the variables `OTEL_…`.",
+    )
     log_format: Literal["text", "json"] = Field(
         default="text",
         description="How the log is written to standard error: lines of `text`, or an object of `json` each.",

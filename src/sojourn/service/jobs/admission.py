@@ -35,6 +35,7 @@ from sojourn.service.projects.storage import Storage
 from sojourn.service.requests.exchange import Call
 from sojourn.service.requests.rooms import Rooms
 from sojourn.service.submission import NewJob
+from sojourn.service.tracing.traces import Traces
 from sojourn.service.views import Principal
 from sojourn.store import JobMeta
 from sojourn.store.blobs import read_blob, read_up_to, stage, unstage
@@ -66,6 +67,7 @@ class Admission:
         disk: Disk,
         rooms: Rooms,
         leases: Leases,
+        traces: Traces,
     ) -> None:
         self._hold = settings.policy.admission_hold
         self._store = store
@@ -80,6 +82,7 @@ class Admission:
         self._disk = disk
         self._rooms = rooms
         self._leases = leases
+        self._traces = traces
         self._preparations = Background(_broken)
         most = max(LATER, 2 * settings.server.preparers)
         self._at_a_time: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most))
@@ -97,10 +100,12 @@ class Admission:
             raise TooLarge(full)
         job_id = ids.new_id("d")
         self._limits.job(who, job_id, new, dispatcher.device, dispatcher.lane.profile)
+        self._traces.begun(job_id)
         try:
             return await self._commit(who, new, dispatcher, job_id, call, digest, idempotency_key)
         except BaseException:
             self._limits.job_refused(job_id)
+            self._traces.refused(job_id)
             raise
 
     async def _commit(

@@ -1,0 +1,1 @@
+"""Traces: what became of a submit, from its request to the fetch of the result, for OpenTelemetry."""
