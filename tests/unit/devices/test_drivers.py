@@ -148,7 +148,7 @@ def test_every_fake_backend_works_or_is_refused_by_name(name: str) -> None:
         ("mock", {"like": "FakeTorino", "qubits": 3}, "'qubits'"),
         ("mock", {"like": {"driver": "nope"}}, "there is no driver 'nope'"),
         ("mock", {"like": {"backend": "x"}}, "'like'"),
-        ("nope", {}, "there is no driver 'nope'; installed are aer, fake, mock"),
+        ("nope", {}, "there is no driver 'nope'; installed are aer, backend, fake, mock"),
     ],
 )
 def test_bad_options_are_named_with_what_is_allowed(

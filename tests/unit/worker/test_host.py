@@ -106,7 +106,7 @@ def test_a_description_is_json_in_the_clients_shape() -> None:
 
 def test_a_machine_that_cannot_be_says_why() -> None:
     with pytest.raises(
-        DriverError, match=r"device 'x': there is no driver 'nope'; installed are aer, fake, mock"
+        DriverError, match=r"device 'x': there is no driver 'nope'; installed are aer, backend, fake, mock"
     ):
         DeviceHost.load(DeviceSpec("x", "nope"))
     with pytest.raises(
