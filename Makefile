@@ -15,7 +15,7 @@ OLDER   := $(patsubst tests/clients/constraints/%.txt,$(CLIENTS)/%/.stamp,$(wild
 CLIENT_PYTHON ?= $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs coverage mutants lint types layers ci options docs examples clients clean
+.PHONY: help demo test proofs coverage mutants lint types layers ci options docs examples clients older clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ examples: $(STAMP)-test $(CLIENT)/.stamp ## Run examples/ in an environment that
 	EXAMPLES_PYTHON=$(CURDIR)/$(CLIENT)/bin/python $(BIN)/python -m pytest tests/acceptance/test_examples.py
 
 clients: $(CLIENT)/.stamp $(OLDER) ## Make an environment for each client that must work; `make test` then tests them all
+
+older: $(STAMP)-base ## Make an environment with an older Qiskit for a device, as `sojourn drivers make-env` does; `make test` then tests it
+	$(BIN)/sojourn drivers make-env older --older-qiskit --with "qiskit==1.4.*" --to $(VENV)/older
 
 clean: ## Remove what was built, the environments too
 	rm -rf $(VENV) site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

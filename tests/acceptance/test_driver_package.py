@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sojourn.cli.drivers.wheel import PARTS, REQUIRED, wheel, worker_wheel
+from sojourn.cli.drivers.wheel import EXTRAS, PARTS, QISKIT, REQUIRED, wheel, worker_wheel
 from sojourn.embedded import Embedded
 from tests import worker_environment
 from tests.harness.programs import bell, sampler_params
@@ -147,6 +147,9 @@ def test_the_wheel_of_the_worker_is_what_packaging_builds() -> None:
     table = declared()
     listed = table["tool"]["hatch"]["build"]["only-include"]
     assert {Path(place).relative_to("src/sojourn").as_posix() for place in listed} == set(PARTS)
-    dependencies = table["project"]["dependencies"]
-    assert {text.split(">")[0] for text in dependencies} == REQUIRED
+    project = table["project"]
+    assert {text.split(">")[0] for text in project["dependencies"]} == REQUIRED
+    assert QISKIT in project["dependencies"]
+    for extra, names in EXTRAS.items():
+        assert {text.split(">")[0] for text in project["optional-dependencies"][extra]} == names
     assert worker_wheel() == worker_wheel()

@@ -9,8 +9,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from qiskit.circuit import Duration
+from qiskit import circuit
+from qiskit.circuit.classical import expr, types
 from qiskit.circuit.classical.expr import Binary
+
+
+class Absent:
+    """What an earlier Qiskit lacks: there is no object of it."""
+
+
+Duration: Any = getattr(circuit, "Duration", Absent)
+Stretch: Any = getattr(expr, "Stretch", Absent)
+FLOAT_TYPE: Any = getattr(types, "Float", Absent)
+DURATION_TYPE: Any = getattr(types, "Duration", Absent)
+NEGATE: Any = getattr(expr.Unary.Op, "NEGATE", Absent)
+"""Durations, stretches and numbers of floating point came with Qiskit 2.0."""
 
 _UNITS = {
     "dt": Fraction(1),
@@ -27,8 +40,11 @@ _LINEAR: dict[Binary.Op, Callable[[Any, Any], Any]] = {
     Binary.Op.LESS_EQUAL: operator.le,
     Binary.Op.GREATER: operator.gt,
     Binary.Op.GREATER_EQUAL: operator.ge,
-    Binary.Op.ADD: operator.add,
-    Binary.Op.SUB: operator.sub,
+}
+_LINEAR |= {
+    getattr(Binary.Op, name): act
+    for name, act in {"ADD": operator.add, "SUB": operator.sub}.items()
+    if hasattr(Binary.Op, name)  # since Qiskit 2.1
 }
 
 
@@ -50,7 +66,7 @@ class Time:
 Constant: TypeAlias = float | Time
 
 
-def time(duration: Duration) -> Time:
+def time(duration: Any) -> Time:
     """A duration as it is written: 0.1 us is 100 ns. Raises `Undefined` if it is not finite."""
     unit = duration.unit()
     return Time(_exact(duration.value()) * _UNITS[unit], unit == "dt")

@@ -12,11 +12,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from qiskit.circuit import CASE_DEFAULT, ClassicalRegister, Clbit, Duration, SwitchCaseOp
+from qiskit.circuit import CASE_DEFAULT, ClassicalRegister, Clbit, SwitchCaseOp
 from qiskit.circuit.classical import expr, types
 
 from sojourn.devices import constants
-from sojourn.devices.constants import Constant, Time, Undefined
+from sojourn.devices.constants import (
+    DURATION_TYPE,
+    FLOAT_TYPE,
+    NEGATE,
+    Constant,
+    Duration,
+    Stretch,
+    Time,
+    Undefined,
+)
 from sojourn.devices.driver import DriverError
 from sojourn.devices.logic import FALSE, TRUE, Logic, Node, Word, constant, resized
 
@@ -145,7 +154,7 @@ class Reader:
             return self._var(node)
         if isinstance(node, expr.Value):
             return self._literal(node)
-        if isinstance(node, expr.Stretch):
+        if isinstance(node, Stretch):
             raise self._refusal(node, "is a stretch, whose length is not known when the circuit runs")
         if isinstance(node, expr.Cast):
             return self._cast(node, given[0])
@@ -207,9 +216,9 @@ class Reader:
                     node, f"is not a {_type(node.type)}: that is an integer from 0 to 2**width - 1"
                 )
             return constant(int(value), node.type.width)
-        if kind is types.Float and isinstance(value, float | int):
+        if kind is FLOAT_TYPE and isinstance(value, float | int):
             return float(value)
-        if kind is types.Duration and isinstance(value, Duration):
+        if kind is DURATION_TYPE and isinstance(value, Duration):
             return constants.time(value)
         raise self._refusal(node, f"is not a value of type {_type(node.type)}")
 
@@ -242,15 +251,15 @@ class Reader:
             if kind is types.Uint:
                 return resized(given, node.type.width)
             number = _integer(given)
-            if kind is types.Float and number is not None and number.bit_length() < _FLOAT_BITS:
+            if kind is FLOAT_TYPE and number is not None and number.bit_length() < _FLOAT_BITS:
                 return float(number)
             raise self._refusal(
                 node, f"makes a {_type(node.type)} of a value that is only known when the circuit runs"
             )
         if isinstance(given, Time):
-            if kind is types.Duration:
+            if kind is DURATION_TYPE:
                 return given
-        elif kind is types.Float:
+        elif kind is FLOAT_TYPE:
             return given
         elif kind is types.Bool:
             return (TRUE if given else FALSE,)
@@ -259,7 +268,7 @@ class Reader:
         raise self._refusal(node, f"cannot be {_type(node.type)}")
 
     def _unary(self, node: expr.Unary, given: Value) -> Value:
-        if node.op is expr.Unary.Op.NEGATE:
+        if node.op is NEGATE:
             if isinstance(given, tuple):
                 raise self._refusal(node, "negates an unsigned value")
             return constants.negated(given)
@@ -319,7 +328,7 @@ class Reader:
         if isinstance(node, expr.Value):
             shown = str(node.value)
             return shown if len(shown) <= 40 else f"{shown[:40]}..."
-        if isinstance(node, expr.Stretch):
+        if isinstance(node, Stretch):
             return str(node.name)
         if levels == 0:
             return "..."
@@ -389,8 +398,12 @@ _COMPARISONS: dict[expr.Binary.Op, Callable[[Logic, Word, Word], Node]] = {
     _OPS.GREATER_EQUAL: lambda logic, a, b: logic.not_(logic.less(a, b)),
 }
 _ARITHMETIC = {
-    _OPS.ADD: Logic.add,
-    _OPS.SUB: Logic.subtract,
-    _OPS.MUL: Logic.multiply,
-    _OPS.DIV: Logic.divide,
+    getattr(_OPS, name): act
+    for name, act in {
+        "ADD": Logic.add,
+        "SUB": Logic.subtract,
+        "MUL": Logic.multiply,
+        "DIV": Logic.divide,
+    }.items()
+    if hasattr(_OPS, name)  # since Qiskit 2.1
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qiskit.circuit import (
@@ -28,6 +28,8 @@ MAX_TURNED = 100_000
 """Instructions of loops when those are written out, as the simulators do; each takes some 0.1 ms."""
 
 _KNOWN = 500_000
+_CONDITIONS = hasattr(Instruction, "condition")
+"""Before Qiskit 2.0 an instruction could have one; files of that time are read with them there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class TargetCheck:
     def __init__(self, device: str, target: Target) -> None:
         self._device = device
         self._target = target
+        # since Qiskit 2.2
+        self._bounds: Callable[[str], bool] = getattr(target, "gate_has_angle_bounds", lambda _: False)
         self._known: set[tuple[str, tuple[int, ...]]] = set()
         self._shapes: dict[str, tuple[int, int, bool]] = {}
         self._durations: dict[tuple[str, tuple[int, ...]], float] = {}
@@ -109,6 +113,11 @@ class TargetCheck:
                 self._allow(name, qubits, where)
                 self._genuine(operation, where)
                 self._angles(operation, qubits, where, walk)
+            if _CONDITIONS and operation.condition is not None and not isinstance(operation, ControlFlowOp):
+                raise JobRefused(
+                    f"{where}: {name} on qubits {qubits} has a condition of its own (c_if), which is not run "
+                    "here; use QuantumCircuit.if_test"
+                )
             walk.measured |= name.startswith("measure") or name == "store"
             walk.dynamic |= name in _CLASSICAL
             start = max((clock[q] for q in qubits), default=0.0)
@@ -203,7 +212,7 @@ class TargetCheck:
         if not operation.params:
             return
         walk.angles.see(operation, qubits, where)
-        if not self._target.gate_has_angle_bounds(operation.name):
+        if not self._bounds(operation.name):
             return
         angles = [
             walk.angles.angle(angle, operation.name, qubits)

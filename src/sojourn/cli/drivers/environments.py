@@ -18,7 +18,7 @@ from typing import Any
 
 import sojourn
 from sojourn.cli.drivers.interpreters import told_by
-from sojourn.cli.drivers.wheel import NoDistribution, worker_wheel
+from sojourn.cli.drivers.wheel import PROGRAMS, NoDistribution, worker_wheel
 from sojourn.cli.errors import CliError
 
 MARKER = "sojourn-environment.json"
@@ -38,12 +38,19 @@ def folder_of(data: Path, name: str) -> Path:
 
 
 def build(
-    folder: Path, name: str, packages: Sequence[str], python: str | None, *, tell: Callable[[str], None]
+    folder: Path,
+    name: str,
+    packages: Sequence[str],
+    python: str | None,
+    *,
+    older: bool = False,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """The environment in `folder`: `{"name", "folder", "python", "environment", "drivers"}`.
 
     One that is as wanted is left as it is; one that was made of something else, or not to its end, is made
-    anew. What pip says goes to standard error, and its variables `PIP_…` hold. Raises `BuildFailed`.
+    anew. `older` leaves out what needs the server's Qiskit. What pip says goes to standard error, and its
+    variables `PIP_…` hold. Raises `BuildFailed`.
     """
     if not _NAME.fullmatch(name):
         raise BuildFailed(f"{name!r} cannot be the name of an environment: letters, digits, `.`, `_` and `-`")
@@ -56,6 +63,7 @@ def build(
         "sojourn": sojourn.__version__,
         "worker": hashlib.sha256(content).hexdigest(),
         "packages": list(packages),
+        "older": older,
         "base": base,
     }
     known = _known(folder)
@@ -89,7 +97,8 @@ def _make(
             path = Path(place) / file
             path.write_bytes(content)
             pip = [str(interpreter), "-I", "-m", "pip", "--disable-pip-version-check", "install"]
-            _run([*pip, str(path), *packages], "pip has not installed the packages")
+            worker = str(path) if wanted["older"] else f"{path}[{PROGRAMS}]"
+            _run([*pip, worker, *packages], "pip has not installed the packages")
     except OSError as error:
         raise BuildFailed(f"{folder} cannot be written: {error.strerror or error}") from None
     if list(folder.glob("lib/python*/site-packages/sojourn-[0-9]*.dist-info")):

@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -19,22 +19,19 @@ import sojourn
 from sojourn.driverkit.installed import GROUP
 
 NAME = "sojourn-worker"
+PROGRAMS = "programs"
+"""The extra with what only some programs need."""
 PARTS = ("__init__.py", "codes.py", "py.typed", "devices", "driverkit", "programs.py", "worker")
 """Of the package `sojourn`."""
 
-REQUIRED = frozenset(
-    {
-        "msgspec",
-        "numpy",
-        "qiskit",
-        "qiskit-aer",
-        "qiskit-mitigation",
-        "qiskit-qasm3-import",
-        "samplomatic",
-        "symengine",
-    }
-)
-"""What it needs of what Sojourn requires, in the same versions."""
+REQUIRED = frozenset({"msgspec", "numpy", "qiskit", "qiskit-aer", "qiskit-qasm3-import", "symengine"})
+"""What it needs of what Sojourn requires, in the same versions but for Qiskit's."""
+
+EXTRAS = {PROGRAMS: frozenset({"qiskit", "qiskit-mitigation", "samplomatic"})}
+"""What it can use of it besides."""
+
+QISKIT = "qiskit>=1.4"
+"""The packages of some vendors need an earlier one than the server. Samplomatic needs the server's."""
 
 _PYTHON = ">=3.11"
 _THEN = (1980, 1, 1, 0, 0, 0)  # the same files make the same wheel
@@ -61,16 +58,19 @@ def worker_wheel() -> tuple[str, bytes]:
             if point.group == GROUP and point.value.startswith("sojourn.devices.")
         }
     }
-    return wheel(NAME, sojourn.__version__, files, requirements(ours), points)
+    requires = [QISKIT if name == "qiskit" else text for name, text in _stated(ours, REQUIRED)]
+    for extra, names in EXTRAS.items():
+        requires += [f"{text}; extra == '{extra}'" for _, text in _stated(ours, names)]
+    return wheel(NAME, sojourn.__version__, files, requires, points, tuple(EXTRAS))
 
 
-def requirements(ours: Distribution) -> list[str]:
-    """Those of `REQUIRED`, as Sojourn states them."""
+def _stated(ours: Distribution, names: Collection[str]) -> list[tuple[str, str]]:
+    """The requirements of Sojourn that are of these names: name and text."""
     found = []
     for text in ours.requires or ():
         name = re.match(r"[A-Za-z0-9._-]+", text)
-        if name is not None and name[0].lower() in REQUIRED and "extra ==" not in text:
-            found.append(text)
+        if name is not None and name[0].lower() in names and "extra ==" not in text:
+            found.append((name[0].lower(), text))
     return sorted(found)
 
 
@@ -80,6 +80,7 @@ def wheel(
     files: Mapping[str, bytes],
     requires: list[str],
     points: Mapping[str, Mapping[str, str]],
+    extras: Collection[str] = (),
 ) -> tuple[str, bytes]:
     """The name and the content of a wheel of pure Python with these files, by their places in site-packages,
     and entry points."""
@@ -90,6 +91,7 @@ def wheel(
         f"Name: {name}",
         f"Version: {version}",
         f"Requires-Python: {_PYTHON}",
+        *(f"Provides-Extra: {extra}" for extra in extras),
         *(f"Requires-Dist: {text}" for text in requires),
     ]
     lines = []

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from qiskit.circuit import Duration
 from qiskit.circuit.classical import expr
 
+from sojourn.devices.constants import Duration, Stretch
 from sojourn.devices.delays import SECONDS
 from sojourn.worker.circuits.stretch import Length
 
@@ -33,7 +33,7 @@ def folded(node: expr.Expr, step: float, stretches: Mapping[expr.Stretch, int]) 
 
 def _fold(node: expr.Expr, step: float, stretches: Mapping[expr.Stretch, int]) -> Length | Fraction:
     match node:
-        case expr.Stretch():
+        case Stretch():
             return Length(times={stretches[node]: Fraction(1)})
         case expr.Value(value=value):
             return _value(value, step)

@@ -27,6 +27,7 @@ from qiskit.circuit import (
     ControlFlowOp,
     Delay,
     ForLoopOp,
+    Instruction,
     Parameter,
     ParameterExpression,
     QuantumCircuit,
@@ -35,11 +36,15 @@ from qiskit.circuit import (
 from qiskit.circuit.classical import expr
 from qiskit.transpiler import Target
 
+from sojourn.devices.constants import Stretch
 from sojourn.devices.delays import SECONDS, replaced
 from sojourn.devices.parameters import evaluated
 from sojourn.worker.circuits.durations import BadDuration, folded
 from sojourn.worker.circuits.stretch import Length, Scope, Step, StretchError, StretchValue, resolve
 from sojourn.worker.protocol.types import JobRefused
+
+_FLOATS = hasattr(Instruction, "condition")
+"""Before Qiskit 2.0 the parameters of an item are floats, and those of its operation what they were."""
 
 MAX_DELAY = 10_000.0
 """Seconds. A sampler job's default limit: no shot can be longer."""
@@ -139,7 +144,7 @@ class _Found:
 
     @property
     def duration(self) -> Any:
-        return self.item.params[0]
+        return (self.item.operation if _FLOATS else self.item).params[0]
 
 
 class _Settling:
@@ -164,7 +169,7 @@ class _Settling:
             duration = found.duration
             if isinstance(duration, expr.Expr):
                 for node in expr.iter_identifiers(duration):
-                    if isinstance(node, expr.Stretch) and node not in self._numbers:
+                    if isinstance(node, Stretch) and node not in self._numbers:
                         self._numbers[node] = len(self._names)
                         self._names.append(node.name)
         self._converted = circuit.layout is not None and not self._names

@@ -25,7 +25,7 @@ from sojourn.worker.programs.basis import Group, Grouping
 from sojourn.worker.programs.conditions import Restriction, conditions_of, restriction_of
 from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.fields import encoded_size
-from sojourn.worker.programs.mitigated.asked import Asked, compatible, of_estimator
+from sojourn.worker.programs.mitigated.asked import Asked, compatible, of_estimator, unavailable
 from sojourn.worker.programs.mitigated.table import RESILIENCE
 from sojourn.worker.programs.options import (
     DEFAULT_PRECISION,
@@ -227,7 +227,10 @@ def _mitigated(
     tally: Tally,
 ) -> Plan:
     # loaded by the first job that asks for it: few do, and the packages behind it are large
-    from sojourn.worker.programs.mitigated import estimator as mitigated
+    try:
+        from sojourn.worker.programs.mitigated import estimator as mitigated
+    except ImportError as missing:
+        raise unavailable(missing) from missing
 
     pubs = []
     for pub in read:

@@ -27,7 +27,7 @@ from sojourn.worker.programs.conditions import (
 )
 from sojourn.worker.programs.device import Circuit, DeviceContext
 from sojourn.worker.programs.fields import Fields, Register, encoded_size
-from sojourn.worker.programs.mitigated.asked import Asked, compatible, of_sampler
+from sojourn.worker.programs.mitigated.asked import Asked, compatible, of_sampler, unavailable
 from sojourn.worker.programs.options import DEFAULT_SHOTS, SHARED, Option, Options, exactly
 from sojourn.worker.programs.pubs import INPUTS, Payload, PubProgram, whole_shots
 from sojourn.worker.programs.tally import Tally
@@ -189,7 +189,10 @@ def _twirled(
     tally: Tally,
 ) -> Plan:
     # loaded by the first job that asks for it: few do, and the packages behind it are large
-    from sojourn.worker.programs.mitigated import sampler as twirled
+    try:
+        from sojourn.worker.programs.mitigated import sampler as twirled
+    except ImportError as missing:
+        raise unavailable(missing) from missing
 
     pubs = []
     for pub in read:

@@ -138,6 +138,12 @@ def make_env(
         str | None,
         typer.Option("--python", metavar="PATH", help="Interpreter to build it with; default: this one."),
     ] = None,
+    older: Annotated[
+        bool,
+        typer.Option(
+            "--older-qiskit", help="Leave out what needs Qiskit 2.3, for packages that need an earlier one."
+        ),
+    ] = False,
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FOLDER", help="Folder to build it in; default: beside the data."),
@@ -153,7 +159,7 @@ def make_env(
     from sojourn.cli.drivers.environments import build, folder_of
 
     folder = to if to is not None else folder_of(where(None, None, config, data).settings().server.data, name)
-    made = build(folder.absolute(), name, packages or [], python, tell=output.note)
+    made = build(folder.absolute(), name, packages or [], python, older=older, tell=output.note)
     if json:
         output.as_json(made)
         return

@@ -18,7 +18,6 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.quantum_info import PauliLindbladMap
 
 from sojourn.worker.codec import qpy
 from sojourn.worker.programs.executor.schema import NoiseMap, SamplexText, checked_shape
@@ -286,7 +285,10 @@ def _outputs(inner: Any, where: str) -> tuple[int, tuple[Extra, ...]]:
     return values, tuple(extras)
 
 
-def _noise_map(given: NoiseMap, where: str) -> PauliLindbladMap:
+def _noise_map(given: NoiseMap, where: str) -> Any:
+    """The `PauliLindbladMap`, which Qiskit has since 2.1, as has whoever sends one."""
+    from qiskit.quantum_info import PauliLindbladMap
+
     if not all(math.isfinite(rate) for _, _, rate in given.sparse_terms):
         raise JobRefused(f"{where} has a rate that is not finite")
     try:

@@ -14,21 +14,17 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import (
-    BoxOp,
-    CircuitInstruction,
-    ClassicalRegister,
-    QuantumCircuit,
-    QuantumRegister,
-    Qubit,
-)
+from qiskit.circuit import CircuitInstruction, ClassicalRegister, QuantumCircuit, QuantumRegister, Qubit
 from qiskit.transpiler import CouplingMap, Target
 
 from sojourn.worker.protocol.types import JobRefused
+
+if TYPE_CHECKING:
+    from qiskit.circuit import BoxOp  # since Qiskit 2.0, as is all that is done here
 
 SCHEMA = "v2.0"
 """The version in which quantum programs go to the program `executor`."""
@@ -244,6 +240,8 @@ def _box(
     circuit: QuantumCircuit, content: QuantumCircuit, qubits: Sequence[int], target: Target
 ) -> tuple[BoxOp, list[Qubit]]:
     """A twirled layer, and where it stands in `circuit`."""
+    from qiskit.circuit import BoxOp
+
     places = [circuit.qubits[qubit] for qubit in qubits]
     body = QuantumCircuit(places)
     body.compose(content, qubits=places, inplace=True)
@@ -254,6 +252,7 @@ def _append_measured(
     program: Programme, circuit: QuantumCircuit, qubits: Sequence[int], target: Target, randomizations: int
 ) -> None:
     """Measure `qubits`, twirled, at the end of `circuit`, and make an item of it."""
+    from qiskit.circuit import BoxOp
     from samplomatic import build
 
     register = ClassicalRegister(len(qubits), READOUT)

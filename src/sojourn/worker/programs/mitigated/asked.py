@@ -13,6 +13,7 @@ from typing import Any, Literal
 from sojourn.devices.conditions import Conditions
 from sojourn.worker.programs import options
 from sojourn.worker.protocol.types import JobRefused
+from sojourn.worker.wording import said
 
 Auto = int | Literal["auto"]
 
@@ -287,4 +288,13 @@ def _twirling(given: Mapping[str, Any], *, gates: bool, measure: bool) -> Twirli
         given.get("twirling.num_randomizations") or "auto",
         given.get("twirling.shots_per_randomization") or "auto",
         given.get("twirling.strategy") or "active-accum",
+    )
+
+
+def unavailable(missing: ImportError) -> JobRefused:
+    """The refusal of a device whose environment has not what mitigation is made with."""
+    return JobRefused(
+        "The options of twirling, dynamical decoupling and resilience that the job asks for need Qiskit 2.3, "
+        "samplomatic and qiskit-mitigation, which this device's Python environment does not have "
+        f"({said(missing, 100)}). Leave them out, or use another device"
     )

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import ClassicalRegister, QuantumCircuit, QuantumRegister
-from qiskit.quantum_info import QubitSparsePauli
 
 from sojourn.devices.driver import Outcome
 from sojourn.worker.programs.device import Circuit, DeviceContext
@@ -132,6 +131,7 @@ class Fidelities:
 
     def factor(self, qubits: Sequence[int]) -> float | None:
         """By what the value of a term on `qubits` is multiplied; None where the readout leaves too little."""
+        from qiskit.quantum_info import QubitSparsePauli  # since Qiskit 2.1
         from qiskit_mitigation.trex import TREX
 
         places = tuple(self._place[qubit] for qubit in qubits)
