@@ -26,6 +26,8 @@ from sojourn.service.devices.calibrations import Calibrations
 from sojourn.service.devices.catalog import Catalog
 from sojourn.service.devices.control import DeviceControl
 from sojourn.service.devices.schedule import Schedule
+from sojourn.service.forecasts.forecasts import Forecasts
+from sojourn.service.forecasts.offers import Offers
 from sojourn.service.jobs.admission import Admission
 from sojourn.service.jobs.contents import Contents
 from sojourn.service.jobs.jobs import Jobs
@@ -88,6 +90,7 @@ class Parts:
     lookup: Lookup
     rooms: Rooms
     turns: Turns
+    offers: Offers
 
     # what they stand on
     store: Database
@@ -108,6 +111,7 @@ class Parts:
     retention: Retention
     following: Following
     background: Background
+    forecasts: Forecasts
 
 
 async def assemble(
@@ -209,6 +213,13 @@ async def assemble(
         schedules(settings.devices),
         lambda device: background.spawn(control.calibrate_by_schedule(device)),
     )
+    forecasts = Forecasts(
+        store=store,
+        clock=clock,
+        lanes=lanes,
+        project_name=accounts.project_name,
+        next_calibrations=schedule.next,
+    )
     retention = Retention(settings.retention, store, clock, records)
     following = Following(
         store=store,
@@ -266,6 +277,7 @@ async def assemble(
             submits=submits,
             polls=polls,
             contents=contents,
+            forecasts=forecasts,
         ),
         sessions=Sessions(
             store=store,
@@ -320,6 +332,7 @@ async def assemble(
         lookup=lookup,
         rooms=rooms,
         turns=Turns(lambda who: limits.looks(who.project_id)),
+        offers=Offers(lanes=lanes, limits=limits, forecasts=forecasts),
         store=store,
         engine=engine,
         records=records,
@@ -349,6 +362,7 @@ async def assemble(
         retention=retention,
         following=following,
         background=background,
+        forecasts=forecasts,
     )
 
 

@@ -24,6 +24,7 @@ from sojourn.service.data.rights import check as check_rights
 from sojourn.service.devices.catalog import Catalog
 from sojourn.service.devices.control import DeviceControl
 from sojourn.service.errors import Conflict
+from sojourn.service.forecasts.offers import Offers
 from sojourn.service.jobs.jobs import Jobs
 from sojourn.service.lanes.lookup import Lookup
 from sojourn.service.projects.limits import Limits
@@ -142,6 +143,7 @@ class Service:
         parts.background.cancel()
         await parts.retention.stop()
         parts.audit.stop()
+        parts.forecasts.stop()
         parts.polls.release()
         await parts.admission.stop()
         parts.submits.close()
@@ -260,3 +262,7 @@ class Service:
     @property
     def turns(self) -> Turns:
         return self.parts.turns
+
+    @property
+    def offers(self) -> Offers:
+        return self.parts.offers
