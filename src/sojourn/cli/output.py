@@ -9,7 +9,7 @@ import io
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -213,6 +213,23 @@ def age(created: str | None, now: datetime) -> str | None:
     """How long ago, by its two largest units: nobody counts the seconds of last week."""
     exact = between(created, None, now)
     return None if exact is None else " ".join(exact.split()[:2])
+
+
+def until(at: str | None, now: datetime) -> str | None:
+    """`in 2m 05s`, by its two largest units; `now` for what is not ahead any more."""
+    when = moment(at)
+    if when is None:
+        return None
+    left = duration((when - now).total_seconds()) if when > now else None
+    return "now" if left is None else "in " + " ".join(left.split()[:2])
+
+
+def span(expected: Mapping[str, str | None] | None, now: datetime) -> str | None:
+    """`in 2m 05s (80 %: in 1m 10s to in 6m 00s)`: half and eight of ten that may come."""
+    if expected is None:
+        return None
+    latest = until(expected["latest"], now) or "perhaps never"
+    return f"{until(expected['expected'], now)} (80 %: {until(expected['earliest'], now)} to {latest})"
 
 
 def short(identity: str | None) -> str | None:

@@ -30,6 +30,8 @@ from sojourn.service.devices.control import DeviceControl
 from sojourn.service.devices.leases import Leases
 from sojourn.service.devices.schedule import Schedule
 from sojourn.service.events.streams import Streams
+from sojourn.service.forecasts.forecasts import Forecasts
+from sojourn.service.forecasts.offers import Offers
 from sojourn.service.jobs.admission import Admission
 from sojourn.service.jobs.contents import Contents
 from sojourn.service.jobs.jobs import Jobs
@@ -108,6 +110,7 @@ class Parts:
     turns: Turns
     streams: Streams
     webhooks: Webhooks
+    offers: Offers
 
     # what they stand on
     store: Database
@@ -129,6 +132,7 @@ class Parts:
     following: Following
     background: Background
     readings: Readings
+    forecasts: Forecasts
 
 
 async def assemble(
@@ -266,6 +270,13 @@ async def assemble(
         schedules(settings.devices),
         lambda device: background.spawn(control.calibrate_by_schedule(device)),
     )
+    forecasts = Forecasts(
+        store=store,
+        clock=clock,
+        lanes=lanes,
+        project_name=accounts.project_name,
+        next_calibrations=schedule.next,
+    )
     retention = Retention(settings.retention, store, clock, records)
     leases = Leases(
         external_queues(settings.devices),
@@ -344,6 +355,7 @@ async def assemble(
             polls=polls,
             holds=holds,
             contents=contents,
+            forecasts=forecasts,
         ),
         sessions=Sessions(
             store=store,
@@ -413,6 +425,7 @@ async def assemble(
             addresses=addresses,
             receivers=receivers,
         ),
+        offers=Offers(lanes=lanes, limits=limits, forecasts=forecasts),
         store=store,
         engine=engine,
         records=records,
@@ -451,6 +464,7 @@ async def assemble(
             rooms=rooms,
             holds=holds,
         ),
+        forecasts=forecasts,
     )
 
 

@@ -27,6 +27,7 @@ from sojourn.service.devices.control import DeviceControl
 from sojourn.service.devices.leases import Leases
 from sojourn.service.errors import Conflict
 from sojourn.service.events.streams import Streams
+from sojourn.service.forecasts.offers import Offers
 from sojourn.service.jobs.jobs import Jobs
 from sojourn.service.lanes.lookup import Lookup
 from sojourn.service.metrics.measures import Measures
@@ -161,6 +162,7 @@ class Service:
         parts.background.cancel()
         await parts.retention.stop()
         parts.audit.stop()
+        parts.forecasts.stop()
         parts.polls.release()
         await parts.webhooks.stop()
         await parts.streams.stop()
@@ -303,3 +305,7 @@ class Service:
     @property
     def webhooks(self) -> Webhooks:
         return self.parts.webhooks
+
+    @property
+    def offers(self) -> Offers:
+        return self.parts.offers

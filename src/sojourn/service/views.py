@@ -113,6 +113,50 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """When something is expected: half of what may come is earlier. 10 % is earlier than `earliest`, 90 %
+    than `latest`, which is None where less than that may come at all."""
+
+    expected: float
+    earliest: float
+    latest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """When a job starts and ends, as forecast at `as_of`. `position` jobs are expected to start before it,
+    the running one counts; it is None for a job that runs.
+
+    `waits` are seconds until the expected start, by what passes in them. `unknown` says why no time is known.
+    """
+
+    as_of: float
+    position: int | None = None
+    start: Span | None = None
+    end: Span | None = None
+    waits: tuple[tuple[str, float], ...] = ()
+    unknown: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a device would do with a job that is not submitted. `refused` is why it would not take it; then
+    there is no `queue`.
+
+    `limit` is how long it may run there, `seconds` for how long it would have the device: 10 % of such jobs
+    take less than the first, half less than the second, 90 % less than the third. `left` are the seconds of
+    the project's allocation that are not used up, None without an allocation.
+    """
+
+    device: str
+    refused: str | None
+    limit: float
+    seconds: tuple[float, float, float]
+    left: float | None
+    queue: QueueFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
     """A job as committed. `state` is one of accepted, queued, running, completed, failed, cancelled."""
 
@@ -145,6 +189,7 @@ class JobView:
     warnings: tuple[str, ...] = ()
     waiting_reasons: tuple[str, ...] = ()  # only where it was asked for, as is the next
     estimated_start: float | None = None  # when it starts if nothing else happens, if that can be said
+    queue: QueueFacts | None = None  # likewise
 
     @property
     def final(self) -> bool:
@@ -242,3 +287,4 @@ class WhyView:
     depth: int
     reasons: tuple[ReasonView, ...] = ()
     estimated_start: float | None = None  # if nothing else happens, where only reservations keep it
+    queue: QueueFacts | None = None

@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, Connection, Executable, delete, func, inse
 
 from sojourn.core.effects import Effect, JobChanged, SessionChanged
 from sojourn.core.events import Outcome
+from sojourn.core.forecast.learned import Left
 from sojourn.core.model import Job, JobKind, JobState, Session, SessionState
 from sojourn.store import tables as t
 from sojourn.store.jobs import LIVE
@@ -28,6 +29,10 @@ from sojourn.store.jobs import LIVE
 SPAN = 5000
 """Ids that one call of `page` goes through at most, whatever is looked for among them."""
 _GONE = "history_gone"
+LOOKED_AT = 20_000
+"""Rows that a look into the past takes at most."""
+GIVEN_UP = ("ttl over", "drained", "closed")
+"""Causes of the lane that tell what a session's owner does after a job, when the session loses the device."""
 
 
 class Kind(StrEnum):
@@ -169,6 +174,28 @@ def crashes(connection: Connection, since: float) -> list[tuple[str, float]]:
         .order_by(t.story.c.at)
     )
     return [(row.user_id, row.at) for row in connection.execute(query)]
+
+
+def left(connection: Connection, device: str, after_id: int) -> tuple[list[Left], int]:
+    """The sessions that have given the device up, by their owner's close or by their ttl, in the entries
+    later than `after_id`, oldest first; and the last id. Of all devices the latest LOOKED_AT at most."""
+    c, s = t.story.c, t.sessions.c
+    newest_id = connection.execute(select(func.max(c.id))).scalar() or 0
+    query = (
+        select(c.entity, s.user_id, s.mode, c.at, s.last_job_completed, c.after)
+        .join(t.sessions, s.id == c.entity)
+        .where(c.id > max(after_id, newest_id - LOOKED_AT), c.id <= newest_id, c.device == device)
+        .where(
+            c.before == SessionState.ACTIVE.value, c.cause.in_(GIVEN_UP), s.last_job_completed.is_not(None)
+        )
+        .where(c.after.in_([SessionState.INACTIVE.value, SessionState.CLOSED.value]))
+        .order_by(c.id)
+    )
+    found = [
+        Left(entity, user, mode, at, completed, after == SessionState.CLOSED.value)
+        for entity, user, mode, at, completed, after in connection.execute(query)
+    ]
+    return found, newest_id
 
 
 # write

@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Integer, case, cast, func, insert, select
 
 from sojourn.core.effects import Charge, Effect
+from sojourn.core.forecast.learned import Ran
 from sojourn.store import tables as t
 
 DAY = 86_400
+LOOKED_AT = 20_000
+"""Rows that a look into the past takes at most."""
 
 COLUMNS: dict[str, Any] = {
     "user": t.ledger.c.user_id,
@@ -130,6 +133,31 @@ def sums(
         if len(found) > most:
             break
     return list(found.values())
+
+
+def ran(connection: Connection, device: str, after_id: int) -> tuple[list[Ran], int]:
+    """The jobs that have had the device, by the rows later than `after_id`, oldest first; and the last id. Of
+    all devices the latest LOOKED_AT rows at most."""
+    c, j, s = t.ledger.c, t.jobs.c, t.sessions.c
+    newest_id = connection.execute(select(func.max(c.id))).scalar() or 0
+    query = (
+        select(
+            c.job_id,
+            c.user_id,
+            j.program,
+            j.estimated_seconds,
+            j.accepted_at,
+            c.started_at,
+            c.ended_at,
+            c.session_id,
+            s.mode,
+        )
+        .join(t.jobs, j.id == c.job_id)
+        .outerjoin(t.sessions, s.id == c.session_id)
+        .where(c.id > max(after_id, newest_id - LOOKED_AT), c.id <= newest_id, c.device == device)
+        .order_by(c.id)
+    )
+    return [Ran(*row) for row in connection.execute(query)], newest_id
 
 
 def charged(connection: Connection, since: float, step: float) -> list[tuple[str, str, float, float]]:

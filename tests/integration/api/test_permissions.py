@@ -77,6 +77,7 @@ V1: dict[tuple[str, str], list[Case]] = {
         Case(_A.SEE_JOB, listed="running_id"),
     ],
     ("GET", "/devices/{name}/checks"): [Case(_A.OPERATE_DEVICES)],
+    ("POST", "/forecast"): [Case(_A.FORECAST, {"duration": "30s", "device": "spare"})],
     ("GET", "/reservations"): [Case(_A.SEE_BOOKED), Case(_A.SEE_RESERVATION, listed="reservation_id")],
     ("POST", "/reservations"): [
         Case(_A.RESERVE, {"device": "spare", "project": "chem", "start": "{later}", "duration": "20m"}),

@@ -11,7 +11,7 @@ import pytest
 from sojourn.api.http.replies import begun, iso
 from sojourn.api.ibm.backends import device_object, wants_objects
 from sojourn.api.ibm.shapes import job_bytes, job_metrics, job_object, session_object
-from sojourn.service.views import DeviceView, JobView, SessionView
+from sojourn.service.views import DeviceView, JobView, QueueFacts, SessionView, Span
 
 AT = 1735787045.25
 
@@ -164,3 +164,21 @@ def test_the_metrics_have_the_version_of_qiskit_that_the_client_says_it_has(
     caller: str | None, version: str | None
 ) -> None:
     assert job_metrics(job(caller=caller))["qiskit_version"] == version
+
+
+def test_the_metrics_have_the_numbers_of_one_forecast() -> None:
+    span = Span(AT + 60.0, AT + 30.0, AT + 90.0)
+    queue = QueueFacts(AT, 2, span, Span(AT + 70.0, AT + 40.0, None))
+    found = job_metrics(job(position=5, queue=queue))
+    assert (found["position_in_queue"], found["position_in_provider"]) == (2, 2)
+    assert found["estimated_start_time"] == iso(AT + 60.0)
+    assert found["estimated_completion_time"] == iso(AT + 70.0)
+    exact = job_metrics(job(position=5, queue=queue, estimated_start=AT + 61.0))
+    assert exact["estimated_start_time"] == iso(AT + 61.0)
+
+
+def test_what_nobody_knows_is_null_in_the_metrics() -> None:
+    for queue in (None, QueueFacts(AT, unknown="the device is paused by olga")):
+        found = job_metrics(job(position=5, queue=queue))
+        assert found["position_in_queue"] == 5
+        assert (found["estimated_start_time"], found["estimated_completion_time"]) == (None, None)

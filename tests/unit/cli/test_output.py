@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sojourn.cli import output
-from sojourn.cli.commands import jobs
+from sojourn.cli.commands import devices, jobs
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
@@ -175,3 +175,77 @@ def test_only_output_prints_what_users_wrote() -> None:
     printing = re.compile(r"\bprint\(|typer\.s?echo\(|sys\.std(out|err)\b.*\b(write|buffer)|csv\.writer")
     found = {p.name for p in folder.rglob("*.py") if printing.search(p.read_text(encoding="utf-8"))}
     assert found == {"output.py", "env.py", "main.py", "journal.py", "usage.py", "watch.py"}
+
+
+def in_seconds(seconds: float) -> str:
+    return (NOW + timedelta(seconds=seconds)).isoformat()
+
+
+def span(*seconds: float | None) -> dict[str, str | None]:
+    names = ("expected", "earliest", "latest")
+    return {name: None if s is None else in_seconds(s) for name, s in zip(names, seconds, strict=True)}
+
+
+def queue(**changes: Any) -> dict[str, Any]:
+    plain = {
+        "as_of": in_seconds(0),
+        "position": 2,
+        "start": span(125.0, 60.0, 400.0),
+        "end": span(135.0, 70.0, None),
+        "waits": [{"what": "jobs", "seconds": 120.0}, {"what": "session holds", "seconds": 5.0}],
+        "unknown": None,
+    }
+    return plain | changes
+
+
+def test_a_time_ahead_is_said_by_its_two_largest_units() -> None:
+    assert output.until(in_seconds(125), NOW) == "in 2m 05s"
+    assert output.until(in_seconds(3 * 3600 + 61), NOW) == "in 3h 01m"
+    assert output.until(in_seconds(-3), NOW) == "now"
+    assert output.until(None, NOW) is None
+
+
+def test_a_band_is_said_in_one_line() -> None:
+    assert output.span(span(125.0, 60.0, 400.0), NOW) == "in 2m 05s (80 %: in 1m 00s to in 6m 40s)"
+    assert output.span(span(125.0, 0.0, None), NOW) == "in 2m 05s (80 %: now to perhaps never)"
+    assert output.span(None, NOW) is None
+
+
+def test_a_list_says_when_those_that_wait_start_and_only_then() -> None:
+    waiting = JOB | {"state": "queued", "started": None, "queue": queue()}
+    paused = waiting | {"queue": queue(start=None, end=None, unknown="the device is paused by olga")}
+    assert [jobs.starts(job, NOW) for job in (JOB, waiting, paused)] == [None, "in 2m 05s", "?"]
+    plain = jobs._page({"jobs": [JOB], "count": 1})
+    shown = jobs._page({"jobs": [waiting, JOB], "count": 2})
+    assert plain.columns == jobs.COLUMNS
+    assert shown.columns == (*jobs.COLUMNS, "starts>")
+    assert shown.rows[1][-1] is None
+
+
+def test_an_offer_is_a_row_and_a_refusal_a_line() -> None:
+    taken = {
+        "device": "lab",
+        "refused": None,
+        "limit_seconds": 600.0,
+        "device_seconds": {"expected": 30.0, "least": 20.0, "most": 40.0},
+        "allocation_left": None,
+        "queue": queue(),
+    }
+    paused = taken | {"device": "old", "queue": queue(start=None, end=None, unknown="it is paused by olga")}
+    refused = taken | {"device": "new", "refused": "it is being drained", "queue": None}
+    page = devices._offers({"offers": [taken, paused, refused]})
+    assert [len(row) for row in page.rows] == [len(page.columns)] * 3
+    assert devices.offer_row(taken, NOW) == [
+        "lab",
+        2,
+        "in 2m 05s",
+        "in 1m 00s",
+        "in 6m 40s",
+        "in 2m 15s",
+        "30s",
+        "10m 00s",
+    ]
+    assert page.lines == [
+        "old: when it starts is not known: it is paused by olga",
+        "new would refuse it: it is being drained",
+    ]

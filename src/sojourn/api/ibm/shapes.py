@@ -8,7 +8,7 @@ from typing import Any
 
 from sojourn import codes
 from sojourn.api.http.replies import begun, encode, iso, tidy, without_none
-from sojourn.service.views import JobView, SessionView
+from sojourn.service.views import JobView, QueueFacts, SessionView
 
 _STATE = {
     "accepted": "Queued",
@@ -88,9 +88,14 @@ def qiskit_version(caller: str | None) -> str | None:
 def job_metrics(job: JobView) -> dict[str, Any]:
     """What `job.metrics()` shows. Times are null until they come; usage is pending until the job is final.
 
-    Of a job that waits, `waiting_reasons` says why, as `sojourn jobs why` does.
+    Of a job that waits, `waiting_reasons` says why, as `sojourn jobs why` does. Position and times are those
+    of one forecast; of a job that only reservations keep, the start is exact. What nobody can know is null.
     """
     seconds = tidy(job.quantum_seconds)
+    queue = job.queue or QueueFacts(as_of=0.0)
+    position = job.position if queue.position is None else queue.position
+    start = queue.start.expected if queue.start is not None else None
+    end = queue.end.expected if queue.end is not None else None
     usage = {
         "quantum_seconds": seconds,
         "seconds": seconds,
@@ -106,11 +111,11 @@ def job_metrics(job: JobView) -> dict[str, Any]:
         },
         "bss": {"seconds": seconds},
         "usage": usage,
-        "position_in_queue": job.position,
-        "position_in_provider": job.position,
-        "estimated_start_time": iso(job.estimated_start),
+        "position_in_queue": position,
+        "position_in_provider": position,
+        "estimated_start_time": iso(start if job.estimated_start is None else job.estimated_start),
         "waiting_reasons": job.waiting_reasons,
-        "estimated_completion_time": None,
+        "estimated_completion_time": iso(end),
         "num_circuits": job.num_circuits,
         "num_qubits": job.num_qubits,
         "executions": job.executions,

@@ -8,17 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import encode, iso
 from sojourn.api.v1.common import Callers, Name, Text, Time
-from sojourn.api.v1.jobs import Job
+from sojourn.api.v1.jobs import Job, Queue
 from sojourn.api.v1.reservations import Reservation
 from sojourn.devices.checking.report import Report
 from sojourn.service.accounts.permissions import Action
 from sojourn.service.devices.calibrations import Calibration as CalibrationRow
 from sojourn.service.devices.checks import report_of
 from sojourn.service.errors import Expired
+from sojourn.service.forecasts.offers import Wanted
 from sojourn.service.reservations.timeline import BARS, MOST_BARS, TimelineView
 from sojourn.service.service import Service
+from sojourn.service.submission import check_execution_time, check_program
 from sojourn.service.timing import times
 from sojourn.service.views import DeviceView, JobFilter, JobView, Principal
+from sojourn.service.views import Offer as OfferView
 from sojourn.worker.protocol.messages import ProtocolError
 from sojourn.worker.protocol.types import CHECK
 
@@ -248,6 +251,58 @@ class DeviceChecks(BaseModel):
     checks: list[DeviceCheck]
 
 
+class WantedForecast(BaseModel):
+    """A job that is not submitted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    duration: Text = Field(description="How long it has the device by its estimate: `30s`, `1h 30m`.")
+    program: Text = "sampler"
+    max_execution_time: int | None = Field(default=None, description="In seconds, as of a submit.")
+    device: Text | None = Field(default=None, description="Its name; default: each that is no dry run's.")
+
+
+class Seconds(BaseModel):
+    """Of such jobs 10 % take less than `least`, half less than `expected`, 90 % less than `most`."""
+
+    expected: float
+    least: float
+    most: float
+
+
+class Offer(BaseModel):
+    """What a device would do with it. `refused` is why it would not take it, and `queue` is null then.
+
+    `limit_seconds` is how long it may run, `device_seconds` what it is expected to use, `allocation_left`
+    what the project has left of its allocation, null without one.
+    """
+
+    device: str
+    refused: str | None
+    limit_seconds: float
+    device_seconds: Seconds
+    allocation_left: float | None
+    queue: Queue | None
+
+    @classmethod
+    def of(cls, view: OfferView) -> Self:
+        least, expected, most = (round(seconds, 3) for seconds in view.seconds)
+        return cls(
+            device=view.device,
+            refused=view.refused,
+            limit_seconds=view.limit,
+            device_seconds=Seconds(expected=expected, least=least, most=most),
+            allocation_left=view.left,
+            queue=Queue.of(view.queue),
+        )
+
+
+class Offers(BaseModel):
+    """The device that is expected to start it first comes first."""
+
+    offers: list[Offer]
+
+
 def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
     Operator = Annotated[Principal, Depends(callers.who_may(Action.OPERATE_DEVICES))]  # noqa: N806
@@ -318,6 +373,21 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         page = await service.jobs.find(who, JobFilter(limit=CHECKS, device=device, program_id=CHECK))
         found = [DeviceCheck.of(job, await _report(service, who, job)) for job in page.jobs]
         return DeviceChecks(device=device, checks=found)
+
+    @routes.post("/forecast")
+    async def forecast(who: Caller, wanted: WantedForecast) -> Offers:
+        """It works on the queues as a question does, so it waits for the caller's turn as well."""
+        asked = Wanted(
+            times.duration(wanted.duration, "duration"),
+            check_program(wanted.program),
+            check_execution_time(wanted.max_execution_time),
+            wanted.device,
+        )
+        reading = await service.turns.take(who)
+        try:
+            return Offers(offers=[Offer.of(view) for view in await service.offers.of(who, asked)])
+        finally:
+            service.turns.give(who, reading)
 
 
 async def _report(service: Service, who: Principal, job: JobView) -> Report | None:

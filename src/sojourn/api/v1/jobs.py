@@ -15,9 +15,68 @@ from sojourn.api.v1.common import Callers, Id, Time
 from sojourn.api.v1.middleware import READ
 from sojourn.service.requests.parts import in_parts
 from sojourn.service.service import Service
-from sojourn.service.views import HistoryLine, JobFilter, JobView, Principal, WhyView
+from sojourn.service.views import HistoryLine, JobFilter, JobView, Principal, QueueFacts, WhyView
+from sojourn.service.views import Span as SpanView
 
 JobState = Literal["accepted", "queued", "running", "completed", "failed", "cancelled"]
+
+
+class Span(BaseModel):
+    """When something is expected: half of what may come is earlier, 10 % is earlier than `earliest`, 90 %
+    than `latest`, which is null where less than that may come at all."""
+
+    expected: Time | None
+    earliest: Time | None
+    latest: Time | None
+
+
+class Wait(BaseModel):
+    """Seconds until the expected start in which something else has the device."""
+
+    what: Literal["jobs", "system jobs", "session holds", "reservations", "other"]
+    seconds: float
+
+
+class Queue(BaseModel):
+    """When a job starts and ends, as forecast at `as_of`; `position` jobs are expected to start before it.
+
+    `unknown` says why no time is known. All of it comes from one computation, a second old at most.
+    """
+
+    as_of: Time | None
+    position: int | None
+    start: Span | None
+    end: Span | None
+    waits: list[Wait]
+    unknown: str | None
+
+    @classmethod
+    def of(cls, facts: QueueFacts | None) -> Self | None:
+        return None if facts is None else cls.model_validate(queue_table(facts))
+
+
+def queue_table(facts: QueueFacts | None) -> dict[str, Any] | None:
+    """The fields of a `Queue`."""
+    if facts is None:
+        return None
+    return {
+        "as_of": iso(facts.as_of),
+        "position": facts.position,
+        "start": _span_table(facts.start),
+        "end": _span_table(facts.end),
+        "waits": [{"what": what, "seconds": round(seconds, 3)} for what, seconds in facts.waits],
+        "unknown": facts.unknown,
+    }
+
+
+def _span_table(span: SpanView | None) -> dict[str, Any] | None:
+    if span is None:
+        return None
+    return {
+        "expected": iso(span.expected),
+        "earliest": iso(span.earliest),
+        "latest": iso(span.latest),
+    }
 
 
 class Job(BaseModel):
@@ -46,6 +105,7 @@ class Job(BaseModel):
     position: int | None
     caller: str | None
     warnings: list[str]
+    queue: Queue | None
 
     @classmethod
     def of(cls, view: JobView) -> Self:
@@ -80,6 +140,7 @@ def job_table(view: JobView) -> dict[str, Any]:
         "position": view.position,
         "caller": view.caller,
         "warnings": list(view.warnings),
+        "queue": queue_table(view.queue),
     }
 
 
@@ -166,6 +227,7 @@ class Why(BaseModel):
     depth: int
     reasons: list[Reason]
     estimated_start: Time | None
+    queue: Queue | None
 
     @classmethod
     def of(cls, view: WhyView) -> Self:
@@ -178,6 +240,7 @@ class Why(BaseModel):
             depth=view.depth,
             reasons=reasons,
             estimated_start=iso(view.estimated_start),
+            queue=Queue.of(view.queue),
         )
 
 
@@ -233,7 +296,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
 
     @routes.get("/jobs/{job_id}")
     async def job(who: Caller, job_id: Id) -> Job:
-        return Job.of(await service.jobs.get(who, job_id))
+        return Job.of(await service.jobs.look(who, job_id))
 
     @routes.get("/jobs/{job_id}/why")
     async def why(who: Caller, job_id: Id) -> Why:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ from sojourn.cli.grammar import Noun, Watchable
 from sojourn.cli.options import Watch
 
 COLUMNS = ("device", "state", "qubits>", "driver", "queue>", "running", "session")
+OFFERED = ("device", "before>", "starts>", "10 %>", "90 %>", "ends>", "uses>", "limit>")
+"""Of a job that is not submitted: 10 % of what may come starts earlier, and 90 %."""
 ANOTHERS = "another's"
 """A job or session whose id is not the caller's to know."""
 _OPERATORS = "For operators"
@@ -27,6 +30,7 @@ app = typer.Typer(
     help="List and show devices; pause, drain, calibrate and check them.",
     epilog="""Examples:
   sojourn devices --watch
+  sojourn devices --when 30s
   sojourn devices pause ibm_fez --message "cooling water" --until +2h
   sojourn devices resume ibm_fez""",
 )
@@ -42,8 +46,23 @@ _Until = Annotated[
 
 @app.command("list", cls=Watchable)
 @asks_server
-def list_(context: Context, watch: Watch = None) -> None:
+def list_(
+    context: Context,
+    when: Annotated[
+        str | None,
+        typer.Option(
+            "--when",
+            metavar="DURATION",
+            help="When each would start and end a job of that length (30s, 10m), if it was submitted now.",
+        ),
+    ] = None,
+    watch: Watch = None,
+) -> None:
     """List the devices: their state, who has them, how many jobs wait."""
+    if when is not None:
+        wanted = {"duration": when}
+        listing.show(lambda: context.api.post("/forecast", wanted), _offers, json=context.json, watch=watch)
+        return
     listing.show(lambda: context.api.get("/devices"), _page, json=context.json, watch=watch)
 
 
@@ -56,6 +75,34 @@ def _page(answer: Mapping[str, Any]) -> listing.Page:
             lines.append(f"{device['name']}: {device['reason'] or device['message']}")
     rows = [device_row(device) for device in answer["devices"]]
     return listing.Page(COLUMNS, rows, empty="no devices", lines=lines)
+
+
+def _offers(answer: Mapping[str, Any]) -> listing.Page:
+    now = datetime.now(UTC)
+    offers = answer["offers"]
+    lines = []
+    for offer in offers:
+        if why := offer["refused"]:
+            lines.append(f"{offer['device']} would refuse it: {why}")
+        elif offer["queue"] is not None and (why := offer["queue"]["unknown"]):
+            lines.append(f"{offer['device']}: when it starts is not known: {why}")
+    rows = [offer_row(offer, now) for offer in offers]
+    return listing.Page(OFFERED, rows, empty="no devices", lines=lines)
+
+
+def offer_row(offer: Mapping[str, Any], now: datetime) -> list[object]:
+    queue = offer["queue"] or {}
+    start, end = queue.get("start") or {}, queue.get("end") or {}
+    return [
+        offer["device"],
+        queue.get("position"),
+        output.until(start.get("expected"), now),
+        output.until(start.get("earliest"), now),
+        output.until(start.get("latest"), now),
+        output.until(end.get("expected"), now),
+        output.duration(offer["device_seconds"]["expected"]),
+        output.duration(offer["limit_seconds"]),
+    ]
 
 
 def device_row(device: Mapping[str, Any]) -> list[object]:

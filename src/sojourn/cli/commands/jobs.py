@@ -16,6 +16,7 @@ from sojourn.cli.grammar import Noun, Watchable
 from sojourn.cli.options import Watch
 
 COLUMNS = ("job", "state", "device", "user", "session", "age>", "waited>", "run>")
+WAITS = ("accepted", "queued")
 
 app = typer.Typer(
     cls=Noun,
@@ -63,7 +64,12 @@ def _page(answer: Mapping[str, Any]) -> listing.Page:
     now = datetime.now(UTC)
     shown, count = answer["jobs"], answer["count"]
     more = [f"{len(shown)} of {count}; --limit shows more"] if count > len(shown) else []
-    return listing.Page(COLUMNS, [job_row(job, now) for job in shown], empty="no jobs", notes=more)
+    columns: Sequence[str] = COLUMNS
+    rows = [job_row(job, now) for job in shown]
+    if any(job["queue"] is not None for job in shown if job["state"] in WAITS):
+        columns = (*COLUMNS, "starts>")
+        rows = [[*row, starts(job, now)] for row, job in zip(rows, shown, strict=True)]
+    return listing.Page(columns, rows, empty="no jobs", notes=more)
 
 
 def job_row(job: Mapping[str, Any], now: datetime) -> list[object]:
@@ -77,6 +83,28 @@ def job_row(job: Mapping[str, Any], now: datetime) -> list[object]:
         # A job that ended without a start has waited until its end.
         output.between(job["created"], job["started"] or job["finished"], now),
         output.between(job["started"], job["finished"], now),
+    ]
+
+
+def starts(job: Mapping[str, Any], now: datetime) -> str | None:
+    """In how long the job is expected to start; `?` when that is not known."""
+    if job["state"] not in WAITS or job["queue"] is None:
+        return None
+    start = job["queue"]["start"]
+    return output.until(start["expected"], now) if start is not None else "?"
+
+
+def _forecast(queue: Mapping[str, Any] | None, now: datetime) -> list[tuple[str, object]]:
+    """The lines of a forecast: what is expected, between which times in eight of ten cases, or why not."""
+    if queue is None:
+        return []
+    if queue["unknown"] is not None:
+        return [("starts", f"not known: {queue['unknown']}")]
+    waits = ", ".join(f"{output.duration(w['seconds'])} {w['what']}" for w in queue["waits"])
+    return [
+        ("starts", output.span(queue["start"], now)),
+        ("until then", waits),
+        ("ends", output.span(queue["end"], now)),
     ]
 
 
@@ -102,6 +130,7 @@ def show_(
             ("reason", job["reason"]),
             ("code", job["reason_code"]),
             ("jobs before it", job["position"]),
+            *_forecast(job["queue"], now),
             ("program", job["program"]),
             ("device", job["device"]),
             ("session", job["session"]),
@@ -129,7 +158,14 @@ def why(context: Context, job_id: _Pending) -> None:
     if context.json:
         output.as_json(found)
         return
-    output.facts([("job", found["id"]), ("state", found["state"]), ("jobs before it", found["position"])])
+    output.facts(
+        [
+            ("job", found["id"]),
+            ("state", found["state"]),
+            ("jobs before it", found["position"]),
+            *_forecast(found["queue"], datetime.now(UTC)),
+        ]
+    )
     if found["reasons"]:
         output.line("it waits because")
     elif found["state"] in ("accepted", "queued"):

@@ -32,6 +32,7 @@ class Action(Enum):
     SEE_SELF = "see who one is, and one's instances"
     SEE_DEVICES = "see the devices and their calibrations"
     OPERATE_DEVICES = "pause, drain, maintain, resume, calibrate and check a device"
+    FORECAST = "ask what each device offers to a job, without submitting it"
     SUBMIT = "submit a job, and open a session"
     SUBMIT_TO_SESSION = "submit a job into a session"
     SEE_JOB = "see a job, its inputs, result, log and history, and why it waits"
@@ -67,6 +68,7 @@ MAY: Mapping[Action, frozenset[Role]] = MappingProxyType(
             Action.SEE_SELF: {_R.USER},
             Action.SEE_DEVICES: {_R.USER},
             Action.OPERATE_DEVICES: {_R.OPERATOR},
+            Action.FORECAST: {_R.USER},
             Action.SUBMIT: {_R.MEMBER},
             Action.SUBMIT_TO_SESSION: {_R.OWNER},
             Action.SEE_JOB: {_R.OWNER, _R.OPERATOR},

@@ -9,11 +9,13 @@ from dataclasses import asdict, replace
 from sojourn.core import events as ev
 from sojourn.core.explanation.explain import explain
 from sojourn.core.explanation.reasons import Clearing, Reason, Running, SessionHolds, without_ids
+from sojourn.core.model import JobState
 from sojourn.service.accounts.audit import Audit
 from sojourn.service.accounts.directory import Directory
 from sojourn.service.accounts.permissions import Action, may
 from sojourn.service.companions import is_mock
 from sojourn.service.errors import Conflict
+from sojourn.service.forecasts.forecasts import Forecasts
 from sojourn.service.jobs import joblog
 from sojourn.service.jobs.contents import Contents
 from sojourn.service.jobs.polling import Polls
@@ -34,6 +36,7 @@ from sojourn.service.views import (
     JobPage,
     JobView,
     Principal,
+    QueueFacts,
     ReasonView,
     WhyView,
 )
@@ -58,6 +61,7 @@ class Jobs:
         polls: Polls,
         holds: Holds,
         contents: Contents,
+        forecasts: Forecasts,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -71,6 +75,7 @@ class Jobs:
         self._polls = polls
         self._holds = holds
         self._contents = contents
+        self._forecasts = forecasts
 
     # submit
 
@@ -92,6 +97,12 @@ class Jobs:
         record = await self._named(who, job_id)
         return self._views.job(record, self._lanes.position(record))
 
+    async def look(self, who: Principal, job_id: str) -> JobView:
+        """As `get`, with the forecast of when it starts and ends."""
+        record = await self._named(who, job_id)
+        queue = await self._forecasts.of(record)  # meanwhile the job may have gone on
+        return self._views.job(record, self._lanes.position(record), _current(record, queue))
+
     def placed(self, view: JobView) -> JobView:
         """What `get` shows of a job that was just submitted. That somebody has looked at it is not noted: the
         answer to the submit is still to come."""
@@ -101,7 +112,7 @@ class Jobs:
     async def waiting(self, who: Principal, job_id: str) -> JobView:
         """As `get`, with why it waits, if it does."""
         why = await self.why(who, job_id)
-        view = self._views.job(await self._lookup.job(who, job_id), why.position)
+        view = self._views.job(await self._lookup.job(who, job_id), why.position, why.queue)
         reasons = tuple(reason.sentence for reason in why.reasons)
         return replace(view, waiting_reasons=reasons, estimated_start=why.estimated_start)
 
@@ -159,29 +170,34 @@ class Jobs:
             rows.page, query, limit=wanted.limit, offset=wanted.offset, ascending=wanted.ascending
         )
         records = [JobRecord(s.device, s.job, s.meta) for s in found]
+        queues = await self._forecasts.page(records) if wanted.positions else {}
         places = await self._lanes.many_positions(records) if wanted.positions else {}
 
         def shown(record: JobRecord) -> JobView:
             self._seen(who, record)
-            return self._views.job(record, places.get(record.job.id))
+            queue = _current(record, queues.get(record.job.id))
+            return self._views.job(record, places.get(record.job.id), queue)
 
         return JobPage(await in_parts(shown, records), count)
 
     async def why(self, who: Principal, job_id: str) -> WhyView:
         """Why the job waits, from the lane that will start it; no reasons when it does not wait."""
         record = await self._named(who, job_id)
+        queue = await self._forecasts.of(record)  # meanwhile the job may have gone on
+        queue = _current(record, queue)
         state = record.job.state.value
         dispatcher = self._lanes.dispatchers.get(record.device)
         if dispatcher is None:  # its device is not configured any more, and nothing waits there
             return WhyView(job_id, record.device, state, None, 0)
         found = explain(dispatcher.lane, job_id, self._clock.now())
         if found is None:
-            return WhyView(job_id, record.device, state, self._lanes.position(record), dispatcher.lane.depth)
+            position = self._lanes.position(record)
+            return WhyView(job_id, record.device, state, position, dispatcher.lane.depth, queue=queue)
         name = self._accounts.project_name
         shown = [reason if self._knows(who, reason) else without_ids(reason) for reason in found.reasons]
         reasons = [ReasonView(type(r).__name__, r.sentence(name), asdict(r)) for r in shown]
         return WhyView(
-            job_id, record.device, state, found.position, found.depth, tuple(reasons), found.starts_at
+            job_id, record.device, state, found.position, found.depth, tuple(reasons), found.starts_at, queue
         )
 
     def _knows(self, who: Principal, reason: Reason) -> bool:
@@ -255,3 +271,12 @@ class Jobs:
     def release_polls(self) -> None:
         """Answer every held poll now: the service is about to stop."""
         self._polls.release()
+
+
+def _current(record: JobRecord, queue: QueueFacts | None) -> QueueFacts | None:
+    """A forecast that is a second old says nothing of the start of a job that has started since."""
+    if queue is None or record.job.state.final:
+        return None
+    if record.job.state is JobState.RUNNING:
+        return replace(queue, position=None, start=None, waits=(), unknown=None)
+    return queue

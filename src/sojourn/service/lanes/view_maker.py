@@ -7,7 +7,7 @@ from sojourn.service.accounts.directory import Directory
 from sojourn.service.lanes.records import JobRecord, SessionRecord
 from sojourn.service.lanes.registry import Lanes
 from sojourn.service.timing.clock import Clock
-from sojourn.service.views import JobView, SessionView
+from sojourn.service.views import JobView, QueueFacts, SessionView
 
 
 class ViewMaker:
@@ -19,7 +19,7 @@ class ViewMaker:
         self._accounts = accounts
         self._lanes = lanes
 
-    def job(self, record: JobRecord, position: int | None = None) -> JobView:
+    def job(self, record: JobRecord, position: int | None = None, queue: QueueFacts | None = None) -> JobView:
         job, meta = record.job, record.meta
         return JobView(
             id=job.id,
@@ -49,6 +49,7 @@ class ViewMaker:
             position=position,
             caller=meta.caller,
             warnings=meta.warnings,
+            queue=queue,
         )
 
     def session(self, record: SessionRecord) -> SessionView:

@@ -1,0 +1,1 @@
+"""When jobs start: forecasts of the devices, made when somebody asks and away from the event loop."""
