@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -68,6 +69,8 @@ def test_every_example_is_tested_and_imports_nothing_of_sojourn() -> None:
         "twirled_sampler.py",
         "mitigation.py",
         "quantum_program.py",
+        "circuit_items.py",
+        "estimator_sweep.py",
     }
     for name in files:
         assert "sojourn" not in (EXAMPLES / name).read_text(encoding="utf-8").lower()
@@ -125,3 +128,22 @@ def test_quantum_program(server: Embedded, tmp_path: Path) -> None:
     lines = re.findall(r"^angle .*: ([.\d]+) of .* noise ([.\d]+)$", text, flags=re.MULTILINE)
     assert len(lines) == 9
     assert all(abs(float(share) - float(ideal)) < 0.1 for share, ideal in lines)
+
+
+def test_circuit_items(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "circuit_items.py", tmp_path)
+    assert float(found(r"agree in ([\d.]+)%", text)) > 70
+    lines = re.findall(r"^angles ([.\d]+) ([.\d]+): ([.\d]+) ([.\d]+) of", text, flags=re.MULTILINE)
+    assert len(lines) == 9
+    for line in lines:
+        one, two, first, second = map(float, line)
+        assert abs(first - math.sin(one / 2) ** 2) < 0.12
+        assert abs(second - math.sin(two / 2) ** 2) < 0.12
+    assert server.get(f"/jobs/{found(r'^job (.*)', text)}")["program"] == "executor"
+
+
+def test_estimator_sweep(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "estimator_sweep.py", tmp_path)
+    lines = re.findall(r"^<.*: ([-+.\d]+) ± [.\d]+, without noise ([-+.\d]+)$", text, flags=re.MULTILINE)
+    assert len(lines) == 15
+    assert all(abs(float(value) - float(exact)) < 0.25 for value, exact in lines)
