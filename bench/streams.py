@@ -23,10 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.harness.programs import job_body
-
 from bench.common import Http, quantile, report, summary, token
-from bench.throughput import one_job
 from sojourn.embedded import Embedded
 
 CONFIG = """
@@ -109,6 +106,10 @@ def reading(server: Embedded, keys: list[str], count: int, late: list[float]) ->
 
 async def jobs(server: Embedded, key: Any, seconds: float, clients: int) -> tuple[list[float], float]:
     """Seconds of each job, and jobs per second."""
+    from tests.harness.programs import job_body  # imports Qiskit, which the readers' process does not need
+
+    from bench.throughput import one_job
+
     authorization, body = await token(server.url, key.api_key), job_body("bench")
     began = time.perf_counter()
 
