@@ -39,7 +39,7 @@ class KitHost:
         del program_id, params
         raise JobRefused("a check is run, and not prepared")
 
-    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+    def run(self, program_id: str, params: bytes, at: float | None = None) -> Completed | Failed:
         """Make the check `program_id`. The result is its `Finding`."""
         del params
         found: Finding = checks.examine(checks.find(program_id), self._subject)

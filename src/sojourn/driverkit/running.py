@@ -16,8 +16,8 @@ from qiskit import qpy
 from qiskit.circuit import QuantumCircuit
 
 from sojourn.devices import conformance as known_results
-from sojourn.devices.bits import num_bytes
-from sojourn.devices.driver import Outcome, Task
+from sojourn.devices.calls import faults
+from sojourn.devices.driver import Task
 from sojourn.driverkit.findings import Evidence, Fault, NotAsked
 from sojourn.driverkit.subject import Subject
 from sojourn.worker.host import DeviceHost
@@ -28,9 +28,9 @@ _TIMES = 5
 
 
 def conformance(subject: Subject) -> Evidence:
-    faults = known_results.check(subject.driver)
-    if faults:
-        raise Fault(*faults)
+    found = known_results.check(subject.driver)
+    if found:
+        raise Fault(*found)
     if subject.driver.random_results:
         return Evidence(["its results are made up (`random_results`): their shapes were checked only"])
     return Evidence(["as expected"])
@@ -47,45 +47,12 @@ def outcomes(subject: Subject) -> Evidence:
     ]
     for memory in (True, False):
         found = subject.execute(tasks, seed=3, memory=memory)
-        if len(found) != len(tasks):
-            raise Fault(f"{len(tasks)} tasks gave {len(found)} lists of outcomes")
-        for number, (task, points) in enumerate(zip(tasks, found, strict=True)):
-            if len(points) != len(task.values):
-                raise Fault(f"task {number}: {len(task.values)} points gave {len(points)} outcomes")
-            for point, outcome in enumerate(points):
-                wrong = _wrong(outcome, task, memory)
-                if wrong:
-                    raise Fault(f"task {number}, point {point}, memory = {memory}: {wrong}")
+        if (wrong := next(faults(tasks, found, memory=memory), None)) is not None:
+            raise Fault(f"{wrong} (memory = {memory})")
     said = driver.account()
     if not all(isinstance(sentence, str) for sentence in said):
         raise Fault("`account` has what is not text")
     return Evidence(["3 tasks of 5 points in one call, with and without the order of the shots"])
-
-
-def _wrong(outcome: Outcome, task: Task, memory: bool) -> str:
-    """Why this is not an outcome of one point of the task; empty when it is one."""
-    if not isinstance(outcome, Outcome):
-        return f"it is a {type(outcome).__name__}, not an `Outcome`"
-    width = num_bytes(task.circuit.num_clbits)
-    patterns, counts, order = outcome.patterns, outcome.counts, outcome.order
-    if not isinstance(patterns, np.ndarray) or patterns.dtype != np.uint8 or patterns.ndim != 2:
-        return "`patterns` is not an array of uint8 with two dimensions"
-    if patterns.shape[1] != width:
-        wanted = f"{task.circuit.num_clbits} bits take {width}"
-        return f"`patterns` has rows of {patterns.shape[1]} bytes; {wanted}"
-    if not isinstance(counts, np.ndarray) or counts.dtype.kind not in "iu":
-        return "`counts` is not an array of integers"
-    if counts.shape != (len(patterns),):
-        return f"`counts` has the shape {counts.shape}; there are {len(patterns)} patterns"
-    if (counts < 0).any() or int(counts.sum()) != task.shots:
-        return f"{task.shots} shots were asked for, and `counts` is {counts.tolist()[:5]}"
-    if not memory:
-        return ""
-    if not isinstance(order, np.ndarray) or order.dtype.kind not in "iu" or order.shape != (task.shots,):
-        return "`order` is not an array with an index for each shot"
-    if (order < 0).any() or not np.array_equal(np.bincount(order, minlength=len(counts)), counts):
-        return "`order` and `counts` disagree"
-    return ""
 
 
 def seed(subject: Subject) -> Evidence:

@@ -77,7 +77,7 @@ class RewriteHost:
         del program_id, params
         raise JobRefused("circuits are rewritten, and not prepared")
 
-    def run(self, program_id: str, params: bytes) -> Completed | Failed:
+    def run(self, program_id: str, params: bytes, at: float | None = None) -> Completed | Failed:
         """The result is the params, rewritten."""
         try:
             return Completed(rewritten(params, int(program_id)), 0.0)

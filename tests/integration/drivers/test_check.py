@@ -121,7 +121,7 @@ def test_the_list_has_the_drivers_with_their_packages() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("check", "nothing"), 1, "there is no driver 'nothing'; installed are aer, bad, careless"),
+        (("check", "nothing"), 1, "there is no driver 'nothing'; installed are aer, backend, bad, careless"),
         (("check", "aer", "--option", "qubits"), 2, "it must be KEY=VALUE, such as qubits=5"),
         (("check", "aer", "--only", "looks"), 2, "--only: there is no check 'looks'; there are import"),
         (("check", "aer", "--python", "/nonexistent"), 1, "/nonexistent cannot be started"),

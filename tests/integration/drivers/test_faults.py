@@ -4,7 +4,6 @@ job on another device runs at the same time as if nothing had happened. Real wor
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 from collections.abc import AsyncIterator
 from itertools import count
@@ -166,9 +165,6 @@ async def test_what_a_driver_raises_or_returns_fails_the_job_and_keeps_its_worke
     assert isinstance(await run(engine, "bad"), Completed)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("sojourn.devices.calls") is None, reason="the outcomes are checked there"
-)
 @pytest.mark.parametrize(
     "name", ["wide patterns", "lost counts", "negative counts", "lost order", "foreign order", "too few"]
 )

@@ -250,8 +250,10 @@ class LocalEngine:
             del self._fitting[key]
 
     def end_session(self, device: str, session: str) -> None:
-        """The session does not have the device any more: its worker is told, if it is there."""
-        self._supervisors[device].end_session(session)
+        """The session does not have the device any more: its worker is told, if it is there. A device that
+        is not configured any more has none."""
+        if (supervisor := self._supervisors.get(device)) is not None:
+            supervisor.end_session(session)
 
     async def _check_processes(self) -> None:
         """Check all processes, for as long as the engine runs."""
