@@ -61,7 +61,15 @@ def python(package: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     assert made.returncode == 0, made.stderr
     told = json.loads(made.stdout)
-    assert [each["name"] for each in told["drivers"]] == ["aer", "backend", "fake", "line", "mock", "qrmi", "sojourn"]
+    assert [each["name"] for each in told["drivers"]] == [
+        "aer",
+        "backend",
+        "fake",
+        "line",
+        "mock",
+        "qrmi",
+        "sojourn",
+    ]
     (site,) = folder.glob("lib/python*/site-packages")
     worker_environment.link(declared()["project"]["dependencies"], site)
     python: str = told["python"]
