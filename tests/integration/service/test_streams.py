@@ -290,7 +290,8 @@ def test_a_reader_that_does_not_keep_up_is_ended_and_resumes_where_it_was(
         assert slow.ended is not None
         assert slow.ended.reason is End.SLOW
         assert slow.cursor == start
-        assert ids(await past(h, ann, slow.cursor)) == ids(got)
+        again = ids(await past(h, ann, slow.cursor))  # and what the workers have found since
+        assert again[: len(got)] == ids(got)
         assert quick.ended is None
         slow.close()
         quick.close()

@@ -77,7 +77,6 @@ def coupling_map(
     size = 20 if num_qubits <= 30 else 12
     return {
         "animation": False,
-        "aria": {"enabled": True},
         "textStyle": {":color": colours.INK},
         "tooltip": {":formatter": "p => p.data.tip || p.name"},
         "series": [
@@ -122,7 +121,6 @@ def over_time(points: Iterable[tuple[str, Mapping[int, float]]], unit: str) -> d
             rows.append((datetime.fromisoformat(at).timestamp() * 1000, middle, low, high))
     return {
         "animation": False,
-        "aria": {"enabled": True},
         "textStyle": {":color": colours.INK},
         "tooltip": {"trigger": "axis"},
         "legend": {"top": 0, "textStyle": {":color": colours.INK}},

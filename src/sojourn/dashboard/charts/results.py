@@ -114,7 +114,6 @@ def _bars(names: list[str], values: list[float], unit: str) -> dict[str, Any]:
     turned = {"rotate": 60 if len(names) > 8 else 0}
     return {
         "animation": False,
-        "aria": {"enabled": True},
         "textStyle": ink,
         "tooltip": {},
         "grid": {"left": 60, "right": 16, "top": 16, "bottom": 80},

@@ -32,7 +32,6 @@ def tree(projects: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     ]
     return {
         "animation": False,
-        "aria": {"enabled": True},
         "textStyle": {":color": colours.INK},
         "tooltip": {":formatter": "p => p.data.tip || p.name"},
         "series": [

@@ -65,7 +65,6 @@ def options(data: Mapping[str, Any]) -> dict[str, Any]:
             )
     return {
         "animation": False,
-        "aria": {"enabled": True},
         "textStyle": {":color": colours.INK},
         "grid": {"left": 76, "right": 18, "top": 22, "bottom": 62},
         "tooltip": {

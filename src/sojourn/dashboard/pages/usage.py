@@ -77,7 +77,6 @@ def _stacked(rows: list[tuple[str, str, float, int]]) -> dict[str, Any]:
     seconds = {(day, key): used for day, key, used, _ in rows}
     return {
         "animation": False,
-        "aria": {"enabled": True},
         "tooltip": {"trigger": "axis"},
         "legend": {"type": "scroll", "top": 0},
         "grid": {"left": 60, "right": 16, "top": 40, "bottom": 30},
