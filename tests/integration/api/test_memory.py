@@ -145,7 +145,8 @@ def test_large_texts_come_as_they_are_stored(
     ann, (job, text) = callers("ann"), large
     with peak(server) as more:
         assert ann.http.get(f"/jobs/{job}/results").content == text
-        assert more() < 30
+        # Never a copy of it. The cache of the reader's connection may fill for the first time.
+        assert more() < 0.9 * len(text) / 1e6
     head = ann.http.head(f"/jobs/{job}/results")
     assert (head.headers["content-length"], head.content) == (str(len(text)), b"")
 
