@@ -28,7 +28,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return ("asyncio", {"use_uvloop": True})
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def bad_drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """They are installed for the time of these tests."""
     site = tmp_path_factory.mktemp("site")

@@ -21,7 +21,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return ("asyncio", {"use_uvloop": True})
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _machines_are_importable_in_workers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         path = os.environ.get("PYTHONPATH")

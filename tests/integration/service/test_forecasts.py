@@ -107,6 +107,10 @@ def test_a_paused_device_gives_the_reason_and_no_time(run_service: RunService) -
         assert (found.start, found.end) == (None, None)
         assert found.unknown == "the device is paused by operator: new fridge"
         assert (await h.service.jobs.waiting(ann, job.id)).queue == found
+        await h.service.control.resume(operator(h), "slow")
+        found = (await h.service.jobs.why(ann, job.id)).queue
+        assert found is not None
+        assert found.start is not None
 
     run_service(body)
 

@@ -86,9 +86,18 @@ def hypothetical(snapshot: Snapshot, job: Job) -> Snapshot:
 
 
 class Forecast:
-    """Made at once; what it says of a job is worked out when that is asked for."""
+    """Made at once; what it says of a job is worked out when that is asked for.
 
-    def __init__(self, snapshot: Snapshot, learned: Learned, seed: int = 0) -> None:
+    `rest` is called after each run: whoever shares a processor with others may pause in it.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        learned: Learned,
+        seed: int = 0,
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
         self.device = snapshot.device
         self.at = snapshot.now
         self.stopped = snapshot.stopped
@@ -98,7 +107,8 @@ class Forecast:
         self._spent = {job.id: job for job in self._line.spent}
         self._places = {job.id: place for place, job in enumerate(self._line.jobs)}
         self._factors = learned.corrections.factors(self.at, self._places)
-        self._courses = [] if self.stopped is not None else _courses(snapshot, self._line, learned, seed)
+        stopped = self.stopped is not None
+        self._courses = [] if stopped else _courses(snapshot, self._line, learned, seed, rest)
         self._order_what_is_near()
         self._least: list[float] = []
         self._rise()
@@ -255,14 +265,17 @@ class Forecast:
         return AllocationUsed(project, used, granted)
 
 
-def _courses(snapshot: Snapshot, line: Line, learned: Learned, seed: int) -> list[Course]:
+def _courses(
+    snapshot: Snapshot, line: Line, learned: Learned, seed: int, rest: Callable[[], None]
+) -> list[Course]:
     near = line.jobs[:NEAR]
     used = _summed(snapshot, near)
     runs = next((runs for most, runs in RUNS if len(line.jobs) <= most), FEWEST_RUNS)
-    return [
-        Ahead(snapshot, near, used, learned, Random(seed * 1_000_003 + number), DEPTH).run()
-        for number in range(runs)
-    ]
+    courses = []
+    for number in range(runs):
+        courses.append(Ahead(snapshot, near, used, learned, Random(seed * 1_000_003 + number), DEPTH).run())
+        rest()
+    return courses
 
 
 def _summed(snapshot: Snapshot, near: Sequence[Job]) -> list[Used]:

@@ -1,8 +1,11 @@
 """Makes the forecasts of the devices: when somebody asks, once a second for each device at most.
 
-The snapshot of a lane is taken on the event loop, all the rest is worked out in a thread. What the past
-teaches is read from the store before each forecast: nothing is noted while jobs run, and after a restart the
-same rows are there. Nobody asks, nothing is done.
+The snapshot of a lane is taken on the event loop, all the rest is worked out in a thread, a few milliseconds
+at a time: a thread that computes shares the interpreter with the event loop, and slows every request down
+while it does. A process of its own would have to be sent the queue each time.
+
+What the past teaches is read from the store before each forecast: nothing is noted while jobs run, and after
+a restart the same rows are there. Nobody asks, nothing is done.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ COMPARED = 16
 """Jobs of each forecast that are compared with what comes."""
 LITTLE = 10.0
 """The next one is not begun for so many times as long as it took: a tenth of a processor at most."""
+REST = 2.0
+"""After each of its runs a forecast rests for so many times as long as the run took."""
 ROUNDS = 2
 """Forecasts in which a job is looked for that may have come since the latest one."""
 
@@ -160,9 +165,11 @@ class Forecasts:
         return device.told[job]
 
     async def _refresh(self, name: str) -> None:
-        """Return when the latest forecast is not older than a second, or could not be made."""
+        """Return when the latest forecast is not older than a second and knows whether the device can start
+        jobs, or could not be made."""
         device, loop = self._device(name), asyncio.get_running_loop()
-        if device.making is None and loop.time() - device.begun >= device.pause:
+        late = loop.time() - device.begun >= device.pause
+        if device.making is None and (late or (device.latest and not self._holds(name, device.latest))):
             device.making = loop.create_task(self._make(name, device))
             device.making.add_done_callback(lambda task: self._done(device, task))
         if device.making is not None:
@@ -210,7 +217,20 @@ class Forecasts:
 
         def work() -> tuple[Forecast, Sequence[tuple[str, Waits, int]], float]:
             begun = time.thread_time()
-            forecast = Forecast(snapshot, device.learned)
+            forecast = Forecast(snapshot, device.learned, rest=_rests())
             return forecast, list(forecast.some(compared, random)), time.thread_time() - begun
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _rests() -> Callable[[], None]:
+    """What sleeps in proportion to the time that has passed since its last sleep, which is longer the more
+    others want the processor."""
+    woken = time.perf_counter()
+
+    def rest() -> None:
+        nonlocal woken
+        time.sleep(REST * (time.perf_counter() - woken))
+        woken = time.perf_counter()
+
+    return rest
