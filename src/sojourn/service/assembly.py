@@ -270,6 +270,15 @@ async def assemble(
         schedules(settings.devices),
         lambda device: background.spawn(control.calibrate_by_schedule(device)),
     )
+    webhooks = Webhooks(
+        settings.webhooks,
+        store=store,
+        clock=clock,
+        accounts=accounts,
+        audit=audit,
+        addresses=addresses,
+        receivers=receivers,
+    )
     forecasts = Forecasts(
         store=store,
         clock=clock,
@@ -416,15 +425,7 @@ async def assemble(
         rooms=rooms,
         turns=turns,
         streams=streams,
-        webhooks=Webhooks(
-            settings.webhooks,
-            store=store,
-            clock=clock,
-            accounts=accounts,
-            audit=audit,
-            addresses=addresses,
-            receivers=receivers,
-        ),
+        webhooks=webhooks,
         offers=Offers(lanes=lanes, limits=limits, forecasts=forecasts),
         store=store,
         engine=engine,
@@ -463,6 +464,9 @@ async def assemble(
             disk=disk,
             rooms=rooms,
             holds=holds,
+            streams=streams,
+            webhooks=webhooks,
+            forecasts=forecasts,
         ),
         forecasts=forecasts,
     )

@@ -14,6 +14,7 @@ from sojourn.service.lanes.device_time import Doing
 from sojourn.service.metrics.exposition import Exposition, Sheet
 from sojourn.service.metrics.measures import Measures
 from sojourn.service.views import JobView, Principal
+from sojourn.store.history import Wanted
 from tests.harness.programs import job_body
 from tests.harness.service import ServiceHarness
 from tests.integration.service.operations import operator
@@ -173,6 +174,28 @@ def test_a_scrape_has_the_queue_with_its_age_the_sessions_and_the_workers(run_se
         assert found["sojourn_store_commit_transactions_count",] > 0
         assert found["sojourn_store_size_bytes",] > 0
         assert found["sojourn_store_full",] == 0
+
+    run_service(body, server=OPEN)
+
+
+def test_a_scrape_has_the_streams_with_what_they_were_told_and_the_forecasts(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
+        ann = await h.user("ann")
+        stream = await h.service.streams.open(ann, Wanted(), None)
+        assert await stream.next() == [], "it is in the present"
+        job = await h.submit(ann, job_body("slow"))
+        await h.running(ann, job.id)
+        told = len(await stream.next())
+        await h.service.jobs.why(ann, job.id)
+        found = await samples(h)
+        assert found["sojourn_event_streams",] == 1
+        assert found["sojourn_event_streams_limit",] == h.service.settings.server.streams
+        assert found["sojourn_events_told_total",] == told > 0
+        assert found["sojourn_event_streams_cut_total",] == 0
+        assert found["sojourn_forecasts_total", "slow"] == 1
+        assert found["sojourn_forecast_cpu_seconds_total", "slow"] > 0
+        assert found["sojourn_forecasts_total", "mock"] == 0
+        stream.close()
 
     run_service(body, server=OPEN)
 

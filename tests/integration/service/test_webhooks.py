@@ -209,6 +209,24 @@ def test_a_receiver_that_is_dead_holds_up_no_other_and_is_disabled_with_a_reason
     run_service(body, sections=HERE)
 
 
+def test_operators_see_how_many_receivers_fail_and_how_many_messages_came_through(
+    run_service: RunService, receiver: Receiver
+) -> None:
+    async def body(h: ServiceHarness) -> None:
+        webhooks, ann = h.service.webhooks, await h.user("ann")
+        receiver.answers = [204, 500]
+        hook = await added(h, receiver.url)
+        off = await added(h, receiver.url)
+        await webhooks.change(operator(h), "anns", off.id, enabled=False)
+        assert webhooks.state() == {"working": 1, "failing": 0, "disabled": 1}
+        await ended(h, ann)
+        await seen(h, hook, lambda v: v.failures == 1)
+        assert webhooks.state() == {"working": 0, "failing": 1, "disabled": 1}
+        assert webhooks.attempts() == {"delivered": 1, "failed": 1}
+
+    run_service(body, sections=HERE)
+
+
 def test_after_a_restart_delivery_goes_on_where_it_was(run_service: RunService, receiver: Receiver) -> None:
     job: list[str] = []
 

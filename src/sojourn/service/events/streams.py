@@ -113,6 +113,11 @@ class Stream:
         Empty when the stream has `ended`, when a while has passed without events (`heartbeat_seconds`), after
         a page of the past without any, and once when the present is reached.
         """
+        found = await self._next()
+        self._streams.told += len(found)
+        return found
+
+    async def _next(self) -> list[Event]:
         if self.ended is None and not self._live:
             return await self._past()
         if self.ended is None and not self._waiting:
@@ -158,6 +163,7 @@ class Stream:
         self._handed = upto
         if len(self._waiting) > MOST_WAITING:
             self._waiting.clear()
+            self._streams.cut += 1
             log.info("stream.cut", user=self.who.user, project=self.who.project, why=str(End.SLOW))
             self.end(_SLOW)
         elif self._waiting:
@@ -224,6 +230,8 @@ class Streams:
         self._news = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
         self._stopping = False
+        self.told = 0  # events, to all readers together
+        self.cut = 0  # streams of slow readers
         feed.follow(self._tell)
 
     # open and close

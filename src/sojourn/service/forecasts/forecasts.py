@@ -63,6 +63,8 @@ class _Device:
     told: dict[str, QueueFacts | None] = field(default_factory=dict)  # of the latest forecast
     making: asyncio.Task[None] | None = None
     made: int = 0
+    worked_out: int = 0  # these, and those of offers
+    seconds: float = 0.0  # of a processor, for them
 
 
 class Forecasts:
@@ -148,6 +150,11 @@ class Forecasts:
         low, middle, high = (min(length.at(share), job.limit) for share in (0.1, 0.5, 0.9))
         return low, middle, high
 
+    def spent(self, device: str) -> tuple[int, float]:
+        """How many forecasts there were, and the seconds of a processor that they took."""
+        own = self._devices.get(device)
+        return (0, 0.0) if own is None else (own.worked_out, own.seconds)
+
     # within
 
     def _device(self, name: str) -> _Device:
@@ -220,7 +227,10 @@ class Forecasts:
             forecast = Forecast(snapshot, device.learned, rest=_rests())
             return forecast, list(forecast.some(compared, random)), time.thread_time() - begun
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        device.worked_out += 1
+        device.seconds += found[2]
+        return found
 
 
 def _rests() -> Callable[[], None]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from sojourn.core.model import JobState, SessionState
 from sojourn.execution.engine import Engine, WorkerPhase
 from sojourn.service.data.disk import Disk
+from sojourn.service.events.streams import Streams
+from sojourn.service.forecasts.forecasts import Forecasts
 from sojourn.service.lanes.device_time import Doing
 from sojourn.service.lanes.dispatcher import Dispatcher
 from sojourn.service.lanes.registry import Lanes
@@ -20,6 +22,7 @@ from sojourn.service.metrics.measures import MODES
 from sojourn.service.requests.holds import Holds
 from sojourn.service.requests.rooms import Rooms
 from sojourn.service.timing.clock import Clock
+from sojourn.service.webhooks.webhooks import Webhooks
 from sojourn.store import Database
 
 
@@ -34,6 +37,9 @@ class Readings:
         disk: Disk,
         rooms: Rooms,
         holds: Holds,
+        streams: Streams,
+        webhooks: Webhooks,
+        forecasts: Forecasts,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -42,6 +48,9 @@ class Readings:
         self._disk = disk
         self._rooms = rooms
         self._holds = holds
+        self._streams = streams
+        self._webhooks = webhooks
+        self._forecasts = forecasts
 
     async def take(self, sheet: Sheet) -> None:
         for name in self._lanes.specs:
@@ -49,6 +58,7 @@ class Readings:
             await asyncio.sleep(0)  # the event loop goes on between two devices
         self._preparations(sheet)
         self._requests(sheet)
+        self._told(sheet)
         await self._database(sheet)
 
     def _device(self, sheet: Sheet, dispatcher: Dispatcher) -> None:
@@ -87,6 +97,21 @@ class Readings:
                 sheet.put(table.ROOM, room.held, name)
                 sheet.put(table.ROOM_LIMIT, room.total, name)
             sheet.put(table.ROOM_REFUSALS, room.refused, name)
+
+    def _told(self, sheet: Sheet) -> None:
+        streams = self._streams.state()
+        sheet.put(table.STREAMS, streams["held"])
+        sheet.put(table.STREAMS_LIMIT, streams["of"])
+        sheet.put(table.STREAMS_CUT, self._streams.cut)
+        sheet.put(table.EVENTS_TOLD, self._streams.told)
+        for state, count in self._webhooks.state().items():
+            sheet.put(table.WEBHOOKS, count, state)
+        for outcome, count in self._webhooks.attempts().items():
+            sheet.put(table.WEBHOOK_ATTEMPTS, count, outcome)
+        for name in self._lanes.specs:
+            made, seconds = self._forecasts.spent(name)
+            sheet.put(table.FORECASTS, made, name)
+            sheet.put(table.FORECAST_SECONDS, seconds, name)
 
     async def _database(self, sheet: Sheet) -> None:
         sheet.put(table.STORE_WAITING, self._store.waiting)

@@ -32,7 +32,7 @@ class Metric:
 LABELS = {
     "device": "name of a device; `mock_…` are those for dry runs",
     "mode": "`job` (no session), `session`, `batch`, `system` (calibrations)",
-    "outcome": "`completed`, `failed`, `cancelled`",
+    "outcome": "of jobs `completed`, `failed`, `cancelled`; else see the metric",
     "state": "see the metric",
     "kind": "see the metric",
     "phase": "`asleep`, `starting`, `ready`, `busy`, `failed`",
@@ -259,6 +259,44 @@ LOOP_LATE = Metric(
 )
 LOG_LOST = Metric(_SERVER, "sojourn_log_lost_total", _C, "Log entries that could not be written.")
 
+_TOLD = "Event streams, webhooks, forecasts"
+STREAMS = Metric(_TOLD, "sojourn_event_streams", _G, "Open event streams, without those of webhooks.")
+STREAMS_LIMIT = Metric(_TOLD, "sojourn_event_streams_limit", _G, "How many may be open (`streams`).")
+STREAMS_CUT = Metric(
+    _TOLD, "sojourn_event_streams_cut_total", _C, "Streams that were ended because their reader was too slow."
+)
+EVENTS_TOLD = Metric(
+    _TOLD, "sojourn_events_told_total", _C, "Events that were handed to streams and webhooks, each counted."
+)
+WEBHOOKS = Metric(
+    _TOLD,
+    "sojourn_webhooks",
+    _G,
+    "Webhooks: `working`; `failing`, whose last attempt failed; `disabled`.",
+    ("state",),
+)
+WEBHOOK_ATTEMPTS = Metric(
+    _TOLD,
+    "sojourn_webhook_attempts_total",
+    _C,
+    "Messages that were sent to receivers: `delivered`, or `failed` and tried again.",
+    ("outcome",),
+)
+FORECASTS = Metric(
+    _TOLD,
+    "sojourn_forecasts_total",
+    _C,
+    "Forecasts that were made; without a question there is none.",
+    ("device",),
+)
+FORECAST_SECONDS = Metric(
+    _TOLD,
+    "sojourn_forecast_cpu_seconds_total",
+    _C,
+    "Processor time that they took, in a thread of the server.",
+    ("device",),
+)
+
 _PROCESS = "Process (of the server itself, without its workers)"
 PROCESS = (
     Metric(_PROCESS, "process_resident_memory_bytes", _G, "Resident memory."),
@@ -310,6 +348,14 @@ TABLE: tuple[Metric, ...] = (
     INFO,
     LOOP_LATE,
     LOG_LOST,
+    STREAMS,
+    STREAMS_LIMIT,
+    STREAMS_CUT,
+    EVENTS_TOLD,
+    WEBHOOKS,
+    WEBHOOK_ATTEMPTS,
+    FORECASTS,
+    FORECAST_SECONDS,
     *PROCESS,
 )
 

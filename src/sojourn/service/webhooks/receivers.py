@@ -48,7 +48,8 @@ def _spread(hook: Webhook) -> float:
 
 
 class Receivers:
-    """`most` failures in a row disable a webhook."""
+    """`most` failures in a row disable a webhook. Of all attempts since the start so many were
+    `delivered`, and so many `failed`."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Receivers:
         self._sender = sender
         self._most = most
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.delivered = self.failed = 0
 
     def start(self, hook: Webhook) -> None:
         """Deliver from where it is, unless it is disabled. One that is at work begins again."""
@@ -130,14 +132,15 @@ class Receivers:
             hook.url, message.headers(hook.secret, self._clock.date()), message.body
         )
         if sent.delivered:
+            self.delivered += 1
             hook.cursor = hook.delivered = event.entry.id
             hook.failures, hook.next_at, hook.error = 0, None, None
             hook.delivered_at = self._clock.now()
             self._save(hook)
             return True
+        self.failed += 1
         hook.failures += 1
         hook.error = sent.why
-
         hook.next_at = self._clock.now() + pause_after(hook.failures) * _spread(hook)
         if hook.failures < self._most:
             log.info("webhook.failed", webhook=hook.id, failures=hook.failures, why=sent.why)

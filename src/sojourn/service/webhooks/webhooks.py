@@ -80,6 +80,17 @@ class Webhooks:
         found = self._project(who, project)
         return [self._view(hook) for hook in self._hooks.values() if hook.project_id == found.id]
 
+    def state(self) -> dict[str, int]:
+        """For operators: how many work, fail at present, and are disabled."""
+        hooks = self._hooks.values()
+        disabled = sum(hook.disabled is not None for hook in hooks)
+        failing = sum(hook.disabled is None and hook.failures > 0 for hook in hooks)
+        return {"working": len(hooks) - disabled - failing, "failing": failing, "disabled": disabled}
+
+    def attempts(self) -> dict[str, int]:
+        """Since the start, by their outcome."""
+        return {"delivered": self._receivers.delivered, "failed": self._receivers.failed}
+
     # change
 
     async def add(self, who: Principal, project: str, url: str, kinds: Iterable[Kind] = ()) -> WebhookView:
