@@ -29,8 +29,8 @@ FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
 LONG_ENOUGH = 60.0
 """Seconds after which it has not ended at once."""
 STOPPING = 3.0
-FILE = "dashboard.json"
-"""In the data folder: the addresses that were printed, for programs."""
+FILE, VISITS = "dashboard.json", "visits.json"
+"""In the data folder: the addresses that were printed, for programs, and who has signed in."""
 
 log = structlog.get_logger("sojourn.dashboard")
 
@@ -49,6 +49,8 @@ class Dashboard:
         self._link = secrets.token_urlsafe(24)
         self.port: int | None = None
         """Where it listens, once it does."""
+        self._last_port = settings.dashboard.port
+        self._visits = Path(settings.server.data).absolute() / VISITS
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -100,7 +102,9 @@ class Dashboard:
         settings = self._settings.dashboard
         host = settings.host or self._settings.server.host
         command = [sys.executable, "-m", "sojourn.dashboard", "--server", self._server]
-        command += ["--host", host, "--port", str(settings.port)]
+        # Where it was before, too, if any free port would do: people have its pages open.
+        command += ["--host", host, "--port", str(self._last_port)]
+        command += ["--visits", str(self._visits)]
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
@@ -112,9 +116,11 @@ class Dashboard:
             process.stdin.write(json.dumps(told).encode() + b"\n")
             line = await process.stdout.readline()
             if line:
-                self.port = int(json.loads(line)["port"])
+                self.port = self._last_port = int(json.loads(line)["port"])
                 if first:
                     self._announce(host)
+            else:  # the port may be another's by now
+                self._last_port = settings.port
             await process.wait()
         finally:
             process.stdin.close()

@@ -1,51 +1,69 @@
-"""Who has signed in: a random token in a cookie stands for an API key, which stays in this process's memory.
+"""Who has signed in: a random token in a cookie stands for an API key.
 
-A token ends by signing out, an hour after its last use, twelve hours after the sign-in, or with the process.
-Only its hash is kept, so that no picture of the memory's tables is a way in.
+A token ends by signing out, an hour after its last use, or twelve hours after the sign-in. Visits outlast the
+process: they are kept in a file, in which only the hash of the token stands, and the key sealed with the
+token itself. Who reads the file has neither.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 COOKIE = "sojourn_dashboard"
 IDLE = 3600.0
 LONGEST = 12 * 3600.0
 MOST = 1000
 """Visitors at a time; beyond, the one who has been away for longest signs in again."""
+NOTED = 60.0
+"""Seconds after which it is written down that a visitor was seen again."""
 
 
 @dataclass(slots=True)
 class Visitor:
+    """`key` is empty after a restart until the visitor comes back: it needs the token to be opened."""
+
     key: str
     user: str
     project: str
     operator: bool
     since: float
     seen: float
+    sealed: str = ""
 
 
 class Visitors:
-    """`link` signs in as the owner of `link_key`, once."""
+    """`link` signs in as the owner of `link_key`, once. Without a `file` visits end with the process.
+    `clock` is a date in seconds."""
 
     def __init__(
-        self, link: str = "", link_key: str = "", clock: Callable[[], float] = time.monotonic
+        self,
+        link: str = "",
+        link_key: str = "",
+        file: Path | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._of: dict[str, Visitor] = {}
         self._link = link
         self._link_key = link_key
+        self._file = file
         self._clock = clock
+        self._of = _read(file) if file is not None else {}
+        self._noted = 0.0
 
     def enter(self, key: str, user: str, project: str, operator: bool) -> str:
         """The token of a new visitor."""
         while len(self._of) >= MOST:
             del self._of[min(self._of, key=lambda name: self._of[name].seen)]
         token, now = secrets.token_urlsafe(32), self._clock()
-        self._of[_hashed(token)] = Visitor(key, user, project, operator, now, now)
+        sealed = _crossed(key.encode(), token).hex()
+        self._of[_hashed(token)] = Visitor(key, user, project, operator, now, now, sealed)
+        self._note()
         return token
 
     def of(self, token: str | None) -> Visitor | None:
@@ -58,13 +76,18 @@ class Visitors:
             return None
         if now - visitor.seen > IDLE or now - visitor.since > LONGEST:
             del self._of[name]
+            self._note()
             return None
+        if not visitor.key:
+            visitor.key = _crossed(bytes.fromhex(visitor.sealed), token).decode()
         visitor.seen = now
+        if abs(now - self._noted) > NOTED:
+            self._note()
         return visitor
 
     def leave(self, token: str | None) -> None:
-        if token:
-            self._of.pop(_hashed(token), None)
+        if token and self._of.pop(_hashed(token), None) is not None:
+            self._note()
 
     def redeem(self, link: str) -> str | None:
         """The key that a one-time link stands for; None for every other text, and the second time."""
@@ -73,6 +96,36 @@ class Visitors:
         self._link = ""
         return self._link_key
 
+    def _note(self) -> None:
+        """A disk that is full signs nobody out before the next restart."""
+        self._noted = self._clock()
+        if self._file is None:
+            return
+        visits = {name: asdict(visitor) | {"key": ""} for name, visitor in self._of.items()}
+        new = self._file.with_suffix(".new")
+        try:
+            new.unlink(missing_ok=True)
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
+                json.dump(visits, written)
+            new.replace(self._file)
+        except OSError:
+            new.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> dict[str, Visitor]:
+    """What cannot be read is nobody's visit."""
+    try:
+        return {name: Visitor(**visit) for name, visit in json.loads(file.read_text("utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
 
 def _hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _crossed(text: bytes, token: str) -> bytes:
+    """Sealed or opened with a stream that the token gives. Each token seals one text only, and has 256 bits
+    that nobody chose, so the stream is as good as a key that is used once."""
+    stream = hashlib.shake_256(b"sojourn dashboard\0" + token.encode()).digest(len(text))
+    return bytes(a ^ b for a, b in zip(text, stream, strict=True))
