@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from sojourn.client import Client
+from sojourn.dashboard.charts.week import COLUMN, HEIGHT, HOUR, LEFT, TOP, WIDTH
 from sojourn.embedded import Embedded, Key
 from tests.harness.programs import job_body
 
@@ -102,6 +105,39 @@ def test_an_operator_pauses_a_device(page: Any, server: Embedded, dashboard: str
     assert server.get("/devices/quick")["state"] == "online"
 
 
+def test_a_time_is_reserved_by_dragging_over_the_week_and_what_is_in_the_way_is_said(
+    page: Any, server: Embedded, dashboard: str
+) -> None:
+    sign_in(page, dashboard, server.operator_key, "/calendar")
+    page.get_by_role("img", name="Reservations of quick").wait_for()
+    page.get_by_role("button", name="Week after").click()
+
+    def drag(day: int, first: float, last: float) -> None:
+        page.evaluate("window.scrollTo(0, 0)")  # the form, which was used, is below
+        box = page.locator("svg.choice").bounding_box()
+        x = box["x"] + box["width"] * (LEFT + (day + 0.5) * COLUMN) / WIDTH
+        low, high = (box["y"] + box["height"] * (TOP + hour * HOUR) / HEIGHT for hour in (first, last))
+        page.mouse.move(x, low)
+        page.mouse.down()
+        page.mouse.move(x, (low + high) / 2)
+        page.mouse.move(x, high)
+        page.mouse.up()
+
+    drag(2, 6.0, 7.5)
+    page.get_by_text("not saved yet").wait_for()
+    assert page.get_by_label("For").input_value() == "90m"
+    page.get_by_role("button", name="Reserve", exact=True).click()
+    page.get_by_text("is reserved from").first.wait_for()
+    (made,) = server.get("/reservations")["reservations"]
+    start, end = (datetime.fromisoformat(made[name]) for name in ("start", "end"))
+    assert (start.weekday(), end - start) == (2, timedelta(minutes=90))
+    drag(2, 7.0, 8.0)
+    page.get_by_text("Taken by").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Yes").click()
+    page.get_by_text("No reservations").wait_for()
+
+
 def test_signing_out_ends_the_visit(page: Any, server: Embedded, dashboard: str) -> None:
     sign_in(page, dashboard, server.local_key)
     cookies = page.context.cookies()
@@ -153,3 +189,26 @@ def test_a_page_says_that_the_server_is_away_and_recovers(
     finally:
         os.kill(server.pid, signal.SIGCONT)
     page.get_by_text("The server does not answer").wait_for(state="hidden")
+
+
+def process_of_the_dashboard(server: Embedded) -> int:
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended meanwhile
+            continue
+        if b"sojourn.dashboard" in words and parent == server.pid:
+            return int(entry.name)
+    raise AssertionError("the dashboard has no process")
+
+
+def test_a_page_comes_back_signed_in_when_the_dashboard_was_killed(
+    page: Any, server: Embedded, dashboard: str
+) -> None:
+    sign_in(page, dashboard, server.local_key, "/jobs")
+    page.evaluate("window.before = true")
+    os.kill(process_of_the_dashboard(server), signal.SIGKILL)
+    page.wait_for_function("window.before === undefined", timeout=90_000)
+    page.get_by_role("heading", name="Jobs", level=1).wait_for()
+    assert page.url == f"{dashboard}/jobs"

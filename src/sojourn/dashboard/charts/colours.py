@@ -18,3 +18,11 @@ def of_project(name: str | None) -> str:
     if name is None:
         return BUSY
     return OF_PROJECTS[hashlib.sha256(name.encode()).digest()[0] % len(OF_PROJECTS)]
+
+
+def text_on(ground: str) -> str:
+    """Black or white, whichever can be read better on this colour (WCAG 2, relative luminance)."""
+    parts = [int(ground[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "#000000" if light > 0.179 else "#ffffff"

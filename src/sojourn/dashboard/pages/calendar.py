@@ -1,14 +1,22 @@
-"""Reservations: who has which device when, and making and cancelling them."""
+"""Reservations: who has a device when, week by week, and making and cancelling them."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, tzinfo
 from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from nicegui import ui
+from nicegui import events, ui
 
+from sojourn.dashboard.charts import week as weeks
+from sojourn.dashboard.charts.week import Week
 from sojourn.dashboard.frame import Caller, Frame, refreshing
-from sojourn.dashboard.pages.parts import ask, heading, stamp_text
+from sojourn.dashboard.pages.parts import ask, heading, lasting, stamp_text
 from sojourn.dashboard.upstream import UpstreamError
+
+_ZONE = "Intl.DateTimeFormat().resolvedOptions().timeZone"
 
 
 def add_pages(frame: Frame) -> None:
@@ -18,64 +26,150 @@ def add_pages(frame: Frame) -> None:
 async def calendar(caller: Caller) -> None:
     heading("Calendar")
     devices = [each["name"] for each in (await caller.get("/devices"))["devices"] if not each["mock"]]
-    holder = ui.element("div").classes("panel")
-    with ui.element("div").classes("panel"):
-        heading("Reserve", 2)
-        with ui.row().classes("items-end q-gutter-md"):
-            device = ui.select(devices, value=devices[0] if devices else None, label="Device").classes("w-40")
-            start = ui.input("From", value="+1h", placeholder="2026-11-22T14:00, +2h, now")
-            length = ui.input("For", value="1h", placeholder="2h, 1h 30m")
-            mode = ui.select(
-                {"dedicated": "dedicated: nothing else runs", "priority": "priority: goes first"},
-                value="dedicated",
-                label="Mode",
-            ).classes("w-64")
+    if not devices:
+        ui.label("There is no device that could be reserved.").classes("panel quiet")
+        return
+    _Calendar(caller, devices).build()
 
-            async def reserve() -> None:
-                wanted = {
-                    "device": device.value,
-                    "start": start.value,
-                    "duration": length.value,
-                    "mode": mode.value,
-                }
-                try:
-                    made = await caller.post("/reservations", wanted)
-                except UpstreamError as error:
-                    ui.notify(str(error), type="negative", multi_line=True)
-                    return
-                ui.notify(f"{made['device']} is reserved from {stamp_text(made['start'])}", type="positive")
-                await look()
 
-            ui.button("Reserve", on_click=reserve).props("no-caps")
+class _Calendar:
+    def __init__(self, caller: Caller, devices: list[str]) -> None:
+        self._caller = caller
+        self._devices = devices
+        self._zone: tzinfo | None = None  # the viewer's, once it is known
+        self._week = Week.of(datetime.now(UTC), UTC)
+        self._found: list[Mapping[str, Any]] = []
 
-    async def look() -> None:
-        found = (await caller.get("/reservations"))["reservations"]
-        holder.clear()
-        with holder:
-            if not found:
-                ui.label("No reservations. Operators and admins of a project make them below.").classes(
+    def build(self) -> None:
+        with ui.element("div").classes("panel").style("overflow-x: auto"):
+            with ui.row().classes("items-center q-gutter-md"):
+                self._device = ui.select(
+                    self._devices, value=self._devices[0], label="Device", on_change=lambda: self._draw()
+                ).classes("w-40")
+                for text, step in (("Week before", -1), ("This week", 0), ("Week after", 1)):
+                    ui.button(text, on_click=partial(self._turn, step)).props("no-caps flat dense")
+                self._of = ui.label("").classes("quiet")
+            with ui.element("div").style("position: relative; min-width: 640px; max-width: 1000px") as area:
+                self._picture = ui.html("", sanitize=False)
+                ui.html(weeks.CHOICE, sanitize=False).style("position: absolute; inset: 0; cursor: crosshair")
+            area.on("pointerdown", js_handler=weeks.DOWN)
+            area.on("pointermove", js_handler=weeks.MOVE)
+            area.on("pointerup", self._choose, js_handler=weeks.UP)
+        with ui.element("div").classes("panel"):
+            heading("Reserve", 2)
+            ui.label("Drag over the week above, or write the times.").classes("quiet")
+            with ui.row().classes("items-end q-gutter-md"):
+                self._start = ui.input("From", value="+2h", placeholder="2026-11-22T14:00, +2h, now")
+                self._length = ui.input("For", value="1h", placeholder="2h, 1h 30m")
+                self._mode = ui.select(
+                    {"dedicated": "dedicated: nothing else runs", "priority": "priority: goes first"},
+                    value="dedicated",
+                    label="Mode",
+                ).classes("w-64")
+                ui.button("Reserve", on_click=self._reserve).props("no-caps")
+            self._told = ui.label("").props('role="status"')
+        self._list = ui.element("div").classes("panel")
+        refreshing(self._look, 5.0)
+
+    # what there is
+
+    async def _look(self) -> None:
+        if self._zone is None:
+            self._zone = await _zone()
+            self._week = Week.of(datetime.now(UTC), self._zone)
+        self._found = (await self._caller.get("/reservations"))["reservations"]
+        self._draw()
+        self._list.clear()
+        with self._list:
+            if not self._found:
+                ui.label("No reservations. Operators and admins of a project make them above.").classes(
                     "quiet"
                 )
-            for each in found:
-                with ui.row().classes("items-center q-gutter-md"):
-                    ui.label(each["device"]).classes("text-bold")
-                    ui.label(f"{stamp_text(each['start'])} to {stamp_text(each['end'])}")
-                    ui.label(each["project"] or "another project")
-                    ui.label(f"{each['mode']}, {each['state']}")
-                    if each["id"] is not None:
-                        ui.button(
-                            "Cancel",
-                            on_click=partial(
-                                ask,
-                                f"Cancel the reservation of {each['device']}?",
-                                partial(_cancel, caller, each["id"], look),
-                            ),
-                        ).props("no-caps flat dense color=negative")
+            for each in self._found:
+                self._row(each)
 
-    refreshing(look, 5.0)
+    def _of_device(self) -> list[Mapping[str, Any]]:
+        return [each for each in self._found if each["device"] == self._device.value]
+
+    def _draw(self) -> None:
+        made = weeks.picture(self._week, self._device.value, self._of_device(), datetime.now(UTC))
+        if made != self._picture.content:
+            self._picture.set_content(made)
+        self._of.set_text(f"Week of {self._week.monday:%d %B %Y}, times in {self._week.zone}")
+
+    def _turn(self, step: int) -> None:
+        now = Week.of(datetime.now(UTC), self._week.zone)
+        self._week = self._week.moved(step) if step else now
+        self._draw()
+
+    def _row(self, each: Mapping[str, Any]) -> None:
+        with ui.row().classes("items-center q-gutter-md"):
+            ui.label(each["device"]).classes("text-bold")
+            times = ui.label(f"{self._local(each['start'])} to {self._local(each['end'])}")
+            with times:
+                ui.tooltip(f"{stamp_text(each['start'])} to {stamp_text(each['end'])}")
+            ui.label(each["project"] or "another project")
+            ui.label(f"{each['mode']}, {each['state']}")
+            if each["id"] is not None:
+                question = f"Cancel the reservation of {each['device']}?"
+                cancel = partial(_cancel, self._caller, each["id"], self._look)
+                ui.button("Cancel", on_click=partial(ask, question, cancel)).props(
+                    "no-caps flat dense color=negative"
+                )
+
+    def _local(self, at: str) -> str:
+        return f"{datetime.fromisoformat(at).astimezone(self._week.zone):%a %d %b %H:%M}"
+
+    # reserve
+
+    def _choose(self, event: events.GenericEventArguments) -> None:
+        """A time was chosen on the picture: it comes into the form, with what is in its way."""
+        day, low, high = (int(event.args[name]) for name in ("day", "from", "to"))
+        start, end = self._week.instant(day, low), self._week.instant(day, high)
+        minutes = int((end.astimezone(UTC) - start.astimezone(UTC)).total_seconds() // 60)
+        self._start.set_value(start.isoformat(timespec="minutes"))
+        self._length.set_value(f"{minutes}m")
+        self._told.set_text(self._preview(start, end, 60.0 * minutes))
+
+    def _preview(self, start: datetime, end: datetime, seconds: float) -> str:
+        device, project = self._device.value, self._caller.visitor.project
+        said = [f"{device} from {start:%a %d %b %H:%M} for {lasting(seconds)}, not saved yet."]
+        for each in weeks.overlapping(self._of_device(), start, end):
+            whose = each["project"] or "another project"
+            said.append(f"Taken by {whose} from {self._local(each['start'])} to {self._local(each['end'])}.")
+        ahead = sum(
+            (datetime.fromisoformat(each["end"]) - datetime.fromisoformat(each["start"])).total_seconds()
+            for each in self._of_device()
+            if each["project"] == project
+        )
+        said.append(f"Project {project} has {lasting(ahead)} reserved on it.")
+        return " ".join(said)
+
+    async def _reserve(self) -> None:
+        wanted = {
+            "device": self._device.value,
+            "start": self._start.value,
+            "duration": self._length.value,
+            "mode": self._mode.value,
+        }
+        try:
+            made = await self._caller.post("/reservations", wanted)
+        except UpstreamError as error:
+            self._told.set_text(str(error))
+            ui.notify(str(error), type="negative", multi_line=True)
+            return
+        self._told.set_text(f"{made['device']} is reserved from {stamp_text(made['start'])}.")
+        await self._look()
 
 
-async def _cancel(caller: Caller, id: str, then: object) -> None:
+async def _zone() -> tzinfo:
+    """The viewer's, as the browser names it; UTC where that is not known here."""
+    try:
+        return ZoneInfo(str(await ui.run_javascript(_ZONE, timeout=5.0)))
+    except (TimeoutError, OSError, ValueError):
+        return UTC
+
+
+async def _cancel(caller: Caller, id: str, then: Callable[[], Awaitable[None]]) -> None:
     await caller.post(f"/reservations/{id}/cancel")
-    if callable(then):
-        await then()
+    await then()
