@@ -83,4 +83,4 @@ WORKER_KILLED = 9702
 OUT_OF_MEMORY = 9703
 """The job ran into the memory that one run may take; it is charged, as any failure of a job."""
 INTERNAL_ERROR = 9999
-"""A fault of the service, as one that it found in itself. Nothing is charged."""
+"""A fault of the service in a run. It is charged: a job that provokes one must not run for free."""

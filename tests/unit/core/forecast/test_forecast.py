@@ -16,6 +16,7 @@ from sojourn.core.forecast.ahead import HORIZON
 from sojourn.core.forecast.forecast import (
     DEPTH,
     NEAR,
+    RUNS,
     Band,
     Ends,
     Forecast,
@@ -215,6 +216,17 @@ def test_the_same_seed_is_the_same_forecast_and_another_one_is_not() -> None:
     bands = [start(forecast(world, Learned(), seed), "j5") for seed in (3, 3, 4)]
     assert bands[0] == bands[1]
     assert bands[0] != bands[2]
+
+
+def test_who_shares_the_processor_may_rest_after_every_run() -> None:
+    world = LaneHarness()
+    for number in range(20):
+        world.submit(f"j{number}", "ann")
+    rests: list[int] = []
+    made = Forecast(take(world.lane, world.now), exact(), rest=lambda: rests.append(len(rests)))
+    assert len(rests) == dict(RUNS)[64]
+    for name in ("j1", "j19"):
+        assert made.of(name) == forecast(world, exact()).of(name)
 
 
 def test_all_jobs_of_a_user_who_is_not_known_are_off_in_the_same_way() -> None:
