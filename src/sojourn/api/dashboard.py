@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from sojourn import private_file
 from sojourn.api.http.replies import Reply
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Dashboard:
         self.port: int | None = None
         """Where it listens, once it does."""
         self._last_port = settings.dashboard.port
-        self._visits = Path(settings.server.data).absolute() / VISITS
+        self._data = Path(settings.server.data).absolute()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -62,7 +63,7 @@ class Dashboard:
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
-                (Path(self._settings.server.data) / FILE).unlink(missing_ok=True)
+                (self._data / FILE).unlink(missing_ok=True)
 
     async def lead(self, request: Request) -> Reply:
         """`GET /`: to the dashboard, or what this is."""
@@ -104,7 +105,7 @@ class Dashboard:
         command = [sys.executable, "-m", "sojourn.dashboard", "--server", self._server]
         # Where it was before, too, if any free port would do: people have its pages open.
         command += ["--host", host, "--port", str(self._last_port)]
-        command += ["--visits", str(self._visits)]
+        command += ["--visits", str(self._data / VISITS)]
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
@@ -141,12 +142,10 @@ class Dashboard:
         self._said(f"The dashboard is at {address}")
         if self._key():
             self._said(f"Sign in as {self._settings.dashboard.link}, once: {link}")
-        path = Path(self._settings.server.data) / FILE
-        path.touch(mode=0o600)
-        path.write_text(json.dumps({"url": address, "link": link}) + "\n", encoding="utf-8")
+        private_file.write(self._data / FILE, json.dumps({"url": address, "link": link}) + "\n")
 
     def _key(self) -> str:
-        path = Path(self._settings.server.data) / f"{self._settings.dashboard.link}.key"
+        path = self._data / f"{self._settings.dashboard.link}.key"
         try:
             return path.read_text(encoding="utf-8").strip()
         except OSError:

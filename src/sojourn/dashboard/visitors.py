@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from sojourn import private_file
 
 COOKIE = "sojourn_dashboard"
 IDLE = 3600.0
@@ -74,7 +76,7 @@ class Visitors:
         visitor = self._of.get(name)
         if visitor is None:
             return None
-        if now - visitor.seen > IDLE or now - visitor.since > LONGEST:
+        if _over(visitor, now):
             del self._of[name]
             self._note()
             return None
@@ -98,18 +100,20 @@ class Visitors:
 
     def _note(self) -> None:
         """A disk that is full signs nobody out before the next restart."""
-        self._noted = self._clock()
+        self._noted = now = self._clock()
         if self._file is None:
             return
-        visits = {name: asdict(visitor) | {"key": ""} for name, visitor in self._of.items()}
-        new = self._file.with_suffix(".new")
-        try:
-            new.unlink(missing_ok=True)
-            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
-                json.dump(visits, written)
-            new.replace(self._file)
-        except OSError:
-            new.unlink(missing_ok=True)
+        visits = {
+            name: asdict(visitor) | {"key": ""}
+            for name, visitor in self._of.items()
+            if not _over(visitor, now)
+        }
+        with suppress(OSError):
+            private_file.write(self._file, json.dumps(visits))
+
+
+def _over(visitor: Visitor, now: float) -> bool:
+    return now - visitor.seen > IDLE or now - visitor.since > LONGEST
 
 
 def _read(file: Path) -> dict[str, Visitor]:

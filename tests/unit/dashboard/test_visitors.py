@@ -62,6 +62,14 @@ def test_the_file_has_neither_key_nor_token_and_is_for_its_owner_alone(file: Pat
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
+def test_a_visit_that_is_over_leaves_the_file_with_the_next_one(file: Path, clock: Clock) -> None:
+    visitors = Visitors(file=file, clock=clock)
+    entered(visitors)
+    clock.now += IDLE + 1
+    entered(visitors)
+    assert len(json.loads(file.read_text("utf-8"))) == 1
+
+
 def test_equal_keys_are_sealed_differently(file: Path, clock: Clock) -> None:
     visitors = Visitors(file=file, clock=clock)
     entered(visitors)

@@ -5,12 +5,11 @@ A file that is missing at the start is made anew, and that ends the keys that we
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
+from sojourn import private_file
 from sojourn.service.accounts.accounts import Accounts
 from sojourn.service.accounts.audit import Audit
 from sojourn.service.accounts.keys import Key, Secret, file_key
@@ -40,7 +39,7 @@ class KeyFiles:
                 made = await self._accounts.add(
                     name, project, entry, operator=operator, key_name=file_key(name)
                 )
-                _write(path, made.api_key)
+                private_file.write(path, f"{made.api_key}\n")
             elif self._accounts.revoked(name):
                 continue
             elif not path.exists():
@@ -60,7 +59,7 @@ class KeyFiles:
             None, "key.renewed", f"user {name}", key=file_key(name), ended=[key.name for key in old]
         )
         await keys.renew(old, secret, entry)
-        _write(path, secret.api_key)
+        private_file.write(path, f"{secret.api_key}\n")
         self._audit.done(entry)
 
     def is_ours(self, user_name: str, key: Key) -> bool:
@@ -72,7 +71,7 @@ class KeyFiles:
         is in force: the new key is on disk before it is in force."""
         path = self._data / file_key(user_name)
         fresh = _fresh(path)
-        _write(fresh, secret.api_key)
+        private_file.write(fresh, f"{secret.api_key}\n")
         try:
             await self._accounts.keys.replace(old, secret, left, entry)
         except Exception:
@@ -96,16 +95,3 @@ def _fresh(path: Path) -> Path:
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace").strip()
-
-
-def _write(path: Path, key: str) -> None:
-    """A file that only its owner may read, there as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        partial.unlink()
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(key + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
