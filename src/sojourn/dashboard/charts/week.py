@@ -53,16 +53,17 @@ class Week:
         return days * DAY + local.hour * 60 + local.minute
 
 
+def times_of(reservation: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    """Its start and end."""
+    return datetime.fromisoformat(reservation["start"]), datetime.fromisoformat(reservation["end"])
+
+
 def overlapping(
     reservations: Iterable[Mapping[str, Any]], start: datetime, end: datetime
 ) -> list[Mapping[str, Any]]:
     """Those that have some of this time, in the order in which they are given."""
     start, end = start.astimezone(UTC), end.astimezone(UTC)
-    return [
-        each
-        for each in reservations
-        if datetime.fromisoformat(each["start"]) < end and datetime.fromisoformat(each["end"]) > start
-    ]
+    return [each for each in reservations if times_of(each)[0] < end and times_of(each)[1] > start]
 
 
 def picture(week: Week, device: str, reservations: Iterable[Mapping[str, Any]], now: datetime) -> str:
@@ -96,7 +97,7 @@ def picture(week: Week, device: str, reservations: Iterable[Mapping[str, Any]], 
 
 
 def _reservation(week: Week, each: Mapping[str, Any]) -> Iterator[str]:
-    start, end = datetime.fromisoformat(each["start"]), datetime.fromisoformat(each["end"])
+    start, end = times_of(each)
     project = each["project"] or "another project"
     colour = colours.of_project(each["project"])
     ink = colours.text_on(colour)
@@ -107,7 +108,7 @@ def _reservation(week: Week, each: Mapping[str, Any]) -> Iterator[str]:
         height = max(3.0, (high - low) * HOUR / 60 - 1)
         yield (
             f'<g><title>{escape(said)}</title><rect x="{x}" y="{y:.1f}" width="{COLUMN - 6}" '
-            f'height="{height:.1f}" rx="4" fill="{colour}" data-reservation="{escape(each["id"] or "")}"/>'
+            f'height="{height:.1f}" rx="4" fill="{colour}"/>'
         )
         if height >= 14:
             yield _text(x + 6, y + 12, project[:16], "start", ink)

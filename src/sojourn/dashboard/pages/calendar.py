@@ -44,7 +44,7 @@ class _Calendar:
         with ui.element("div").classes("panel").style("overflow-x: auto"):
             with ui.row().classes("items-center q-gutter-md"):
                 self._device = ui.select(
-                    self._devices, value=self._devices[0], label="Device", on_change=lambda: self._draw()
+                    self._devices, value=self._devices[0], label="Device", on_change=self._draw
                 ).classes("w-40")
                 for text, step in (("Week before", -1), ("This week", 0), ("Week after", 1)):
                     ui.button(text, on_click=partial(self._turn, step)).props("no-caps flat dense")
@@ -105,8 +105,7 @@ class _Calendar:
     def _row(self, each: Mapping[str, Any]) -> None:
         with ui.row().classes("items-center q-gutter-md"):
             ui.label(each["device"]).classes("text-bold")
-            times = ui.label(f"{self._local(each['start'])} to {self._local(each['end'])}")
-            with times:
+            with ui.label(self._times(each)):
                 ui.tooltip(f"{stamp_text(each['start'])} to {stamp_text(each['end'])}")
             ui.label(each["project"] or "another project")
             ui.label(f"{each['mode']}, {each['state']}")
@@ -117,8 +116,11 @@ class _Calendar:
                     "no-caps flat dense color=negative"
                 )
 
-    def _local(self, at: str) -> str:
-        return f"{datetime.fromisoformat(at).astimezone(self._week.zone):%a %d %b %H:%M}"
+    def _times(self, each: Mapping[str, Any]) -> str:
+        return " to ".join(self._local(at) for at in weeks.times_of(each))
+
+    def _local(self, at: datetime) -> str:
+        return f"{at.astimezone(self._week.zone):%a %d %b %H:%M}"
 
     # reserve
 
@@ -133,15 +135,13 @@ class _Calendar:
 
     def _preview(self, start: datetime, end: datetime, seconds: float) -> str:
         device, project = self._device.value, self._caller.visitor.project
-        said = [f"{device} from {start:%a %d %b %H:%M} for {lasting(seconds)}, not saved yet."]
-        for each in weeks.overlapping(self._of_device(), start, end):
-            whose = each["project"] or "another project"
-            said.append(f"Taken by {whose} from {self._local(each['start'])} to {self._local(each['end'])}.")
-        ahead = sum(
-            (datetime.fromisoformat(each["end"]) - datetime.fromisoformat(each["start"])).total_seconds()
-            for each in self._of_device()
-            if each["project"] == project
-        )
+        said = [f"{device} from {self._local(start)} for {lasting(seconds)}, not saved yet."]
+        said += [
+            f"Taken by {each['project'] or 'another project'} from {self._times(each)}."
+            for each in weeks.overlapping(self._of_device(), start, end)
+        ]
+        own = [weeks.times_of(each) for each in self._of_device() if each["project"] == project]
+        ahead = sum((end - start).total_seconds() for start, end in own)
         said.append(f"Project {project} has {lasting(ahead)} reserved on it.")
         return " ".join(said)
 
