@@ -24,6 +24,7 @@ import pytest
 from qiskit_ibm_runtime import SamplerV2, Session
 
 from sojourn.embedded import Embedded
+from tests.harness.processes import parents
 from tests.harness.programs import bell, job_body
 
 KILLS = int(os.environ.get("SOJOURN_KILLS", "5"))
@@ -88,15 +89,10 @@ def real_client_until_killed(
 
 def processes_of(server: Embedded) -> list[int]:
     """Handles of the server's process and of all its descendants; they name nobody else, ever."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
+    parent_of = parents()
     found, new = {server.pid}, {server.pid}
     while new:
-        new = {pid for pid, parent in parents.items() if parent in new} - found
+        new = {pid for pid, parent in parent_of.items() if parent in new} - found
         found |= new
     handles = []
     for pid in found - {server.pid}:  # its own end is waited for by `kill`

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ import pytest
 from sojourn.client import Client
 from sojourn.dashboard.charts.week import COLUMN, HEIGHT, HOUR, LEFT, TOP, WIDTH
 from sojourn.embedded import Embedded, Key
+from tests.harness.processes import command, parents
 from tests.harness.programs import job_body
 
 
@@ -192,15 +192,9 @@ def test_a_page_says_that_the_server_is_away_and_recovers(
 
 
 def process_of_the_dashboard(server: Embedded) -> int:
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended meanwhile
-            continue
-        if b"sojourn.dashboard" in words and parent == server.pid:
-            return int(entry.name)
-    raise AssertionError("the dashboard has no process")
+    children = [pid for pid, parent in parents().items() if parent == server.pid]
+    (found,) = [pid for pid in children if b"sojourn.dashboard" in command(pid)]
+    return found
 
 
 def test_a_page_comes_back_signed_in_when_the_dashboard_was_killed(
