@@ -113,7 +113,7 @@ class Forkserver:
         self._control.send(messages.encode(message))
 
     def _on_message(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_DATAGRAM, 2)
+        data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_DATAGRAM, 3)
         try:
             if not data:
                 return False
@@ -124,10 +124,10 @@ class Forkserver:
                 for pid, token in self._children.items():
                     if token == message.token:
                         _kill_group(pid)
-            elif len(descriptors) == 2:
+            elif len(descriptors) == 3:
                 self._fork(message, descriptors)
             else:
-                self._send(messages.ForkFailed(message.token, f"{len(descriptors)} descriptors instead of 2"))
+                self._send(messages.ForkFailed(message.token, f"{len(descriptors)} descriptors instead of 3"))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -177,7 +177,7 @@ class Forkserver:
         finally:
             os.close(descriptor)
 
-    def _become_worker(self, name: str, sock: int, output: int) -> NoReturn:
+    def _become_worker(self, name: str, sock: int, output: int, count: int) -> NoReturn:
         status = 70
         try:
             die_with(self._pid)
@@ -188,7 +188,8 @@ class Forkserver:
             orderly_signals()
             call_itself(name)
             expendable()
-            os.set_inheritable(sock, False)
+            for descriptor in (sock, count):
+                os.set_inheritable(descriptor, False)
             self._selector.close()
             self._control.close()
             for descriptor in (self._wake_read, self._wake_write, output):
@@ -196,7 +197,7 @@ class Forkserver:
             _fresh_randomness()
             from sojourn.worker import main  # loaded before the fork, looked up after it
 
-            status = main.serve(socket.socket(fileno=sock))
+            status = main.serve(socket.socket(fileno=sock), count)
             flush_output()
         except BaseException:
             traceback.print_exc()

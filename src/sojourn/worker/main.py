@@ -1,8 +1,8 @@
 """The worker process: loads devices on request and answers prepare and run frames, one at a time.
 
 Owns the worker's loop; may not know about queues, jobs' states or other workers. Started as a fork of the
-fork server, or as ``python -m sojourn.worker.main --fd N --parent PID``. A preparer is the same program
-that was given several devices.
+fork server, or as ``python -m sojourn.worker.main --fd N --count N --parent PID``. A preparer is the same
+program that was given several devices.
 """
 
 from __future__ import annotations
@@ -156,8 +156,6 @@ class Worker:
         self._send(hello())
         while (frame := self._channel.receive()) is not None:
             message = messages.from_server(frame.header)
-            if isinstance(message, messages.Load | messages.Prepare | messages.Run | messages.AskHealth):
-                self._send(messages.Taken())
             match message:
                 case messages.Ping():
                     self._send(messages.Pong())
@@ -341,11 +339,12 @@ class Worker:
         return note
 
 
-def serve(sock: socket.socket) -> int:
-    """Serve on a connected socket until the server closes it; the process's exit code."""
+def serve(sock: socket.socket, count: int | None = None) -> int:
+    """Serve on a connected socket until the server closes it; the process's exit code. For `count` see
+    `Channel`."""
     faulthandler.enable()
     try:
-        Worker(Channel(sock)).serve()
+        Worker(Channel(sock, count)).serve()
     except (BrokenPipeError, ConnectionResetError, FrameError):
         return 0  # the server went away in the middle of a word
     except SystemExit as stop:  # a driver's own exit: the server reports it as the crash that it is
@@ -359,6 +358,7 @@ def serve(sock: socket.socket) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sojourn.worker.main")
     parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--count", type=int)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--name", default="worker")
     arguments = parser.parse_args()
@@ -368,7 +368,9 @@ def main() -> int:
     expendable()
     sock = socket.socket(fileno=arguments.fd)
     sock.set_inheritable(False)
-    status = serve(sock)
+    if arguments.count is not None:
+        os.set_inheritable(arguments.count, False)
+    status = serve(sock, arguments.count)
     flush_output()
     os._exit(status)  # libraries' exit handlers have nothing to say here
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import resource
 import signal
@@ -52,9 +53,16 @@ def memory_taken() -> int:
     """Bytes of memory that this process has for itself, as `bounded_memory` counts them; 0 if not Linux."""
     if sys.platform != "linux":
         return 0
-    return int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()
+    return int(os.pread(_statm(os.getpid()), 256, 0).split()[5]) * resource.getpagesize()
 
 
+@functools.cache
+def _statm(_process: int) -> int:
+    """Opened once in each process: it is read for every job."""
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@functools.cache
 def stacks() -> int:
     """Bytes that the stacks of a library's threads claim, one thread a core, and do not use."""
     size = resource.getrlimit(resource.RLIMIT_STACK)[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sojourn.execution.local.liveness import ReadCount
 from sojourn.execution.local.process import ending
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import (
@@ -89,3 +91,25 @@ def test_endings_are_words() -> None:
         "SIGSEGV",
         "signal 63",
     ]
+
+
+def test_what_a_worker_has_read_is_known_without_a_word_of_it_and_after_its_end() -> None:
+    count = ReadCount()
+    ours, theirs = socket.socketpair()
+    shared = os.dup(count.fileno())
+    with ours, theirs:
+        channel = Channel(theirs, shared)
+        assert count.frames == 0
+        ours.sendall(b"".join(pieces(b"one", b"")) + b"".join(pieces(b"two", b"x" * 10))[:-1])
+        assert channel.receive() == Frame(b"one", b"")
+        assert count.frames == 1  # the second is not whole
+        ours.sendall(b"x")
+        assert channel.receive() == Frame(b"two", b"x" * 10)
+        assert count.frames == 2
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            ours.recv(1)
+    os.close(shared)
+    count.close()
+    count.close()
+    assert count.frames == 2

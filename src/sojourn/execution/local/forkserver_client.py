@@ -91,13 +91,13 @@ class ForkserverClient:
         return (self._loop.time() if self._died_at is None else self._died_at) - self._born
 
     def fork(self, process: WorkerProcess, sock: int, output: int, drivers: tuple[str, ...]) -> None:
-        """Ask for a worker on the descriptors `sock` and `output`. Raises OSError.
+        """Ask for a worker of `process` on the descriptors `sock` and `output`. Raises OSError.
 
         The request waits in the socket while the fork server is importing.
         """
         token = next(self._tokens)
         order = messages.encode(messages.Fork(token, process.name, drivers))
-        socket.send_fds(self._control, [order], [sock, output])
+        socket.send_fds(self._control, [order], [sock, output, process.read_count.fileno()])
         if not self._must_answer:
             self._silence.reset()  # it was idle
         self._children[token] = process

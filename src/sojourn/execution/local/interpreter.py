@@ -6,13 +6,13 @@ import asyncio
 import os
 import socket
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 
 import structlog
 
 from sojourn.execution.local.descriptors import Spare
 from sojourn.execution.local.forkserver_client import IMPORT_LIMIT, ForkserverClient
-from sojourn.execution.local.liveness import HUNG_LIMIT
+from sojourn.execution.local.liveness import HUNG_LIMIT, ReadCount
 from sojourn.execution.local.output import Output
 from sojourn.execution.local.process import WorkerProcess
 from sojourn.execution.local.spawn import start_worker
@@ -112,9 +112,10 @@ class Interpreter:
                 our_socket, their_socket = socket.socketpair()
                 unconnected.callback(our_socket.close)
                 theirs.callback(their_socket.close)
+                count = unconnected.enter_context(closing(ReadCount()))
                 read, write = os.pipe()
             theirs.callback(os.close, write)
-            process = WorkerProcess(loop, name, Output(loop, name, read), self._hung_limit)
+            process = WorkerProcess(loop, name, Output(loop, name, read), count, self._hung_limit)
             ours.callback(process.never_was)
             await loop.create_unix_connection(lambda: process, sock=our_socket)
             unconnected.pop_all()

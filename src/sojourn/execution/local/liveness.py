@@ -8,11 +8,13 @@ taken for hung.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import deque
 from pathlib import Path
 from typing import Any
 
 from sojourn.worker.protocol import messages
+from sojourn.worker.protocol.frames import COUNT
 
 HUNG_LIMIT = 10.0
 """Seconds that a process may leave unanswered what it must answer at once."""
@@ -97,21 +99,51 @@ class Silence:
         return None
 
 
+class ReadCount:
+    """How many frames a worker has read, in a file in memory in which it counts them (see `Channel`)."""
+
+    def __init__(self) -> None:
+        """Raises OSError."""
+        if hasattr(os, "memfd_create"):
+            self._descriptor = os.memfd_create("sojourn-read")
+        else:
+            with tempfile.TemporaryFile() as file:
+                self._descriptor = os.dup(file.fileno())
+        self._last: int | None = None
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    @property
+    def frames(self) -> int:
+        """Also after the worker's end."""
+        if self._last is not None:
+            return self._last
+        written = os.pread(self._descriptor, COUNT.size, 0)
+        return COUNT.unpack(written)[0] if len(written) == COUNT.size else 0
+
+    def close(self) -> None:
+        if self._last is None:
+            self._last = self.frames
+            os.close(self._descriptor)
+
+
 class Liveness:
     """Follows the messages of one worker: what it was asked, whether it has read that, what it owes."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, count: ReadCount) -> None:
         self._limit = limit
+        self._count = count
         self._silence = Silence(check_interval(limit))
-        self._asked: deque[type[Any]] = deque()
-        self._read = False  # the first of them
+        self._sent = 0
+        self._asked: deque[tuple[type[Any], int]] = deque()  # each with its number among the frames sent
         self._greeted = False
         self._pinged = False
 
     @property
     def computing(self) -> bool:
         """Whether it is at work on something that it has read."""
-        return self._read and bool(self._asked)
+        return bool(self._asked) and self._asked[0][1] <= self._count.frames
 
     @property
     def owes(self) -> bool:
@@ -119,30 +151,27 @@ class Liveness:
         return self._greeted and (self._pinged or bool(self._asked)) and not self.computing
 
     def sent(self, message: messages.FromServer) -> None:
+        self._sent += 1
         if isinstance(message, messages.Ping):
             self._pinged = True
             self._silence.reset()
         elif type(message) in _ANSWERS:
             if not self.owes:  # it was idle, perhaps for long
                 self._silence.reset()
-            self._asked.append(type(message))
+            self._asked.append((type(message), self._sent))
 
     def received(self, message: messages.FromWorker) -> bool:
         """Note a message; whether it was only a sign of life."""
         self._silence.reset()
         match message:
-            case messages.Taken():
-                self._read = True
-                return True
             case messages.Pong():
                 self._pinged = False
                 return True
             case messages.Hello():
                 self._greeted = True
             case _:
-                if self._asked and isinstance(message, _ANSWERS[self._asked[0]]):
+                if self._asked and isinstance(message, _ANSWERS[self._asked[0][0]]):
                     self._asked.popleft()
-                    self._read = False
         return False
 
     def check(self, pid: int | None) -> str | None:

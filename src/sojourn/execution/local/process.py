@@ -14,7 +14,7 @@ from typing import cast
 
 import structlog
 
-from sojourn.execution.local.liveness import HUNG_LIMIT, Liveness
+from sojourn.execution.local.liveness import HUNG_LIMIT, Liveness, ReadCount
 from sojourn.execution.local.output import Output
 from sojourn.worker.protocol import messages
 from sojourn.worker.protocol.frames import Assembler, FrameError, pieces
@@ -50,7 +50,12 @@ class WorkerProcess(asyncio.Protocol):
     """A worker's process. `send` and `receive` messages; `kill` it; wait for its end with `gone`."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, name: str, output: Output, hung_limit: float = HUNG_LIMIT
+        self,
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        output: Output,
+        count: ReadCount,
+        hung_limit: float = HUNG_LIMIT,
     ) -> None:
         self.name = name
         self.pid: int | None = None
@@ -60,7 +65,8 @@ class WorkerProcess(asyncio.Protocol):
         self.killed = False
         self.lost: str | None = None
         """Why its end is a fault of the system, and of nothing that it was given to do; else None."""
-        self._liveness = Liveness(hung_limit)
+        self.read_count = count
+        self._liveness = Liveness(hung_limit, count)
         self._loop = loop
         self._kill: Callable[[], None] | None = None
         self._transport: asyncio.WriteTransport | None = None
@@ -174,7 +180,8 @@ class WorkerProcess(asyncio.Protocol):
             self.kill()
             if self._transport is not None:
                 self._transport.abort()
-        self._wake()
+        if self._unread:
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._closed = True
@@ -195,6 +202,7 @@ class WorkerProcess(asyncio.Protocol):
             if self._timer is not None:
                 self._timer.cancel()
             self.output.close()
+            self.read_count.close()
             self.gone.set_result(self.lost or self._fault or self._how)
             self._wake()
         elif self._timer is None:  # a process that it started may hold the socket open

@@ -73,7 +73,10 @@ def kill_group(popen: subprocess.Popen[bytes]) -> None:
 
 def start_worker(python: str, process: WorkerProcess, sock: int, output: int) -> None:
     """Start one worker for `process` without a fork server. Raises OSError."""
-    command = module(python, "sojourn.worker.main", "--fd", str(sock), "--name", process.name)
-    popen = start(command, keep=(sock,), output=output)
+    count = process.read_count.fileno()
+    command = module(
+        python, "sojourn.worker.main", "--fd", str(sock), "--count", str(count), "--name", process.name
+    )
+    popen = start(command, keep=(sock, count), output=output)
     on_end(asyncio.get_running_loop(), popen, process.ended)
     process.started(popen.pid, lambda: kill_group(popen))

@@ -6,12 +6,15 @@ each, network order), a small header and a payload that is passed through withou
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
 PREFIX = struct.Struct("!II")
+COUNT = struct.Struct("!Q")
+"""The number of frames that a worker has read, in the file that it shares with the server."""
 MAX_HEADER = 1 << 20
 MAX_PAYLOAD = 256 << 20
 _JOIN_BELOW = 1 << 16
@@ -83,11 +86,17 @@ class Assembler:
 
 
 class Channel:
-    """A worker's blocking end of the socket."""
+    """A worker's blocking end of the socket.
 
-    def __init__(self, sock: socket.socket) -> None:
+    `count` is a file that the server has as well, in memory: before a frame is looked at, the number of those
+    that were read so far is written there. A message instead would cost the server a turn for each job.
+    """
+
+    def __init__(self, sock: socket.socket, count: int | None = None) -> None:
         sock.setblocking(True)
         self._socket = sock
+        self._count = count
+        self._read = 0
 
     def fileno(self) -> int:
         """The descriptor of the socket. Nothing is read ahead: what can be read from it is a frame that was
@@ -106,7 +115,11 @@ class Channel:
             return None
         header, payload = PREFIX.unpack(prefix)
         check_sizes(header, payload)
-        return Frame(self._exactly(header) or b"", self._exactly(payload) or b"")
+        frame = Frame(self._exactly(header) or b"", self._exactly(payload) or b"")
+        self._read += 1
+        if self._count is not None:
+            os.pwrite(self._count, COUNT.pack(self._read), 0)
+        return frame
 
     def _exactly(self, size: int, at_start: bool = False) -> bytes | None:
         buffer = bytearray(size)

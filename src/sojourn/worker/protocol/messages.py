@@ -12,7 +12,7 @@ import msgspec
 
 from sojourn.worker.protocol.types import Description, DeviceSpec, Prepared
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Raised whenever a message changes its meaning; both sides must agree (another interpreter may hold another
 release of sojourn)."""
 
@@ -108,11 +108,6 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Server, to a worker that is idle or to the fork server: say `Pong`."""
 
 
-class Taken(msgspec.Struct, frozen=True, tag="taken"):
-    """Worker: a `Load`, `Prepare` or `Run` has been read as a whole. What is not taken has touched
-    nothing."""
-
-
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """Worker or fork server: here."""
 
@@ -195,7 +190,6 @@ FromServer = Start | Load | Prepare | Run | Cancel | SessionEnded | AskHealth | 
 FromWorker = (
     Hello
     | Pong
-    | Taken
     | Loading
     | Loaded
     | LoadFailed
