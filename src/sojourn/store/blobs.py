@@ -11,11 +11,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, literal, select
+from sqlalchemy import Connection, bindparam, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sojourn.store import tables as t
 from sojourn.store.database import Database, Need, StoreFull, bound, unawaited
+from sojourn.store.database.prepared import Prepared
 
 PART = 2**20
 """Bytes of a part, and the most that lie in one row."""
@@ -94,7 +95,9 @@ def parts_of(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def put_part(connection: Connection, digest: str, number: int, data: bytes) -> None:
     """Same hash, same bytes: what is there stays."""
-    connection.execute(_insert(connection, t.blob_parts), {"hash": digest, "number": number, "data": data})
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    row = {"hash": digest, "number": number, "data": data}
+    connection.execute(insert(t.blob_parts).on_conflict_do_nothing(), row)
 
 
 def drop_parts(connection: Connection, digest: str) -> None:
@@ -103,11 +106,18 @@ def drop_parts(connection: Connection, digest: str) -> None:
         connection.execute(delete(t.blob_parts).where(_p.hash == digest))
 
 
+# What is there stays as it is.
+_INSERT = {
+    name: Prepared(insert(t.blobs).on_conflict_do_nothing(), ["hash", "data"])
+    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+
+
 def put_blobs(connection: Connection, blobs: Mapping[str, bytes]) -> None:
     """Same hash, same bytes: what is there stays. What lies there in parts, and whole, is only named."""
     if blobs:
         rows = [{"hash": h, "data": _left(connection, h, data)} for h, data in blobs.items()]
-        connection.execute(_insert(connection, t.blobs), rows)
+        _INSERT[connection.dialect.name].run(connection, *rows)
 
 
 def _left(connection: Connection, digest: str, data: bytes) -> bytes:
@@ -184,10 +194,3 @@ async def try_room(store: Database) -> None:
 
 TRIAL = "trial"
 """In the place of a digest: a part that is written to find out whether there is room."""
-
-
-def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """An insert that leaves rows that exist as they are."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()

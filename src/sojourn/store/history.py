@@ -24,6 +24,7 @@ from sojourn.core.events import Outcome
 from sojourn.core.forecast.learned import Left
 from sojourn.core.model import Job, JobKind, JobState, Session, SessionState
 from sojourn.store import tables as t
+from sojourn.store.database.prepared import Prepared
 from sojourn.store.jobs import LIVE
 
 SPAN = 5000
@@ -201,11 +202,12 @@ def left(connection: Connection, device: str, after_id: int) -> tuple[list[Left]
 # write
 
 
+_INSERT = Prepared(insert(t.story), [column.name for column in t.story.c if column.name != "id"])
+
+
 def write(connection: Connection, device: str, effects: Iterable[Effect]) -> None:
     """The transitions of jobs and sessions among the effects of a lane's step."""
-    rows = list(_rows(device, effects))
-    if rows:
-        connection.execute(insert(t.story), rows)
+    _INSERT.run(connection, *_rows(device, effects))
 
 
 def _rows(device: str, effects: Iterable[Effect]) -> Iterable[dict[str, Any]]:

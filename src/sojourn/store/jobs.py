@@ -29,6 +29,7 @@ from sojourn.core.effects import Effect, JobChanged
 from sojourn.core.model import Job, JobKind, JobState
 from sojourn.store import tables as t
 from sojourn.store.blobs import drop_blob, read_blob
+from sojourn.store.database.prepared import Prepared
 
 LIVE = [JobState.ACCEPTED.value, JobState.QUEUED.value, JobState.RUNNING.value]
 # Written out, as databases match a partial index only with values that they can see.
@@ -221,15 +222,15 @@ def write(
         row = job_row(job)
         rest = meta.get(job.id)
         if job.id in new:
-            connection.execute(insert(t.jobs), row | (rest or JobMeta()).row() | {"device": device})
+            _INSERT.run(connection, row | (rest or JobMeta()).row() | {"device": device})
             if rest:
                 _add_tags(connection, job.id, rest.tags)
         elif rest is not None:
             known = rest.row()
             learnt = {name: known[name] for name in LEARNT}
-            connection.execute(_UPDATE_WITH_META, row | learnt | {"b_id": job.id})
+            _UPDATE_WITH_META.run(connection, row | learnt | {"b_id": job.id})
         else:
-            connection.execute(_UPDATE, row | {"b_id": job.id})
+            _UPDATE.run(connection, row | {"b_id": job.id})
 
 
 def set_tags(connection: Connection, job_id: str, tags: Sequence[str]) -> bool:
@@ -448,6 +449,13 @@ def job_row(job: Job) -> dict[str, Any]:
 
 _FIXED = {"id", "seq", "user_id", "project_id", "program", "kind", "session_id", "accepted_at", "own_limit"}
 _CHANGING = [c for c in job_row(Job("", 0, "", "", "", 0.0, 0.0)) if c not in _FIXED]
-_SAME = t.jobs.c.id == bindparam("b_id")
-_UPDATE = update(t.jobs).where(_SAME).values({c: bindparam(c) for c in _CHANGING})
-_UPDATE_WITH_META = update(t.jobs).where(_SAME).values({c: bindparam(c) for c in (*_CHANGING, *LEARNT)})
+_INSERT = Prepared(insert(t.jobs), _COLUMNS)
+
+
+def _update(*names: str) -> Prepared:
+    change = update(t.jobs).where(t.jobs.c.id == bindparam("b_id"))
+    return Prepared(change.values({name: bindparam(name) for name in names}), (*names, "b_id"))
+
+
+_UPDATE = _update(*_CHANGING)
+_UPDATE_WITH_META = _update(*_CHANGING, *LEARNT)

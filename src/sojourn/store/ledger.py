@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, case, cast, func, ins
 from sojourn.core.effects import Charge, Effect
 from sojourn.core.forecast.learned import Ran
 from sojourn.store import tables as t
+from sojourn.store.database.prepared import Prepared
 
 DAY = 86_400
 LOOKED_AT = 20_000
@@ -66,25 +67,29 @@ class Mask:
         return case((t.ledger.c.user_id == self.user, column), (column.is_(None), None), else_=self.others)
 
 
+_INSERT = Prepared(insert(t.ledger), [column.name for column in t.ledger.c if column.name != "id"])
+
+
 def write(connection: Connection, device: str, effects: Iterable[Effect]) -> None:
     """The charges among the effects of a lane's step."""
-    rows = [
-        {
-            "kind": e.kind.value,
-            "device": device,
-            "user_id": e.user,
-            "project_id": e.project,
-            "job_id": e.job_id,
-            "session_id": e.session_id,
-            "started_at": e.start,
-            "ended_at": e.end,
-            "seconds": e.seconds,
-        }
-        for e in effects
-        if isinstance(e, Charge)
-    ]
-    if rows:
-        connection.execute(insert(t.ledger), rows)
+    _INSERT.run(
+        connection,
+        *(
+            {
+                "kind": e.kind.value,
+                "device": device,
+                "user_id": e.user,
+                "project_id": e.project,
+                "job_id": e.job_id,
+                "session_id": e.session_id,
+                "started_at": e.start,
+                "ended_at": e.end,
+                "seconds": e.seconds,
+            }
+            for e in effects
+            if isinstance(e, Charge)
+        ),
+    )
 
 
 def sums(
