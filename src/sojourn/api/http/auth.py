@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -191,8 +191,9 @@ class Authenticator:
     def principal(self, headers: Mapping[bytes, bytes], address: str | None = "") -> Principal:
         """Who calls, in which project (`Service-CRN`). NotAuthenticated, Forbidden, BadRequest, TooMany."""
         caller = self.caller(headers, address)
-        found = self._accounts.principal(caller.user_id, crn_of(headers), caller.key)
-        return replace(found, address=address or "", request=current_id())
+        return self._accounts.principal(
+            caller.user_id, crn_of(headers), caller.key, address=address or "", request=current_id()
+        )
 
 
 def _helped(find: Callable[[str], Key], text: str) -> Key:

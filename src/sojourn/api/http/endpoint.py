@@ -239,7 +239,7 @@ class Endpoint:
         if self._authenticated:
             # In a Qiskit program an operator is a user like any other, who sees his own jobs.
             who = self._api.authenticator.principal(request.headers, request.address)
-            request.who = replace(who, operator=False)
+            request.who = replace(who, operator=False) if who.operator else who
             if (wait := self._api.service.limits.pace(request.who, self._cost)) > 0:
                 await asyncio.sleep(wait)
         if not self._turns or request.scope["method"] not in LOOKS:

@@ -72,7 +72,9 @@ class Directory:
             raise WrongCredentials("These credentials are not valid (any more). Ask an operator for a key.")
         return user
 
-    def principal(self, user_id: str, crn: str | None, key: Key | None = None) -> Principal:
+    def principal(
+        self, user_id: str, crn: str | None, key: Key | None = None, *, address: str = "", request: str = ""
+    ) -> Principal:
         """The caller in the project that the CRN names; without one in that of the key, or else in the user's
         first project.
 
@@ -94,7 +96,16 @@ class Directory:
                 admin = self._members[project.id, user.id].admin
                 key_id, ends = (None, None) if key is None else (key.id, key.expires)
                 return Principal(
-                    user.id, user.name, project.id, project.name, user.operator, admin, key_id, ends
+                    user.id,
+                    user.name,
+                    project.id,
+                    project.name,
+                    user.operator,
+                    admin,
+                    key_id,
+                    ends,
+                    address,
+                    request,
                 )
         named = ", ".join(f"{p.name} ({p.crn})" for p in projects)
         if not projects:

@@ -6,8 +6,10 @@ What merely is, such as the length of a queue, is read when somebody asks: see `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.process_collector import ProcessCollector
 
 from sojourn.core.effects import Charge, ChargeKind, Effect, JobChanged
@@ -26,6 +28,23 @@ ModeOf = Callable[[str], Mode | None]
 """The mode of the session with this id, None where it is not known any more."""
 
 
+M = TypeVar("M", bound=MetricWrapperBase)
+
+
+class _ByLabels(Generic[M]):
+    """A metric with labels: the one of these values. The library takes a lock and checks them each time."""
+
+    def __init__(self, metric: M) -> None:
+        self._metric = metric
+        self._known: dict[tuple[str, ...], M] = {}
+
+    def __call__(self, *values: str) -> M:
+        known = self._known.get(values)
+        if known is None:
+            known = self._known[values] = self._metric.labels(*values)
+        return known
+
+
 class Measures:
     """Of one service. `commit` may be called on any thread, all else is for the event loop.
 
@@ -35,23 +54,26 @@ class Measures:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._accepted = self._counter(table.JOBS_ACCEPTED)
-        self._ended = self._counter(table.JOBS_ENDED)
-        self._requeued = self._counter(table.JOBS_REQUEUED)
-        self._wait = self._histogram(table.JOB_WAIT)
-        self._run = self._histogram(table.JOB_RUN)
-        self._charged = self._counter(table.CHARGED)
-        self._worker_starts = self._counter(table.WORKER_STARTS)
-        self._requests = self._counter(table.REQUESTS)
-        self._request_seconds = self._histogram(table.REQUEST_SECONDS)
+        self._accepted = self._counters(table.JOBS_ACCEPTED)
+        self._ended = self._counters(table.JOBS_ENDED)
+        self._requeued = self._counters(table.JOBS_REQUEUED)
+        self._wait = self._histograms(table.JOB_WAIT)
+        self._run = self._histograms(table.JOB_RUN)
+        self._charged = self._counters(table.CHARGED)
+        self._worker_starts = self._counters(table.WORKER_STARTS)
+        self._requests = self._counters(table.REQUESTS)
+        self._request_seconds = self._histograms(table.REQUEST_SECONDS)
         self._poll_hold = self._histogram(table.POLL_HOLD)
         self._commit_seconds = self._histogram(table.COMMIT_SECONDS)
         self._commit_size = self._histogram(table.COMMIT_SIZE)
         self._late = self._histogram(table.LOOP_LATE)
         self._workers: dict[str, int] = {}
 
-    def _counter(self, metric: Metric) -> Counter:
-        return Counter(metric.name, metric.meaning, metric.labels, registry=self.registry)
+    def _counters(self, metric: Metric) -> _ByLabels[Counter]:
+        return _ByLabels(Counter(metric.name, metric.meaning, metric.labels, registry=self.registry))
+
+    def _histograms(self, metric: Metric) -> _ByLabels[Histogram]:
+        return _ByLabels(self._histogram(metric))
 
     def _histogram(self, metric: Metric) -> Histogram:
         return Histogram(
@@ -62,13 +84,13 @@ class Measures:
         """Begin to count for these devices: a counter that was there with 0 has a rate when it counts."""
         for device in devices:
             for mode in (*MODES.values(), ALONE, SYSTEM):
-                self._accepted.labels(device, mode)
+                self._accepted(device, mode)
                 for outcome in sorted(FINAL):
-                    self._ended.labels(device, mode, outcome)
+                    self._ended(device, mode, outcome)
             for kind in ChargeKind:
-                self._charged.labels(device, kind)
-            self._requeued.labels(device)
-            self._worker_starts.labels(device)
+                self._charged(device, kind)
+            self._requeued(device)
+            self._worker_starts(device)
 
     # jobs and devices
 
@@ -76,21 +98,21 @@ class Measures:
         """The facts of a step of the device's lane that was just committed."""
         for effect in effects:
             if isinstance(effect, Charge):
-                self._charged.labels(device, effect.kind).inc(effect.seconds)
+                self._charged(device, effect.kind).inc(effect.seconds)
             elif isinstance(effect, JobChanged) and effect.before is not effect.job.state:
                 self._moved(device, effect.before, effect.job, _mode(effect.job, mode_of))
 
     def _moved(self, device: str, before: JobState | None, job: Job, mode: str) -> None:
         if before is None:
-            self._accepted.labels(device, mode).inc()
+            self._accepted(device, mode).inc()
         if job.state is JobState.RUNNING and job.attempt == 1 and job.started_at is not None:
-            self._wait.labels(device, mode).observe(max(0.0, job.started_at - job.accepted_at))
+            self._wait(device, mode).observe(max(0.0, job.started_at - job.accepted_at))
         elif job.state is JobState.QUEUED and before is JobState.RUNNING:
-            self._requeued.labels(device).inc()
+            self._requeued(device).inc()
         elif job.state.final:
-            self._ended.labels(device, mode, job.state).inc()
+            self._ended(device, mode, job.state).inc()
             if before is JobState.RUNNING and job.started_at is not None and job.ended_at is not None:
-                self._run.labels(device, mode).observe(max(0.0, job.ended_at - job.started_at))
+                self._run(device, mode).observe(max(0.0, job.ended_at - job.started_at))
 
     def worker(self, device: str, state: WorkerState) -> None:
         """The device's worker is in another state."""
@@ -100,15 +122,15 @@ class Measures:
             and self._workers.get(device) != state.pid
         ):
             self._workers[device] = state.pid
-            self._worker_starts.labels(device).inc()
+            self._worker_starts(device).inc()
 
     # requests, store, event loop
 
     def request(self, kind: str, status: int, seconds: float) -> None:
         """A request is done: with the status of its reply, 0 without one."""
-        self._requests.labels(kind, str(status) if status else NO_REPLY).inc()
+        self._requests(kind, str(status) if status else NO_REPLY).inc()
         if kind != STREAM:
-            self._request_seconds.labels(kind).observe(max(0.0, seconds))
+            self._request_seconds(kind).observe(max(0.0, seconds))
 
     def held(self, seconds: float) -> None:
         """A poll was held so long."""
