@@ -265,6 +265,28 @@ def test_streams_that_begin_at_any_moment_miss_nothing_and_hear_nothing_twice(
     run_service(body)
 
 
+def test_what_a_reader_had_before_the_stream_was_told_of_it_is_not_told_again(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
+        op, store, feed = operator(h), h.service.parts.store, h.service.parts.records._feed
+        begin = await store.read(history.newest_id)
+        first = await opened(h, op, begin)
+        assert await first.next() == []  # it is live, and the pump stands at `begin`
+        await store.submit(_note("known"))  # committed, and not announced yet
+        second = await opened(h, op, begin + 1)
+        assert await second.next() == []
+        await store.submit(_note("new"), lambda _: feed.publish())
+        for stream, missed in ((first, 1), (second, 2)):
+            found: list[int] = []
+            while begin + 2 not in found:
+                found += ids(await stream.next())
+            assert found == list(range(begin + missed, begin + 3))
+            stream.close()
+
+    run_service(body)
+
+
 def _note(name: str) -> Callable[[Connection], None]:
     return lambda c: history.add(
         c, Kind.DEVICE, name, at=0.0, device="mock", cause="x", before="a", after="b"
