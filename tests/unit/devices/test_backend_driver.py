@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.circuit import ClassicalRegister, Parameter, QuantumRegister, Reset
+from qiskit.circuit import ClassicalRegister, Clbit, Parameter, QuantumRegister, Qubit, Reset
 from qiskit.transpiler import InstructionProperties, generate_preset_pass_manager
 
 from sojourn.devices import calls
+from sojourn.devices.backend.circuits import BackendCircuit
 from sojourn.devices.backend.driver import BackendDriver
 from sojourn.devices.conformance import examine
 from sojourn.devices.driver import DriverError, Outcome, RunCancelled, Task, load_driver
@@ -68,7 +69,9 @@ def test_qiskits_own_backends_conform(options: dict[str, Any]) -> None:
     assert ("condition that holds" in made) == ("if_else" in driver.target.operation_names)
 
 
-@pytest.mark.parametrize("style", ["hex", "spaced", "bits", "short", "integers", "memory", "both"])
+@pytest.mark.parametrize(
+    "style", ["hex", "spaced", "bits", "short", "integers", "memory", "both", "measured"]
+)
 def test_every_way_of_telling_results_gives_the_same_results(style: str) -> None:
     driver = odd(style)
     assert examine(driver).faults == []
@@ -113,6 +116,58 @@ def test_counts_without_memory_are_not_taken_for_zeros() -> None:
     assert driver.account() == [
         "lab gives counts and no memory: the order of the shots of 1 circuits is made up"
     ]
+
+
+def test_bits_that_nothing_is_measured_into_are_not_sent_and_are_0() -> None:
+    first, second, third = (ClassicalRegister(n, name) for n, name in ((9, "a"), (2, "b"), (12, "c")))
+    circuit = QuantumCircuit(QuantumRegister(3), first, second, third, metadata={"kept": True})
+    circuit.x([0, 1])
+    circuit.measure(0, third[11])
+    circuit.measure(1, first[1])
+    circuit.measure(2, first[8])
+    driver = odd("measured")
+    (found,) = one(driver, circuit, 20)
+    assert found.patterns.tolist() == [[1 << 6, 0, 1 << 1]]
+    assert found.memory().shape == (20, 3)
+    compiled = driver.compile(circuit)
+    assert isinstance(compiled, BackendCircuit)
+    assert compiled.num_clbits == 23
+    sent = compiled.circuit
+    assert [(register.name, len(register)) for register in sent.cregs] == [("a", 2), ("c", 1)]
+    assert sent.num_clbits == 3
+    assert sent.metadata == {"kept": True}
+    assert [item.operation.name for item in sent.data] == [item.operation.name for item in circuit.data]
+    assert circuit.num_clbits == 23
+
+
+def test_loose_bits_and_bits_of_two_registers_are_sent_as_they_are() -> None:
+    bits = [Clbit() for _ in range(4)]
+    circuit = QuantumCircuit([Qubit()], bits)
+    circuit.add_register(ClassicalRegister(name="odd", bits=bits[1::2]))
+    circuit.add_register(ClassicalRegister(name="last", bits=bits[2:]))
+    circuit.x(0)
+    circuit.measure(0, 3)
+    driver = odd("spaced")
+    (found,) = one(odd("measured"), circuit, 5)
+    assert found.patterns.tolist() == [[8]]
+    compiled = driver.compile(circuit)
+    assert isinstance(compiled, BackendCircuit)
+    assert [(register.name, len(register)) for register in compiled.circuit.cregs] == [
+        ("odd", 1),
+        ("last", 1),
+    ]
+
+
+def test_a_circuit_that_reads_its_bits_is_sent_whole() -> None:
+    driver = load_driver("lab", "backend", FLOW)
+    circuit = QuantumCircuit(1, 3)
+    circuit.measure(0, 1)
+    with circuit.if_test((circuit.clbits[2], 0)):
+        circuit.x(0)
+    circuit.measure(0, 0)
+    compiled = driver.compile(circuit)
+    assert isinstance(compiled, BackendCircuit)
+    assert compiled.circuit is circuit
 
 
 def test_jobs_with_more_circuits_than_a_call_takes_are_split_and_joined() -> None:

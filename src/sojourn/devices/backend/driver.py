@@ -18,12 +18,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from qiskit.circuit import ControlFlowOp, QuantumCircuit
+from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 
 from sojourn.devices import describe
 from sojourn.devices.backend import results
+from sojourn.devices.backend.circuits import BackendCircuit
 from sojourn.devices.backend.construct import NotMade, made
 from sojourn.devices.backend.targets import only_with_angles, served
 from sojourn.devices.driver import (
@@ -44,28 +44,6 @@ SEED = "seed_simulator"
 _SEED_LIMIT = 2**31 - 1  # what every simulator takes
 _OURS = ("shots", "memory")
 _FRACTIONAL = "; programs ask for it with use_fractional_gates=None, as its gates have angles"
-
-
-class BackendCircuit(CompiledCircuit):
-    """A circuit as it goes to the backend. `measured`: whether it has any measurement."""
-
-    __slots__ = ("circuit", "layout", "measured")
-
-    def __init__(self, circuit: QuantumCircuit) -> None:
-        super().__init__(
-            num_clbits=circuit.num_clbits,
-            num_parameters=circuit.num_parameters,
-            cost=2000 + 400 * len(circuit.data),
-        )
-        self.circuit = circuit
-        self.layout = results.Layout.of(circuit)
-        self.measured = circuit.num_clbits > 0 and _measures(circuit)
-
-    def bound(self, values: NDArray[np.float64]) -> QuantumCircuit:
-        """With its parameters at these values; the circuit itself if it has none."""
-        if not self.num_parameters:
-            return self.circuit
-        return self.circuit.assign_parameters(values.tolist())
 
 
 class BackendDriver(Driver):
@@ -217,7 +195,7 @@ class BackendDriver(Driver):
             said = f"the backend of {self.name} gave a result that cannot be right: {error}"
             raise results.Unreadable(said) from None
         self._made_up += made_up
-        return found
+        return task.circuit.whole(found)
 
     def _run(self, circuits: list[QuantumCircuit], shots: int, seed: int | None) -> list[object]:
         """The data of each circuit's experiment."""
@@ -327,19 +305,6 @@ def _parts(places: Sequence[tuple[int, int]], limit: int | None) -> Iterator[Seq
     size = limit or len(places)
     for start in range(0, len(places), size):
         yield places[start : start + size]
-
-
-def _measures(circuit: QuantumCircuit) -> bool:
-    """Whether a classical bit can be set in it."""
-    for item in circuit.data:
-        operation = item.operation
-        if item.clbits and not isinstance(operation, ControlFlowOp):
-            return True
-        if operation.name == "store":
-            return True
-        if isinstance(operation, ControlFlowOp) and any(_measures(block) for block in operation.blocks):
-            return True
-    return False
 
 
 def _options_of(backend: Any) -> Mapping[str, Any]:

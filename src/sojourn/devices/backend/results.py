@@ -119,6 +119,15 @@ def zeros(layout: Layout, shots: int) -> Outcome:
     return Outcome(patterns, np.array([shots], dtype=np.int64), np.zeros(shots, dtype=np.intp))
 
 
+def spread(found: Outcome, places: Sequence[int], bits: int) -> Outcome:
+    """The same with `bits` classical bits, of which bit i of `found` is the one at ``places[i]``; the others
+    are 0."""
+    single = np.unpackbits(found.patterns, axis=-1, bitorder="big")[:, ::-1]  # bit 0 first
+    every = np.zeros((len(single), 8 * num_bytes(bits)), dtype=np.uint8)
+    every[:, list(places)] = single[:, : len(places)]
+    return Outcome(np.packbits(every[:, ::-1], axis=-1, bitorder="big"), found.counts, found.order)
+
+
 def _of_memory(rows: Sequence[object], layout: Layout, shots: int) -> Outcome:
     if len(rows) != shots:
         raise Unreadable(f"its memory has {len(rows)} entries, {shots} shots were asked for")
