@@ -21,6 +21,11 @@ def test_methods_are_called_one_after_the_other() -> None:
     assert made("builtins:str", ["aa"], methods=methods) == "BB"
 
 
+def test_a_member_that_is_no_method_is_taken_as_it_stands() -> None:
+    methods: list[dict[str, Any]] = [{"name": "imag"}, {"name": "is_integer"}]
+    assert made("builtins:complex", [1, 2], methods=methods) is True
+
+
 def test_an_argument_may_be_a_call_itself() -> None:
     inner = {"call": "datetime:timedelta", "keywords": {"hours": 1}, "methods": [{"name": "total_seconds"}]}
     assert made("builtins:round", [inner]) == 3600
@@ -46,7 +51,11 @@ def test_any_other_table_is_a_table() -> None:
         (("math:no.such",), "math has no 'no.such'"),
         (("math:pi",), "math:pi is a float, which cannot be called"),
         (("math:sqrt", [-1]), "math:sqrt failed: ValueError"),
-        (("builtins:str", ["a"], {}, [{"name": "shout"}]), "a str has no method 'shout'"),
+        (("builtins:str", ["a"], {}, [{"name": "shout"}]), "a str has no member 'shout'"),
+        (
+            ("builtins:complex", [1], {}, [{"name": "imag", "arguments": [1]}]),
+            "imag is a float, which takes no",
+        ),
         (("builtins:str", ["a"], {}, ["upper"]), "must be a table with the name of a method"),
         (("builtins:str", ["a"], {}, [{"name": "upper", "times": 2}]), "it may have name, arguments"),
         (("builtins:str", [{"env": "NOT_SET_ANYWHERE"}]), "no environment variable 'NOT_SET_ANYWHERE'"),

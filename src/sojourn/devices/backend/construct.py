@@ -1,4 +1,4 @@
-"""Makes an object of what a configuration says: a callable, its arguments, and methods of what it gives.
+"""Makes an object of what a configuration says: a callable, its arguments, and members of what it gives.
 
 A value is taken as it stands, unless it is a table with one of these keys:
 
@@ -36,7 +36,8 @@ def made(
     depth: int = 0,
 ) -> Any:
     """What `factory` (``module:callable``, with dots after the colon for a member) gives, and then each of
-    the `methods`, tables with `name`, `arguments` and `keywords`, one after the other. Raises `NotMade`."""
+    the `methods`, tables with `name`, `arguments` and `keywords`, one after the other. A member that is no
+    method is taken as it stands. Raises `NotMade`."""
     if depth > _DEEPEST:
         raise NotMade(f"{where}: calls are nested more than {_DEEPEST} deep")
     found = _called(_named(factory, where), factory, *_values(arguments, keywords or {}, where, depth))
@@ -47,12 +48,25 @@ def made(
         unknown = sorted(set(method) - {"name", "arguments", "keywords"})
         if unknown:
             raise NotMade(f"{at} has {', '.join(unknown)}; it may have name, arguments and keywords")
-        call = getattr(found, method["name"], None)
-        if not callable(call):
-            raise NotMade(f"{at}: a {type(found).__name__} has no method {method['name']!r}")
+        member = _member(found, method["name"], at)
         given = _values(_list(method, "arguments", at), _table(method, "keywords", at), at, depth)
-        found = _called(call, f"{factory} … {method['name']}", *given)
+        if callable(member):
+            found = _called(member, f"{factory} … {method['name']}", *given)
+        elif any(given):
+            raise NotMade(f"{at}: {method['name']} is a {type(member).__name__}, which takes no arguments")
+        else:
+            found = member
     return found
+
+
+def _member(found: Any, name: str, where: str) -> Any:
+    """Its method or property of that name."""
+    try:
+        return getattr(found, name)
+    except AttributeError:
+        raise NotMade(f"{where}: a {type(found).__name__} has no member {name!r}") from None
+    except Exception as error:
+        raise NotMade(f"{where}: {name} failed: {_words(error)}") from error
 
 
 def _named(factory: str, where: str) -> Any:
