@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sojourn.cli.drivers.wheel import EXTRAS, PARTS, QISKIT, REQUIRED, wheel, worker_wheel
+from sojourn.cli.drivers.wheel import AER, EXTRAS, PARTS, QISKIT, REQUIRED, wheel, worker_wheel
 from sojourn.embedded import Embedded
 from tests import worker_environment
 from tests.harness.programs import bell, sampler_params
@@ -95,6 +95,30 @@ def test_the_environment_is_as_wanted_the_second_time(python: str, package: Path
     assert f'[[devices]]\nname = "lab"\ndriver = "line"\npython = "{python}"\n' == again.stdout
 
 
+def test_after_an_update_the_environment_gets_the_worker_and_keeps_the_packages(
+    package: Path, tmp_path: Path
+) -> None:
+    def make() -> str:
+        command = ("drivers", "make-env", "lab", "--with", str(package), "--to", str(folder))
+        done = sojourn(*command, **OFFLINE)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    folder = tmp_path / "lab"
+    make()
+    marker = folder / "sojourn-environment.json"
+    wanted = json.loads(marker.read_text(encoding="utf-8"))
+    marker.write_text(json.dumps({**wanted, "sojourn": "0.0.1", "worker": "another"}), encoding="utf-8")
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "sojourn" / "codes.py").write_text("# of another release", encoding="utf-8")
+    (site / "line_driver" / "note").touch()
+    assert "gets the worker of this release" in make()
+    assert (site / "sojourn" / "codes.py").read_bytes() == (ROOT / "src/sojourn/codes.py").read_bytes()
+    assert (site / "line_driver" / "note").exists()
+    assert json.loads(marker.read_text(encoding="utf-8")) == wanted
+    assert "is as wanted" in make()
+
+
 def test_a_folder_that_is_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("draft", encoding="utf-8")
     made = sojourn("drivers", "make-env", "lab", "--to", str(tmp_path), **OFFLINE)
@@ -157,7 +181,7 @@ def test_the_wheel_of_the_worker_is_what_packaging_builds() -> None:
     assert {Path(place).relative_to("src/sojourn").as_posix() for place in listed} == set(PARTS)
     project = table["project"]
     assert {text.split(">")[0] for text in project["dependencies"]} == REQUIRED
-    assert QISKIT in project["dependencies"]
+    assert {QISKIT, AER} <= set(project["dependencies"])
     for extra, names in EXTRAS.items():
         assert {text.split(">")[0] for text in project["optional-dependencies"][extra]} == names
     assert worker_wheel() == worker_wheel()

@@ -18,7 +18,7 @@ from typing import Any
 
 import sojourn
 from sojourn.cli.drivers.interpreters import told_by
-from sojourn.cli.drivers.wheel import PROGRAMS, NoDistribution, worker_wheel
+from sojourn.cli.drivers.wheel import NAME, PROGRAMS, NoDistribution, worker_wheel
 from sojourn.cli.errors import CliError
 
 MARKER = "sojourn-environment.json"
@@ -48,9 +48,10 @@ def build(
 ) -> dict[str, Any]:
     """The environment in `folder`: `{"name", "folder", "python", "environment", "drivers"}`.
 
-    One that is as wanted is left as it is; one that was made of something else, or not to its end, is made
-    anew. `older` leaves out what needs the server's Qiskit. What pip says goes to standard error, and its
-    variables `PIP_…` hold. Raises `BuildFailed`.
+    One that is as wanted is left as it is, and one with the worker of another release gets that of this one;
+    one that was made of something else, or not to its end, is made anew. `older` leaves out what needs the
+    server's Qiskit. What pip says goes to standard error, and its variables `PIP_…` hold. Raises
+    `BuildFailed`.
     """
     if not _NAME.fullmatch(name):
         raise BuildFailed(f"{name!r} cannot be the name of an environment: letters, digits, `.`, `_` and `-`")
@@ -71,7 +72,8 @@ def build(
     if known == {**wanted, "whole": True} and interpreter.exists():
         tell(f"{folder} is as wanted; remove it to have it built again")
     else:
-        _make(folder, wanted, base, interpreter, packages, file, content, tell)
+        kept = interpreter.exists() and _differs_by_worker(known, wanted)
+        _make(folder, wanted, base, interpreter, packages, file, content, tell, kept=kept)
     told = told_by(str(interpreter))
     return {"name": name, "folder": str(folder), "python": str(interpreter), **told}
 
@@ -85,20 +87,27 @@ def _make(
     file: str,
     content: bytes,
     tell: Callable[[str], None],
+    *,
+    kept: bool,
 ) -> None:
+    """`kept`: only the worker is installed anew."""
+    python = [str(interpreter), "-I", "-m", "pip", "--disable-pip-version-check"]
     try:
-        if folder.exists():
+        if folder.exists() and not kept:
             shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         _note(folder, {**wanted, "whole": False})
-        tell(f"building {folder} with {base}")
-        _run([base, "-m", "venv", str(folder)], "the environment cannot be made")
+        if kept:
+            tell(f"{folder} gets the worker of this release")
+            _run([*python, "uninstall", "--yes", NAME], "pip has not removed the worker")
+        else:
+            tell(f"building {folder} with {base}")
+            _run([base, "-m", "venv", str(folder)], "the environment cannot be made")
         with tempfile.TemporaryDirectory() as place:
             path = Path(place) / file
             path.write_bytes(content)
-            pip = [str(interpreter), "-I", "-m", "pip", "--disable-pip-version-check", "install"]
             worker = str(path) if wanted["older"] else f"{path}[{PROGRAMS}]"
-            _run([*pip, worker, *packages], "pip has not installed the packages")
+            _run([*python, "install", worker, *packages], "pip has not installed the packages")
     except OSError as error:
         raise BuildFailed(f"{folder} cannot be written: {error.strerror or error}") from None
     if list(folder.glob("lib/python*/site-packages/sojourn-[0-9]*.dist-info")):
@@ -121,6 +130,13 @@ def _known(folder: Path) -> Any:
         return None
     except (OSError, ValueError) as error:
         raise BuildFailed(f"{folder / MARKER} cannot be read ({error}); remove the folder") from None
+
+
+def _differs_by_worker(known: Any, wanted: Mapping[str, Any]) -> bool:
+    """Whether an environment that is whole is as wanted but for the release of its worker."""
+    if not isinstance(known, dict) or known.get("whole") is not True:
+        return False
+    return all(known.get(key) == value for key, value in wanted.items() if key not in ("sojourn", "worker"))
 
 
 def _note(folder: Path, what: Mapping[str, Any]) -> None:

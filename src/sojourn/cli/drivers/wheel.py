@@ -25,13 +25,13 @@ PARTS = ("__init__.py", "codes.py", "py.typed", "devices", "driverkit", "program
 """Of the package `sojourn`."""
 
 REQUIRED = frozenset({"msgspec", "numpy", "qiskit", "qiskit-aer", "qiskit-qasm3-import", "symengine"})
-"""What it needs of what Sojourn requires, in the same versions but for Qiskit's."""
+"""What it needs of what Sojourn requires, in the same versions but for those of Qiskit and Aer."""
 
 EXTRAS = {PROGRAMS: frozenset({"qiskit", "qiskit-mitigation", "samplomatic"})}
 """What it can use of it besides."""
 
-QISKIT = "qiskit>=1.4"
-"""The packages of some vendors need an earlier one than the server. Samplomatic needs the server's."""
+QISKIT, AER = "qiskit>=1.4", "qiskit-aer>=0.17"
+"""The packages of some vendors need earlier ones than the server. Samplomatic needs the server's Qiskit."""
 
 _PYTHON = ">=3.11"
 _THEN = (1980, 1, 1, 0, 0, 0)  # the same files make the same wheel
@@ -58,7 +58,8 @@ def worker_wheel() -> tuple[str, bytes]:
             if point.group == GROUP and point.value.startswith("sojourn.devices.")
         }
     }
-    requires = [QISKIT if name == "qiskit" else text for name, text in _stated(ours, REQUIRED)]
+    earlier = {"qiskit": QISKIT, "qiskit-aer": AER}
+    requires = [earlier.get(name, text) for name, text in _stated(ours, REQUIRED)]
     for extra, names in EXTRAS.items():
         requires += [f"{text}; extra == '{extra}'" for _, text in _stated(ours, names)]
     return wheel(NAME, sojourn.__version__, files, requires, points, tuple(EXTRAS))

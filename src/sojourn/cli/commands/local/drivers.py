@@ -154,7 +154,8 @@ def make_env(
 ) -> None:
     """Build an environment with the worker of this release and a driver's packages.
 
-    Prints the lines for the configuration. A second call with the same packages changes nothing.
+    Prints the lines for the configuration. A second call with the same packages changes nothing, but for the
+    worker after an update of Sojourn.
     """
     from sojourn.cli.drivers.environments import build, folder_of
 
