@@ -11,11 +11,13 @@ CLIENT  := $(VENV)/client
 CLIENTS := $(VENV)/clients
 # Each list of packages makes an environment. That of the newest client follows constraints.txt instead.
 OLDER   := $(patsubst tests/clients/constraints/%.txt,$(CLIENTS)/%/.stamp,$(wildcard tests/clients/constraints/*.txt))
+BACKENDS := $(patsubst tests/backends/packages/%.txt,backend-%,$(wildcard tests/backends/packages/*.txt))
 # The packages of 2023 have no wheels for Python 3.13: then make clients CLIENT_PYTHON=python3.12
 CLIENT_PYTHON ?= $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs coverage mutants lint types layers ci options docs examples clients older clean
+.PHONY: help demo test proofs coverage mutants lint types layers ci options docs examples clients older backends
+.PHONY: clean $(BACKENDS)
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +67,8 @@ clients: $(CLIENT)/.stamp $(OLDER) ## Make an environment for each client that m
 older: $(STAMP)-base ## Make an environment with an older Qiskit for a device, as `sojourn drivers make-env` does; `make test` then tests it
 	$(BIN)/sojourn drivers make-env older --older-qiskit --with "qiskit==1.4.*" --to $(VENV)/older
 
+backends: $(BACKENDS) ## Make an environment for each vendor's package that must work as a device; `make test` then tests them all
+
 clean: ## Remove what was built, the environments too
 	rm -rf $(VENV) site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -108,3 +112,9 @@ $(CLIENTS)/%/.stamp: tests/clients/constraints/%.txt | $(BIN)/python
 	$(BIN)/python -m pip --python $(CLIENTS)/$*/bin/python --disable-pip-version-check install --quiet \
 	  --no-compile -r $<
 	@touch $@
+
+# make-env sees what there is to do. A list without samplomatic is of a Qiskit that is too old for it.
+$(BACKENDS): backend-%: tests/backends/packages/%.txt $(STAMP)-base
+	@echo "Installing the backend $* into $(VENV)/backends/$*"
+	@PIP_QUIET=1 $(BIN)/sojourn drivers make-env $* $$(grep -q '^samplomatic' $< || echo --older-qiskit) \
+	  $$(sed -n 's/^[^#]/--with &/p' $<) --to $(VENV)/backends/$* --json >/dev/null
