@@ -156,8 +156,8 @@ class Stream:
             self._woken.set_result(None)
 
     def hand(self, events: Iterable[Event], upto: int) -> None:
-        """For the pump: `events` are its, of all up to the id `upto`. It may have had some of them: a row can be
-        read before the pump is told of its commit."""
+        """For the pump: `events` are its, of all up to the id `upto`. It may have had some of them: a row can
+        be read before the pump is told of its commit."""
         if self.ended is not None or upto <= self._handed:
             return
         self._waiting.extend(event for event in events if event.entry.id > self._handed)
