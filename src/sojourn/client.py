@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 PREFIX = "/sojourn/v1"
@@ -142,7 +142,8 @@ class Client:
                     raise Refused(self.url, "GET", "/events", reply.status_code, said)
                 if not reply.headers.get("content-type", "").startswith("text/event-stream"):
                     raise ClientError(f"what answers at {self.url} is not a Sojourn server")
-                for fields in _blocks(reply.iter_bytes()):
+                blocks = Blocks()
+                for fields in (each for piece in reply.iter_bytes() for each in blocks.feed(piece)):
                     last = int(fields["id"]) if "id" in fields else last
                     data = json.loads(fields["data"]) if "data" in fields else None
                     yield data, fields.get("event", ""), last
@@ -185,12 +186,17 @@ class Client:
             raise ClientError(f"what answers at {self.url} is not a Sojourn server") from None
 
 
-def _blocks(chunks: Iterable[bytes]) -> Iterator[dict[str, str]]:
-    """The fields of each block of a stream, without comments. Lines end with the byte 10 and nothing else: a
+class Blocks:
+    """Reads a stream of Server-Sent Events piece by piece. Lines end with the byte 10 and nothing else: a
     reason may have characters that other readers of lines take for their ends."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n\n")
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> list[dict[str, str]]:
+        """The fields of each block that this piece completes, without comments."""
+        found = []
+        *whole, self._rest = (self._rest + piece).split(b"\n\n")
         for block in whole:
             pairs = (line.partition(b":") for line in block.split(b"\n"))
             fields = {
@@ -199,7 +205,8 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[dict[str, str]]:
                 if name
             }
             if fields:
-                yield fields
+                found.append(fields)
+        return found
 
 
 def _nothing(_: str) -> None:

@@ -12,28 +12,9 @@ import pytest
 
 from sojourn.client import Client
 from sojourn.dashboard.charts.week import COLUMN, HEIGHT, HOUR, LEFT, TOP, WIDTH
-from sojourn.embedded import Embedded, Key
+from sojourn.embedded import Embedded
+from tests.browser.people import CUT, LIVE, sign_in, submit
 from tests.harness.processes import command, parents
-from tests.harness.programs import job_body
-
-
-def sign_in(page: Any, dashboard: str, key: str, where: str = "/") -> None:
-    page.goto(dashboard + where)
-    page.get_by_label("API key").fill(key)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("navigation", name="Pages").wait_for()
-
-
-def submit(server: Embedded, key: Key, device: str) -> str:
-    reply = httpx.post(
-        f"{server.url}/api/v1/jobs",
-        content=job_body(device),
-        headers={"authorization": f"apikey {key.api_key}"},
-        trust_env=False,
-        timeout=30,
-    )
-    assert reply.status_code == 200, reply.text
-    return str(reply.json()["id"])
 
 
 def test_the_server_leads_to_the_dashboard(page: Any, server: Embedded, dashboard: str) -> None:
@@ -183,12 +164,15 @@ def test_a_page_says_that_the_server_is_away_and_recovers(
     page: Any, server: Embedded, dashboard: str
 ) -> None:
     sign_in(page, dashboard, server.local_key)
+    page.get_by_text(LIVE).wait_for()
     os.kill(server.pid, signal.SIGSTOP)
     try:
-        page.get_by_text("The server does not answer").wait_for()
+        page.get_by_text("The server does not answer").wait_for(timeout=90_000)
+        page.get_by_text(CUT).first.wait_for()
     finally:
         os.kill(server.pid, signal.SIGCONT)
-    page.get_by_text("The server does not answer").wait_for(state="hidden")
+    page.get_by_text("The server does not answer").wait_for(state="hidden", timeout=90_000)
+    page.get_by_text(LIVE).wait_for()
 
 
 def process_of_the_dashboard(server: Embedded) -> int:

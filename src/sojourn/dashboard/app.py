@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.responses import Response
 
+from sojourn.dashboard.following import Following
 from sojourn.dashboard.frame import Frame
 from sojourn.dashboard.pages import calendar, devices, health, jobs, operators, sessions, usage
 from sojourn.dashboard.sign_in import Door
@@ -24,10 +25,12 @@ _HEADERS = {
 
 def create(upstream: Upstream, visitors: Visitors) -> FastAPI:
     """One for each process: the pages are NiceGUI's, which keeps them globally."""
+    following = Following(upstream)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await following.close()
         await upstream.close()
 
     app = FastAPI(openapi_url=None, lifespan=life)
@@ -41,7 +44,7 @@ def create(upstream: Upstream, visitors: Visitors) -> FastAPI:
 
     door = Door(upstream, visitors)
     door.add_routes(app)
-    frame = Frame(upstream, door)
+    frame = Frame(upstream, following, door)
     for module in (devices, health, jobs, sessions, calendar, usage, operators):
         module.add_pages(frame)
     ui.run_with(

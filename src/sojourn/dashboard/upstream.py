@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import httpx
 
-from sojourn.client import PREFIX
+from sojourn.client import PREFIX, Blocks
 
 PATIENCE = 15.0
 """Seconds that an answer may take."""
@@ -22,14 +22,19 @@ class UpstreamError(Exception):
 
 
 class Upstream:
-    """One connection pool for everybody. `url` is the server's, without a path."""
+    """One connection pool for everybody, and one for streams, which keep their connections. `url` is the
+    server's, without a path."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._http = httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False)
+        endless = httpx.Timeout(PATIENCE, read=None)
+        unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self._streams = httpx.AsyncClient(base_url=url, timeout=endless, limits=unbounded, trust_env=False)
 
     async def close(self) -> None:
         await self._http.aclose()
+        await self._streams.aclose()
 
     async def get(self, key: str, path: str, **query: Any) -> Any:
         """The JSON of GET `path` of our own API; a query value that is None is left out."""
@@ -43,18 +48,44 @@ class Upstream:
         """The JSON of GET `path` of the client's dialect: results and logs."""
         return await self._ask("GET", key, f"/api/v1{path}")
 
+    async def events(self, key: str, last: int | None) -> AsyncGenerator[dict[str, str]]:
+        """The fields of each block of the event stream (docs/events.md) behind the event `last`; None begins
+        with now. It ends when the server ends it; how long a silence is too long is the reader's to say."""
+        headers = {"authorization": f"Bearer {key}", "accept": "text/event-stream"}
+        if last is not None:
+            headers["last-event-id"] = str(last)
+        try:
+            async with self._streams.stream("GET", f"{PREFIX}/events", headers=headers) as reply:
+                if not reply.is_success:
+                    await reply.aread()
+                    raise _refused(reply)
+                blocks = Blocks()
+                async for piece in reply.aiter_bytes():
+                    for fields in blocks.feed(piece):
+                        yield fields
+        except httpx.HTTPError as error:
+            raise _silent(error) from None
+
     async def _ask(self, method: str, key: str, path: str, **how: Any) -> Any:
         try:
             reply = await self._http.request(method, path, headers={"authorization": f"Bearer {key}"}, **how)
         except httpx.HTTPError as error:
-            raise UpstreamError(f"The server does not answer ({type(error).__name__}).") from None
+            raise _silent(error) from None
         if reply.is_success:
             try:
                 return reply.json()
             except ValueError:
                 return reply.text
-        try:
-            said = str(reply.json()["error"]["message"])
-        except (ValueError, KeyError, TypeError):
-            said = reply.text[:200]
-        raise UpstreamError(said, reply.status_code)
+        raise _refused(reply)
+
+
+def _silent(error: httpx.HTTPError) -> UpstreamError:
+    return UpstreamError(f"The server does not answer ({type(error).__name__}).")
+
+
+def _refused(reply: httpx.Response) -> UpstreamError:
+    try:
+        said = str(reply.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        said = reply.text[:200]
+    return UpstreamError(said, reply.status_code)

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from sojourn.cli.refusals import sentence
-from sojourn.client import Client, ClientError, Refused, TooSlow, Unreachable, _blocks
+from sojourn.client import Blocks, Client, ClientError, Refused, TooSlow, Unreachable
 
 
 @contextmanager
@@ -117,7 +117,8 @@ def test_events_are_read_whole_whatever_the_pieces_in_which_they_come() -> None:
     whole = text.encode()
     for size in (1, 2, 7, len(whole)):
         pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
-        retry, beat, event = _blocks(pieces)
+        blocks = Blocks()
+        retry, beat, event = [fields for piece in pieces for fields in blocks.feed(piece)]
         assert (retry, beat) == ({"retry": "2000"}, {"id": "3"})
         assert (event["id"], event["event"]) == ("7", "job")
         assert json.loads(event["data"]) == data

@@ -10,6 +10,7 @@ from sojourn.dashboard.charts import colours
 
 SHADES = ("#1b7837", "#7fbf7b", "#d9b365", "#e66101", "#a50026")
 """From the best fifth to the worst; each has a word as well."""
+UNKNOWN = "#8a8f98"
 WORDS = ("best fifth", "good", "middle", "poor", "worst fifth")
 
 
@@ -53,7 +54,8 @@ def coupling_map(
     nodes = [
         {
             "name": str(qubit),
-            "itemStyle": {"color": SHADES[of_qubits[qubit]] if qubit in of_qubits else "#8a8f98"},
+            "itemStyle": {"color": _shade(of_qubits, qubit)},
+            "label": {"color": colours.text_on(_shade(of_qubits, qubit))},
             "value": readout.get(qubit),
             "tip": f"qubit {qubit}: readout error " + _worded(readout, of_qubits, qubit),
         }
@@ -65,7 +67,7 @@ def coupling_map(
             "target": str(high),
             "lineStyle": {
                 "width": 4,
-                "color": SHADES[of_pairs[low, high]] if (low, high) in of_pairs else "#8a8f98",
+                "color": _shade(of_pairs, (low, high)),
             },
             "tip": f"{low} - {high}: error "
             + (
@@ -86,12 +88,16 @@ def coupling_map(
                 "force": {"repulsion": 60, "edgeLength": 18, "gravity": 0.08, "layoutAnimation": False},
                 "roam": True,
                 "symbolSize": size,
-                "label": {"show": True, "fontSize": 8, "color": "#ffffff"},
+                "label": {"show": True, "fontSize": 8},
                 "data": nodes,
                 "links": links,
             }
         ],
     }
+
+
+def _shade(fifths: Mapping[Any, int], key: Any) -> str:
+    return SHADES[fifths[key]] if key in fifths else UNKNOWN
 
 
 def _worded(values: Mapping[Any, float], fifths: Mapping[Any, int], key: Any) -> str:

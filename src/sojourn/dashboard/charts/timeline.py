@@ -1,23 +1,33 @@
-"""The picture of a device: who had it when, what holds it now, and what is reserved ahead."""
+"""The picture of a device: who had it when, what holds it now, what is reserved ahead, and when the jobs that
+wait are expected."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from html import escape
+from datetime import datetime, timedelta
 from typing import Any
 
+from sojourn.dashboard import forecasts
 from sojourn.dashboard.charts import colours
+from sojourn.dashboard.moments import Html, html
 
 ROWS = ("sessions", "jobs", "reserved")
 """From the top."""
 _SESSIONS, _JOBS, _RESERVED = range(3)
-_SOLID, _BAND, _HATCHED = range(3)
+_SOLID, _BAND, _HATCHED, _GHOST = range(4)
 """How a bar is drawn."""
+GHOSTS = 50
+"""Jobs of which the expected time is drawn, at most."""
+FARTHEST = timedelta(days=30)
+"""What is expected later is not drawn."""
+FIRST = 1.25
+"""The first one has so many times the room that it needs, for those after it."""
+MARGIN = 0.04
 
 RENDER = """function (params, api) {
   const row = api.value(0), look = api.value(3);
-  const from = api.coord([api.value(1), row]), to = api.coord([api.value(2), row]);
+  const end = api.value(6) ? Math.max(api.value(2), sojournNow()) : api.value(2);
+  const from = api.coord([api.value(1), row]), to = api.coord([end, row]);
   const height = api.size([0, 1])[1] * (look === 1 ? 0.8 : 0.62);
   const area = params.coordSys;
   const left = Math.max(from[0], area.x);
@@ -36,33 +46,37 @@ RENDER = """function (params, api) {
     return {type: 'group', children: [shape, ...lines],
             clipPath: {type: 'rect', shape: {x: box.x, y: box.y, width: box.width, height: box.height}}};
   }
+  if (look === 3)
+    shape.style = {fill: colour, fillOpacity: 0.1, stroke: colour, lineWidth: 1.5, lineDash: [5, 3]};
   const name = params.context && api.value(4);
+  const ink = look === 1 || look === 3 ? LABEL : api.value(5);
   if (name && width > 7 * String(name).length + 8)
-    shape.textContent = {style: {text: String(name), fill: look === 1 ? LABEL : '#fff', fontSize: 11}};
+    shape.textContent = {style: {text: String(name), fill: ink, fontSize: 11}};
   if (name) shape.textConfig = {position: look === 1 ? 'insideTopLeft' : 'inside'};
   return shape;
 }"""
 
 
-def options(data: Mapping[str, Any]) -> dict[str, Any]:
+def until(jobs: Iterable[Mapping[str, Any]], now: datetime, back: timedelta, ahead: timedelta) -> datetime:
+    """The end of a picture that begins `back` before now. It is at least `ahead` of now, and holds what is
+    expected of these jobs as far as that leaves half of it to what has been, and the first of them anyhow."""
+    ends = [end for _, _, end in _expected(jobs, now)]
+    if not ends:
+        return now + ahead
+    reach = min(max(ends) - now, max(back, FIRST * (ends[0] - now)))
+    return now + max(ahead, reach * (1 + MARGIN))
+
+
+def later(jobs: Iterable[Mapping[str, Any]], end: datetime) -> int:
+    """How many of the jobs that wait are expected to start behind the end of a picture."""
+    starts = (job["queue"]["start"] for job in jobs if job["queue"] is not None)
+    return sum(start is not None and datetime.fromisoformat(start["expected"]) > end for start in starts)
+
+
+def options(data: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """ECharts options of a `Timeline` of the API. Times are milliseconds since the epoch, shown in the
-    viewer's zone."""
-    now = _ms(data["now"])
-    lines = [{"xAxis": now, "name": "now", "lineStyle": {"type": "solid", ":color": colours.INK}}]
-    lines += [
-        {"xAxis": _ms(each["at"]), "name": each["id"], "lineStyle": {"type": "dotted", ":color": colours.INK}}
-        for each in data["calibrations"]
-    ]
-    for band in data["sessions"]:
-        if band["end"] is None and band["ends"] is not None:
-            name = f"max_time of {_whose(band)}"
-            lines.append(
-                {
-                    "xAxis": _ms(band["ends"]),
-                    "name": name,
-                    "lineStyle": {"type": "dashed", "color": "#b03a48"},
-                }
-            )
+    viewer's zone. `jobs` are those of which the forecast is drawn."""
+    now = datetime.fromisoformat(data["now"])
     return {
         "animation": False,
         "textStyle": {":color": colours.INK},
@@ -73,10 +87,9 @@ def options(data: Mapping[str, Any]) -> dict[str, Any]:
         },
         "xAxis": {
             "type": "time",
-            "min": _ms(data["start"]),
-            "max": _ms(data["end"]),
+            **_axis(data, 0.0),
             "axisLabel": {":color": colours.INK, "hideOverlap": True},
-            "splitLine": {"show": True, "lineStyle": {"opacity": 0.25}},
+            "splitLine": {"show": True, "lineStyle": {":color": colours.INK, "opacity": 0.12}},
         },
         "yAxis": {
             "type": "category",
@@ -94,16 +107,44 @@ def options(data: Mapping[str, Any]) -> dict[str, Any]:
                 "type": "custom",
                 ":renderItem": RENDER.replace("LABEL", colours.INK),
                 "encode": {"x": [1, 2], "y": 0},
-                "data": [*_bands(data, now), *_bars(data["bars"], now), *_reserved(data)],
+                "data": [
+                    *_bands(data, _ms(now)),
+                    *_bars(data["bars"], _ms(now)),
+                    *_reserved(data),
+                    *_ghosts(jobs, now),
+                ],
                 "markLine": {
                     "symbol": "none",
                     "silent": False,
-                    "label": {"formatter": "{b}", ":color": colours.INK, "fontSize": 10},
-                    "data": lines,
+                    "label": {"formatter": "{b}", "position": "start", ":color": colours.INK, "fontSize": 10},
+                    "lineStyle": {":color": colours.INK},
+                    "data": _lines(data, 0.0),
                 },
             }
         ],
     }
+
+
+def moved(data: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """What of the options changes when so much time has passed and nothing else is known."""
+    return {"xAxis": _axis(data, seconds), "series": [{"markLine": {"data": _lines(data, seconds)}}]}
+
+
+def _axis(data: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    return {"min": _ms(data["start"]) + 1000 * seconds, "max": _ms(data["end"]) + 1000 * seconds}
+
+
+def _lines(data: Mapping[str, Any], seconds: float) -> list[dict[str, Any]]:
+    def line(at: float, name: str, kind: str, **more: str) -> dict[str, Any]:
+        return {"xAxis": at, "name": name, "lineStyle": {"type": kind, **more}}
+
+    lines = [line(_ms(data["now"]) + 1000 * seconds, "now", "solid")]
+    lines += [line(_ms(each["at"]), each["id"], "dotted") for each in data["calibrations"]]
+    return lines + [
+        line(_ms(band["ends"]), f"max_time of {_whose(band)}", "dashed", color="#b03a48")
+        for band in data["sessions"]
+        if band["end"] is None and band["ends"] is not None
+    ]
 
 
 def _bars(bars: Iterable[Mapping[str, Any]], now: float) -> Iterable[dict[str, Any]]:
@@ -115,7 +156,8 @@ def _bars(bars: Iterable[Mapping[str, Any]], now: float) -> Iterable[dict[str, A
             kind, bar["user"] or "" if kind == "job" else ""
         )
         colour = colours.SYSTEM if kind == "system" else colours.of_project(bar["project"])
-        yield _item(_JOBS, _ms(bar["start"]), end, look, label, colour, _told(bar), bar["job"])
+        goes_on = bar["end"] is None
+        yield _item(_JOBS, _ms(bar["start"]), end, look, label, colour, _told(bar), bar["job"], None, goes_on)
 
 
 def _told(bar: Mapping[str, Any]) -> list[str]:
@@ -153,7 +195,8 @@ def _bands(data: Mapping[str, Any], now: float) -> Iterable[dict[str, Any]]:
         told += [f"id: {band['id']}"] if band["id"] is not None else []
         for start, end in active:
             colour = colours.of_project(band["project"])
-            yield _item(_SESSIONS, start, end, _BAND, _whose(band), colour, told, None, band["id"])
+            goes_on = band["end"] is None and end == now
+            yield _item(_SESSIONS, start, end, _BAND, _whose(band), colour, told, None, band["id"], goes_on)
 
 
 def _reserved(data: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
@@ -166,6 +209,33 @@ def _reserved(data: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         yield _item(_RESERVED, _ms(each["start"]), _ms(each["end"]), _BAND, whose, colour, told)
 
 
+def _expected(
+    jobs: Iterable[Mapping[str, Any]], now: datetime
+) -> list[tuple[Mapping[str, Any], datetime, datetime]]:
+    """The jobs of which a time is expected, with its start and end, the earliest first. A running job goes on
+    from now."""
+    found = []
+    for job in jobs:
+        queue = job["queue"] or {}
+        start, end = queue.get("start"), queue.get("end")
+        if end is None or (start is None and job["state"] != "running"):
+            continue
+        begins = now if start is None else max(now, datetime.fromisoformat(start["expected"]))
+        ends = datetime.fromisoformat(end["expected"])
+        if begins < ends and begins - now < FARTHEST:
+            found.append((job, begins, min(ends, now + FARTHEST)))
+    return sorted(found, key=lambda each: each[1])[:GHOSTS]
+
+
+def _ghosts(jobs: Iterable[Mapping[str, Any]], now: datetime) -> Iterable[dict[str, Any]]:
+    for job, start, end in _expected(jobs, now):
+        what = "Runs yet" if job["state"] == "running" else "Waits"
+        told = [f"{what}: {job['program']} of {job['user']} in {job['project']}", f"job: {job['id']}"]
+        told += [Html(f"{name}: {text}") for name, text in forecasts.lines(job["queue"]).items() if text]
+        colour = colours.of_project(job["project"])
+        yield _item(_JOBS, _ms(start), _ms(end), _GHOST, job["user"], colour, told, job["id"])
+
+
 def _item(
     row: int,
     start: float,
@@ -176,11 +246,12 @@ def _item(
     told: Iterable[str],
     job: str | None = None,
     session: str | None = None,
+    goes_on: bool = False,
 ) -> dict[str, Any]:
     return {
-        "value": [row, start, end, look, label],
+        "value": [row, start, end, look, label, colours.text_on(colour), int(goes_on)],
         "itemStyle": {"color": colour},
-        "info": "<br>".join(escape(line) for line in told),
+        "info": "<br>".join(html(line) for line in told),
         "job": job,
         "session": session,
     }
@@ -190,5 +261,6 @@ def _whose(band: Mapping[str, Any]) -> str:
     return str(band["user"] or "another user")
 
 
-def _ms(at: str) -> float:
-    return datetime.fromisoformat(at).timestamp() * 1000
+def _ms(at: str | datetime) -> float:
+    when = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return when.timestamp() * 1000

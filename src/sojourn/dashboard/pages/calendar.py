@@ -13,7 +13,8 @@ from nicegui import events, ui
 from sojourn.dashboard.charts import week as weeks
 from sojourn.dashboard.charts.week import Week
 from sojourn.dashboard.frame import Caller, Frame, refreshing
-from sojourn.dashboard.pages.parts import ask, heading, lasting, stamp_text
+from sojourn.dashboard.moments import lasting, stamp_text
+from sojourn.dashboard.pages.parts import ask, heading
 from sojourn.dashboard.upstream import UpstreamError
 
 _ZONE = "Intl.DateTimeFormat().resolvedOptions().timeZone"
@@ -39,6 +40,7 @@ class _Calendar:
         self._zone: tzinfo | None = None  # the viewer's, once it is known
         self._week = Week.of(datetime.now(UTC), UTC)
         self._found: list[Mapping[str, Any]] = []
+        self._looked = False
 
     def build(self) -> None:
         with ui.element("div").classes("panel").style("overflow-x: auto"):
@@ -69,7 +71,7 @@ class _Calendar:
                 ui.button("Reserve", on_click=self._reserve).props("no-caps")
             self._told = ui.label("").props('role="status"')
         self._list = ui.element("div").classes("panel")
-        refreshing(self._look, 5.0)
+        refreshing(self._caller, self._look, lambda event: event["kind"] == "reservation", self._caller.slow)
 
     # what there is
 
@@ -77,8 +79,12 @@ class _Calendar:
         if self._zone is None:
             self._zone = await _zone()
             self._week = Week.of(datetime.now(UTC), self._zone)
-        self._found = (await self._caller.get("/reservations"))["reservations"]
+        found = (await self._caller.get("/reservations"))["reservations"]
+        same = self._looked and found == self._found
+        self._found, self._looked = found, True
         self._draw()
+        if same:  # who is at a button with the keyboard stays there
+            return
         self._list.clear()
         with self._list:
             if not self._found:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 from urllib.parse import quote
 
 from nicegui import ui
 
 from sojourn.dashboard.charts import health
-from sojourn.dashboard.frame import Caller, Frame
-from sojourn.dashboard.pages.parts import heading, stamp_text, table
+from sojourn.dashboard.frame import Caller, Frame, refreshing
+from sojourn.dashboard.moments import moment
+from sojourn.dashboard.pages.parts import heading, table
 
 SHOWN = {"T1": "T1 in µs", "T2": "T2 in µs", "readout_error": "Readout error"}
 MOST = 30
@@ -20,10 +24,48 @@ def add_pages(frame: Frame) -> None:
 
 
 async def device_health(caller: Caller, name: str) -> None:
-    at = f"/backends/{quote(name, safe='')}"
-    configuration = await caller.dialect(f"{at}/configuration")
-    properties = await caller.dialect(f"{at}/properties") or {}
+    await caller.get(f"/devices/{quote(name, safe='')}")
     heading(f"{name}: health")
+    holder = ui.element("div").classes("w-full column q-gutter-md")
+    shown: dict[str, Any] = {}
+
+    async def look() -> None:
+        """The pictures are made again for a new calibration only: somebody may have zoomed into them."""
+        found = (await caller.get(f"/devices/{quote(name, safe='')}/calibrations"))["calibrations"][:MOST]
+        newest = found[0]["id"] if found else None
+        if shown and shown["newest"] == newest:
+            return
+        measured = await _Measured.of(caller, name, found)
+        holder.clear()
+        with holder:
+            _show(measured, found)
+        shown["newest"] = newest
+
+    refreshing(caller, look, lambda event: event["kind"] == "calibration" and event["device"] == name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """`over` has the time and the properties of each calibration, the oldest first."""
+
+    configuration: Mapping[str, Any]
+    properties: Mapping[str, Any]
+    over: Sequence[tuple[str, Mapping[str, Any]]]
+
+    @classmethod
+    async def of(cls, caller: Caller, name: str, calibrations: Sequence[Mapping[str, Any]]) -> Self:
+        at = f"/backends/{quote(name, safe='')}"
+        configuration = await caller.dialect(f"{at}/configuration")
+        properties = await caller.dialect(f"{at}/properties") or {}
+        over = []
+        for each in reversed(calibrations) if properties.get("qubits") else ():
+            values = await caller.dialect(f"{at}/properties?calibration_id={quote(each['id'], safe='')}")
+            over.append((each["at"], values or {}))
+        return cls(configuration, properties, over)
+
+
+def _show(measured: _Measured, calibrations: Sequence[Mapping[str, Any]]) -> None:
+    configuration, properties = measured.configuration, measured.properties
     if not properties.get("qubits"):
         ui.label("The device has no properties: it is ideal, or its driver measures none.").classes("panel")
         return
@@ -35,23 +77,17 @@ async def device_health(caller: Caller, name: str) -> None:
         chart = ui.echart(health.coupling_map(properties, configuration["n_qubits"], pairs))
         chart.classes("w-full").style("height: 420px").props('role="img" aria-label="Coupling map by errors"')
         ui.label("The largest errors: " + "; ".join(health.worst(properties))).classes("quiet")
-    calibrations = (await caller.get(f"/devices/{quote(name, safe='')}/calibrations"))["calibrations"][:MOST]
-    found = []
-    for each in reversed(calibrations):
-        values = await caller.dialect(f"{at}/properties?calibration_id={quote(each['id'], safe='')}")
-        found.append((each["at"], values or {}))
     with ui.element("div").classes("panel"):
         heading("Over the calibrations", 2)
         for key, unit in SHOWN.items():
-            points = [(at, health.qubit_values(values, key)) for at, values in found]
+            points = [(at, health.qubit_values(values, key)) for at, values in measured.over]
             line = ui.echart(health.over_time(points, unit)).classes("w-full").style("height: 220px")
             line.props(f'role="img" aria-label="{unit} over the calibrations"')
-    holder = ui.element("div").classes("w-full")
     table(
-        holder,
+        ui.element("div").classes("w-full"),
         {"id": "Calibration", "at": "When", "job": "Job"},
         [
-            {"id": each["id"], "at": stamp_text(each["at"]), "job": each["job"] or "at a start"}
+            {"id": each["id"], "at": moment(each["at"]), "job": each["job"] or "at a start"}
             for each in calibrations
         ],
         empty="No calibrations yet.",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from html import escape
 from typing import Any
 
 from nicegui import ui
 
+from sojourn.dashboard import forecasts
 from sojourn.dashboard.charts import results
 from sojourn.dashboard.frame import Caller, Frame, refreshing
-from sojourn.dashboard.pages.parts import ask, facts, heading, lasting, table, when
+from sojourn.dashboard.looking import OFTEN
+from sojourn.dashboard.moments import html, lasting, when
+from sojourn.dashboard.pages.parts import ask, facts, heading, named, put, table
 from sojourn.dashboard.upstream import UpstreamError
 
 FINAL = ("completed", "failed", "cancelled")
@@ -35,6 +39,7 @@ async def every(caller: Caller) -> None:
                 "program": job["program"],
                 "user": job["user"],
                 "created": when(job["created"]),
+                "starts": forecasts.short(job),
                 "used": lasting(job["quantum_seconds"]),
                 "reason": job["reason"],
             }
@@ -47,12 +52,13 @@ async def every(caller: Caller) -> None:
             "program": "Program",
             "user": "User",
             "created": "Submitted",
+            **({"starts": forecasts.HEAD} if forecasts.waiting(found) else {}),
             "used": "Used",
             "reason": "Reason",
         }
         table(holder, columns, rows, link="id", empty="No jobs yet. Submit one with Qiskit; see Connecting.")
 
-    refreshing(look)
+    refreshing(caller, look, lambda event: event["kind"] == "job")
 
 
 async def one(caller: Caller, id: str) -> None:
@@ -90,6 +96,7 @@ async def one(caller: Caller, id: str) -> None:
                 "Session": found["session"],
                 "Submitted": when(found["created"]),
                 "Used": f"{lasting(found['quantum_seconds'])} of at most {lasting(found['limit_seconds'])}",
+                **(forecasts.lines(found["queue"]) if found["state"] == "running" else {}),
                 "Circuits": None if found["num_circuits"] is None else str(found["num_circuits"]),
                 "Qubits": None if found["num_qubits"] is None else str(found["num_qubits"]),
                 "Tags": ", ".join(found["tags"]) or None,
@@ -113,7 +120,8 @@ async def one(caller: Caller, id: str) -> None:
             await _result(caller, result, found)
         last["state"] = found["state"]
 
-    refreshing(look)
+    # What a job writes into its log is no event, nor are others' jobs, which change what is expected of it.
+    refreshing(caller, look, lambda event: event["device"] == job["device"], OFTEN)
 
 
 async def _result(caller: Caller, holder: ui.element, job: dict[str, Any]) -> None:
@@ -147,15 +155,16 @@ async def _cancel(caller: Caller, id: str) -> None:
 
 
 async def _why(caller: Caller, holder: ui.element, job: dict[str, Any]) -> None:
-    holder.clear()
-    if job["state"] not in ("accepted", "queued"):
+    if job["state"] not in forecasts.WAITS:
+        holder.clear()
         return
     found = await caller.get(f"/jobs/{job['id']}/why")
-    with holder, ui.element("div").classes("panel"):
-        place = "" if found["position"] is None else f": {found['position']} jobs are before it"
-        heading(f"Why it waits{place}", 2)
-        for reason in found["reasons"]:
-            ui.label(reason["sentence"])
+    before = found["position"]
+    place = "" if before is None else f": {before} {'job is' if before == 1 else 'jobs are'} before it"
+    reasons = "".join(f"<div>{html(reason['sentence'])}</div>" for reason in found["reasons"])
+    lines = forecasts.lines(found["queue"])
+    expected = f"<br>{named(lines)}" if lines else ""
+    put(holder, f'<div class="panel"><h2>Why it waits{place}</h2>{reasons}{expected}</div>')
 
 
 async def _log(caller: Caller, holder: ui.element, id: str) -> None:
@@ -163,6 +172,5 @@ async def _log(caller: Caller, holder: ui.element, id: str) -> None:
         text = str(await caller.dialect(f"/jobs/{id}/logs"))
     except UpstreamError as error:
         text = "Only its owner sees the log." if error.status == 404 else str(error)
-    holder.clear()
-    with holder:
-        ui.label(text or "The job has said nothing.").classes("mono").style("white-space: pre-wrap")
+    said = escape(text or "The job has said nothing.")
+    put(holder, f'<div class="mono" style="white-space: pre-wrap">{said}</div>')

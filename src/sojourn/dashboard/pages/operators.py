@@ -6,7 +6,8 @@ from nicegui import ui
 
 from sojourn.dashboard.charts import shares
 from sojourn.dashboard.frame import Caller, Frame, refreshing
-from sojourn.dashboard.pages.parts import heading, stamp_text, table
+from sojourn.dashboard.moments import moment
+from sojourn.dashboard.pages.parts import heading, table
 
 
 def add_pages(frame: Frame) -> None:
@@ -68,7 +69,7 @@ async def operators(caller: Caller) -> None:
         table(projects, columns, rows, empty="No projects.")
         rows = [
             {
-                "at": stamp_text(each["at"]),
+                "at": moment(each["at"]),
                 "by": each["by"],
                 "action": each["action"],
                 "subject": each["subject"],
@@ -79,4 +80,5 @@ async def operators(caller: Caller) -> None:
         columns = {"at": "When", "by": "Who", "action": "What", "subject": "To what", "detail": "Detail"}
         table(audit, columns, rows, empty="Nothing yet.")
 
-    refreshing(look, 10.0)
+    # What operators do, and what is used, are no events.
+    refreshing(caller, look, lambda event: event["kind"] == "device", 10.0)

@@ -1,40 +1,15 @@
-"""Small parts of pages: tables, lists of facts, times, questions."""
+"""Small parts of pages: tables, lists of facts, questions."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
 from nicegui import ui
 
+from sojourn.dashboard.moments import Html, html
 from sojourn.dashboard.upstream import UpstreamError
-
-
-def when(at: str | None) -> str:
-    """How long ago, or in how long."""
-    if at is None:
-        return "never"
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
-    text = lasting(abs(seconds))
-    return f"{text} ago" if seconds >= 0 else f"in {text}"
-
-
-def lasting(seconds: float) -> str:
-    """`3.2 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    whole = int(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
-
-
-def stamp_text(at: str) -> str:
-    return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def heading(text: str, level: int = 1, mono: str = "") -> None:
@@ -43,17 +18,31 @@ def heading(text: str, level: int = 1, mono: str = "") -> None:
     ui.html(f"<h{level}>{escape(text)}{more}</h{level}>", sanitize=False)
 
 
-def facts(holder: ui.element, named: Mapping[str, str | None]) -> None:
+def facts(holder: ui.element, values: Mapping[str, str | None]) -> None:
+    put(holder, named(values))
+
+
+def named(values: Mapping[str, str | None]) -> Html:
     """Names and values, without those that are None."""
     rows = "".join(
-        f'<dt class="quiet">{escape(name)}</dt><dd style="margin: 0">{escape(value)}</dd>'
-        for name, value in named.items()
+        f'<dt class="quiet">{escape(name)}</dt><dd style="margin: 0">{html(value)}</dd>'
+        for name, value in values.items()
         if value is not None
     )
+    style = "display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; margin: 0"
+    return Html(f'<dl style="{style}">{rows}</dl>')
+
+
+def put(holder: ui.element, content: str) -> None:
+    """Show this HTML alone. What is there already stays: who is at a link with the keyboard stays there."""
+    found = holder.default_slot.children
+    if len(found) == 1 and isinstance(found[0], ui.html):
+        if found[0].content != content:
+            found[0].set_content(content)
+        return
     holder.clear()
     with holder:
-        style = "display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; margin: 0"
-        ui.html(f'<dl style="{style}">{rows}</dl>', sanitize=False)
+        ui.html(content, sanitize=False)
 
 
 def table(
@@ -66,27 +55,23 @@ def table(
 ) -> None:
     """A plain table; the column `link` leads to the row's `link`. `empty` says what to do without rows."""
     found = list(rows)
-    holder.clear()
-    with holder:
-        if not found:
-            ui.label(empty).classes("panel quiet")
-            return
-        head = "".join(
-            f'<th scope="col" class="text-left q-pr-md">{escape(n)}</th>' for n in columns.values()
-        )
-        body = "".join(
-            "<tr>" + "".join(f'<td class="q-pr-md">{_cell(row, key, link)}</td>' for key in columns) + "</tr>"
-            for row in found
-        )
-        ui.html(
-            f'<div class="panel" style="overflow-x: auto"><table style="border-spacing: 0 .3rem">'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>",
-            sanitize=False,
-        )
+    if not found:
+        put(holder, f'<div class="panel quiet">{escape(empty)}</div>')
+        return
+    head = "".join(f'<th scope="col" class="text-left q-pr-md">{escape(n)}</th>' for n in columns.values())
+    body = "".join(
+        "<tr>" + "".join(f'<td class="q-pr-md">{_cell(row, key, link)}</td>' for key in columns) + "</tr>"
+        for row in found
+    )
+    put(
+        holder,
+        f'<div class="panel" style="overflow-x: auto"><table style="border-spacing: 0 .3rem">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>",
+    )
 
 
 def _cell(row: Mapping[str, Any], key: str, link: str) -> str:
-    text = escape("" if row.get(key) is None else str(row[key]))
+    text = html(row.get(key))
     if key == link and row.get("link"):
         return f'<a class="plain" href="{escape(row["link"])}">{text}</a>'
     return text

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
+from urllib.parse import quote
 
 from nicegui import ui
 
+from sojourn.dashboard import forecasts
 from sojourn.dashboard.charts import timeline
 from sojourn.dashboard.frame import Caller, Frame, refreshing
-from sojourn.dashboard.pages.parts import ask, facts, heading, lasting, table, when
+from sojourn.dashboard.moments import lasting, left, when
+from sojourn.dashboard.pages.parts import ask, facts, heading, table
 
 
 def add_pages(frame: Frame) -> None:
@@ -32,7 +38,7 @@ async def every(caller: Caller) -> None:
                 "user": each["user"],
                 "created": when(each["created"]),
                 "elapsed": lasting(each["elapsed"]),
-                "left": "" if each["state"] == "closed" else lasting(each["active_ttl"]),
+                "left": _left(each),
             }
             for each in found
         ]
@@ -48,7 +54,7 @@ async def every(caller: Caller) -> None:
         }
         table(holder, columns, rows, link="id", empty="No sessions yet. Open one with Session(backend=…).")
 
-    refreshing(look)
+    refreshing(caller, look, lambda event: event["session"] is not None)
 
 
 async def one(caller: Caller, id: str) -> None:
@@ -90,19 +96,21 @@ async def one(caller: Caller, id: str) -> None:
                 "User": f"{found['user']} in {found['project']}",
                 "Takes jobs": "yes" if found["accepting_jobs"] else "no",
                 "Used": f"{lasting(found['elapsed'])} of at most {lasting(found['max_time'])}",
-                "Left": None if found["state"] == "closed" else lasting(found["active_ttl"]),
+                "Left": _left(found),
                 "Held between jobs": lasting(found["interactive_ttl"]),
+                "Loses the device in": None if found["idle_ttl"] is None else left(found["idle_ttl"]),
                 "Opened": when(found["created"]),
             },
         )
-        data = await caller.get(
-            f"/devices/{found['device']}/timeline",
-            **{"from": found["created"], "to": found["closed"] or "+10s", "bars": 1000},
-        )
-        chart.options.clear()
-        chart.options.update(timeline.options(data))
-        chart.update()
         mine = (await caller.get("/jobs", session=id, limit=100, sort="ASC"))["jobs"]
+        now = datetime.now(UTC)
+        back = now - datetime.fromisoformat(found["created"])
+        end = found["closed"] or timeline.until(mine, now, back, timedelta(seconds=10)).isoformat()
+        wanted = {"from": found["created"], "to": end, "bars": 1000}
+        data = await caller.get(f"/devices/{quote(found['device'], safe='')}/timeline", **wanted)
+        chart.options.clear()
+        chart.options.update(timeline.options(data, mine))
+        chart.update()
         rows = [
             {
                 "id": job["id"],
@@ -110,6 +118,7 @@ async def one(caller: Caller, id: str) -> None:
                 "state": job["state"],
                 "program": job["program"],
                 "created": when(job["created"]),
+                "starts": forecasts.short(job),
                 "used": lasting(job["quantum_seconds"]),
             }
             for job in mine
@@ -119,11 +128,20 @@ async def one(caller: Caller, id: str) -> None:
             "state": "State",
             "program": "Program",
             "created": "Submitted",
+            **({"starts": forecasts.HEAD} if forecasts.waiting(mine) else {}),
             "used": "Used",
         }
         table(jobs, columns, rows, link="id", empty="The session has no jobs yet.")
 
-    refreshing(look)
+    refreshing(caller, look, lambda event: event["session"] == id)
+
+
+def _left(session: Mapping[str, Any]) -> str | None:
+    """Of `max_time`, which runs from the first job to the end."""
+    if session["state"] == "closed":
+        return None
+    seconds = session["active_ttl"]
+    return lasting(seconds) if session["state"] == "open" else left(seconds)
 
 
 async def _end(caller: Caller, id: str, verb: str) -> None:

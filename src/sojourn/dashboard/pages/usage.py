@@ -9,8 +9,10 @@ from typing import Any
 from nicegui import ui
 
 from sojourn.dashboard.charts import colours
-from sojourn.dashboard.frame import Caller, Frame
-from sojourn.dashboard.pages.parts import heading, lasting, table
+from sojourn.dashboard.frame import Caller, Frame, refreshing
+from sojourn.dashboard.moments import lasting
+from sojourn.dashboard.pages.jobs import FINAL
+from sojourn.dashboard.pages.parts import heading, table
 
 GROUPS = {"user": "User", "project": "Project", "device": "Device", "kind": "Kind", "session": "Session"}
 PERIODS = {1: "1 day", 7: "7 days", 30: "30 days"}
@@ -63,7 +65,7 @@ async def usage(caller: Caller) -> None:
     by.on_value_change(look)
     days.on_value_change(look)
     save.on_click(download)
-    await look()
+    refreshing(caller, look, lambda event: event["kind"] == "job" and event["after"] in FINAL, 60.0)
 
 
 def _plain(text: str) -> str:
