@@ -140,4 +140,4 @@ def test_a_page_is_live_again_by_itself_after_the_server_was_killed_and_shows_th
         trust_env=False,
         timeout=30,
     ).raise_for_status()
-    page.get_by_role("row", name=job).get_by_text("cancelled").wait_for(timeout=SOON)
+    page.get_by_role("row", name=job).get_by_text("cancelled").first.wait_for(timeout=SOON)

@@ -24,7 +24,8 @@ def short(job: Mapping[str, Any]) -> Html:
         return Html("")
     if queue["start"] is None:
         return Html(f"not known: {html(queue['unknown'])}" if queue["unknown"] else "")
-    return Html(f"{moment(queue['start']['expected'])} ({_band(queue['start'], ' to ')})")
+    text = f"{moment(queue['start']['expected'])} ({_band(queue['start'], ' to ')})"
+    return Html(f'<span style="white-space: nowrap">{text}</span>')
 
 
 def lines(queue: Mapping[str, Any] | None) -> dict[str, Html | None]:

@@ -132,7 +132,13 @@ def over_time(points: Iterable[tuple[str, Mapping[int, float]]], unit: str) -> d
         "legend": {"top": 0, "textStyle": {":color": colours.INK}},
         "grid": {"left": 60, "right": 16, "top": 34, "bottom": 30},
         "xAxis": {"type": "time", "axisLabel": {":color": colours.INK}},
-        "yAxis": {"type": "value", "name": unit, "scale": True, "axisLabel": {":color": colours.INK}},
+        "yAxis": {
+            "type": "value",
+            "name": unit,
+            "scale": True,
+            "axisLabel": {":color": colours.INK},
+            "splitLine": {"lineStyle": {":color": colours.INK, "opacity": 0.12}},
+        },
         "series": [
             {
                 "type": "line",

@@ -27,7 +27,9 @@ MARGIN = 0.04
 RENDER = """function (params, api) {
   const row = api.value(0), look = api.value(3);
   const end = api.value(6) ? Math.max(api.value(2), sojournNow()) : api.value(2);
-  const from = api.coord([api.value(1), row]), to = api.coord([end, row]);
+  const start = look === 3 ? Math.max(api.value(1), sojournNow()) : api.value(1);
+  if (start > end) return;
+  const from = api.coord([start, row]), to = api.coord([end, row]);
   const height = api.size([0, 1])[1] * (look === 1 ? 0.8 : 0.62);
   const area = params.coordSys;
   const left = Math.max(from[0], area.x);
@@ -47,11 +49,13 @@ RENDER = """function (params, api) {
             clipPath: {type: 'rect', shape: {x: box.x, y: box.y, width: box.width, height: box.height}}};
   }
   if (look === 3)
-    shape.style = {fill: colour, fillOpacity: 0.1, stroke: colour, lineWidth: 1.5, lineDash: [5, 3]};
+    shape.style = {fill: colour, fillOpacity: 0.25, stroke: LABEL, strokeOpacity: 0.75, lineWidth: 1.2,
+                   lineDash: [4, 3]};
   const name = params.context && api.value(4);
   const ink = look === 1 || look === 3 ? LABEL : api.value(5);
-  if (name && width > 7 * String(name).length + 8)
-    shape.textContent = {style: {text: String(name), fill: ink, fontSize: 11}};
+  const fits = name && width > 7 * String(name).length + 8;
+  // Always, as the shape may have been another bar's, with its text.
+  shape.textContent = {style: {text: fits ? String(name) : '', fill: ink, fontSize: 11}};
   if (name) shape.textConfig = {position: look === 1 ? 'insideTopLeft' : 'inside'};
   return shape;
 }"""
@@ -83,6 +87,8 @@ def options(data: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]] = ()) -> 
         "grid": {"left": 76, "right": 18, "top": 22, "bottom": 62},
         "tooltip": {
             "confine": True,
+            "backgroundColor": "var(--panel)",
+            "textStyle": {"color": "var(--ink)"},
             ":formatter": "p => (p.data && p.data.info) || p.name",
         },
         "xAxis": {
@@ -229,11 +235,12 @@ def _expected(
 
 def _ghosts(jobs: Iterable[Mapping[str, Any]], now: datetime) -> Iterable[dict[str, Any]]:
     for job, start, end in _expected(jobs, now):
-        what = "Runs yet" if job["state"] == "running" else "Waits"
+        runs = job["state"] == "running"
+        what, label = ("Runs yet", "") if runs else ("Waits", job["user"])
         told = [f"{what}: {job['program']} of {job['user']} in {job['project']}", f"job: {job['id']}"]
         told += [Html(f"{name}: {text}") for name, text in forecasts.lines(job["queue"]).items() if text]
         colour = colours.of_project(job["project"])
-        yield _item(_JOBS, _ms(start), _ms(end), _GHOST, job["user"], colour, told, job["id"])
+        yield _item(_JOBS, _ms(start), _ms(end), _GHOST, label, colour, told, job["id"])
 
 
 def _item(

@@ -26,7 +26,7 @@ def add_pages(frame: Frame) -> None:
 async def device_health(caller: Caller, name: str) -> None:
     await caller.get(f"/devices/{quote(name, safe='')}")
     heading(f"{name}: health")
-    holder = ui.element("div").classes("w-full column q-gutter-md")
+    holder = ui.element("div").classes("w-full column").style("gap: 16px")
     shown: dict[str, Any] = {}
 
     async def look() -> None:

@@ -28,7 +28,8 @@ async def usage(caller: Caller) -> None:
         by = ui.select(GROUPS, value="user", label="By").classes("w-40")
         days = ui.select(PERIODS, value=7, label="Of the last").classes("w-40")
         save = ui.button("CSV").props("no-caps outline")
-    chart = ui.echart({}).classes("w-full").style("height: 260px")
+    with ui.element("div").classes("panel"):
+        chart = ui.echart({}).classes("w-full").style("height: 260px")
     chart.props('role="img" aria-label="Usage by day"')
     holder = ui.element("div").classes("w-full")
     last: dict[str, Any] = {"rows": []}
@@ -77,13 +78,20 @@ def _stacked(rows: list[tuple[str, str, float, int]]) -> dict[str, Any]:
     days = sorted({day for day, *_ in rows})
     keys = sorted({key for _, key, *_ in rows})[:20]
     seconds = {(day, key): used for day, key, used, _ in rows}
+    ink = {":color": colours.INK}
     return {
         "animation": False,
         "tooltip": {"trigger": "axis"},
-        "legend": {"type": "scroll", "top": 0},
+        "legend": {"type": "scroll", "top": 0, "textStyle": ink},
         "grid": {"left": 60, "right": 16, "top": 40, "bottom": 30},
-        "xAxis": {"type": "category", "data": days},
-        "yAxis": {"type": "value", "name": "s"},
+        "xAxis": {"type": "category", "data": days, "axisLabel": ink},
+        "yAxis": {
+            "type": "value",
+            "name": "s",
+            "nameTextStyle": ink,
+            "axisLabel": ink,
+            "splitLine": {"lineStyle": {**ink, "opacity": 0.12}},
+        },
         "series": [
             {
                 "type": "bar",
