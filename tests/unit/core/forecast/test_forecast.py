@@ -179,6 +179,17 @@ def test_reservations_lie_between_those_far_back() -> None:
     assert [at for _, at in sorted(places)] == sorted(at for _, at in places)
 
 
+def test_a_reservation_that_is_over_by_then_takes_no_time_of_those_far_back() -> None:
+    world = LaneHarness()
+    for number in range(201):
+        world.submit(f"j{number}", ("ann", "bob", "cid")[number % 3], limit=10.0)
+    world.reserve("early", "dan", 60.0, 900.0)
+    made = forecast(world, exact())
+    begun = begins(world)
+    last = max(begun, key=begun.__getitem__)
+    assert start(made, last).expected == pytest.approx(begun[last], abs=EXACT)
+
+
 def test_a_calibration_of_the_schedule_is_expected() -> None:
     world = LaneHarness()
     for name in ("a", "b", "c"):
@@ -438,6 +449,24 @@ def test_a_device_that_is_taken_for_weeks_is_out_of_sight() -> None:
     assert found.unknown == OutOfSight(HORIZON)
     assert "14 days" in found.unknown.sentence(str)
     assert forecast(world, exact()).waits("b") is None
+
+
+def test_a_job_that_may_come_too_late_has_no_latest_start_and_no_latest_end() -> None:
+    """It fits before the reservation only if the job before it is short, as two of three were."""
+    world = LaneHarness()
+    world.submit("a", "ann", limit=48.0)
+    world.submit("b", "bob", limit=10.0)
+    world.reserve("w", "dan", 50.0, 20 * 86400.0)
+    known = exact(EXACT, "bob")
+    for number in range(60):
+        known.durations.note("ann", "sampler", None, 45.0 if number % 3 == 0 else 10.0)
+    found = forecast(world, known).of("b")
+    assert found is not None
+    assert found.start is not None
+    assert found.end is not None
+    assert found.start.expected == pytest.approx(world.now + 10.0)
+    assert found.start.latest is None
+    assert found.end.latest is None
 
 
 def test_what_is_not_there_has_no_forecast() -> None:
