@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
-from sqlalchemy import Connection, bindparam, delete, func, literal, select
+from sqlalchemy import Connection, Table, bindparam, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sojourn.store import tables as t
@@ -28,6 +28,16 @@ _there = select(_b.hash).where(_b.hash == bindparam("digest"))
 _data = select(_b.data).where(_b.hash == bindparam("digest"))
 _parts = select(_p.data).where(_p.hash == bindparam("digest")).order_by(_p.number)
 _written = select(func.coalesce(func.sum(func.length(_p.data)), 0)).where(_p.hash == bindparam("digest"))
+
+
+def _insert(table: Table) -> dict[str, Prepared]:
+    """By dialect: an insert that leaves rows that exist as they are."""
+    inserts = (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+    names = table.columns.keys()
+    return {name: Prepared(insert(table).on_conflict_do_nothing(), names) for name, insert in inserts}
+
+
+_INSERT, _INSERT_PART = _insert(t.blobs), _insert(t.blob_parts)
 
 
 def has_blob(connection: Connection, digest: str) -> bool:
@@ -95,22 +105,13 @@ def parts_of(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def put_part(connection: Connection, digest: str, number: int, data: bytes) -> None:
     """Same hash, same bytes: what is there stays."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    row = {"hash": digest, "number": number, "data": data}
-    connection.execute(insert(t.blob_parts).on_conflict_do_nothing(), row)
+    _INSERT_PART[connection.dialect.name].run(connection, {"hash": digest, "number": number, "data": data})
 
 
 def drop_parts(connection: Connection, digest: str) -> None:
     """Of bytes that were not named after all."""
     if not has_blob(connection, digest):
         connection.execute(delete(t.blob_parts).where(_p.hash == digest))
-
-
-# What is there stays as it is.
-_INSERT = {
-    name: Prepared(insert(t.blobs).on_conflict_do_nothing(), ["hash", "data"])
-    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
 
 
 def put_blobs(connection: Connection, blobs: Mapping[str, bytes]) -> None:

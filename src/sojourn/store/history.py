@@ -24,7 +24,7 @@ from sojourn.core.events import Outcome
 from sojourn.core.forecast.learned import Left
 from sojourn.core.model import Job, JobKind, JobState, Session, SessionState
 from sojourn.store import tables as t
-from sojourn.store.database.prepared import Prepared
+from sojourn.store.database.prepared import inserting
 from sojourn.store.jobs import LIVE
 
 SPAN = 5000
@@ -202,7 +202,7 @@ def left(connection: Connection, device: str, after_id: int) -> tuple[list[Left]
 # write
 
 
-_INSERT = Prepared(insert(t.story), [column.name for column in t.story.c if column.name != "id"])
+_INSERT = inserting(t.story)
 
 
 def write(connection: Connection, device: str, effects: Iterable[Effect]) -> None:

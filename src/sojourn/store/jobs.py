@@ -15,7 +15,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     String,
-    bindparam,
     delete,
     func,
     insert,
@@ -29,7 +28,7 @@ from sojourn.core.effects import Effect, JobChanged
 from sojourn.core.model import Job, JobKind, JobState
 from sojourn.store import tables as t
 from sojourn.store.blobs import drop_blob, read_blob
-from sojourn.store.database.prepared import Prepared
+from sojourn.store.database.prepared import inserting, updating
 
 LIVE = [JobState.ACCEPTED.value, JobState.QUEUED.value, JobState.RUNNING.value]
 # Written out, as databases match a partial index only with values that they can see.
@@ -449,13 +448,6 @@ def job_row(job: Job) -> dict[str, Any]:
 
 _FIXED = {"id", "seq", "user_id", "project_id", "program", "kind", "session_id", "accepted_at", "own_limit"}
 _CHANGING = [c for c in job_row(Job("", 0, "", "", "", 0.0, 0.0)) if c not in _FIXED]
-_INSERT = Prepared(insert(t.jobs), _COLUMNS)
-
-
-def _update(*names: str) -> Prepared:
-    change = update(t.jobs).where(t.jobs.c.id == bindparam("b_id"))
-    return Prepared(change.values({name: bindparam(name) for name in names}), (*names, "b_id"))
-
-
-_UPDATE = _update(*_CHANGING)
-_UPDATE_WITH_META = _update(*_CHANGING, *LEARNT)
+_INSERT = inserting(t.jobs)
+_UPDATE = updating(t.jobs, *_CHANGING)
+_UPDATE_WITH_META = updating(t.jobs, *_CHANGING, *LEARNT)

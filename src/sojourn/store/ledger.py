@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Integer, case, cast, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Integer, case, cast, func, select
 
 from sojourn.core.effects import Charge, Effect
 from sojourn.core.forecast.learned import Ran
 from sojourn.store import tables as t
-from sojourn.store.database.prepared import Prepared
+from sojourn.store.database.prepared import inserting
 
 DAY = 86_400
 LOOKED_AT = 20_000
@@ -67,7 +67,7 @@ class Mask:
         return case((t.ledger.c.user_id == self.user, column), (column.is_(None), None), else_=self.others)
 
 
-_INSERT = Prepared(insert(t.ledger), [column.name for column in t.ledger.c if column.name != "id"])
+_INSERT = inserting(t.ledger)
 
 
 def write(connection: Connection, device: str, effects: Iterable[Effect]) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, String, literal_column, select
 
 from sojourn.core.effects import Effect, SessionChanged
 from sojourn.core.model import Mode, Session, SessionState
 from sojourn.store import history
 from sojourn.store import tables as t
+from sojourn.store.database.prepared import inserting, updating
 
 # Written out, as databases match a partial index only with values that they can see.
 _IS_OPEN = t.sessions.c.state != literal_column(f"'{SessionState.CLOSED.value}'", String)
@@ -72,9 +73,9 @@ def write(connection: Connection, device: str, effects: Iterable[Effect]) -> Non
     for session in sorted(last.values(), key=lambda session: session.state is SessionState.ACTIVE):
         row = session_row(session)
         if session.id in new:
-            connection.execute(insert(t.sessions), row | {"device": device})
+            _INSERT.run(connection, row | {"device": device})
         else:
-            connection.execute(_UPDATE, row | {"b_id": session.id})
+            _UPDATE.run(connection, row | {"b_id": session.id})
 
 
 # rows
@@ -159,8 +160,5 @@ _CHANGING = [
     "root_job",
     "window_id",
 ]
-_UPDATE = (
-    update(t.sessions)
-    .where(t.sessions.c.id == bindparam("b_id"))
-    .values({c: bindparam(c) for c in _CHANGING})
-)
+_INSERT = inserting(t.sessions)
+_UPDATE = updating(t.sessions, *_CHANGING)

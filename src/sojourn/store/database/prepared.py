@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Update
+from sqlalchemy import Connection, Insert, Table, Update, bindparam, insert, update
 
 
 class Prepared:
@@ -32,3 +32,15 @@ class Prepared:
         known = str(compiled), tuple(compiled.positiontup) if compiled.positional else None
         self._compiled[connection.dialect.name] = known
         return known
+
+
+def inserting(table: Table) -> Prepared:
+    """Of whole rows, without the number that the database gives them where it gives one."""
+    given = table.autoincrement_column
+    return Prepared(insert(table), [column.name for column in table.columns if column is not given])
+
+
+def updating(table: Table, *names: str) -> Prepared:
+    """Of these columns in the row whose `id` is the parameter `b_id`."""
+    change = update(table).where(table.c.id == bindparam("b_id"))
+    return Prepared(change.values({name: bindparam(name) for name in names}), (*names, "b_id"))
