@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core import JobKind, Mode
+from sojourn.core import JobKind, JobState, Mode
 from sojourn.core import events as ev
 from sojourn.core.calendar import ReservationMode
-from sojourn.core.effects import ChargeKind, Rejected
+from sojourn.core.effects import ChargeKind, JobChanged, Rejected
 from sojourn.core.explanation.explain import explain
 from sojourn.core.explanation.reasons import DoesNotFit
 from sojourn.core.fair_share.queue import FairShareQueue
@@ -207,6 +207,31 @@ def test_d24_a_session_that_has_ended_while_its_job_runs_keeps_its_times(world: 
     assert world.is_("A", "closed")
 
 
+def test_d24_the_sessions_behind_one_that_has_ended_keep_their_lengths(world: LaneHarness) -> None:
+    world.open("A", max_time=1000.0)
+    world.submit("a1", session="A")
+    world.open("B", "bob")
+    world.sleep(1000)
+    assert world.is_("A", "pending_closed")
+    unused_at = world.lane.state.sessions["B"].unused_at
+    assert unused_at is not None
+    step(world, HOUR)
+    assert world.sessions["B"].unused_at == unused_at + HOUR
+
+
+def test_d24_who_follows_the_jobs_is_told_of_those_whose_times_have_moved_and_of_no_other(
+    world: LaneHarness,
+) -> None:
+    world.submit("runs")
+    world.submit("waits", "bob")
+    world.sleep(10)
+    world.now += HOUR
+    told = [e for e in world.do(ev.ClockStepped(HOUR, 0.0)) if isinstance(e, JobChanged)]
+    assert [(e.job.id, e.job.started_at, e.before) for e in told] == [
+        ("runs", START + HOUR, JobState.RUNNING),
+    ]
+
+
 # usage
 
 
@@ -253,6 +278,28 @@ def test_usage_that_nobody_has_yet_can_jump_as_well() -> None:
     assert fair.used("p") == 5.0
 
 
+def test_r48_usage_is_the_same_right_after_a_step() -> None:
+    fair = FairShareQueue(7 * DAY, DAY)
+    fair.charge("p", "u", 1.0, HOUR)
+    fair.charge("p", "u", 4.0, 2 * HOUR)
+    used = fair.used("p")
+    fair.jump(DAY)
+    assert fair.used("p") == used
+
+
+def test_r48_usage_is_left_after_the_time_that_has_passed_between_many_steps() -> None:
+    world = LaneHarness(fair_share_window=7 * DAY)
+    world.used(5.0, "ann")
+    for _ in range(3):
+        step(world, 30 * DAY)
+        world.sleep(2 * DAY)
+    world.do(ev.Tick())
+    assert world.lane.fair.used("ann") == 5.0
+    world.sleep(2 * DAY)
+    world.do(ev.Tick())
+    assert world.lane.fair.used("ann") == 0.0
+
+
 # dates
 
 
@@ -289,6 +336,23 @@ def test_d24_a_window_in_the_skipped_time_ends_unopened_and_free(world: LaneHarn
     world.submit("x", "xav", limit=1000.0)
     assert world.running == "x"
     assert world.charges == []
+
+
+def test_d24_a_window_that_ends_where_the_step_ends_does_not_open(world: LaneHarness) -> None:
+    world.reserve("R", "ann", HOUR, HOUR)
+    step(world, 2 * HOUR)
+    assert world.reservations == {"R": ["booked", "ended"]}
+
+
+@pytest.mark.parametrize("by", STEPS)
+def test_d24_an_open_window_began_when_it_began(world: LaneHarness, by: float) -> None:
+    world.reserve("R", "ann", 0, HOUR)
+    world.do(ev.Tick())
+    window = next(iter(world.lane.calendar))
+    world.sleep(10)
+    before = world.lane.calendar.instant(window.start)
+    step(world, by)
+    assert world.lane.calendar.instant(window.start) == before == START
 
 
 def test_d24_a_window_that_has_begun_in_the_skipped_time_opens_now_and_ends_at_its_date(

@@ -244,6 +244,11 @@ def test_r44_work_that_does_not_fit_before_somebodys_window_is_warned(world: Lan
         "max_execution_time) does not fit into the 60 s before it; submitted with a max_execution_time of at "
         "most 60 s it would fit now."
     ]
+    world.submit("known", "ann", limit=61.0, estimate=7.5)
+    assert list(world.lane.job_warnings("known")) == [
+        f"{window}the job with its limit of 61 s (its max_execution_time) does not fit into the 60 s before "
+        "it; its estimate is 7.5 s: submitted with a max_execution_time of at most 60 s it would fit now."
+    ]
     assert warned(world, "session", 60.0) == []
     assert warned(world, "session", 61.0) == [f"{window}a session of 61 s does not fit before it."]
     for what in ("job", "session"):

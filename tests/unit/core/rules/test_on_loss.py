@@ -31,6 +31,16 @@ def test_r55_a_job_whose_run_is_lost_on_an_instrument_fails_and_costs_nothing(
     assert instrument.charges == []
 
 
+@pytest.mark.parametrize("said", ["No answer from node X", "No answer from node X.", "No answer ..."])
+def test_r55_what_may_have_happened_is_said_behind_what_is_known(instrument: LaneHarness, said: str) -> None:
+    instrument.submit("a1")
+    instrument.finish("a1", ev.Outcome.LOST, reason=said)
+    assert instrument.jobs["a1"].reason == (
+        f"{said.rstrip('.')}. The device may have carried it out, in part or as a whole, and a job on it is "
+        "not repeated unasked. Nothing is charged; submit it again if it should run once more."
+    )
+
+
 def test_r55_so_does_one_that_ran_when_the_service_died(instrument: LaneHarness) -> None:
     instrument.submit("a1")
     instrument.submit("a2")
