@@ -295,7 +295,11 @@ def test_r48_usage_is_left_after_the_time_that_has_passed_between_many_steps() -
         world.sleep(2 * DAY)
     world.do(ev.Tick())
     assert world.lane.fair.used("ann") == 5.0
+    world.used(3.0, "ann")
     world.sleep(2 * DAY)
+    world.do(ev.Tick())
+    assert world.lane.fair.used("ann") == 3.0
+    world.sleep(6 * DAY)
     world.do(ev.Tick())
     assert world.lane.fair.used("ann") == 0.0
 

@@ -69,7 +69,8 @@ def random_queues(r: random.Random) -> tuple[Queues, float, bool]:
 
 def test_where_a_job_stands_is_its_place_in_the_line() -> None:
     seen = set()
-    for seed in range(600):
+    # in the last two, jobs of an open window were submitted before older ones that are not of it
+    for seed in (*range(600), 2420, 2432):
         queues, now, system = random_queues(random.Random(seed))
         line = list(queues.line(now, system=system))
         for number, (place, job_id) in enumerate(line):
@@ -84,6 +85,22 @@ def test_where_a_job_stands_is_its_place_in_the_line() -> None:
         found = queues.positions(wanted, now, system=system)
         assert found == {job_id: number for number, (_, job_id) in enumerate(line)}, f"seed {seed}"
     assert seen == set(Place)
+
+
+def test_a_job_that_does_not_wait_has_no_position() -> None:
+    world = LaneHarness()
+    world.submit("runs")
+    world.submit("waits")
+    world.submit("is prepared", prepared=False)
+    assert world.lane.positions(["unknown", "runs", "is prepared", "waits"]) == {"waits": 1}
+
+
+def test_a_reservation_that_is_removed_again_is_gone_already() -> None:
+    calendar = Calendar()
+    calendar.add(Reservation("R", "p", "u", 0.0, 10.0))
+    for _ in range(2):
+        calendar.remove("R")
+        assert len(calendar) == 0
 
 
 def test_equal_measures_between_two_that_are_equal_are_not_taken() -> None:

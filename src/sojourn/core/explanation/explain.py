@@ -152,7 +152,7 @@ def _of_queue(lane: Lane, job: Job, standing: Standing) -> list[Reason]:
         found.append(SessionHolds(active.id, active.project, standing.session, _held_until(lane, active)))
     others = standing.by_project()
     if active is not None and mine is Place.SESSION and standing.session:
-        others[active.project] += standing.session
+        others[active.project] = standing.session  # a reservation of its project would not be before it
     if others:
         found.append(JobsAhead(tuple(sorted(others.items()))))
     if mine >= Place.QUEUE or mine is Place.HOLDER:

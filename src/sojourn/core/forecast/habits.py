@@ -54,7 +54,7 @@ class Habits:
     def goes_on(self, mode: str, user: str, idle: float, random: Random) -> float | None:
         """Seconds from the end of the last job to the next one, for a session that has been idle for `idle`
         seconds; None when no more comes."""
-        left = [event for event in self._of(mode, user) if event[1] > idle]
+        left = [event for event in self._of(mode, user) if event[1] >= idle]
         pauses = [after for what, after in left if what is Next.JOB]
         if random.random() * (len(left) + 1) >= len(pauses):
             return None
@@ -74,7 +74,7 @@ class Habits:
     def closes(self, mode: str, user: str, idle: float, random: Random) -> float | None:
         """Seconds from the end of the last job to the close by its owner, likewise; None when the session is
         left to its ttl."""
-        ends = [event for event in self._of(mode, user) if event[1] > idle and event[0] is not Next.JOB]
+        ends = [event for event in self._of(mode, user) if event[1] >= idle and event[0] is not Next.JOB]
         what, after = random.choice(ends) if ends else (Next.LAPSE, inf)
         return after if what is Next.CLOSE else None
 

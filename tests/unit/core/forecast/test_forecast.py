@@ -366,6 +366,49 @@ def test_a_session_that_takes_no_more_jobs_ends_with_its_last_one() -> None:
     assert start(forecast(world, exact()), "b").expected == world.now + 10.0
 
 
+def strangers(known: Learned, what: Next, after: float) -> Learned:
+    """What the sessions of all others have done lately."""
+    for _ in range(64):
+        known.habits.note("dedicated", "zoe", what, after)
+    return known
+
+
+def test_a_session_is_believed_to_do_what_its_own_user_does() -> None:
+    world = LaneHarness()
+    held(world)
+    ends = strangers(habit(exact(), Next.CLOSE, 2.0), Next.LAPSE, float("inf"))
+    assert start(forecast(world, ends), "b").expected == world.now + 2.0
+    lapses = strangers(habit(exact(), Next.LAPSE, float("inf")), Next.CLOSE, 2.0)
+    assert start(forecast(world, lapses), "b").expected == world.now + 300.0
+    goes_on = strangers(habit(exact(), Next.JOB, 4.0), Next.CLOSE, 2.0)
+    assert start(forecast(world, goes_on), "b").expected > world.now + 14.0
+
+
+def test_a_session_that_has_been_idle_waits_for_what_is_left_of_a_pause() -> None:
+    world = LaneHarness()
+    held(world)
+    world.sleep(3.0)
+    ends = habit(exact(), Next.CLOSE, 5.0)
+    assert start(forecast(world, ends), "b").expected == world.now + 2.0
+
+
+def test_further_jobs_of_a_session_are_as_long_as_its_users_jobs_of_that_program_and_estimate() -> None:
+    """Its jobs so far tell the program and the estimate; what others run, or it runs else, does not count."""
+    known = Learned()
+    for number in range(10):
+        known.durations.note("ann", "estimator", 2.0**number, 50.0 * 2.0**number)
+        known.durations.note("ann", "sampler", 2.0**number, 2.0**number)
+        known.durations.note("zoe", "estimator", 2.0**number, 2.0**number)
+    for _ in range(16):
+        for what in (Next.JOB, Next.JOB, Next.JOB, Next.CLOSE):
+            known.habits.note("dedicated", "ann", what, 0.0)
+    world = LaneHarness()
+    world.open("s", "ann")
+    world.submit("root", "ann", "s", program="estimator", limit=900.0, estimate=2.0)
+    world.submit("b", "bob", estimate=1.0)
+    assert start(forecast(world, known), "b").expected >= world.now + 200.0
+
+
 # what is not known at all
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 from random import Random
 
@@ -325,3 +326,57 @@ def test_a_job_that_has_run_is_compared_with_what_was_said_of_it() -> None:
     known.corrections.said("j", 0.0, (1.0, 2.0, 3.0), 0)
     known.ran(ran("j", 0.0, 12.0))
     assert len(known.corrections) == 1
+
+
+def test_lengths_and_pauses_are_those_of_the_user_and_the_program() -> None:
+    known = Learned()
+    for number in range(20):
+        begun = 100.0 * number
+        known.ran(Ran(f"a{number}", "ann", "sampler", 1.0, begun, begun, begun + 0.5, "s", "dedicated"))
+        known.ran(
+            Ran(
+                f"b{number}",
+                "bob",
+                "estimator",
+                1.0,
+                begun + 1.0,
+                begun + 1.0,
+                begun + 31.0,
+                "t",
+                "dedicated",
+            )
+        )
+    for user, program, seconds, pause in (("ann", "sampler", 0.5, 99.5), ("bob", "estimator", 30.0, 70.0)):
+        length = known.durations.length(user, program, 1.0)
+        assert (length.own, length.at(0.5)) == (True, seconds)
+        assert set(drawn(known.habits, user=user)) == {pause, None}
+
+
+def test_a_job_that_comes_at_the_very_end_of_the_one_before_comes_after_no_pause() -> None:
+    known = Learned()
+    for number in range(20):
+        known.ran(ran(f"j{number}", 10.0 * (number - 1), 10.0 * number))
+    assert set(drawn(known.habits)) == {0.0, None}
+
+
+def test_a_job_of_a_session_of_which_the_mode_is_not_known_teaches_no_pause() -> None:
+    known = Learned()
+    for number in range(20):
+        known.ran(replace(ran(f"j{number}", 10.0 * number - 6.0, 10.0 * number), mode=None))
+    assert not known.habits._groups
+
+
+def test_the_sessions_that_are_remembered_are_the_latest() -> None:
+    known = Learned()
+    for number in range(learned.SESSIONS + 5):
+        known.ran(ran(f"j{number}", 0.0, 5.0, f"s{number}"))
+    assert "s0" not in known._ended
+    assert f"s{learned.SESSIONS + 4}" in known._ended
+
+
+def test_the_groups_of_sessions_that_are_kept_are_the_latest() -> None:
+    known = Habits()
+    for number in range(durations.GROUPS + 10):
+        known.note("dedicated", f"u{number}", Next.CLOSE, 1.0)
+    assert ("dedicated", "u0") not in known._groups
+    assert ("dedicated", f"u{durations.GROUPS + 9}") in known._groups

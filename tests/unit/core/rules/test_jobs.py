@@ -193,6 +193,22 @@ def test_d23_a_job_that_survives_its_second_run_pays_for_that_one_alone(world: L
     assert world.jobs["a1"].charged == 5.0
 
 
+@pytest.mark.parametrize("said", [None, "The kernel killed it (SIGKILL)."])
+def test_d23_a_job_that_kills_its_workers_is_told_what_it_cost_and_what_to_do(said: str | None) -> None:
+    world = LaneHarness(crash_reruns=1, charged_crashes=2)
+    world.submit("a1")
+    world.sleep(1)
+    world.finish("a1", ev.Outcome.CRASHED, reason=said)
+    assert world.jobs["a1"].crashed == ((START, START + 1, 0.0),)
+    world.sleep(2)
+    world.finish("a1", ev.Outcome.CRASHED, reason=said)
+    assert world.jobs["a1"].reason == (
+        f"{said or 'The worker died of it.'} That has happened in 2 runs of this job, so it is taken for the "
+        "job's doing, and the 3 s that they took are charged. Submit less in one job, such as fewer qubits, "
+        "circuits or shots; if it should run, give the operator the job's id."
+    )
+
+
 @pytest.mark.parametrize("reruns", [0, 2])
 def test_d23_one_death_proves_nothing_and_the_profile_says_how_many_do(reruns: int) -> None:
     world = LaneHarness(crash_reruns=reruns, charged_crashes=3)
@@ -203,6 +219,20 @@ def test_d23_one_death_proves_nothing_and_the_profile_says_how_many_do(reruns: i
     paid = reruns == 2
     assert world.jobs["a1"].reason_code == (codes.WORKER_KILLED if paid else codes.SYSTEM_FAILURE)
     assert [c.seconds for c in world.charges] == ([1.0, 1.0, 1.0] if paid else [])
+
+
+def test_r49_a_run_of_less_than_a_second_is_charged_as_it_was(world: LaneHarness) -> None:
+    world.submit("a1")
+    world.run_for(0.25, "a1")
+    assert [c.seconds for c in world.charges] == [0.25]
+    assert world.lane.fair.used("ann") == 0.25
+
+
+def test_r49_what_the_system_runs_is_a_row_and_nobodys_share(world: LaneHarness) -> None:
+    world.submit("calibration", "ann", kind=JobKind.SYSTEM)
+    world.run_for(10, "calibration")
+    assert [(c.kind, c.seconds) for c in world.charges] == [(ChargeKind.SYSTEM, 10.0)]
+    assert world.lane.fair.used("ann") == 0.0
 
 
 def test_d23_a_profile_can_charge_nobody_for_a_death() -> None:
