@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from sojourn.client import Client
 from sojourn.dashboard.looking import OFTEN, SLOW
 from sojourn.embedded import Embedded
 from tests.browser.conftest import DEVICES
@@ -72,6 +73,47 @@ def test_all_pages_of_a_user_have_one_stream_and_it_ends_with_the_last(
     until(lambda: streams(server) == 1)
     context.close()
     until(lambda: streams(server) == 0)
+
+
+def test_all_pages_of_who_signs_out_show_nothing_more_and_the_stream_ends(
+    browser: Any, server: Embedded, dashboard: str
+) -> None:
+    until(lambda: streams(server) == 0)
+    max_ = server.user("max", "opt")
+    job = submit(server, max_, "quick")
+    context, elsewhere = browser.new_context(), browser.new_context()
+    first, second, other = context.new_page(), context.new_page(), elsewhere.new_page()
+    sign_in(first, dashboard, max_.api_key, "/jobs")
+    second.goto(f"{dashboard}/jobs/{job}")
+    sign_in(other, dashboard, max_.api_key, f"/jobs/{job}")
+    for page in (first, second, other):
+        page.get_by_text(job).first.wait_for()
+        page.get_by_text(LIVE).wait_for()
+    first.get_by_role("button", name="Sign out").click()
+    for page in (first, second):
+        page.get_by_label("API key").wait_for(timeout=SOON)
+        assert job not in page.content()
+    second.go_back()
+    second.get_by_label("API key").wait_for()
+    assert other.get_by_text(LIVE).is_visible(), "another visit of the same key goes on"
+    assert streams(server) == 1
+    other.get_by_role("button", name="Sign out").click()
+    until(lambda: streams(server) == 0)
+    sign_in(second, dashboard, max_.api_key, f"/jobs/{job}")
+    context.close()
+    elsewhere.close()
+
+
+def test_a_page_shows_nothing_more_when_its_key_is_revoked(
+    page: Any, server: Embedded, dashboard: str
+) -> None:
+    lea = server.user("lea", "opt")
+    job = submit(server, lea, "quick")
+    sign_in(page, dashboard, lea.api_key, f"/jobs/{job}")
+    page.get_by_text(LIVE).wait_for()
+    Client(server.url, server.operator_key).post("/users/lea/revoke")
+    page.get_by_label("API key").wait_for(timeout=SOON)
+    assert job not in page.content()
 
 
 def test_what_is_expected_of_a_waiting_job_is_on_its_page_in_the_list_and_in_the_timeline(

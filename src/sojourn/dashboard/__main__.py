@@ -36,7 +36,7 @@ async def _serve(server: str, host: str, port: int, visitors: Visitors) -> None:
     from sojourn.dashboard.app import create
     from sojourn.dashboard.upstream import Upstream
 
-    app = create(Upstream(server), visitors)
+    app = create(Upstream(server, visitors.refused), visitors)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
     serving = uvicorn.Server(config)
     sockets = [config.bind_socket()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -29,7 +30,9 @@ def create(upstream: Upstream, visitors: Visitors) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(visitors.watch(), name="visits")
         yield
+        watching.cancel()
         await following.close()
         await upstream.close()
 

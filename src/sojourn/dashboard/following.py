@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sojourn.client import SILENCE
-from sojourn.dashboard.upstream import Upstream, UpstreamError
+from sojourn.dashboard.upstream import NO_KEY, Upstream, UpstreamError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 """Seconds until a stream is opened again; twice as long after each attempt that fails."""
-NO_KEY = 401
 NOT_THERE = (400, 410)
 """The server has not got the events that were asked for: it is another one, or has deleted them."""
 

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from sojourn.dashboard import moments
 from sojourn.dashboard.following import Event, Following, Listener
 from sojourn.dashboard.looking import OFTEN, SLOW, Looking
-from sojourn.dashboard.sign_in import Door
+from sojourn.dashboard.sign_in import SIGN_IN, Door
 from sojourn.dashboard.upstream import Upstream, UpstreamError
 from sojourn.dashboard.visitors import Visitor
 
@@ -97,7 +97,8 @@ class Frame:
                 visitor = self._door.visitor(request)
                 if visitor is None:
                     where = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-                    return RedirectResponse(f"/sign-in?next={quote(where, safe='')}", 303)
+                    return RedirectResponse(f"{SIGN_IN}?next={quote(where, safe='')}", 303)
+                opened = _Opened(visitor)
                 caller = Caller(self._upstream, self._following, visitor)
                 _around(caller, request.url.path)
                 content = ui.element("main").props("tabindex=-1").classes("w-full column q-gutter-md")
@@ -108,12 +109,33 @@ class Frame:
                         await body(caller, **request.path_params)
                     except UpstreamError as error:
                         _failed(caller, error)
-                return None
+                return opened.built()
 
             ui.page(path, title=f"{title} - Sojourn", response_timeout=30.0)(built)
             return body
 
         return made
+
+
+class _Opened:
+    """A page, until it is closed or its visit is over. Then it shows nothing more, follows nothing more, and
+    leads to the sign-in."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._client = ui.context.client
+        self._built = self._over = False
+        self._client.on_delete(visitor.opened(self._gone))
+
+    def _gone(self) -> None:
+        self._over = True
+        if self._built:
+            self._client.layout.clear()  # with what it looks at and listens to
+            self._client.open(SIGN_IN)
+
+    def built(self) -> Response | None:
+        """What is answered instead of the page, when the visit has ended meanwhile."""
+        self._built = True
+        return RedirectResponse(SIGN_IN, 303) if self._over else None
 
 
 def _around(caller: Caller, path: str) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from sojourn.dashboard.upstream import Upstream, UpstreamError
 from sojourn.dashboard.visitors import COOKIE, Visitor, Visitors
 
+SIGN_IN = "/sign-in"
 _LONGEST_FORM = 4000
 
 _PAGE = """<!doctype html>
@@ -42,8 +43,8 @@ class Door:
         self._visitors = visitors
 
     def add_routes(self, app: FastAPI) -> None:
-        app.add_api_route("/sign-in", self.form, methods=["GET"], include_in_schema=False)
-        app.add_api_route("/sign-in", self.enter, methods=["POST"], include_in_schema=False)
+        app.add_api_route(SIGN_IN, self.form, methods=["GET"], include_in_schema=False)
+        app.add_api_route(SIGN_IN, self.enter, methods=["POST"], include_in_schema=False)
         app.add_api_route("/sign-out", self.leave, methods=["POST"], include_in_schema=False)
         app.add_api_route("/link/{link}", self.link, methods=["GET"], include_in_schema=False)
 
@@ -65,26 +66,27 @@ class Door:
         key = parse_qs(body.decode("ascii", "replace")).get("key", [""])[0].strip()
         if not (key and key.isascii() and key.isprintable() and " " not in key):
             return _page("That is not an API key.", where, 400)
-        return await self._welcome(key, where)
+        return await self._welcome(request, key, where)
 
-    async def link(self, link: str) -> Response:
+    async def link(self, request: Request, link: str) -> Response:
         key = self._visitors.redeem(link)
         if key is None:
             return _page("This link has been used, or is not one of this server.", "/", 403)
-        return await self._welcome(key, "/")
+        return await self._welcome(request, key, "/")
 
     async def leave(self, request: Request) -> Response:
         if _of_this_site(request):
             self._visitors.leave(request.cookies.get(COOKIE))
-        reply = RedirectResponse("/sign-in", 303)
+        reply = RedirectResponse(SIGN_IN, 303)
         reply.delete_cookie(COOKIE)
         return reply
 
-    async def _welcome(self, key: str, where: str) -> Response:
+    async def _welcome(self, request: Request, key: str, where: str) -> Response:
         try:
             me = await self._upstream.get(key, "/me")
         except UpstreamError as error:
             return _page(str(error), where, 401 if error.status == 401 else 502)
+        self._visitors.leave(request.cookies.get(COOKIE))  # its pages are another's from now on
         token = self._visitors.enter(key, me["user"], me["project"], bool(me["operator"]))
         reply = RedirectResponse(where, 303)
         # A session cookie: it ends with the browser, and the server forgets it earlier.

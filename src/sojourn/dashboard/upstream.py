@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import httpx
@@ -11,6 +11,8 @@ from sojourn.client import PREFIX, Blocks
 
 PATIENCE = 15.0
 """Seconds that an answer may take."""
+NO_KEY = 401
+"""The status of the answer to a key that the server does not know."""
 
 
 class UpstreamError(Exception):
@@ -23,10 +25,11 @@ class UpstreamError(Exception):
 
 class Upstream:
     """One connection pool for everybody, and one for streams, which keep their connections. `url` is the
-    server's, without a path."""
+    server's, without a path. `refused` is called with a key that the server does not know."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, refused: Callable[[str], None] | None = None) -> None:
         self.url = url
+        self._told = refused
         self._http = httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False)
         endless = httpx.Timeout(PATIENCE, read=None)
         unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=0)
@@ -58,7 +61,7 @@ class Upstream:
             async with self._streams.stream("GET", f"{PREFIX}/events", headers=headers) as reply:
                 if not reply.is_success:
                     await reply.aread()
-                    raise _refused(reply)
+                    raise self._refused(key, reply)
                 blocks = Blocks()
                 async for piece in reply.aiter_bytes():
                     for fields in blocks.feed(piece):
@@ -76,14 +79,19 @@ class Upstream:
                 return reply.json()
             except ValueError:
                 return reply.text
-        raise _refused(reply)
+        raise self._refused(key, reply)
+
+    def _refused(self, key: str, reply: httpx.Response) -> UpstreamError:
+        if reply.status_code == NO_KEY and self._told is not None:
+            self._told(key)
+        return _refusal(reply)
 
 
 def _silent(error: httpx.HTTPError) -> UpstreamError:
     return UpstreamError(f"The server does not answer ({type(error).__name__}).")
 
 
-def _refused(reply: httpx.Response) -> UpstreamError:
+def _refusal(reply: httpx.Response) -> UpstreamError:
     try:
         said = str(reply.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):

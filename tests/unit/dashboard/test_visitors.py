@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sojourn.dashboard.visitors import IDLE, LONGEST, MOST, NOTED, Visitors
+from sojourn.dashboard.visitors import IDLE, LONGEST, MOST, NOTED, SWEPT, Visitors
 
 KEY = "sjn_0123456789abcdefghijklmnop"
 
@@ -122,6 +123,96 @@ def test_a_damaged_file_is_nobodys_visit(file: Path, clock: Clock, text: str) ->
 def test_where_nothing_can_be_written_visits_are_as_long_as_the_process(tmp_path: Path, clock: Clock) -> None:
     visitors = Visitors(file=tmp_path / "missing" / "visits.json", clock=clock)
     assert visitors.of(entered(visitors)) is not None
+
+
+class Pages:
+    """Open pages, by name, and those that were told that their visit is over."""
+
+    def __init__(self, visitors: Visitors) -> None:
+        self._visitors = visitors
+        self.gone: list[str] = []
+
+    def open(self, token: str, name: str) -> Callable[[], None]:
+        visitor = self._visitors.of(token)
+        assert visitor is not None
+        return visitor.opened(lambda: self.gone.append(name))
+
+
+@pytest.fixture
+def visitors(file: Path, clock: Clock) -> Visitors:
+    return Visitors(file=file, clock=clock)
+
+
+@pytest.fixture
+def pages(visitors: Visitors) -> Pages:
+    return Pages(visitors)
+
+
+def test_all_open_pages_of_who_signs_out_are_told_and_no_others(visitors: Visitors, pages: Pages) -> None:
+    token, other = entered(visitors), entered(visitors)  # two browsers with the same key
+    pages.open(token, "first")
+    pages.open(token, "second")
+    pages.open(token, "closed")()
+    pages.open(other, "other")
+    visitors.leave(token)
+    assert sorted(pages.gone) == ["first", "second"]
+    visitors.leave(token)
+    assert len(pages.gone) == 2
+
+
+def test_pages_are_told_when_the_server_does_not_know_their_key_any_more(
+    visitors: Visitors, pages: Pages
+) -> None:
+    tokens = [entered(visitors), entered(visitors), entered(visitors, "sjn_another")]
+    for token, name in zip(tokens, ("first", "second", "other"), strict=True):
+        pages.open(token, name)
+    visitors.refused("sjn_a_guess")
+    assert pages.gone == []
+    visitors.refused(KEY)
+    assert sorted(pages.gone) == ["first", "second"]
+    assert [visitors.of(token) is None for token in tokens] == [True, True, False]
+
+
+def test_pages_are_told_when_the_visit_has_lasted_for_twelve_hours(
+    visitors: Visitors, pages: Pages, clock: Clock
+) -> None:
+    pages.open(entered(visitors), "page")
+    clock.now += LONGEST
+    visitors.sweep()
+    assert pages.gone == []
+    clock.now += 1
+    visitors.sweep()
+    assert pages.gone == ["page"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_who_has_a_page_open_is_there_and_the_hour_begins_when_it_is_closed(
+    file: Path, visitors: Visitors, pages: Pages, clock: Clock, restart: bool
+) -> None:
+    token = entered(visitors)
+    close = pages.open(token, "page")
+    for _ in range(3):
+        clock.now += IDLE
+        visitors.sweep()
+    close()
+    if restart:
+        visitors = Visitors(file=file, clock=clock)
+    clock.now += IDLE - SWEPT
+    assert visitors.of(token) is not None
+    clock.now += IDLE + 1
+    visitors.sweep()
+    assert visitors.of(token) is None
+    assert pages.gone == []
+
+
+def test_pages_are_told_when_their_visit_makes_room_for_others(clock: Clock) -> None:
+    visitors = Visitors(clock=clock)
+    pages = Pages(visitors)
+    pages.open(entered(visitors), "page")
+    for _ in range(MOST):
+        clock.now += 0.001
+        entered(visitors)
+    assert pages.gone == ["page"]
 
 
 def test_of_too_many_the_one_away_for_longest_signs_in_again(clock: Clock) -> None:

@@ -259,6 +259,7 @@ class Accounts(Directory):
             )
         user.projects.remove(project.id)
         del self._members[project.id, user.id]
+        self.keys.tell(user.id)
         gone = bound(stored.remove_member, user.id, project.id)
         await self._store.must_write(run_all, gone, entry.write)
         return True

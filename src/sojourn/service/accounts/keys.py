@@ -78,6 +78,15 @@ class Keys:
         self._by_hash: dict[str, Key] = {}
         self._by_id: dict[str, Key] = {}
         self._uses: dict[str, float] = {}
+        self._followers: list[Callable[[str], None]] = []
+
+    def follow(self, heard: Callable[[str], None]) -> None:
+        """Call `heard` with the id of each user who has less rights than before."""
+        self._followers.append(heard)
+
+    def tell(self, user: str) -> None:
+        for heard in self._followers:
+            heard(user)
 
     def load(self, rows: Iterable[KeyRow]) -> None:
         for row in rows:
@@ -169,6 +178,7 @@ class Keys:
             self._by_hash.pop(key.row.hash, None)
             self._by_id.pop(key.id, None)
             self._uses.pop(key.row.hash, None)
+            self.tell(key.user)
         for key in (*renamed, *new):
             self._put(key)
         hashes = [key.row.hash for key in gone]

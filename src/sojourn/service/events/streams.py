@@ -144,14 +144,15 @@ class Stream:
     async def _wait(self, within: float) -> None:
         loop = asyncio.get_running_loop()
         self._woken = loop.create_future()
-        timer = loop.call_later(within, self._wake)
+        timer = loop.call_later(within, self.wake)
         try:
             await self._woken
         finally:
             timer.cancel()
             self._woken = None
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Give a sign of life, before which the API finds out whether the caller may still listen."""
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
@@ -168,14 +169,14 @@ class Stream:
             log.info("stream.cut", user=self.who.user, project=self.who.project, why=str(End.SLOW))
             self.end(_SLOW)
         elif self._waiting:
-            self._wake()
+            self.wake()
 
     def end(self, why: Ended) -> None:
         """Nothing more comes; what was not handed out is left to the next stream."""
         if self.ended is None:
             self.ended = why
             self._streams.leave(self)
-            self._wake()
+            self.wake()
 
     def end_for(self, message: str) -> None:
         """The caller may not listen any more."""
@@ -234,6 +235,7 @@ class Streams:
         self.told = 0  # events, to all readers together
         self.cut = 0  # streams of slow readers
         feed.follow(self._tell)
+        accounts.keys.follow(self._check)
 
     # open and close
 
@@ -314,6 +316,13 @@ class Streams:
     @property
     def stopping(self) -> bool:
         return self._stopping
+
+    def _check(self, user: str) -> None:
+        """The user has less rights than before: a stream that has lost its own ends now, not with its next
+        event."""
+        for stream in self._open:
+            if stream.who.user_id == user:
+                stream.wake()
 
     def state(self) -> dict[str, int]:
         """For operators."""

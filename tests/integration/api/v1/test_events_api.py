@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -216,6 +217,22 @@ def test_a_stream_ends_when_its_user_leaves_the_project(server: Embedded) -> Non
         operator.post("/projects/chem/members/dan/remove")
         (last,) = [block for block in found if "data" in block]
     assert json.loads(last["data"])["reason"] == "rights"
+
+
+def test_it_ends_at_once_also_where_nothing_else_would_be_written_for_long() -> None:
+    with Embedded(devices=[MOCK], server={"heartbeat_seconds": PATIENCE}) as quiet:
+        operator = Client(quiet.url, quiet.operator_key)
+        for name, end in {"eve": "/users/eve/revoke", "dan": "/projects/chem/members/dan/remove"}.items():
+            key = quiet.user(name, "chem")
+            quiet.user(name, "physics")
+            with http(quiet, key) as client, client.stream("GET", "/events?project=chem") as reply:
+                found = blocks(reply)
+                next(found), next(found)
+                operator.post(end)
+                ended = time.monotonic()
+                (last,) = [block for block in found if "data" in block]
+            assert json.loads(last["data"])["reason"] == "rights"
+            assert time.monotonic() - ended < PATIENCE / 2
 
 
 def test_one_stream_too_many_is_answered_503_and_a_closed_one_makes_room(server: Embedded, ann: Key) -> None:
