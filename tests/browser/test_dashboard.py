@@ -61,6 +61,32 @@ def test_a_job_is_seen_with_its_history_and_cancelled(page: Any, server: Embedde
     mine.post(f"/jobs/{running}/cancel")
 
 
+def test_a_job_is_run_again_as_a_new_one_after_a_question(
+    page: Any, server: Embedded, dashboard: str
+) -> None:
+    ivy = server.user("ivy", "chem")
+    first = submit(server, ivy, "quick")
+    sign_in(page, dashboard, ivy.api_key, f"/jobs/{first}")
+    page.get_by_text(f'service.job("{first}")').first.wait_for()
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("button", name="Yes").click()
+    page.wait_for_url(lambda url: "/jobs/" in url and first not in url)
+    second = page.url.rpartition("/")[2]
+    page.get_by_role("heading", name=second).wait_for()
+    page.get_by_text("completed").first.wait_for()
+    assert Client(server.url, ivy.api_key).get("/jobs")["count"] == 2
+
+
+def test_an_operator_does_not_run_the_job_of_another_again(
+    page: Any, server: Embedded, dashboard: str
+) -> None:
+    job = submit(server, server.user("uli", "chem"), "quick")
+    sign_in(page, dashboard, server.operator_key, f"/jobs/{job}")
+    page.get_by_role("heading", name=job).wait_for()
+    page.get_by_text("completed").first.wait_for()
+    assert page.get_by_role("button", name="Run again").count() == 0
+
+
 def test_users_do_not_see_each_other(page: Any, server: Embedded, dashboard: str) -> None:
     eve, bob = server.user("eve", "spies"), server.user("bob", "bio")
     job = submit(server, bob, "quick")

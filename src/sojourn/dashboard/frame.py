@@ -62,8 +62,8 @@ class Caller:
     async def get(self, path: str, **query: Any) -> Any:
         return await self._upstream.get(self.visitor.key, path, **query)
 
-    async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        return await self._upstream.post(self.visitor.key, path, body)
+    async def post(self, path: str, body: Mapping[str, Any] | None = None, once: str | None = None) -> Any:
+        return await self._upstream.post(self.visitor.key, path, body, once)
 
     async def dialect(self, path: str) -> Any:
         return await self._upstream.dialect(self.visitor.key, path)

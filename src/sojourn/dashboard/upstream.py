@@ -44,8 +44,12 @@ class Upstream:
         given = {name: value for name, value in query.items() if value is not None}
         return await self._ask("GET", key, f"{PREFIX}{path}", params=given)
 
-    async def post(self, key: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        return await self._ask("POST", key, f"{PREFIX}{path}", json=body or {})
+    async def post(
+        self, key: str, path: str, body: Mapping[str, Any] | None = None, once: str | None = None
+    ) -> Any:
+        """`once` is the Idempotency-Key of a submit."""
+        headers = {} if once is None else {"idempotency-key": once}
+        return await self._ask("POST", key, f"{PREFIX}{path}", headers, json=body or {})
 
     async def dialect(self, key: str, path: str) -> Any:
         """The JSON of GET `path` of the client's dialect: results and logs."""
@@ -69,9 +73,12 @@ class Upstream:
         except httpx.HTTPError as error:
             raise _silent(error) from None
 
-    async def _ask(self, method: str, key: str, path: str, **how: Any) -> Any:
+    async def _ask(
+        self, method: str, key: str, path: str, headers: Mapping[str, str] | None = None, **how: Any
+    ) -> Any:
+        sent = {"authorization": f"Bearer {key}", **(headers or {})}
         try:
-            reply = await self._http.request(method, path, headers={"authorization": f"Bearer {key}"}, **how)
+            reply = await self._http.request(method, path, headers=sent, **how)
         except httpx.HTTPError as error:
             raise _silent(error) from None
         if reply.is_success:

@@ -98,6 +98,7 @@ V1: dict[tuple[str, str], list[Case]] = {
     ("GET", "/jobs/{job_id}/history"): [Case(_A.SEE_JOB)],
     ("GET", "/jobs/{job_id}/story"): [Case(_A.SEE_JOB)],
     ("POST", "/jobs/{job_id}/cancel"): [Case(_A.CHANGE_JOB)],
+    ("POST", "/jobs/{job_id}/rerun"): [Case(_A.RERUN)],
     ("GET", "/sessions"): [Case(_A.SEE_SESSION, query="?limit=200", listed="session_id")],
     ("GET", "/sessions/{session_id}"): [Case(_A.SEE_SESSION)],
     ("POST", "/sessions/{session_id}/close"): [Case(_A.END_SESSION)],

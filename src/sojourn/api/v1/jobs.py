@@ -290,9 +290,23 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         made = await service.jobs.submit(
             raw.who, submit.parse(data), sent=data, call=call_of(raw), idempotency_key=key
         )
+        return submitted(made)
+
+    def submitted(made: JobView) -> Response:
         headers = {"location": f"{PREFIX}/jobs/{made.id}"}
         found = encode(job_table(service.jobs.placed(made)))
         return Response(found, 201, headers, media_type="application/json")
+
+    @routes.post(
+        "/jobs/{job_id}/rerun", status_code=201, response_model=Job, openapi_extra=submit.repeatable()
+    )
+    async def rerun(request: Request, job_id: Id) -> Response:
+        """A new job of the same program, inputs, device, tags and limit, of the same user. It joins the
+        session of the first one while that takes jobs, else it is in none."""
+        raw: RawRequest = request.scope[READ]
+        key = raw.header(b"idempotency-key")
+        made = await service.jobs.rerun(raw.who, job_id, call=call_of(raw), idempotency_key=key)
+        return submitted(made)
 
     @routes.get("/jobs/{job_id}")
     async def job(who: Caller, job_id: Id) -> Job:

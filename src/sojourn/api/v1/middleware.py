@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 from sojourn.api.http.bodies import Gone
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _SMALL_BODY = 100_000  # the objects that Python makes of JSON take up to fifty times as much
 _SUBMIT = f"{PREFIX}/jobs"
+_AGAIN = re.compile(rf"{_SUBMIT}/[^/]+/rerun")
 
 READ = "sojourn.request"
 """Key of the ASGI scope: the `Request` whose body was read, with its caller."""
@@ -64,7 +66,8 @@ class InTurn:
 
 class Bodies:
     """Reads a body of up to `limit` bytes before the application does, else 413. That of a submit may be as
-    long as in the client's dialect, and counts for the rate of its caller before it is read.
+    long as in the client's dialect, and counts for the rate of its caller before it is read; so does one that
+    submits a job again.
 
     Nothing is read for a caller without valid credentials: every route that takes a body asks for them.
     """
@@ -88,7 +91,7 @@ class Bodies:
         submit = scope["method"] == "POST" and scope["path"] == _SUBMIT
         try:
             request.who = self._api.authenticator.principal(request.headers, request.address)
-            if submit:
+            if submit or (scope["method"] == "POST" and _AGAIN.fullmatch(scope["path"])):
                 await asyncio.sleep(self._api.service.limits.pace(request.who))
             body = await request.body(None if submit else self._limit)
         except Gone:

@@ -94,8 +94,13 @@ def openapi() -> dict[str, Any]:
     shape = dict(shapes["WantedJob"])
     shape["required"] = [*shape["required"], "params"]
     shape["properties"]["params"]["type"] = "object"
+    body = {"required": True, "content": {"application/json": {"schema": shape}}}
+    return {"requestBody": body, **repeatable()}
+
+
+def repeatable() -> dict[str, Any]:
+    """The header that every submit may have."""
     return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": shape}}},
         "parameters": [
             {
                 "name": "Idempotency-Key",

@@ -1,4 +1,4 @@
-"""`sojourn jobs …`: looks at jobs, says why they wait, and cancels them."""
+"""`sojourn jobs …`: looks at jobs, says why they wait, cancels them, and submits them again."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ WAITS = ("accepted", "queued")
 
 app = typer.Typer(
     cls=Noun,
-    help="List and show jobs, say why they wait, cancel them.",
+    help="List and show jobs, say why they wait, cancel them, run them again.",
     epilog="""Examples:
   sojourn jobs --pending --device ibm_fez --watch
   sojourn jobs why JOB
-  sojourn jobs cancel JOB""",
+  sojourn jobs cancel JOB
+  sojourn jobs rerun JOB""",
 )
 _HELP = "Id of the job."
 _Job = Annotated[str, typer.Argument(metavar="JOB", help=_HELP, autocompletion=completion.jobs)]
@@ -201,6 +202,19 @@ def cancel(
         output.as_json(job)
     else:
         output.line(f"{job_id} is {job['state']}")
+
+
+@app.command("rerun")
+@asks_server
+def rerun(context: Context, job_id: _Job) -> None:
+    """Submit a job of one's own again: the same program and inputs, as a new job."""
+    job = context.api.post(f"/jobs/{quote(job_id, safe='')}/rerun")
+    if context.json:
+        output.as_json(job)
+    else:
+        output.line(job["id"])
+        where = f"session {job['session']}" if job["session"] is not None else "no session"
+        output.note(f"{job_id} runs again on {job['device']}, in {where}")
 
 
 def _history(entries: Sequence[Mapping[str, Any]]) -> None:

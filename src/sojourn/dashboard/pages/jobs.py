@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping
 from functools import partial
 from html import escape
 from typing import Any
@@ -17,6 +19,8 @@ from sojourn.dashboard.pages.parts import ask, facts, heading, named, put, table
 from sojourn.dashboard.upstream import UpstreamError
 
 FINAL = ("completed", "failed", "cancelled")
+CLASSES = {"sampler": "SamplerV2", "estimator": "EstimatorV2"}
+"""The client's class for each program whose inputs it can give back."""
 
 
 def add_pages(frame: Frame) -> None:
@@ -69,13 +73,21 @@ async def one(caller: Caller, id: str) -> None:
             "Cancel",
             on_click=lambda: ask(f"Cancel job {id}?", partial(_cancel, caller, id)),
         ).props("no-caps outline color=negative")
+        if _repeatable(caller, job):
+            ui.button(
+                "Run again",
+                on_click=lambda: ask(
+                    "Submit the same program and inputs again, as a new job?",
+                    partial(_rerun, caller, id, uuid.uuid4().hex),
+                ),
+            ).props("no-caps outline")
     shown = ui.element("div").classes("panel")
     why = ui.element("div").classes("w-full")
     result = ui.element("div").classes("w-full")
     heading("History", 2)
     history = ui.element("div").classes("w-full")
     heading("In a program", 2)
-    ui.code(f'job = service.job("{job["id"]}")\nresult = job.result()', language="python").classes("w-full")
+    ui.code(code(job), language="python").classes("w-full")
     heading("Log", 2)
     log = ui.element("div").classes("panel")
     last: dict[str, Any] = {}
@@ -152,6 +164,38 @@ async def _result(caller: Caller, holder: ui.element, job: dict[str, Any]) -> No
 
 async def _cancel(caller: Caller, id: str) -> None:
     await caller.post(f"/jobs/{id}/cancel")
+
+
+def _repeatable(caller: Caller, job: Mapping[str, Any]) -> bool:
+    """One's own; the inputs of a private one are not given back."""
+    mine = (job["user"], job["project"]) == (caller.visitor.user, caller.visitor.project)
+    return mine and not job["private"] and job["program"] != "calibrate"
+
+
+async def _rerun(caller: Caller, id: str, once: str) -> None:
+    """`once` is of the question: however often it is answered, there is one new job."""
+    made = await caller.post(f"/jobs/{id}/rerun", once=once)
+    ui.navigate.to(f"/jobs/{made['id']}")
+
+
+def code(job: Mapping[str, Any]) -> str:
+    """A program that fetches the result of a job, and runs it again where the client can."""
+    name = CLASSES.get(job["program"])
+    imported = "QiskitRuntimeService" if name is None or job["private"] else f"QiskitRuntimeService, {name}"
+    lines = [
+        f"from qiskit_ibm_runtime import {imported}",
+        "",
+        "service = QiskitRuntimeService()  # with the variables that `sojourn env` prints",
+        f'job = service.job("{job["id"]}")',
+        "result = job.result()",
+    ]
+    if name is not None and not job["private"]:
+        lines += [
+            "",
+            "# the same once more; the options are in job.inputs",
+            f'again = {name}(service.backend("{job["device"]}")).run(job.inputs["pubs"])',
+        ]
+    return "\n".join(lines)
 
 
 async def _why(caller: Caller, holder: ui.element, job: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ class Action(Enum):
     FORECAST = "ask what each device offers to a job, without submitting it"
     SUBMIT = "submit a job, and open a session"
     SUBMIT_TO_SESSION = "submit a job into a session"
+    RERUN = "submit a job again"
     SEE_JOB = "see a job, its inputs, result, log and history, and why it waits"
     CHANGE_JOB = "cancel and delete a job, and change its tags"
     SEE_SESSION = "see a session"
@@ -71,6 +72,7 @@ MAY: Mapping[Action, frozenset[Role]] = MappingProxyType(
             Action.FORECAST: {_R.USER},
             Action.SUBMIT: {_R.MEMBER},
             Action.SUBMIT_TO_SESSION: {_R.OWNER},
+            Action.RERUN: {_R.OWNER},
             Action.SEE_JOB: {_R.OWNER, _R.OPERATOR},
             Action.CHANGE_JOB: {_R.OWNER, _R.OPERATOR},
             Action.SEE_SESSION: {_R.OWNER, _R.OPERATOR},

@@ -11,6 +11,7 @@ from sojourn.service.errors import Expired, NotFound
 from sojourn.service.jobs.texts import Large, Texts
 from sojourn.service.lanes.lookup import Lookup
 from sojourn.service.lanes.records import Blobs, JobRecord
+from sojourn.service.requests.rooms import Held
 from sojourn.service.timing.clock import Clock
 from sojourn.service.views import Principal
 from sojourn.store import Database
@@ -51,6 +52,15 @@ class Contents:
         if found is None:
             raise self._expired(job_id, "inputs")
         return found
+
+    async def inputs(self, record: JobRecord, who: Principal) -> tuple[bytes, Held]:
+        """The same for another job of the caller's, and the memory that they have, which the caller
+        releases."""
+        data, held = await self._texts.whole(await self.params(record), who.user_id)
+        if not data:
+            held.release()
+            raise self._expired(record.job.id, "inputs")
+        return data, held
 
     async def result(self, record: JobRecord, who: Principal, *, take: bool) -> bytes | Large:
         """See `Jobs.result`."""

@@ -91,6 +91,38 @@ class Jobs:
         """See `Submits.submit`."""
         return await self._submits.submit(who, new, sent=sent, call=call, idempotency_key=idempotency_key)
 
+    async def rerun(
+        self, who: Principal, job_id: str, *, call: Call, idempotency_key: str | None = None
+    ) -> JobView:
+        """A new job of the same program, inputs, device, tags and limit. It joins the session of the first
+        one while that takes jobs, else it is in none.
+
+        Raises what a submit raises, NotFound for a private job, and Expired when the inputs have been deleted
+        because of their age.
+        """
+        record = await self._named(who, job_id, Action.RERUN)
+        session = self._records.session(record.job.session_id or "")
+        params, held = await self._contents.inputs(record, who)
+        new = NewJob(
+            program=record.job.program,
+            params=params,
+            device=record.device,
+            session=session.session.id if session is not None and session.session.accepting else None,
+            tags=record.meta.tags,
+            max_execution_time=record.meta.cost,
+            log_level=record.meta.log_level,
+        )
+        try:
+            return await self._submits.submit(
+                who,
+                new,
+                sent=f"rerun {job_id}".encode(),
+                call=replace(call, held=held),
+                idempotency_key=idempotency_key,
+            )
+        finally:
+            held.release()
+
     # look
 
     async def get(self, who: Principal, job_id: str) -> JobView:

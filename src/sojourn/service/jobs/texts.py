@@ -11,7 +11,7 @@ from pathlib import Path
 from sojourn.service.data.files import aside, unnamed_file, write_all
 from sojourn.service.errors import Busy
 from sojourn.service.lanes.records import Blobs
-from sojourn.service.requests.rooms import PIECE, SMALL, Rooms
+from sojourn.service.requests.rooms import COPIES, PIECE, SMALL, Held, Rooms
 from sojourn.store import Database
 from sojourn.store.blobs import read_slice, read_up_to
 
@@ -61,6 +61,17 @@ class Texts:
             return await self._store.read(read_slice, digest, at, most)
 
         return Large(size, read)
+
+    async def whole(self, text: bytes | Large, owner: str) -> tuple[bytes, Held]:
+        """All of a text as the body of a submit, and the memory that it has, which the caller releases. It is
+        empty when it has been deleted. Raises Busy."""
+        size = text.size if isinstance(text, Large) else len(text)
+        held = await self._rooms.work(owner, COPIES * size)
+        try:
+            return (await text.read(0, size) if isinstance(text, Large) else text), held
+        except BaseException:
+            held.release()
+            raise
 
     async def copy(self, large: Large, owner: str) -> Large:
         """The text in a file of its own, which stays when the store forgets it. Memory to send it is taken.
