@@ -16,6 +16,37 @@ from sojourn.core.timers import Timer
 from sojourn.core.wording.formatting import at_time, seconds
 
 
+def objection(calendar: Calendar, profile: Profile, reservation: Reservation, now: float) -> str | None:
+    """Why it cannot be reserved (R47)."""
+    shortest = profile.reservation_minimum
+    if reservation.start < calendar.date(now):
+        start = at_time(reservation.start)
+        return f"The window begins at {start}, which is in the past. Choose a later start."
+    if reservation.end <= reservation.start:
+        start, end = at_time(reservation.start), at_time(reservation.end)
+        return (
+            f"The window begins at {start} and ends at {end}; its end must lie after its start. Choose a "
+            "later end."
+        )
+    if not reservation.seconds >= shortest:
+        length = seconds(reservation.seconds)
+        return f"The window is {length} long; a reservation is at least {seconds(shortest)}."
+    other = calendar.overlapping(reservation.start, reservation.end)
+    if other is not None:
+        return (
+            f"Reservation {other.id} has the device from {at_time(other.start)} to {at_time(other.end)}. "
+            "Reservations on a device cannot overlap; choose another time."
+        )
+    allowance = profile.reservation_allowance
+    reserved = calendar.reserved(reservation.project)
+    if allowance is not None and reserved + reservation.seconds > allowance:
+        return (
+            f"The project may have {seconds(allowance)} booked ahead and has {seconds(reserved)}; "
+            f"another {seconds(reservation.seconds)} is too much. Cancel a reservation or book less."
+        )
+    return None
+
+
 class Reservations:
     def __init__(self, state: LaneState, queues: Queues, sessions: Sessions, profile: Profile) -> None:
         self._state = state
@@ -38,40 +69,11 @@ class Reservations:
             event.mode,
             event.after_window,
         )
-        if (why := self._objection(reservation, now)) is not None:
+        if (why := objection(self.calendar, self._profile, reservation, now)) is not None:
             return Rejected(codes.RESERVATION_REFUSED, why)
         self.calendar.add(reservation)
         self.schedule(reservation)
         self._tell(reservation, "booked", now)
-        return None
-
-    def _objection(self, reservation: Reservation, now: float) -> str | None:
-        shortest = self._profile.reservation_minimum
-        if reservation.start < self.calendar.date(now):
-            start = at_time(reservation.start)
-            return f"The window begins at {start}, which is in the past. Choose a later start."
-        if reservation.end <= reservation.start:
-            start, end = at_time(reservation.start), at_time(reservation.end)
-            return (
-                f"The window begins at {start} and ends at {end}; its end must lie after its start. Choose a "
-                "later end."
-            )
-        if not reservation.seconds >= shortest:
-            length = seconds(reservation.seconds)
-            return f"The window is {length} long; a reservation is at least {seconds(shortest)}."
-        other = self.calendar.overlapping(reservation.start, reservation.end)
-        if other is not None:
-            return (
-                f"Reservation {other.id} has the device from {at_time(other.start)} to {at_time(other.end)}. "
-                "Reservations on a device cannot overlap; choose another time."
-            )
-        allowance = self._profile.reservation_allowance
-        reserved = self.calendar.reserved(reservation.project)
-        if allowance is not None and reserved + reservation.seconds > allowance:
-            return (
-                f"The project may have {seconds(allowance)} booked ahead and has {seconds(reserved)}; "
-                f"another {seconds(reservation.seconds)} is too much. Cancel a reservation or book less."
-            )
         return None
 
     def schedule(self, reservation: Reservation) -> None:

@@ -88,6 +88,16 @@ def test_a_reservation_from_the_booking_to_its_end(server: Embedded) -> None:
     others = sojourn(server, "reservations", "list", "--url", server.url, "--token", carl).stdout
     assert "busy" in others
     assert reservation not in others
+    planned = ("reservations", "add", "bench", "-P", "local", "--for", "30m", "--dry-run", "--start")
+    free, taken = sojourn(server, *planned, "+5h"), sojourn(server, *planned, "+3h")
+    assert (free.returncode, taken.returncode) == (0, 1)
+    assert "it would be made" in free.stdout
+    assert "by project local: 1h 30m of 40h 00m within any 7d 00h, 2h 00m with this one" in free.stdout
+    assert "in its way  local" in taken.stdout
+    assert "cannot overlap" in taken.stdout
+    plan = json.loads(sojourn(server, *planned, "+5h", "--json").stdout)
+    assert (plan["refused"], plan["conflicts"]) == (None, [])
+    assert len(json.loads(sojourn(server, "reservations", "list", "--json").stdout)["reservations"]) == 1
     overlap = sojourn(server, "reservations", "add", "bench", "--start", "+3h", "--end", "+4h")
     assert overlap.returncode == 1
     assert "cannot overlap" in overlap.stderr

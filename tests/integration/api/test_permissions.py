@@ -81,6 +81,11 @@ V1: dict[tuple[str, str], list[Case]] = {
     ("GET", "/reservations"): [Case(_A.SEE_BOOKED), Case(_A.SEE_RESERVATION, listed="reservation_id")],
     ("POST", "/reservations"): [
         Case(_A.RESERVE, {"device": "spare", "project": "chem", "start": "{later}", "duration": "20m"}),
+        Case(
+            _A.RESERVE,
+            {"device": "spare", "project": "chem", "start": "{later}", "duration": "20m"},
+            query="?dry_run=true",
+        ),
         Case(_A.RESERVE_MORE, {"device": "spare", "project": "chem", "start": "{later}", "duration": "9h"}),
     ],
     ("GET", "/reservations/{reservation_id}"): [Case(_A.SEE_RESERVATION)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sojourn.config import DeviceSettings, ReservationSettings
-from sojourn.service.reservations.reservations import ReservationView
+from sojourn.service.reservations.views import ReservationView
 from sojourn.service.views import JobView, Principal
 from tests.harness.service import ServiceHarness
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from sojourn.config import ReservationSettings
 from sojourn.service.accounts.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
-from sojourn.service.reservations.reservations import ReservationView
+from sojourn.service.reservations.plans import Plan
+from sojourn.service.reservations.views import ReservationView
 from sojourn.service.views import JobView, Principal
 from tests.harness.programs import job_body
 from tests.harness.service import QUICK, SLOW, ServiceHarness
@@ -86,6 +89,73 @@ def test_r47_what_cannot_be_booked_is_refused_with_1223_and_the_limit(run_servic
             await book(h, op, project="x")
 
     run_service(body, reservation_minimum=600.0, reservation_allowance=8 * HOUR)
+
+
+async def plan(h: ServiceHarness, who: Principal, **more: Any) -> Plan:
+    wanted: dict[str, Any] = {"device": "mock", "project": None, "start": None, "length": HOUR}
+    return await h.service.reservations.plan(who, **(wanted | more))
+
+
+def left(found: Plan) -> list[tuple[str, str | None, float, float, float | None]]:
+    return [(each.name, each.device, each.used, each.then, each.left) for each in found.allowances]
+
+
+def test_a_plan_says_what_is_in_the_way_and_what_is_left_and_reserves_nothing(
+    run_service: RunService,
+) -> None:
+    async def body(h: ServiceHarness) -> None:
+        ada, ben, cyd = await members(h)
+        now = h.clock.now()
+        first = await plan(h, ada, start=now + HOUR)
+        assert (first.refused, first.conflicts) == (None, ())
+        assert (first.project, first.end - first.start, first.mode) == ("lab", HOUR, "dedicated")
+        assert left(first) == [
+            ("lab", None, 0.0, HOUR, 2 * HOUR),
+            ("ada", None, 0.0, HOUR, 2 * HOUR),
+            ("lab", "mock", 0.0, HOUR, HOUR),
+        ]
+        assert await h.service.reservations.calendar(ada) == []
+        made = await book(h, ada, start=now + HOUR)
+        theirs = await book(h, operator(h), project="other", start=now + 3 * HOUR)
+        second = await plan(h, ada, start=now + 1.5 * HOUR, length=2.5 * HOUR)
+        assert [each.id for each in second.conflicts] == [made.id, None], "another project's has no id"
+        assert (second.conflicts[1].start, second.conflicts[1].end) == (theirs.start, theirs.end)
+        assert "User ada would have" not in (second.refused or "")
+        assert left(second) == [
+            ("lab", None, HOUR, 3.5 * HOUR, 0.0),
+            ("ada", None, HOUR, 3.5 * HOUR, 0.0),
+            ("lab", "mock", HOUR, 3.5 * HOUR, 0.0),
+        ]
+        for who in (ben, cyd):
+            with pytest.raises(Forbidden):
+                await plan(h, who, start=now + 8 * HOUR)
+        with pytest.raises(NotFound):
+            await plan(h, ada, device="nowhere")
+
+    bounds = ReservationSettings(notice=0, allowance=3 * HOUR)
+    run_service(body, reservation_allowance=2 * HOUR, sections={"reservations": bounds})
+
+
+def test_a_plan_is_refused_with_the_words_of_the_reservation(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
+        ada, _, _ = await members(h)
+        now = h.clock.now()
+        for who, more in (
+            (ada, {"start": now + 600}),  # the notice
+            (ada, {"start": now + 2 * HOUR, "length": 9 * HOUR}),
+            (ada, {"start": now + 2 * HOUR, "length": 1.0}),
+            (ada, {"start": now + 9 * 24 * HOUR, "length": None, "end": now + HOUR}),
+            (operator(h), {"start": now - 1}),
+            (operator(h), {"start": now + HOUR, "length": 1.0}),
+        ):
+            with pytest.raises(BadRequest) as refusal:
+                await book(h, who, **more)
+            assert (await plan(h, who, **more)).refused == refusal.value.message
+        open_ended = await plan(h, operator(h), length=100 * HOUR)
+        assert open_ended.refused is None
+        assert [each.binds for each in open_ended.allowances] == [False, False, True]
+
+    run_service(body, reservation_minimum=600.0)
 
 
 def test_a_restart_in_the_middle_of_a_window_keeps_everything(run_service: RunService) -> None:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sojourn.dashboard.charts import colours
-from sojourn.dashboard.charts.week import CHOICE, COLUMN, DAY, HOUR, LEFT, TOP, Week, overlapping, picture
+from sojourn.dashboard.charts.week import CHOICE, COLUMN, DAY, HOUR, LEFT, TOP, Week, picture
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = date(2026, 11, 23)
@@ -79,14 +79,6 @@ def test_names_cannot_break_out_of_the_picture() -> None:
     found = picture(Week(MONDAY, UTC), '"><script>', [wicked], at("2026-11-25T09:00:00+00:00"))
     assert {each.tag for each in ET.fromstring(found).iter()} == {"svg", "g", "rect", "text", "title", "line"}
     ET.fromstring(CHOICE)
-
-
-def test_what_is_in_the_way_is_found_and_neighbours_are_not() -> None:
-    before = reservation("2026-11-27T12:00:00+00:00", "2026-11-27T14:00:00+00:00", id="before")
-    within = reservation("2026-11-27T14:30:00+00:00", "2026-11-27T14:45:00+00:00", id="within")
-    after = reservation("2026-11-27T16:00:00+00:00", "2026-11-27T17:00:00+00:00", id="after")
-    start, end = at("2026-11-27T15:00:00+01:00"), at("2026-11-27T17:00:00+01:00")
-    assert [each["id"] for each in overlapping([before, within, after], start, end)] == ["within"]
 
 
 def test_the_text_on_every_projects_colour_can_be_read() -> None:

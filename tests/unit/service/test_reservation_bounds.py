@@ -27,6 +27,12 @@ def why(bounds: ReservationSettings, wanted: Span, *held: Span, devices: int = 4
     return objection(bounds, wanted, NOW, held=[("Project lab", held)], devices=devices)
 
 
+def test_what_ends_before_it_begins_is_left_to_the_core() -> None:
+    bounds = ReservationSettings(notice=0, period=HOUR)
+    for length in (0.0, -1.0, -DAY):
+        assert why(bounds, span("a", 2 * DAY, length), span("a", 0, HOUR)) is None
+
+
 @pytest.mark.parametrize(
     ("bounds", "good", "bad", "said"),
     [

@@ -3,16 +3,18 @@
 The service decides who may make and cancel which (R47).
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
 from sojourn.api.v1.common import Callers, Id, Name, Text, Time
 from sojourn.config.values import TITLE
 from sojourn.service.devices.leases import LeaseView
-from sojourn.service.reservations.reservations import ReservationView
+from sojourn.service.reservations.plans import Allowance as AllowanceView
+from sojourn.service.reservations.plans import Plan as PlanView
+from sojourn.service.reservations.views import ReservationView
 from sojourn.service.service import Service
 from sojourn.service.timing import times
 from sojourn.service.views import Principal
@@ -69,6 +71,71 @@ class Calendar(BaseModel):
     reservations: list[Reservation]
 
 
+class Allowance(BaseModel):
+    """Reserved time of a project, or of a user for any project, in seconds: `used` now and `then` with the
+    reservation, which leaves `left` of the `limit`. `limit` and `left` are null where there is no limit.
+
+    It counts on all devices within any `period` seconds, in the fullest such time that touches the
+    reservation; where `period` is null, on `device` in all that has not ended. `binds`: whether the caller
+    has to keep to it.
+    """
+
+    of: Literal["project", "user"]
+    name: str
+    device: str | None
+    period: float | None
+    limit: float | None
+    used: float
+    then: float
+    left: float | None
+    binds: bool
+
+    @classmethod
+    def of_view(cls, view: AllowanceView) -> Self:
+        return cls(
+            of=view.of,
+            name=view.name,
+            device=view.device,
+            period=view.period,
+            limit=view.limit,
+            used=view.used,
+            then=view.then,
+            left=view.left,
+            binds=view.binds,
+        )
+
+
+class Plan(BaseModel):
+    """What a reservation would come to. `refused` says why it would not be made, null when it would.
+    `conflicts` are the reservations in its way, as `GET /reservations` shows them."""
+
+    device: str
+    project: str
+    start: Time | None
+    end: Time | None
+    mode: Literal["dedicated", "priority"]
+    after_window: Literal["fail", "requeue"]
+    refused: str | None
+    conflicts: list[Reservation]
+    allowances: list[Allowance]
+
+    @classmethod
+    def of(cls, view: PlanView) -> Self:
+        return cls.model_validate(
+            {
+                "device": view.device,
+                "project": view.project,
+                "start": iso(view.start),
+                "end": iso(view.end),
+                "mode": view.mode,
+                "after_window": view.after_window,
+                "refused": view.refused,
+                "conflicts": [Reservation.of(each) for each in view.conflicts],
+                "allowances": [Allowance.of_view(each) for each in view.allowances],
+            }
+        )
+
+
 class NewLease(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -120,6 +187,12 @@ class Leases(BaseModel):
     leases: list[Lease]
 
 
+DryRun = Annotated[bool, Query(description="Say what would happen, and reserve nothing.")]
+_PLANNED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Plan, "description": "With `dry_run`: what the reservation would come to"}
+}
+
+
 def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
     Caller = Annotated[Principal, Depends(callers.caller)]  # noqa: N806
 
@@ -131,21 +204,23 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         found = await service.reservations.calendar(who, device, ended=ended)
         return Calendar(now=iso(now()), reservations=[Reservation.of(view) for view in found])
 
-    @routes.post("/reservations", status_code=201)
-    async def reserve(who: Caller, new: NewReservation) -> Reservation:
+    @routes.post("/reservations", status_code=201, response_model=Reservation, responses=_PLANNED)
+    async def reserve(who: Caller, new: NewReservation, dry_run: DryRun = False) -> Reservation | Response:
         at = now()
         starts = times.instant(new.start, at, "start")
-        made = await service.reservations.make(
-            who,
-            device=new.device,
-            project=new.project,
-            start=None if new.start.strip().lower() == "now" else starts,
-            end=times.instant(new.end, at, "end") if new.end is not None else None,
-            length=times.duration(new.duration, "duration") if new.duration is not None else None,
-            mode=new.mode,
-            after_window=new.after_window,
-        )
-        return Reservation.of(made)
+        wanted: dict[str, Any] = {
+            "device": new.device,
+            "project": new.project,
+            "start": None if new.start.strip().lower() == "now" else starts,
+            "end": times.instant(new.end, at, "end") if new.end is not None else None,
+            "length": times.duration(new.duration, "duration") if new.duration is not None else None,
+            "mode": new.mode,
+            "after_window": new.after_window,
+        }
+        if dry_run:
+            plan = Plan.of(await service.reservations.plan(who, **wanted))
+            return Response(plan.model_dump_json(), 200, media_type="application/json")
+        return Reservation.of(await service.reservations.make(who, **wanted))
 
     @routes.get("/reservations/{reservation_id}")
     async def reservation(who: Caller, reservation_id: Id) -> Reservation:

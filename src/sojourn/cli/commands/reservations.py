@@ -100,6 +100,14 @@ def add(
             "--after-window", help="What happens to its sessions' queued jobs at the end: fail or requeue."
         ),
     ] = "fail",
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Reserve nothing: say what is in the way and what is left of the allowances. Exit status 1 "
+            "when it would be refused.",
+        ),
+    ] = False,
 ) -> None:
     """Reserve a device for a project (operators, and the project's admins)."""
     if (end is None) == (length is None):
@@ -113,6 +121,9 @@ def add(
         "mode": mode,
         "after_window": after_window,
     }
+    if dry_run:
+        _planned(context.api.post("/reservations?dry_run=true", body), json=context.json)
+        return
     made = context.api.post("/reservations", body)
     if context.json:
         output.as_json(made)
@@ -122,6 +133,46 @@ def add(
             f"{device} is reserved for {made['project']} ({made['mode']}), "
             f"{output.utc(made['start'])} to {output.utc(made['end'])} UTC"
         )
+
+
+def _planned(plan: Mapping[str, Any], *, json: bool) -> None:
+    if json:
+        output.as_json(plan)
+    else:
+        times = f"{output.utc(plan['start'])} to {output.utc(plan['end'])} UTC"
+        output.facts(
+            [
+                ("device", plan["device"]),
+                ("project", plan["project"]),
+                ("times", times),
+                ("mode", plan["mode"]),
+                *[("in its way", _conflict(each)) for each in plan["conflicts"]],
+                *[("reserved", _allowance(each)) for each in plan["allowances"]],
+                ("refused", plan["refused"]),
+            ]
+        )
+        if plan["refused"] is None:
+            output.line("it would be made")
+    if plan["refused"] is not None:
+        raise typer.Exit(1)
+
+
+def _conflict(taken: Mapping[str, Any]) -> str:
+    of = taken["project"] or "another project"
+    return f"{of}, {output.utc(taken['start'])} to {output.utc(taken['end'])} UTC"
+
+
+def _allowance(each: Mapping[str, Any]) -> str:
+    """`by project chem: 10h 00m of 40h 00m within any 7d 00h, 11h 00m with this one; 29h 00m left`."""
+    where = f" on {each['device']}" if each["device"] is not None else ""
+    within = f" within any {output.duration(each['period'])}" if each["period"] is not None else " ahead"
+    limit = f" of {output.duration(each['limit'])}" if each["limit"] is not None else ""
+    left = f"{output.duration(each['left'])} left" if each["left"] is not None else "no limit"
+    bound = "" if each["binds"] else ", which does not bind an operator"
+    used, then = output.duration(each["used"]), output.duration(each["then"])
+    return (
+        f"by {each['of']} {each['name']}: {used}{limit}{where}{within}, {then} with this one; {left}{bound}"
+    )
 
 
 @app.command("show")

@@ -58,14 +58,6 @@ def times_of(reservation: Mapping[str, Any]) -> tuple[datetime, datetime]:
     return datetime.fromisoformat(reservation["start"]), datetime.fromisoformat(reservation["end"])
 
 
-def overlapping(
-    reservations: Iterable[Mapping[str, Any]], start: datetime, end: datetime
-) -> list[Mapping[str, Any]]:
-    """Those that have some of this time, in the order in which they are given."""
-    start, end = start.astimezone(UTC), end.astimezone(UTC)
-    return [each for each in reservations if times_of(each)[0] < end and times_of(each)[1] > start]
-
-
 def picture(week: Week, device: str, reservations: Iterable[Mapping[str, Any]], now: datetime) -> str:
     """SVG. The reservations are those of the API, of this device."""
     label = f"Reservations of {device} in the week of {week.monday:%d %B %Y}"

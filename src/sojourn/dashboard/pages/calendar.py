@@ -68,8 +68,9 @@ class _Calendar:
                     value="dedicated",
                     label="Mode",
                 ).classes("w-64")
+                ui.button("Check", on_click=self._check).props("no-caps outline")
                 ui.button("Reserve", on_click=self._reserve).props("no-caps")
-            self._told = ui.label("").props('role="status"')
+            self._told = ui.label("").props('role="status"').style("white-space: pre-line")
         self._list = ui.element("div").classes("panel")
         refreshing(self._caller, self._look, lambda event: event["kind"] == "reservation", self._caller.slow)
 
@@ -130,42 +131,66 @@ class _Calendar:
 
     # reserve
 
-    def _choose(self, event: events.GenericEventArguments) -> None:
+    async def _choose(self, event: events.GenericEventArguments) -> None:
         """A time was chosen on the picture: it comes into the form, with what is in its way."""
         day, low, high = (int(event.args[name]) for name in ("day", "from", "to"))
         start, end = self._week.instant(day, low), self._week.instant(day, high)
         minutes = int((end.astimezone(UTC) - start.astimezone(UTC)).total_seconds() // 60)
         self._start.set_value(start.isoformat(timespec="minutes"))
         self._length.set_value(f"{minutes}m")
-        self._told.set_text(self._preview(start, end, 60.0 * minutes))
+        await self._check()
 
-    def _preview(self, start: datetime, end: datetime, seconds: float) -> str:
-        device, project = self._device.value, self._caller.visitor.project
-        said = [f"{device} from {self._local(start)} for {lasting(seconds)}, not saved yet."]
-        said += [
-            f"Taken by {each['project'] or 'another project'} from {self._times(each)}."
-            for each in weeks.overlapping(self._of_device(), start, end)
-        ]
-        own = [weeks.times_of(each) for each in self._of_device() if each["project"] == project]
-        ahead = sum((end - start).total_seconds() for start, end in own)
-        said.append(f"Project {project} has {lasting(ahead)} reserved on it.")
-        return " ".join(said)
-
-    async def _reserve(self) -> None:
-        wanted = {
+    def _wanted(self) -> dict[str, Any]:
+        return {
             "device": self._device.value,
             "start": self._start.value,
             "duration": self._length.value,
             "mode": self._mode.value,
         }
+
+    async def _check(self) -> None:
+        """Say what the reservation would come to."""
         try:
-            made = await self._caller.post("/reservations", wanted)
+            plan = await self._caller.post("/reservations?dry_run=true", self._wanted())
+        except UpstreamError as error:
+            self._told.set_text(str(error))
+            return
+        start, end = weeks.times_of(plan)
+        said = [
+            f"{plan['device']} for project {plan['project']} from {self._local(start)} for "
+            f"{lasting((end - start).total_seconds())}, not saved yet."
+        ]
+        said += [
+            f"Taken by {each['project'] or 'another project'} from {self._times(each)}."
+            for each in plan["conflicts"]
+        ]
+        said += [_allowance(each) for each in plan["allowances"]]
+        if plan["refused"] is not None:
+            said.append(f"It would be refused: {plan['refused']}")
+        self._told.set_text("\n".join(said))
+
+    async def _reserve(self) -> None:
+        try:
+            made = await self._caller.post("/reservations", self._wanted())
         except UpstreamError as error:
             self._told.set_text(str(error))
             ui.notify(str(error), type="negative", multi_line=True)
             return
         self._told.set_text(f"{made['device']} is reserved from {stamp_text(made['start'])}.")
         await self._look()
+
+
+def _allowance(each: Mapping[str, Any]) -> str:
+    """`Project chem: 1 h 0 min of 8 h 0 min reserved within 7 d 0 h, 3 h 0 min with this; 5 h 0 min left.`"""
+    limit = f" of {lasting(each['limit'])}" if each["limit"] is not None else ""
+    where = f" on {each['device']}" if each["device"] is not None else ""
+    within = f" within {lasting(each['period'])}" if each["period"] is not None else " ahead"
+    left = f"{lasting(each['left'])} left" if each["left"] is not None else "no limit"
+    bound = "" if each["binds"] else ", which does not bind an operator"
+    return (
+        f"{each['of'].capitalize()} {each['name']}: {lasting(each['used'])}{limit} reserved{where}{within}, "
+        f"{lasting(each['then'])} with this one; {left}{bound}."
+    )
 
 
 async def _zone() -> tzinfo:

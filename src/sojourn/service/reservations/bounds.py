@@ -47,6 +47,8 @@ def objection(
     `held` is for whom it counts, in words, and what each has reserved already; `devices` is how many there
     are in all.
     """
+    if wanted.seconds <= 0:
+        return None  # the core says what is wrong with it
     if bounds.longest and wanted.seconds > bounds.longest:
         return _too_much(
             f"The reservation is {seconds(wanted.seconds)} long; the longest that a project's admin may make "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sojourn import codes
 from sojourn.config import ReservationSettings
 from sojourn.core import events as ev
-from sojourn.core.calendar import AfterReservation, ReservationMode
+from sojourn.core.calendar import AfterReservation, Reservation, ReservationMode
+from sojourn.core.reservations import objection as cannot_be
 from sojourn.service import ids
 from sojourn.service.accounts.audit import Audit
 from sojourn.service.accounts.directory import Directory
@@ -19,29 +19,13 @@ from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.lanes.dispatcher import Dispatcher
 from sojourn.service.lanes.registry import Lanes
 from sojourn.service.reservations.bounds import Span, objection
+from sojourn.service.reservations.plans import Allowance, Holding, Plan, within_a_period
+from sojourn.service.reservations.views import ReservationView
 from sojourn.service.timing.clock import Clock
 from sojourn.service.views import Principal, ProjectView
 from sojourn.store import Database
 from sojourn.store import reservations as stored
 from sojourn.store.reservations import StoredReservation
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationView:
-    """A reservation as committed. What is None is not the caller's to see: only that the device is taken.
-
-    `state` is booked, open, ended or cancelled.
-    """
-
-    device: str
-    start: float
-    end: float
-    mode: str
-    state: str
-    id: str | None = None
-    project: str | None = None
-    user: str | None = None
-    after_window: str | None = None
 
 
 class Reservations:
@@ -81,6 +65,79 @@ class Reservations:
         the core's reason for what cannot be reserved (code 1223), and with the bound for what is too much for
         who is not an operator (`[reservations]`).
         """
+        holder, dispatcher = self._checked(who, device, project, end, length, mode, after_window)
+        if may(who, Action.RESERVE_MORE):
+            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
+        async with self._bounded:  # two at once would each be measured without the other
+            now = self._clock.date()
+            begin, until = _times(_shown(now), start, end, length)
+            await self._check_bounds(who, holder, Span(device, begin, until), now)
+            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
+
+    async def plan(
+        self,
+        who: Principal,
+        *,
+        device: str,
+        project: str | None,
+        start: float | None,
+        end: float | None = None,
+        length: float | None = None,
+        mode: str = ReservationMode.DEDICATED,
+        after_window: str = AfterReservation.FAIL,
+    ) -> Plan:
+        """What `make` would do at this moment, without doing it. Raises as `make` does for who may not and
+        for what makes no sense; what would be refused otherwise is in the answer."""
+        holder, dispatcher = self._checked(who, device, project, end, length, mode, after_window)
+        now = self._clock.date()
+        begin, until = _times(_shown(now), start, end, length)
+        wanted = Span(device, begin, until)
+        held = await self._held(who, holder, wanted)
+        binds = not may(who, Action.RESERVE_MORE)
+        window = Reservation("", holder.id, who.user_id, begin, until, ReservationMode(mode))
+        lane = dispatcher.lane
+        at = max(lane.now, self._clock.instant(_shown(now)))
+        refused = self._objection(wanted, now, held) if binds else None
+        found = await self._store.read(stored.find, device=device, ended=False)
+        own = self._own(who)
+        booked = lane.calendar.reserved(holder.id)
+        ahead = Allowance(
+            "project",
+            holder.name,
+            device,
+            None,
+            lane.profile.reservation_allowance,
+            booked,
+            booked + window.seconds,
+            binds=True,
+        )
+        return Plan(
+            device,
+            holder.name,
+            begin,
+            until,
+            mode,
+            after_window,
+            refused or cannot_be(lane.calendar, lane.profile, window, at),
+            tuple(
+                self._view(who, r, own)
+                for r in found
+                if r.reservation.start < until and begin < r.reservation.end
+            ),
+            (*within_a_period(self._bounds, held, wanted, binds=binds), ahead),
+        )
+
+    def _checked(
+        self,
+        who: Principal,
+        device: str,
+        project: str | None,
+        end: float | None,
+        length: float | None,
+        mode: str,
+        after_window: str,
+    ) -> tuple[ProjectView, Dispatcher]:
+        """For whom and on what the caller may reserve. Raises Forbidden, NotFound and BadRequest."""
         holder = self._project(who, project)
         dispatcher = self._lanes.dispatcher(device)
         if device in self._lanes.models:
@@ -93,13 +150,7 @@ class Reservations:
             )
         if (end is None) == (length is None):
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
-        if may(who, Action.RESERVE_MORE):
-            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
-        async with self._bounded:  # two at once would each be measured without the other
-            now = self._clock.date()
-            begin, until = _times(_shown(now), start, end, length)
-            await self._check_bounds(who, holder, Span(device, begin, until), now)
-            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
+        return holder, dispatcher
 
     async def _make(
         self,
@@ -142,20 +193,22 @@ class Reservations:
 
     async def _check_bounds(self, who: Principal, holder: ProjectView, wanted: Span, now: float) -> None:
         """Raises BadRequest for what only an operator may reserve."""
-        bounds = self._bounds
-        first, last = wanted.start - bounds.period, wanted.end + bounds.period
-        spans = await self._store.read(stored.spans, holder.id, who.user_id, first, last)
-        held = [
-            (
-                f"Project {holder.name}",
-                [Span(s.device, s.start, s.end) for s in spans if s.project == holder.id],
-            ),
-            (f"User {who.user}", [Span(s.device, s.start, s.end) for s in spans if s.user == who.user_id]),
-        ]
-        devices = sum(not is_mock(spec) for spec in self._lanes.specs.values())
-        why = objection(bounds, wanted, now, held=held, devices=devices)
+        why = self._objection(wanted, now, await self._held(who, holder, wanted))
         if why is not None:
             raise BadRequest(why, code=codes.RESERVATION_REFUSED)
+
+    async def _held(self, who: Principal, holder: ProjectView, wanted: Span) -> list[Holding]:
+        """What the project has reserved, and the caller for any project, in the time that counts."""
+        first, last = wanted.start - self._bounds.period, wanted.end + self._bounds.period
+        spans = await self._store.read(stored.spans, holder.id, who.user_id, first, last)
+        of_project = [Span(s.device, s.start, s.end) for s in spans if s.project == holder.id]
+        of_user = [Span(s.device, s.start, s.end) for s in spans if s.user == who.user_id]
+        return [Holding("project", holder.name, of_project), Holding("user", who.user, of_user)]
+
+    def _objection(self, wanted: Span, now: float, held: list[Holding]) -> str | None:
+        devices = sum(not is_mock(spec) for spec in self._lanes.specs.values())
+        counted = [(each.words, each.spans) for each in held]
+        return objection(self._bounds, wanted, now, held=counted, devices=devices)
 
     async def cancel(self, who: Principal, reservation_id: str) -> ReservationView:
         """An open one ends now (R44). Conflict for one that is over."""

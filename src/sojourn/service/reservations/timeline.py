@@ -16,7 +16,8 @@ from sojourn.service.devices.calibrations import Calibrations
 from sojourn.service.errors import BadRequest
 from sojourn.service.lanes.records import Records
 from sojourn.service.lanes.registry import Lanes
-from sojourn.service.reservations.reservations import Reservations, ReservationView
+from sojourn.service.reservations.reservations import Reservations
+from sojourn.service.reservations.views import ReservationView
 from sojourn.service.timing.clock import Clock
 from sojourn.service.views import Principal
 from sojourn.store import Database, ledger, sessions

@@ -271,6 +271,20 @@ def test_a_reservation_is_booked_shown_and_cancelled(operator: httpx.Client, use
     reply = operator.post("/reservations", json=wanted)
     assert "cannot overlap" in complaint(reply, 400)
     assert reply.json()["error"]["code"] == 1223
+    dry = operator.post("/reservations?dry_run=true", json=wanted)
+    assert dry.status_code == 200, dry.text
+    plan = dry.json()
+    assert plan["conflicts"] == [found]
+    assert "cannot overlap" in plan["refused"]
+    assert [(each["of"], each["device"], each["binds"]) for each in plan["allowances"]] == [
+        ("project", None, False),
+        ("user", None, False),
+        ("project", "bench", True),
+    ]
+    assert [each["left"] is None for each in plan["allowances"]] == [False, False, True]
+    complaint(user.post("/reservations?dry_run=true", json=wanted), 403)
+    complaint(operator.post("/reservations?dry_run=true", json={"device": "bench"}), 400)
+    complaint(operator.post("/reservations?dry_run=perhaps", json=wanted), 400)
     complaint(user.post("/reservations", json=wanted), 403)
     assert "end" in complaint(operator.post("/reservations", json={"device": "bench"}), 400)
     complaint(operator.post("/reservations", json=wanted | {"mode": "mine"}), 400)
