@@ -16,6 +16,7 @@ from sojourn.dashboard.pages import calendar, devices, health, jobs, operators, 
 from sojourn.dashboard.sign_in import Door
 from sojourn.dashboard.upstream import Upstream
 from sojourn.dashboard.visitors import Visitors
+from sojourn.dashboard.ways import ByKey, ByLink
 
 _HEADERS = {
     "x-frame-options": "DENY",
@@ -45,7 +46,7 @@ def create(upstream: Upstream, visitors: Visitors) -> FastAPI:
             reply.headers.setdefault(name, value)
         return reply
 
-    door = Door(upstream, visitors)
+    door = Door(upstream, visitors, [ByKey(), ByLink(visitors)])
     door.add_routes(app)
     frame = Frame(upstream, following, door)
     for module in (devices, health, jobs, sessions, calendar, usage, operators):

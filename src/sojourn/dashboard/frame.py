@@ -15,9 +15,10 @@ from starlette.responses import RedirectResponse, Response
 from sojourn.dashboard import moments
 from sojourn.dashboard.following import Event, Following, Listener
 from sojourn.dashboard.looking import OFTEN, SLOW, Looking
-from sojourn.dashboard.sign_in import SIGN_IN, Door
+from sojourn.dashboard.sign_in import Door
 from sojourn.dashboard.upstream import Upstream, UpstreamError
 from sojourn.dashboard.visitors import Visitor
+from sojourn.dashboard.ways import SIGN_IN
 
 NAVIGATION = (
     ("Devices", "/"),
