@@ -21,6 +21,8 @@ class ScriptError(RuntimeError):
 class ScriptedServer(Embedded):
     """As `Embedded`, but the process is `sojourn.testing.server`, which takes `order`s."""
 
+    ago = 0.0
+    """Seconds before now at which the server's time begins."""
     _socket: socket.socket | None = None
     _theirs = -1
 
@@ -63,7 +65,7 @@ class ScriptedServer(Embedded):
 
     def _command(self) -> list[str]:
         command = [sys.executable, "-m", "sojourn.testing.server", "--orders", str(self._theirs)]
-        return [*command, "--data", str(self.data)]
+        return [*command, "--data", str(self.data), "--ago", str(self.ago)]
 
     def _files(self) -> tuple[int, ...]:
         return (self._theirs,)

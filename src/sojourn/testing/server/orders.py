@@ -35,8 +35,8 @@ _IDLE = 60.0
 class Orders:
     """Also directs the engine, see `sojourn.testing.server.engine.Director`."""
 
-    def __init__(self, data: Path) -> None:
-        self.clock = MovableClock()
+    def __init__(self, data: Path, clock: MovableClock) -> None:
+        self.clock = clock
         self.script = Script()
         self.service: Service | None = None
         self._data = data
