@@ -16,7 +16,7 @@ BACKENDS := $(patsubst tests/backends/packages/%.txt,backend-%,$(wildcard tests/
 CLIENT_PYTHON ?= $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs coverage mutants lint types layers ci options docs examples clients older backends
+.PHONY: help demo test proofs coverage mutants lint types layers ci options docs screenshots examples clients older backends
 .PHONY: clean $(BACKENDS)
 
 help: ## Show this list
@@ -59,6 +59,9 @@ options: $(STAMP)-base ## Write the tables of docs/options.md, which follow from
 docs: $(STAMP)-docs ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
+screenshots: $(STAMP)-screenshots ## Make the pictures of the dashboard in the documentation again (two minutes; needs Chromium)
+	$(BIN)/python docs/screenshots/make.py
+
 examples: $(STAMP)-test $(CLIENT)/.stamp ## Run examples/ in an environment that has the Qiskit client and no Sojourn
 	EXAMPLES_PYTHON=$(CURDIR)/$(CLIENT)/bin/python $(BIN)/python -m pytest tests/acceptance/test_examples.py
 
@@ -97,7 +100,7 @@ $(STAMP)-%: $(STAMP)-base
 	@touch $@
 
 # make would delete them as intermediate files.
-.SECONDARY: $(STAMP)-base $(STAMP)-test $(STAMP)-dev $(STAMP)-docs $(STAMP)-mutants $(STAMP)-browser $(OLDER)
+.SECONDARY: $(STAMP)-base $(STAMP)-test $(STAMP)-dev $(STAMP)-docs $(STAMP)-mutants $(STAMP)-browser $(STAMP)-screenshots $(OLDER)
 
 $(CLIENT)/.stamp: $(BIN)/python constraints.txt
 	$(BIN)/python -m venv $(CLIENT)
