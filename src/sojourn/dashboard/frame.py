@@ -33,13 +33,26 @@ LIVE, CUT = "● live", "○ reconnecting"
 log = logging.getLogger("sojourn.dashboard")
 
 _STYLE = """
-:root { --ink: #1c1e21; --ground: #f4f5f7; --panel: #ffffff; --quiet: #5b616a; --link: #0b5cad; }
-.body--dark { --ink: #e8e8e8; --ground: #17191c; --panel: #22252a; --quiet: #aab0b8; --link: #7ab8f5; }
+:root { --ink: #1c1e21; --ground: #f4f5f7; --panel: #ffffff; --quiet: #5b616a; --link: #0b5cad;
+  --line: #e3e5e9; }
+.body--dark { --ink: #e8e8e8; --ground: #17191c; --panel: #22252a; --quiet: #aab0b8; --link: #7ab8f5;
+  --line: #363a41; }
 body { background: var(--ground); color: var(--ink); }
 .panel { background: var(--panel); border-radius: 8px; padding: 1rem; width: 100%;
   box-shadow: 0 1px 3px #0003; }
 .quiet { color: var(--quiet); }
 a.plain { color: var(--link); }
+.facts { display: flex; flex-wrap: wrap; gap: .8rem 2.5rem; margin: 0; }
+.facts dd { margin: 0; }
+.list { border-collapse: collapse; width: 100%; }
+.list th { text-align: left; font-weight: 600; }
+.list th, .list td { padding: .3rem 1.2rem .3rem 0; vertical-align: top;
+  border-bottom: 1px solid var(--line); }
+.list tr:last-child td { border-bottom: 0; }
+.list .whole { white-space: nowrap; }
+main > div:empty { display: none; }
+nav a { text-decoration: none; padding: 5px 2px 3px; border-bottom: 2px solid transparent; }
+nav a:hover, nav a[aria-current] { border-bottom-color: #fff; }
 h1 { font-size: 1.5rem; font-weight: 600; line-height: 1.2; margin: 0; }
 h2 { font-size: 1.1rem; font-weight: 600; line-height: 1.2; margin: 0; }
 .body--dark .q-btn--outline, .body--dark .q-btn--flat { --q-primary: #7ab8f5; --q-negative: #ff9b9b; }
@@ -152,7 +165,7 @@ def _around(caller: Caller, path: str) -> None:
         for name, target in (*NAVIGATION, *(FOR_OPERATORS if visitor.operator else ())):
             link = ui.link(name, target).classes("text-white")
             if path == target:
-                link.props('aria-current="page"').style("text-decoration: underline")
+                link.props('aria-current="page"')
         ui.space()
         _say_whether_live(caller)
         ui.label(f"{visitor.user} in {visitor.project}" + (" (operator)" if visitor.operator else ""))

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 OF_PROJECTS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d1f", "#56b4e9", "#7a5195", "#b03a48")
 """After Okabe and Ito's palette, some darker for white text."""
 INK = "getComputedStyle(document.body).getPropertyValue('--ink')"
 """JavaScript for the colour of text, which depends on whether the page is dark; for a key `:color`."""
+LINK = "getComputedStyle(document.body).getPropertyValue('--link')"
+"""The same for what stands out on both grounds."""
+TEXT = {":color": INK, "fontFamily": "Roboto, system-ui, sans-serif"}
+"""Of a whole chart."""
+FAINT = {"lineStyle": {":color": INK, "opacity": 0.12}}
+"""Lines behind what is drawn."""
 BUSY = "#8a8f98"
 """Others' jobs."""
-SYSTEM = "#4d4d4d"
+SYSTEM = "#6e6e6e"
 
 
 def of_project(name: str | None) -> str:
@@ -18,6 +25,16 @@ def of_project(name: str | None) -> str:
     if name is None:
         return BUSY
     return OF_PROJECTS[hashlib.sha256(name.encode()).digest()[0] % len(OF_PROJECTS)]
+
+
+def of_each(names: Iterable[str]) -> dict[str, str]:
+    """For one picture: their colours, or another one where two have the same, as far as there are more."""
+    found: dict[str, str] = {}
+    for name in names:
+        wanted = SYSTEM if name == "system" else of_project(name)
+        free = (colour for colour in (wanted, *OF_PROJECTS) if colour not in found.values())
+        found[name] = next(free, wanted)
+    return found
 
 
 def text_on(ground: str) -> str:

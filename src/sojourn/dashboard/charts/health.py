@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sojourn.dashboard.charts import colours
+from sojourn.dashboard.charts import colours, layout
 
 SHADES = ("#1b7837", "#7fbf7b", "#d9b365", "#e66101", "#a50026")
 """From the best fifth to the worst; each has a word as well."""
@@ -51,9 +51,12 @@ def coupling_map(
     readout, gates = qubit_values(properties, "readout_error"), pair_errors(properties)
     of_qubits, of_pairs = ranks(readout), ranks(gates)
     edges = sorted({(min(pair), max(pair)) for pair in pairs if len(pair) == 2})
+    places = layout.places(num_qubits, edges)
     nodes = [
         {
             "name": str(qubit),
+            "x": places[qubit][0],
+            "y": places[qubit][1],
             "itemStyle": {"color": _shade(of_qubits, qubit)},
             "label": {"color": colours.text_on(_shade(of_qubits, qubit))},
             "value": readout.get(qubit),
@@ -65,10 +68,7 @@ def coupling_map(
         {
             "source": str(low),
             "target": str(high),
-            "lineStyle": {
-                "width": 4,
-                "color": _shade(of_pairs, (low, high)),
-            },
+            "lineStyle": {"width": 5, "opacity": 1, "color": _shade(of_pairs, (low, high))},
             "tip": f"{low} - {high}: error "
             + (
                 f"{gates[low, high]:.3g}, {WORDS[of_pairs[low, high]]}" if (low, high) in gates else "unknown"
@@ -76,19 +76,22 @@ def coupling_map(
         }
         for low, high in edges
     ]
-    size = 20 if num_qubits <= 30 else 12
+    size = 30 if num_qubits <= 30 else 21 if num_qubits <= 160 else 12
     return {
         "animation": False,
-        "textStyle": {":color": colours.INK},
+        "textStyle": colours.TEXT,
         "tooltip": {":formatter": "p => p.data.tip || p.name"},
         "series": [
             {
                 "type": "graph",
-                "layout": "force",
-                "force": {"repulsion": 60, "edgeLength": 18, "gravity": 0.08, "layoutAnimation": False},
+                "layout": "none",
+                "left": 20,
+                "right": 20,
+                "top": 16,
+                "bottom": 16,
                 "roam": True,
                 "symbolSize": size,
-                "label": {"show": True, "fontSize": 8},
+                "label": {"show": True, "fontSize": 11 if size > 12 else 8},
                 "data": nodes,
                 "links": links,
             }
@@ -113,7 +116,7 @@ def worst(properties: Mapping[str, Any], count: int = 5) -> list[str]:
     ]
 
 
-_LINES = (("median", 1, "solid"), ("lower quarter", 2, "dashed"), ("upper quarter", 3, "dashed"))
+_LINES = (("upper quarter", 3, "dashed"), ("median", 1, "solid"), ("lower quarter", 2, "dotted"))
 
 
 def over_time(points: Iterable[tuple[str, Mapping[int, float]]], unit: str) -> dict[str, Any]:
@@ -127,30 +130,31 @@ def over_time(points: Iterable[tuple[str, Mapping[int, float]]], unit: str) -> d
             rows.append((datetime.fromisoformat(at).timestamp() * 1000, middle, low, high))
     return {
         "animation": False,
-        "textStyle": {":color": colours.INK},
+        "textStyle": colours.TEXT,
         "tooltip": {"trigger": "axis"},
         "legend": {"top": 0, "textStyle": {":color": colours.INK}},
-        "grid": {"left": 60, "right": 16, "top": 34, "bottom": 30},
-        "xAxis": {"type": "time", "axisLabel": {":color": colours.INK}},
+        "grid": {"left": 60, "right": 16, "top": 58, "bottom": 30},
+        "xAxis": {
+            "type": "time",
+            "axisLabel": {":color": colours.INK, "hideOverlap": True, "formatter": {"day": "{d} {MMM}"}},
+        },
         "yAxis": {
             "type": "value",
             "name": unit,
             "scale": True,
             "axisLabel": {":color": colours.INK},
-            "splitLine": {"lineStyle": {":color": colours.INK, "opacity": 0.12}},
+            "nameTextStyle": {":color": colours.INK, "align": "left"},
+            "splitLine": colours.FAINT,
         },
         "series": [
             {
                 "type": "line",
                 "name": name,
                 "data": [[row[0], row[column]] for row in rows],
-                "lineStyle": {"type": dash, "color": "#0072b2"},
-                "itemStyle": {"color": "#0072b2"},
+                "showSymbol": False,
+                "lineStyle": {"type": dash, ":color": colours.LINK},
+                "itemStyle": {":color": colours.LINK},
             }
-            for name, column, dash in (
-                ("median", 1, "solid"),
-                ("lower quarter", 2, "dashed"),
-                ("upper quarter", 3, "dashed"),
-            )
+            for name, column, dash in _LINES
         ],
     }

@@ -111,17 +111,25 @@ _WHISKER = """function (params, api) {
 
 def _bars(names: list[str], values: list[float], unit: str) -> dict[str, Any]:
     ink: dict[str, Any] = {":color": colours.INK}
-    turned = {"rotate": 60 if len(names) > 8 else 0}
+    longest = max((len(name) for name in names), default=0)
+    turned = len(names) > 8 and longest > 2
+    below = 28 + (min(7 * longest, 180) if turned else 0)
     return {
         "animation": False,
-        "textStyle": ink,
+        "textStyle": colours.TEXT,
         "tooltip": {},
-        "grid": {"left": 60, "right": 16, "top": 16, "bottom": 80},
+        "grid": {"left": 60, "right": 16, "top": 34, "bottom": below},
         "xAxis": {
             "type": "category",
             "data": names,
-            "axisLabel": ink | turned,
+            "axisLabel": ink | {"rotate": 60 if turned else 0},
         },
-        "yAxis": {"type": "value", "name": unit, "axisLabel": ink},
-        "series": [{"type": "bar", "data": values, "itemStyle": {"color": "#0072b2"}}],
+        "yAxis": {
+            "type": "value",
+            "name": unit,
+            "nameTextStyle": ink,
+            "axisLabel": ink,
+            "splitLine": colours.FAINT,
+        },
+        "series": [{"type": "bar", "data": values, "itemStyle": {":color": colours.LINK}}],
     }

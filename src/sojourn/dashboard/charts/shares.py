@@ -8,11 +8,13 @@ from typing import Any
 
 from sojourn.dashboard.charts import colours
 
+_PANEL = "getComputedStyle(document.body).getPropertyValue('--panel')"
+
 
 def tree(projects: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """ECharts options of `Project`s of the API: rings of accounts, projects and users, by their used seconds.
 
-    Each name is followed by the part that was used and the part that its weight gives it among its like.
+    Below each name are the part that was used, and the part that its weight gives it among its like.
     """
     accounts: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for project in projects:
@@ -32,15 +34,15 @@ def tree(projects: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     ]
     return {
         "animation": False,
-        "textStyle": {":color": colours.INK},
+        "textStyle": colours.TEXT,
         "tooltip": {":formatter": "p => p.data.tip || p.name"},
         "series": [
             {
                 "type": "sunburst",
-                "radius": ["12%", "95%"],
+                "radius": ["8%", "98%"],
                 "data": children,
-                "label": {"fontSize": 11, "minAngle": 8},
-                "itemStyle": {"borderWidth": 1.5},
+                "label": {"fontSize": 12, "lineHeight": 15, "minAngle": 14, ":formatter": "p => p.data.says"},
+                "itemStyle": {"borderWidth": 1.5, ":borderColor": _PANEL},
             }
         ],
     }
@@ -59,10 +61,13 @@ def _project(project: Mapping[str, Any], beside: Iterable[Mapping[str, Any]]) ->
 def _ring(
     name: str, seconds: float, used: float, share: float, children: list[dict[str, Any]], project: str | None
 ) -> dict[str, Any]:
+    colour = colours.of_project(project)
     made: dict[str, Any] = {
         "name": name,
         "tip": f"{name}: used {seconds:.6g} s, {used:.0%} of its level; its share is {share:.0%}",
-        "itemStyle": {"color": colours.of_project(project)},
+        "says": f"{name}\n{used:.0%} / {share:.0%}",
+        "itemStyle": {"color": colour},
+        "label": {"color": colours.text_on(colour)},
     }
     # Nothing used yet: a sliver, so that it can be seen at all.
     return made | ({"children": children} if children else {"value": max(seconds, 1e-3)})

@@ -38,7 +38,7 @@ RENDER = """function (params, api) {
   const colour = api.visual('color');
   const box = {x: left, y: from[1] - height / 2, width: width, height: height, r: 2};
   const shape = {type: 'rect', shape: box, style: {fill: colour}};
-  if (look === 1) shape.style = {fill: colour, opacity: 0.22, stroke: colour, lineWidth: 1.5};
+  if (look === 1) shape.style = {fill: colour, fillOpacity: 0.22, stroke: colour, lineWidth: 1};
   if (look === 2) {
     shape.style = {fill: 'transparent', stroke: colour, lineWidth: 1, lineDash: [3, 2]};
     const lines = [];
@@ -55,7 +55,8 @@ RENDER = """function (params, api) {
   const ink = look === 1 || look === 3 ? LABEL : api.value(5);
   const fits = name && width > 7 * String(name).length + 8;
   // Always, as the shape may have been another bar's, with its text.
-  shape.textContent = {style: {text: fits ? String(name) : '', fill: ink, fontSize: 11}};
+  shape.textContent = {style: {text: fits ? String(name) : '', fill: ink, fontSize: 12,
+                               fontFamily: 'Roboto, system-ui, sans-serif'}};
   if (name) shape.textConfig = {position: look === 1 ? 'insideTopLeft' : 'inside'};
   return shape;
 }"""
@@ -83,7 +84,7 @@ def options(data: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]] = ()) -> 
     now = datetime.fromisoformat(data["now"])
     return {
         "animation": False,
-        "textStyle": {":color": colours.INK},
+        "textStyle": colours.TEXT,
         "grid": {"left": 76, "right": 18, "top": 22, "bottom": 62},
         "tooltip": {
             "confine": True,
@@ -95,7 +96,7 @@ def options(data: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]] = ()) -> 
             "type": "time",
             **_axis(data, 0.0),
             "axisLabel": {":color": colours.INK, "hideOverlap": True},
-            "splitLine": {"show": True, "lineStyle": {":color": colours.INK, "opacity": 0.12}},
+            "splitLine": {"show": True, **colours.FAINT},
         },
         "yAxis": {
             "type": "category",
@@ -122,7 +123,7 @@ def options(data: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]] = ()) -> 
                 "markLine": {
                     "symbol": "none",
                     "silent": False,
-                    "label": {"formatter": "{b}", "position": "start", ":color": colours.INK, "fontSize": 10},
+                    "label": {"formatter": "{b}", "position": "start", ":color": colours.INK, "fontSize": 12},
                     "lineStyle": {":color": colours.INK},
                     "data": _lines(data, 0.0),
                 },

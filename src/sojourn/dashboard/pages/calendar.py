@@ -44,7 +44,7 @@ class _Calendar:
 
     def build(self) -> None:
         with ui.element("div").classes("panel").style("overflow-x: auto"):
-            with ui.row().classes("items-center q-gutter-md"):
+            with ui.row().classes("items-center"):
                 self._device = ui.select(
                     self._devices, value=self._devices[0], label="Device", on_change=self._draw
                 ).classes("w-40")
@@ -60,7 +60,7 @@ class _Calendar:
         with ui.element("div").classes("panel"):
             heading("Reserve", 2)
             ui.label("Drag over the week above, or write the times.").classes("quiet")
-            with ui.row().classes("items-end q-gutter-md"):
+            with ui.row().classes("items-end"):
                 self._start = ui.input("From", value="+2h", placeholder="2026-11-22T14:00, +2h, now")
                 self._length = ui.input("For", value="1h", placeholder="2h, 1h 30m")
                 self._mode = ui.select(

@@ -117,7 +117,7 @@ class _Picture:
         self._data: Mapping[str, Any] = {}
         self._drawn = self._moved = 0.0
         with ui.element("div").classes("panel"):
-            with ui.row().classes("items-center q-gutter-md"):
+            with ui.row().classes("items-center"):
                 heading("Who has it when", 2)
                 self._span = ui.toggle(list(RANGES), value="10 minutes").props("no-caps dense")
                 self._follow = ui.checkbox("follow", value=True)

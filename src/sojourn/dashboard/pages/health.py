@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,6 +18,7 @@ from sojourn.dashboard.pages.parts import heading, table
 SHOWN = {"T1": "T1 in µs", "T2": "T2 in µs", "readout_error": "Readout error"}
 MOST = 30
 """Calibrations of which the values are fetched."""
+_BESIDE = "display: grid; gap: 8px; grid-template-columns: repeat(auto-fit, minmax(min(320px, 100%), 1fr))"
 
 
 def add_pages(frame: Frame) -> None:
@@ -36,9 +38,11 @@ async def device_health(caller: Caller, name: str) -> None:
         if shown and shown["newest"] == newest:
             return
         measured = await _Measured.of(caller, name, found)
+        # Where the qubits are drawn takes longer than a page of others may wait.
+        drawn = await asyncio.to_thread(measured.coupling_map)
         holder.clear()
         with holder:
-            _show(measured, found)
+            _show(measured, drawn, found)
         shown["newest"] = newest
 
     refreshing(caller, look, lambda event: event["kind"] == "calibration" and event["device"] == name)
@@ -63,26 +67,34 @@ class _Measured:
             over.append((each["at"], values or {}))
         return cls(configuration, properties, over)
 
+    def coupling_map(self) -> dict[str, Any] | None:
+        """None without properties."""
+        if not self.properties.get("qubits"):
+            return None
+        pairs = self.configuration.get("coupling_map") or []
+        return health.coupling_map(self.properties, self.configuration["n_qubits"], pairs)
 
-def _show(measured: _Measured, calibrations: Sequence[Mapping[str, Any]]) -> None:
-    configuration, properties = measured.configuration, measured.properties
-    if not properties.get("qubits"):
+
+def _show(
+    measured: _Measured, drawn: dict[str, Any] | None, calibrations: Sequence[Mapping[str, Any]]
+) -> None:
+    if drawn is None:
         ui.label("The device has no properties: it is ideal, or its driver measures none.").classes("panel")
         return
     with ui.element("div").classes("panel"):
         heading("Coupling map", 2)
-        words = ", ".join(f"{word}" for word in health.WORDS)
-        ui.label(f"Qubits by their readout error, edges by that of their two-qubit gate: {words}.")
-        pairs = configuration.get("coupling_map") or []
-        chart = ui.echart(health.coupling_map(properties, configuration["n_qubits"], pairs))
-        chart.classes("w-full").style("height: 420px").props('role="img" aria-label="Coupling map by errors"')
-        ui.label("The largest errors: " + "; ".join(health.worst(properties))).classes("quiet")
+        ui.label("Qubits by their readout error, edges by that of their two-qubit gate:").classes("quiet")
+        ui.html(_legend(), sanitize=False)
+        chart = ui.echart(drawn).classes("w-full").style("height: min(600px, 66vw)")
+        chart.props('role="img" aria-label="Coupling map by errors"')
+        ui.label("The largest errors: " + "; ".join(health.worst(measured.properties))).classes("quiet")
     with ui.element("div").classes("panel"):
         heading("Over the calibrations", 2)
-        for key, unit in SHOWN.items():
-            points = [(at, health.qubit_values(values, key)) for at, values in measured.over]
-            line = ui.echart(health.over_time(points, unit)).classes("w-full").style("height: 220px")
-            line.props(f'role="img" aria-label="{unit} over the calibrations"')
+        with ui.element("div").style(_BESIDE):
+            for key, unit in SHOWN.items():
+                points = [(at, health.qubit_values(values, key)) for at, values in measured.over]
+                line = ui.echart(health.over_time(points, unit)).classes("w-full").style("height: 240px")
+                line.props(f'role="img" aria-label="{unit} over the calibrations"')
     table(
         ui.element("div").classes("w-full"),
         {"id": "Calibration", "at": "When", "job": "Job"},
@@ -91,4 +103,13 @@ def _show(measured: _Measured, calibrations: Sequence[Mapping[str, Any]]) -> Non
             for each in calibrations
         ],
         empty="No calibrations yet.",
+    )
+
+
+def _legend() -> str:
+    box = "display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em"
+    return "".join(
+        f'<span style="margin-right: 1.2em; white-space: nowrap"><span style="{box}; background: {shade}">'
+        f"</span>{word}</span>"
+        for shade, word in zip(health.SHADES, health.WORDS, strict=True)
     )

@@ -67,7 +67,7 @@ async def every(caller: Caller) -> None:
 
 async def one(caller: Caller, id: str) -> None:
     job = await caller.get(f"/jobs/{id}")
-    with ui.row().classes("items-center q-gutter-md"):
+    with ui.row().classes("items-center"):
         heading("Job", mono=job["id"])
         cancel = ui.button(
             "Cancel",
@@ -83,7 +83,7 @@ async def one(caller: Caller, id: str) -> None:
             ).props("no-caps outline")
     shown = ui.element("div").classes("panel")
     why = ui.element("div").classes("w-full")
-    result = ui.element("div").classes("w-full")
+    result = ui.element("div").classes("w-full column").style("gap: 16px")
     heading("History", 2)
     history = ui.element("div").classes("w-full")
     heading("In a program", 2)
@@ -158,7 +158,7 @@ async def _result(caller: Caller, holder: ui.element, job: dict[str, Any]) -> No
         for title, options in drawn:
             with ui.element("div").classes("panel"):
                 ui.label(title).classes("text-bold")
-                chart = ui.echart(options).classes("w-full").style("height: 260px")
+                chart = ui.echart(options).classes("w-full").style("height: 280px")
                 chart.props(f'role="img" aria-label="{title}"')
 
 

@@ -25,8 +25,10 @@ async def operators(caller: Caller) -> None:
     projects = ui.element("div").classes("w-full")
     with ui.element("div").classes("panel"):
         heading("Shares", 2)
-        ui.label("Accounts, projects and users by what they have used.").classes("quiet")
-        shown = ui.echart({}).classes("w-full").style("height: 320px")
+        ui.label(
+            "Accounts, projects and users: the part of its level that each has used, and its share of it."
+        ).classes("quiet")
+        shown = ui.echart({}).classes("w-full").style("height: 420px")
         shown.props('role="img" aria-label="The share tree by use"')
     heading("What was done", 2)
     audit = ui.element("div").classes("w-full")
@@ -41,7 +43,7 @@ async def operators(caller: Caller) -> None:
             }
             for each in (await caller.get("/users"))["users"]
         ]
-        columns = {"name": "User", "projects": "Projects", "what": "", "state": "State"}
+        columns = {"name": "User", "projects": "Projects", "what": "Role", "state": "State"}
         table(users, columns, rows, empty="No users. Add one: sojourn users add NAME --project P.")
         found = (await caller.get("/projects"))["projects"]
         shown.options.clear()

@@ -11,6 +11,9 @@ from nicegui import ui
 from sojourn.dashboard.moments import Html, html
 from sojourn.dashboard.upstream import UpstreamError
 
+SHORT = 24
+"""Characters of a cell that is not broken into lines."""
+
 
 def heading(text: str, level: int = 1, mono: str = "") -> None:
     """`mono` is an id that follows the text."""
@@ -19,11 +22,17 @@ def heading(text: str, level: int = 1, mono: str = "") -> None:
 
 
 def facts(holder: ui.element, values: Mapping[str, str | None]) -> None:
-    put(holder, named(values))
+    """Names above their values, beside each other as far as there is room."""
+    pairs = "".join(
+        f'<div><dt class="quiet">{escape(name)}</dt><dd>{html(value)}</dd></div>'
+        for name, value in values.items()
+        if value is not None
+    )
+    put(holder, f'<dl class="facts">{pairs}</dl>')
 
 
 def named(values: Mapping[str, str | None]) -> Html:
-    """Names and values, without those that are None."""
+    """Names beside their values, in lines, without those that are None."""
     rows = "".join(
         f'<dt class="quiet">{escape(name)}</dt><dd style="margin: 0">{html(value)}</dd>'
         for name, value in values.items()
@@ -53,19 +62,18 @@ def table(
     link: str = "name",
     empty: str,
 ) -> None:
-    """A plain table; the column `link` leads to the row's `link`. `empty` says what to do without rows."""
+    """A plain table; the column `link` leads to the row's `link`. A column that is empty in all rows is left
+    out. `empty` says what to do without rows."""
     found = list(rows)
     if not found:
         put(holder, f'<div class="panel quiet">{escape(empty)}</div>')
         return
-    head = "".join(f'<th scope="col" class="text-left q-pr-md">{escape(n)}</th>' for n in columns.values())
-    body = "".join(
-        "<tr>" + "".join(f'<td class="q-pr-md">{_cell(row, key, link)}</td>' for key in columns) + "</tr>"
-        for row in found
-    )
+    used = [key for key in columns if any(row.get(key) not in (None, "") for row in found)]
+    head = "".join(f'<th scope="col">{escape(columns[key])}</th>' for key in used)
+    body = "".join("<tr>" + "".join(_cell(row, key, link) for key in used) + "</tr>" for row in found)
     put(
         holder,
-        f'<div class="panel" style="overflow-x: auto"><table style="border-spacing: 0 .3rem">'
+        f'<div class="panel" style="overflow-x: auto"><table class="list">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>",
     )
 
@@ -73,8 +81,9 @@ def table(
 def _cell(row: Mapping[str, Any], key: str, link: str) -> str:
     text = html(row.get(key))
     if key == link and row.get("link"):
-        return f'<a class="plain" href="{escape(row["link"])}">{text}</a>'
-    return text
+        text = Html(f'<a class="plain" href="{escape(row["link"])}">{text}</a>')
+    whole = ' class="whole"' if len(str(row.get(key))) <= SHORT else ""
+    return f"<td{whole}>{text}</td>"
 
 
 def ask(question: str, then: Callable[[], Awaitable[None]]) -> None:

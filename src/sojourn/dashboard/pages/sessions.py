@@ -59,7 +59,7 @@ async def every(caller: Caller) -> None:
 
 async def one(caller: Caller, id: str) -> None:
     session = await caller.get(f"/sessions/{id}")
-    with ui.row().classes("items-center q-gutter-md"):
+    with ui.row().classes("items-center"):
         heading("Session", mono=session["id"])
         drain = ui.button(
             "Close",

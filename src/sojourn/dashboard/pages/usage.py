@@ -24,7 +24,7 @@ def add_pages(frame: Frame) -> None:
 
 async def usage(caller: Caller) -> None:
     heading("Usage")
-    with ui.row().classes("items-center q-gutter-md"):
+    with ui.row().classes("items-center"):
         by = ui.select(GROUPS, value="user", label="By").classes("w-40")
         days = ui.select(PERIODS, value=7, label="Of the last").classes("w-40")
         save = ui.button("CSV").props("no-caps outline")
@@ -78,19 +78,20 @@ def _stacked(rows: list[tuple[str, str, float, int]]) -> dict[str, Any]:
     days = sorted({day for day, *_ in rows})
     keys = sorted({key for _, key, *_ in rows})[:20]
     seconds = {(day, key): used for day, key, used, _ in rows}
-    ink = {":color": colours.INK}
+    ink, shades = {":color": colours.INK}, colours.of_each(keys)
     return {
         "animation": False,
+        "textStyle": colours.TEXT,
         "tooltip": {"trigger": "axis"},
         "legend": {"type": "scroll", "top": 0, "textStyle": ink},
         "grid": {"left": 60, "right": 16, "top": 40, "bottom": 30},
         "xAxis": {"type": "category", "data": days, "axisLabel": ink},
         "yAxis": {
             "type": "value",
-            "name": "s",
+            "name": "seconds",
             "nameTextStyle": ink,
             "axisLabel": ink,
-            "splitLine": {"lineStyle": {**ink, "opacity": 0.12}},
+            "splitLine": colours.FAINT,
         },
         "series": [
             {
@@ -98,7 +99,7 @@ def _stacked(rows: list[tuple[str, str, float, int]]) -> dict[str, Any]:
                 "stack": "all",
                 "name": key,
                 "data": [seconds.get((day, key), 0) for day in days],
-                "itemStyle": {"color": colours.of_project(key)},
+                "itemStyle": {"color": shades[key]},
             }
             for key in keys
         ],
