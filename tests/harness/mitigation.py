@@ -207,18 +207,25 @@ def mean_error(estimates: Sequence[Estimate]) -> float:
     return float(np.mean([np.abs(e.errors) for e in estimates]))
 
 
+def bias(estimates: Sequence[Estimate]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean of value - exact value over the estimates and its standard error, both (observables,).
+
+    The error is that of the true scatter of at least two estimates, whatever bars they say themselves.
+    """
+    errors = np.array([e.errors for e in estimates])
+    scatter: NDArray[np.float64] = errors.std(axis=0, ddof=1) / np.sqrt(len(errors))
+    return errors.mean(axis=0), scatter
+
+
 def pulls(estimates: Sequence[Estimate]) -> NDArray[np.float64]:
     """How far the mean over the estimates is from the exact values, in standard errors of that mean.
 
     One number for each observable; those of an unbiased estimator are about normal with variance 1. The
     standard error is that of the scatter, or for fewer than 10 estimates what they say themselves.
     """
-    errors = np.array([e.errors for e in estimates])
-    off = errors.sum(axis=0)
-    if len(errors) < 10:
-        bar = np.sqrt(np.sum([e.bars**2 for e in estimates], axis=0))
-    else:
-        bar = errors.std(axis=0, ddof=1) * np.sqrt(len(errors))
+    off, bar = bias(estimates)
+    if len(estimates) < 10:
+        bar = np.sqrt(np.sum([e.bars**2 for e in estimates], axis=0)) / len(estimates)
     made: NDArray[np.float64] = off / bar
     return made
 
