@@ -68,6 +68,7 @@ def test_every_example_is_tested_and_imports_nothing_of_sojourn() -> None:
         "from_id_after_lost_kernel.py",
         "twirled_sampler.py",
         "mitigation.py",
+        "learnt_noise.py",
         "quantum_program.py",
         "circuit_items.py",
         "estimator_sweep.py",
@@ -121,6 +122,24 @@ def test_mitigation(server: Embedded, tmp_path: Path) -> None:
     assert abs(values[2] - 1) < abs(values[0] - 1)
     batch = found(r"^batch (\S+)", text)
     assert jobs_of(server, batch) == ["completed"] * 3
+
+
+def test_learnt_noise(server: Embedded, tmp_path: Path) -> None:
+    text = run(server, "learnt_noise.py", tmp_path)
+    sums = [
+        float(total) for total in re.findall(r"^layer on qubits .* rates, sum ([.\d]+)$", text, re.MULTILINE)
+    ]
+    assert len(sums) == 2
+    assert all(0.001 < total < 0.2 for total in sums)
+    rates = [float(rate) for rate in re.findall(r"^  [XYZ]\d+.*: ([.\d]+)$", text, flags=re.MULTILINE)]
+    assert len(rates) == 2 * 5
+    assert 0 < min(rates) <= max(rates) < max(sums)
+    without, mitigated = (float(found(rf"^{name}: ([-+.\d]+)", text)) for name in ("level 1", "PEA"))
+    assert without < 0.95
+    assert abs(mitigated - 1) < 0.8 * abs(without - 1)
+    session = found(r"^session (\S+)", text)
+    assert jobs_of(server, session) == ["completed"] * 3
+    assert server.get(f"/jobs/{found(r'^learning (.*)', text)}")["program"] == "noise-learner"
 
 
 def test_quantum_program(server: Embedded, tmp_path: Path) -> None:
