@@ -259,9 +259,9 @@ class Driver(ABC):
         return None
 
     def least_seconds(self, circuit: QuantumCircuit, points: int, shots: int) -> float:
-        """Seconds that a simulation of `shots` of this circuit at each of so many points takes at least on
-        this machine, where that is known before it runs; else 0. Asked of large jobs only, so that one that
-        cannot end within its limit is refused."""
+        """Seconds that a simulation of `shots` of this circuit at each of so many points takes on this
+        machine by a careful estimate, where there is one before it runs; else 0. Asked of large jobs and of
+        wide circuits only, so that a job that cannot end within its limit is refused."""
         del circuit, points, shots
         return 0.0
 

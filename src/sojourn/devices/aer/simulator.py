@@ -25,6 +25,7 @@ from sojourn.devices.aer.flow import flat as flattened
 from sojourn.devices.aer.methods import placing
 from sojourn.devices.aer.methods.account import Account
 from sojourn.devices.aer.methods.assembled import AerCircuit, Assembled, Run, SplitCircuit
+from sojourn.devices.aer.methods.bonds import growth
 from sojourn.devices.aer.methods.clifford import angles_of, multiples
 from sojourn.devices.aer.methods.patterns import Patterned
 from sojourn.devices.aer.methods.rule import (
@@ -32,6 +33,7 @@ from sojourn.devices.aer.methods.rule import (
     DENSITY,
     DENSITY_QUBITS,
     METHODS,
+    MPS,
     PATTERNS,
     STABILIZER,
     VECTOR,
@@ -91,6 +93,8 @@ class AerEngine:
         if part.timed and self._noise is None:
             part = cut(without_delays(circuit))  # they change nothing, and need not be bound point by point
         load, angles = self._look(part)
+        if load.patterned:  # else it decides nothing
+            load = self._grown(load, part)
         compiled = AerCircuit(part, parameters, load, self._method_of(load))
         if angles:
             compiled.angles = Expressions(angles, parameters)
@@ -121,6 +125,11 @@ class AerEngine:
         )
         return load, angles or []
 
+    def _grown(self, load: Load, part: Cut) -> Load:
+        """With how far a matrix product state of it grows, if it may be one and that can be known."""
+        may = load.grows if self._method == "automatic" else self._method == MPS and not load.dynamic
+        return replace(load, growth=growth(part.circuit)) if may else load
+
     def _method_of(
         self, load: Load, shots: int | None = None, room: int = 0, free: float | None = None
     ) -> str:
@@ -150,14 +159,15 @@ class AerEngine:
         return max(state_bytes(self._method_of(load, None, room), load.qubits) for load in loads)
 
     def least_seconds(self, circuit: QuantumCircuit, points: int, shots: int, room: int = 0) -> float:
-        """Seconds that so many points of a circuit, each with `shots`, take at least on this machine, when a
-        run may take `room` bytes (0: any amount); 0 where that is not known before."""
+        """Seconds that so many points of a circuit, each with `shots`, take on this machine by an estimate
+        that is careful to be low, when a run may take `room` bytes (0: any amount); 0 where there is none."""
         whole = 0.0
         for piece in self._pieces(circuit):
             part = cut(piece)
             load, angles = self._look(part)
             if not part.measured or part.timed or (angles and self._method == "automatic"):
                 continue  # with the values of the job it may be a Clifford circuit, and quick
+            load = self._grown(load, part)
             free = None
             if self._noise is not None and self._noise.follows and load.patterned:
                 free = placing.free(self._noise, part)

@@ -148,9 +148,10 @@ class Limits:
                 )
         if prepared.least_seconds > limit:
             raise JobRefused(
-                f"Simulating the job takes at least {prepared.least_seconds:.0f} s; it may run "
-                f"{seconds(limit)}. Ask for fewer shots or points, for fewer qubits that gates join, or "
-                "split the job; a longer max_execution_time helps where the device allows it.",
+                f"Simulating the job takes {prepared.least_seconds:.0f} s or more by estimate; it may run "
+                f"{seconds(limit)}. Ask for fewer shots or points, for fewer qubits that gates join or fewer "
+                "layers of gates between them, or split the job; a longer max_execution_time helps where the "
+                "device allows it.",
                 codes.OVER_LIMIT,
             )
 

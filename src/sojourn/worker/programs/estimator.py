@@ -167,7 +167,7 @@ class Estimator(PubProgram):
                 parts.append(Part(chosen, grouping, pairs, len(work)))
                 for group in grouping.groups:
                     work.append(_work(device, circuit, group, points[chosen], pub.shots, where))
-                    tally.memory(work[-1], circuit.circuit.num_qubits, in_order=False)
+                    tally.memory(work[-1], circuit, in_order=False)
                     tally.add(circuit, points[chosen], pub.shots)
                 if grouping.groups and (circuit.checked.dynamic or conditions.carried):
                     work[-1].task(running)

@@ -212,7 +212,7 @@ class _Checking:
         self.tally.add(circuit, point, shots)
         self.tally.limit()
         self.work.append(Work((circuit.key, "runner"), lambda: circuit.circuit, point, shots, where))
-        self.tally.memory(self.work[-1], circuit.circuit.num_qubits, in_order=self.memory)
+        self.tally.memory(self.work[-1], circuit, in_order=self.memory)
         if circuit.checked.dynamic:  # what the device cannot do inside control flow is better said now
             self.work[-1].task(device)
         self.runs.append(Run(circuit, header))

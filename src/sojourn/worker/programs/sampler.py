@@ -125,7 +125,7 @@ class Sampler(PubProgram):
             tally.add(circuit, points, shots)
             tally.limit()
             work.append(_work(circuit, points, shots, where))
-            tally.memory(work[-1], circuit.circuit.num_qubits, in_order=True)
+            tally.memory(work[-1], circuit, in_order=True)
             if circuit.checked.dynamic or conditions.carried:
                 work[-1].task(running)  # what cannot be done in control flow is better said before it runs
             whole = {"shots": shots, "circuit_metadata": pub.metadata, **told.told()}

@@ -20,6 +20,7 @@ MAX_CARRIED, MAX_CARRIED_CIRCUITS = 1_000_000, 10_000
 other, and each circuit in several calls of the simulator."""
 
 _MANY_POINTS, _MANY_EXECUTIONS = 100, 10_000  # from which on it is asked how long a circuit takes
+_MANY_JOINED = 12  # qubits that gates join: with more, one point of a circuit may take long
 _SHOT_BYTES = 8  # the least that an outcome takes whose place among the shots is kept
 
 
@@ -33,6 +34,7 @@ class Tally:
         self._state = self._shots = 0  # bytes
         self._stints: list[Stint] = []
         self._least = 0.0
+        self._wide: dict[bytes, bool] = {}
         self.warnings: list[str] = []
 
     def add(self, circuit: Circuit, values: NDArray[np.float64], shots: int, times: int = 1) -> None:
@@ -49,19 +51,20 @@ class Tally:
         """Count characters of the result, at their most."""
         self._result += size
 
-    def memory(self, work: Work, num_qubits: int, *, in_order: bool) -> None:
-        """Count the time that a large simulation takes at least, and refuse a job that takes more memory than
-        one run may take, as far as these are known before. Jobs keep the states of one circuit at a time, and
-        the outcomes of all; `in_order` those of every shot."""
+    def memory(self, work: Work, circuit: Circuit, *, in_order: bool) -> None:
+        """Count the time that a large simulation takes, and refuse a job that takes more memory than one run
+        may take, as far as these are known before. Jobs keep the states of one circuit at a time, and the
+        outcomes of all; `in_order` those of every shot. `circuit` is that of `work` but for its last gates.
+        """
         device = self._device
         count = len(work.values)
-        if count >= _MANY_POINTS or count * work.shots >= _MANY_EXECUTIONS:
+        if count >= _MANY_POINTS or count * work.shots >= _MANY_EXECUTIONS or self._joins_many(circuit):
             self._least += device.least_seconds(work.key, work.make, count, work.shots)
         if not device.memory:
             return
         self._shots += _SHOT_BYTES * len(work.values) * work.shots if in_order else 0
         outcomes = self._shots + self._result
-        state = device.state(work.key, num_qubits, work.make, device.memory - outcomes)
+        state = device.state(work.key, circuit.circuit.num_qubits, work.make, device.memory - outcomes)
         self._state = max(self._state, state)
         needed = self._state + outcomes
         if needed > device.memory:
@@ -73,6 +76,16 @@ class Tally:
                 f"circuit, {rest} for outcomes); one run on {device.name} may take {most} "
                 "(memory_mb of the device). Use fewer qubits, fewer shots in one job, or another device"
             )
+
+    def _joins_many(self, circuit: Circuit) -> bool:
+        if circuit.circuit.num_qubits <= _MANY_JOINED:
+            return False
+        found = self._wide.get(circuit.key)
+        if found is None:
+            gates = (item for item in circuit.circuit.data if len(item.qubits) > 1 and item.name != "barrier")
+            joined = {qubit for item in gates for qubit in item.qubits}
+            found = self._wide[circuit.key] = len(joined) > _MANY_JOINED
+        return found
 
     def limit(self) -> None:
         """Refuse a job with more circuits x shots, or with a larger result, than any device here takes."""

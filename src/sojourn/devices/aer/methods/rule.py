@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sojourn.devices.aer.methods.bonds import NONE, Growth
+
 DENSITY, VECTOR, MPS, STABILIZER = "density_matrix", "statevector", "matrix_product_state", "stabilizer"
 METHODS = ("automatic", DENSITY, MPS, STABILIZER, VECTOR)
 PATTERNS = "error_patterns"
@@ -40,13 +42,15 @@ _FUSED_QUBITS, _UNFUSED = 7, 6  # Aer joins gates of a density matrix of so many
 _VECTOR_AMPLITUDE, _VECTOR_EACH, _DRAWN_EACH = 1e-8, 1e-6, 5e-7
 _PATTERN_EACH, _PATTERN_ONCE = 3e-6, 3e-4
 _PATTERN_SHARE = 0.35  # of a state vector's time: the gates on one qubit between two others are joined
-_MPS_EACH = 4e-5  # at least
+_MPS_EACH = 4e-5
+_MPS_GATES, _MPS_SHOT = 8e-9, 2.7e-8  # for each multiplication of a gate on two qubits, of drawing a shot
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """What of a circuit decides: its active qubits, the number of its instructions on one qubit and on more,
-    whether they have noise, whether each shot runs by itself (`dynamic`), whether all of it is Clifford."""
+    whether they have noise, whether each shot runs by itself (`dynamic`), whether all of it is Clifford; how
+    far a matrix product state of it grows, where that is asked for and known."""
 
     qubits: int
     ones: int
@@ -54,6 +58,13 @@ class Load:
     noisy: bool
     dynamic: bool
     clifford: bool
+    growth: Growth = NONE
+
+    @property
+    def grows(self) -> bool:
+        """Whether it may be a matrix product state of which it can be known how far it grows."""
+        limit = DENSITY_QUBITS if self.noisy else VECTOR_QUBITS
+        return self.qubits > limit and not self.dynamic and not self.clifford
 
     @property
     def patterned(self) -> bool:
@@ -112,15 +123,19 @@ def pattern_seconds(load: Load, shots: int | None, free: float) -> float:
 
 
 def mps_seconds(load: Load, shots: int | None) -> float:
-    """The least time of a point by matrix product states; with entanglement they take more."""
-    return _many(shots) * _MPS_EACH * (load.ones + load.twos)
+    """The time of a point by matrix product states, which grow as `Load.growth` says."""
+    once = _MPS_EACH * (load.ones + load.twos) + _MPS_GATES * load.growth.gates
+    drawing = _MPS_SHOT * load.growth.shot
+    if load.noisy or load.dynamic:
+        return _many(shots) * (once + drawing)
+    return once + _many(shots) * drawing
 
 
 def seconds_of(method: str, load: Load, shots: int, free: float | None = None) -> float:
     """The time of `shots` at one point by this method, at the least; 0 for one whose time is not known."""
     each = load.noisy or load.dynamic
     if method == MPS:
-        return mps_seconds(load, shots if each else 1)
+        return mps_seconds(load, shots)
     if method == DENSITY:
         return density_seconds(load)
     if method == PATTERNS:

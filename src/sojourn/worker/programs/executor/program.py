@@ -425,7 +425,7 @@ class _Checking:
         work = Work(item.key, lambda: item.circuit.circuit, empty, shots, item.where)
         if self.conditions.level in ("kerneled", "both"):
             tally.hold(item.size * shots * item.circuit.circuit.num_clbits * result.SIGNAL.itemsize)
-        tally.memory(work, item.circuit.circuit.num_qubits, in_order=True)
+        tally.memory(work, item.circuit, in_order=True)
         if item.circuit.checked.dynamic or self.conditions.carried:
             item.compiled(self._running)  # what it cannot do in control flow is better said before it runs
 

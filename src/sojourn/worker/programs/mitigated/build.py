@@ -149,7 +149,7 @@ class Binding:
         if conditions.level == "kerneled":
             tally.hold(item.size * point_size(bits, shots, conditions))
         work = Work(item.key, lambda: circuit.circuit, np.zeros((item.size, 0)), shots, item.where)
-        tally.memory(work, circuit.circuit.num_qubits, in_order=True)
+        tally.memory(work, circuit, in_order=True)
         if circuit.checked.dynamic or conditions.carried:
             item.compiled(self._device)  # what it cannot do is better said before it runs
 

@@ -323,7 +323,7 @@ class _Checking:
         work, times = piece.work, 1 if piece.randomisation is None else piece.randomisation.times
         self._tally.add(piece.circuit, work.values, work.shots, times)
         self._tally.limit()
-        self._tally.memory(work, piece.circuit.circuit.num_qubits, in_order=False)
+        self._tally.memory(work, piece.circuit, in_order=False)
         self._pieces.append(piece)
         if piece.circuit.checked.dynamic:  # what the device cannot do inside control flow is better said now
             work.task(self._device)

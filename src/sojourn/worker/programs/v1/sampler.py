@@ -112,7 +112,7 @@ class V1Sampler(V1Program):
             tally.add(circuit, values, job.shots)
             tally.limit()
             work.append(_work(circuit, values, job.shots, where))
-            tally.memory(work[-1], circuit.circuit.num_qubits, in_order=False)
+            tally.memory(work[-1], circuit, in_order=False)
             if circuit.checked.dynamic:  # what the device cannot do inside control flow is better said now
                 work[-1].task(device)
             runs.append(Run(circuit, tuple(group.experiments), read_from(circuit.circuit), metadata))
@@ -124,7 +124,7 @@ class V1Sampler(V1Program):
                 none, shots = np.zeros((1, 0)), readout.calibration_shots(device)
                 tally.add(circuit, none, shots)
                 work.append(_work(circuit, none, shots, "the readout calibration"))
-                tally.memory(work[-1], circuit.circuit.num_qubits, in_order=False)
+                tally.memory(work[-1], circuit, in_order=False)
             tally.limit()
         prepared = tally.prepared(max(run.circuit.circuit.num_qubits for run in runs))
         return V1SamplerPlan(prepared, work, job, runs, qubits)
