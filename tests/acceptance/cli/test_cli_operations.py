@@ -10,6 +10,7 @@ import pytest
 from sojourn.embedded import Embedded
 from tests.acceptance.cli.test_cli_server import data, sojourn
 
+BROKEN = {"name": "far", "driver": "aer", "options": {"qubits": 2, "device": "TPU"}}
 MOCK = {"name": "bench", "driver": "mock", "options": {"seconds": 0.0, "qubits": 5}}
 
 
@@ -17,6 +18,16 @@ MOCK = {"name": "bench", "driver": "mock", "options": {"seconds": 0.0, "qubits":
 def server() -> Iterator[Embedded]:
     with Embedded(devices=[MOCK]) as running:
         yield running
+
+
+def test_a_check_of_a_device_that_cannot_be_loaded_says_why_and_does_not_wait() -> None:
+    with Embedded(devices=[MOCK, BROKEN], wait="alive") as server:
+        done = sojourn(server, "devices", "check", "far")
+        assert done.returncode == 1
+        why = "option 'device' of driver 'aer' is 'TPU'; allowed is CPU or GPU"
+        assert " ".join(done.stderr.split()).count(why) == 1, done.stderr
+        assert why in " ".join(sojourn(server, "devices").stdout.split())
+        assert data(server, "jobs", "list")["jobs"][0]["state"] == "queued"
 
 
 def test_pause_drain_maintain_and_resume_say_what_they_did_and_devices_shows_it(server: Embedded) -> None:

@@ -218,6 +218,8 @@ def check(context: Context, device: _Device, message: _Message = "") -> None:
     if not context.json:
         output.note(f"{device} is checked by job {job['id']}, which is {job['state']}")
     while job["state"] not in ("completed", "failed", "cancelled"):
+        if job["state"] == "queued":
+            _not_failed(context, device, job["id"])
         time.sleep(_POLL)
         job = context.api.get(f"/jobs/{quote(job['id'], safe='')}")
     found = context.api.get(_path(device, "checks"))["checks"]
@@ -230,6 +232,14 @@ def check(context: Context, device: _Device, message: _Message = "") -> None:
         _report(device, report)
     if not report["passed"]:
         raise CliError(f"{device} does not conform; it is not served until it does")
+
+
+def _not_failed(context: Context, device: str, job: str) -> None:
+    """CliError where a check may wait for as long as nobody does anything: the device cannot be loaded."""
+    shown = context.api.get(f"/devices/{quote(device, safe='')}")
+    if shown["phase"] == "failed":
+        why = shown["reason"] or shown["message"]
+        raise CliError(f"{device} cannot be checked, as it is not served: {why}. Job {job} waits for it")
 
 
 def _report(device: str, report: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """The driver `fake`: a snapshot of an IBM device with its own noise, from qiskit-ibm-runtime.
 
-Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method`, `threads`, `timing`
-and what goes with it as for `aer`; `drift`: a number from 0 to 1 (default 0) for how much a calibration
-changes what is measured, see `drift.py`, or a table of rates for a device that drifts with the time, see
-`drifting`; `noise` (``device``, the default, or ``pauli``: every error is replaced by its Pauli twirl);
-`fractional_gates` (true: rx and rzz work everywhere, see `fractional.py`). The only module that imports
-qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
+Options: `backend` (a class name such as ``FakeTorino``; required), `seed`, `method`, `threads`, `device`,
+`timing` and what goes with it as for `aer`; `drift`: a number from 0 to 1 (default 0) for how much a
+calibration changes what is measured, see `drift.py`, or a table of rates for a device that drifts with the
+time, see `drifting`; `noise` (``device``, the default, or ``pauli``: every error is replaced by its Pauli
+twirl); `fractional_gates` (true: rx and rzz work everywhere, see `fractional.py`). The only module that
+imports qiskit_ibm_runtime, which takes seconds: the other drivers run without it.
 
 The snapshots' configurations were taken without the fractional gates that their devices had; where the
 snapshot's properties have one that works, the device has it too. Clients leave them out unless they are
@@ -40,6 +40,7 @@ from sojourn.devices.aer.drifting import rates
 from sojourn.devices.aer.drifting.device import Drifting
 from sojourn.devices.aer.drifting.miscalibrated import Wrong, carried_out
 from sojourn.devices.aer.ideal import SEED_LIMIT
+from sojourn.devices.aer.methods import hardware
 from sojourn.devices.aer.noise import Kind, NoiseTable
 from sojourn.devices.aer.simulated import SimulatedDriver
 from sojourn.devices.aer.simulator import METHODS, AerEngine
@@ -81,6 +82,7 @@ class FakeDriver(SimulatedDriver):
         if method not in METHODS or method == "stabilizer":
             raise reader.bad("method", method, " or ".join(m for m in METHODS if m != "stabilizer"))
         threads = reader.integer("threads", 0, 0, 1024)
+        device = hardware.read(reader, method)
         drift = rates.read(reader)
         self._drift = drift if isinstance(drift, float) else 0.0
         noise = reader.take("noise", (str,), "device", " or ".join(_NOISE))
@@ -130,7 +132,7 @@ class FakeDriver(SimulatedDriver):
         props = _of_gates({**props, "backend_name": name}, self._target.operation_names)
         self._facts = Facts(conf["n_qubits"], conf, props, str(conf["backend_version"]))
         self._snapshot = props
-        self._make_engine = partial(AerEngine, method=method, threads=threads)
+        self._make_engine = partial(AerEngine, method=method, threads=threads, device=device)
         self._kind = _NOISE[noise]
         self._noise = NoiseTable(measured, self._target.dt, self._kind)
         self._engine = self._make_engine(self._noise)

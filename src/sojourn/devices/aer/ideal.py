@@ -1,7 +1,8 @@
 """The driver `aer`: an ideal device on Aer, every gate between any qubits.
 
 Options: `qubits` (1 to 1000, default 30), `seed` (every job then gives the same outcome), `method` (one
-of Aer's, default ``automatic``: see `simulator.method_for`), `threads` (0, the default, chooses by size);
+of Aer's, default ``automatic``: see `simulator.method_for`), `threads` (0, the default, chooses by size),
+`device` (``CPU``, the default, or ``GPU``: see `methods/hardware.py`);
 `timing` and what goes with it, see `clocked.py`: gates take no time here, so a shot takes its delays and the
 repetition delay.
 """
@@ -18,6 +19,7 @@ from qiskit.transpiler import Target
 
 from sojourn.devices import describe
 from sojourn.devices.aer import clocked
+from sojourn.devices.aer.methods import hardware
 from sojourn.devices.aer.simulated import SimulatedDriver
 from sojourn.devices.aer.simulator import METHODS, AerEngine
 from sojourn.devices.driver import Facts, OptionReader
@@ -92,12 +94,13 @@ class AerDriver(SimulatedDriver):
         if method not in METHODS:
             raise reader.bad("method", method, " or ".join(METHODS))
         threads = reader.integer("threads", 0, 0, 1024)
+        device = hardware.read(reader, method)
         self._keep_time(clocked.read(reader))
         reader.finish()
         assert qubits is not None
         assert threads is not None
         self._target = all_to_all(qubits, WIDE_BASIS)
-        self._make_engine = partial(AerEngine, method=method, threads=threads)
+        self._make_engine = partial(AerEngine, method=method, threads=threads, device=device)
         self._engine = self._make_engine(None)
 
     @property

@@ -22,7 +22,7 @@ from qiskit_aer.backends.controller_wrappers import AerConfig, aer_controller_ex
 
 from sojourn.devices.aer.active_qubits import Cut, cut, gates_on
 from sojourn.devices.aer.flow import flat as flattened
-from sojourn.devices.aer.methods import placing
+from sojourn.devices.aer.methods import hardware, placing
 from sojourn.devices.aer.methods.account import Account
 from sojourn.devices.aer.methods.assembled import AerCircuit, Assembled, Run, SplitCircuit
 from sojourn.devices.aer.methods.bonds import growth
@@ -65,12 +65,20 @@ _SURE = 3  # by which the estimates of times may be wrong
 
 
 class AerEngine:
-    """Compiles and executes on Aer. `noise` None means ideal; `method` "automatic" means: choose well."""
+    """Compiles and executes on Aer. `noise` None means ideal; `method` "automatic" means: choose well. What
+    has a method with code for it runs on `device`, all else on the processor."""
 
-    def __init__(self, noise: NoiseTable | None = None, method: str = "automatic", threads: int = 0) -> None:
+    def __init__(
+        self,
+        noise: NoiseTable | None = None,
+        method: str = "automatic",
+        threads: int = 0,
+        device: str = hardware.CPU,
+    ) -> None:
         self._noise = noise
         self._method = method
         self._threads = threads
+        self._device = device
         self._controller: Any = None
         self.account = Account()
 
@@ -334,6 +342,7 @@ class AerEngine:
         config.n_qubits = max(circuit.num_qubits for circuit in circuits)
         config.memory_slots = max(circuit.num_memory for circuit in circuits)
         config.method = VECTOR if run.method == PATTERNS else run.method
+        config.device = hardware.used(self._device, run.method)
         config.shots = shots
         config.memory = memory
         config.seed_simulator = seed
