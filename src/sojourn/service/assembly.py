@@ -321,6 +321,7 @@ async def assemble(
         rooms=rooms,
         leases=leases,
         traces=traces,
+        on_prepared=measures.prepared,
     )
     polls = Polls(settings.policy.poll_hold)
     submits = Submits(

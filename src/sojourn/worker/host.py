@@ -309,7 +309,7 @@ class _Stages:
 
     def end(self, name: str) -> None:
         now = time.monotonic()
-        self._taken.append(f"{name} {now - self._since:.3f} s")
+        self._taken.append(f"{name} {now - self._since:.4f} s")
         self._since = now
 
     def line(self) -> str:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sojourn.api.app import create_app
 from sojourn.execution.engine import WorkerPhase
+from sojourn.service.errors import BadRequest
 from sojourn.service.lanes.device_time import Doing
 from sojourn.service.metrics.exposition import Exposition, Sheet
 from sojourn.service.metrics.measures import Measures
@@ -85,6 +87,20 @@ def test_jobs_are_counted_by_mode_and_outcome_and_their_waits_are_measured(run_s
         assert value(h, "sojourn_job_wait_seconds_bucket", **wait, le="15.0") == 1
         assert value(h, "sojourn_job_run_seconds_sum", **wait) == 40.0
         assert value(h, "sojourn_charged_seconds_total", device="slow", kind="job") == 40.0
+
+    run_service(body)
+
+
+def test_every_preparation_is_measured_that_of_a_refused_job_as_well(run_service: RunService) -> None:
+    async def body(h: ServiceHarness) -> None:
+        ann = await h.user("ann")
+        await h.ended(ann, (await h.submit(ann, job_body("mock"))).id)
+        with pytest.raises(BadRequest):
+            await h.submit(ann, job_body("mock", params={"pubs": [], "version": 2}))
+        assert value(h, "sojourn_preparation_seconds_count", device="mock") == 2
+        assert h.service.measures.registry.get_sample_value(
+            "sojourn_preparation_seconds_count", {"device": "slow"}
+        ) in (None, 0.0)
 
     run_service(body)
 

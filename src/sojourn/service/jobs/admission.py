@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -68,7 +69,9 @@ class Admission:
         rooms: Rooms,
         leases: Leases,
         traces: Traces,
+        on_prepared: Callable[[str, float], None],
     ) -> None:
+        """`on_prepared` hears of each preparation: its device, and its seconds."""
         self._hold = settings.policy.admission_hold
         self._store = store
         self._records = records
@@ -83,6 +86,7 @@ class Admission:
         self._rooms = rooms
         self._leases = leases
         self._traces = traces
+        self._on_prepared = on_prepared
         self._preparations = Background(_broken)
         most = max(LATER, 2 * settings.server.preparers)
         self._at_a_time: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most))
@@ -134,7 +138,7 @@ class Admission:
         begun = asyncio.Event()
         JOB.set(job_id)
         preparing = asyncio.ensure_future(
-            self._engine.prepare(dispatcher.device, new.program, params, who.user, begun.set)
+            self._measured(dispatcher.device, new.program, params, who.user, begun.set)
         )
         preparing.add_done_callback(_consume)
         if call.held is not None:
@@ -320,9 +324,28 @@ class Admission:
             try:
                 kept = self._records.blobs.get(digest)
                 params = kept or await self._store.read(read_blob, digest) or b""
-                return await self._engine.prepare(dispatcher.device, record.job.program, params, user)
+                return await self._measured(dispatcher.device, record.job.program, params, user)
             finally:
                 held.release()
+
+    async def _measured(
+        self,
+        device: str,
+        program: str,
+        params: bytes,
+        user: str,
+        begun: Callable[[], None] | None = None,
+    ) -> Prepared:
+        """`Engine.prepare`; one that was cancelled does not count."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        try:
+            prepared = await self._engine.prepare(device, program, params, user, begun)
+        except JobRefused:
+            self._on_prepared(device, loop.time() - since)
+            raise
+        self._on_prepared(device, loop.time() - since)
+        return prepared
 
     def recover(self, dispatcher: Dispatcher, stored: StoredJob) -> None:
         """An acknowledged job that had not been prepared when the service stopped (R55)."""

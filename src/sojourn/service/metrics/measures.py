@@ -59,6 +59,7 @@ class Measures:
         self._requeued = self._counters(table.JOBS_REQUEUED)
         self._wait = self._histograms(table.JOB_WAIT)
         self._run = self._histograms(table.JOB_RUN)
+        self._preparation = self._histograms(table.PREPARATION)
         self._charged = self._counters(table.CHARGED)
         self._worker_starts = self._counters(table.WORKER_STARTS)
         self._requests = self._counters(table.REQUESTS)
@@ -123,6 +124,10 @@ class Measures:
         ):
             self._workers[device] = state.pid
             self._worker_starts(device).inc()
+
+    def prepared(self, device: str, seconds: float) -> None:
+        """A preparation of a job for the device has ended: the job is ready, or refused."""
+        self._preparation(device).observe(max(0.0, seconds))
 
     # requests, store, event loop
 

@@ -94,6 +94,14 @@ JOB_RUN = Metric(
     ("device", "mode"),
     _RUNS,
 )
+PREPARATION = Metric(
+    _JOBS,
+    "sojourn_preparation_seconds",
+    _H,
+    "Time of the preparation of a job, its decoding and its checks, from the wait for a preparer to its end.",
+    ("device",),
+    _SHORT,
+)
 SESSIONS = Metric(
     _JOBS,
     "sojourn_sessions",
@@ -316,6 +324,7 @@ TABLE: tuple[Metric, ...] = (
     JOBS_REQUEUED,
     JOB_WAIT,
     JOB_RUN,
+    PREPARATION,
     SESSIONS,
     DEVICE_SECONDS,
     DEVICE_STATE,
