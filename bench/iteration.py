@@ -97,11 +97,15 @@ def once(step: Step) -> float:
 
 
 def estimate(
-    estimator: Any, isa: QuantumCircuit, observable: SparsePauliOp, rng: np.random.Generator
+    estimator: Any,
+    isa: QuantumCircuit,
+    observable: SparsePauliOp,
+    rng: np.random.Generator,
+    precision: float | None = None,
 ) -> Step:
     def step() -> None:
         angles = rng.uniform(-math.pi, math.pi, isa.num_parameters)
-        result = estimator.run([(isa, observable, angles)]).result()
+        result = estimator.run([(isa, observable, angles)], precision=precision).result()
         assert np.isfinite(result[0].data.evs)
 
     return step
