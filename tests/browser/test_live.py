@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -18,6 +21,7 @@ from sojourn.embedded import Embedded
 from tests.browser.conftest import DEVICES
 from tests.browser.people import CUT, LIVE, sign_in, submit
 from tests.harness.labs import Lab, free_port
+from tests.harness.processes import parents
 
 SOON = 1000 * (SLOW - 5.0)
 """Milliseconds; a page that is told of something shows it within them, one that looks by itself later."""
@@ -162,24 +166,45 @@ def lab(browser: Any, tmp_path: Path) -> Iterator[Fixed]:
         yield running
 
 
+def tree(root: int) -> list[int]:
+    """The process and all that it has started, and they have."""
+    found, of = [root], parents()
+    for pid in found:
+        found += [child for child, parent in of.items() if parent == pid]
+    return found
+
+
 @pytest.mark.timeout(300)
-def test_a_page_is_live_again_by_itself_after_the_server_was_killed_and_shows_the_new_state(
+def test_pages_are_live_again_by_themselves_after_all_processes_were_killed_and_show_the_new_state(
     page: Any, lab: Fixed
 ) -> None:
     dashboard = lab.pages().rstrip("/")
     joe = lab.user("joe", "qml")
+    running, waiting = submit(lab, joe, "slow"), submit(lab, joe, "slow")
     sign_in(page, dashboard, joe.api_key, "/jobs")
-    page.get_by_text(LIVE).wait_for()
+    second = page.context.new_page()
+    second.goto(f"{dashboard}/jobs/{waiting}")
+    second.get_by_text("Why it waits").first.wait_for()
+    for each in (page, second):
+        each.get_by_text(LIVE).wait_for()
+    killed = tree(lab.pid)
+    assert len(killed) > 3, "the server, its workers and the dashboard"
+    for pid in killed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     lab.kill()
     page.get_by_text(CUT).locator("visible=true").wait_for()
     lab.start()
-    job = submit(lab, joe, "slow")
-    page.get_by_role("row", name=job).wait_for(timeout=90_000)
-    page.get_by_text(LIVE).wait_for()
-    httpx.post(
-        f"{lab.url}/sojourn/v1/jobs/{job}/cancel",
-        headers={"authorization": f"Bearer {joe.api_key}"},
-        trust_env=False,
-        timeout=30,
-    ).raise_for_status()
-    page.get_by_role("row", name=job).get_by_text("cancelled").first.wait_for(timeout=SOON)
+    # While nobody looks at the pages: they are on their way back.
+    mine = Client(lab.url, joe.api_key)
+    mine.post(f"/jobs/{running}/cancel")
+    late = submit(lab, joe, "slow")
+    page.get_by_role("row", name=late).wait_for(timeout=90_000)
+    page.get_by_role("row", name=running).get_by_text("cancelled").first.wait_for()
+    second.get_by_role("cell", name="running", exact=True).wait_for(timeout=90_000)
+    for each, path in ((page, "/jobs"), (second, f"/jobs/{waiting}")):
+        each.get_by_text(LIVE).wait_for()
+        assert each.url == f"{dashboard}{path}", "nobody had to sign in again"
+    mine.post(f"/jobs/{waiting}/cancel")
+    second.get_by_text("cancelled").first.wait_for(timeout=SOON)
+    page.get_by_role("row", name=waiting).get_by_text("cancelled").first.wait_for(timeout=SOON)
