@@ -271,6 +271,13 @@ def test_r50_an_allocation_is_free_again_when_it_would_have_been(half_life: floa
     assert free[0] == free[1] > HOUR
 
 
+def test_r48_usage_fades_by_half_in_a_half_life_today() -> None:
+    fair, today = FairShareQueue(7 * DAY, DAY), 20_784 * DAY
+    fair.charge("p", "u", 8.0, today)
+    fair.charge("q", "u", 1.0, today + DAY)
+    assert fair.used("p") == pytest.approx(4.0)
+
+
 def test_usage_that_nobody_has_yet_can_jump_as_well() -> None:
     fair = FairShareQueue(7 * DAY, DAY)
     fair.jump(HOUR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import hypot
 from random import Random
 
 import pytest
@@ -162,6 +163,22 @@ def test_those_far_back_follow_in_order(count: int) -> None:
             assert start(made, name).expected == pytest.approx(at, rel=1e-9), name
 
 
+def test_what_passes_before_those_far_back_is_the_whole_wait_and_the_longest_part_comes_first() -> None:
+    world = LaneHarness()
+    held(world)
+    for number in range(NEAR + 50):
+        world.submit(f"j{number}", "bob")
+    made = forecast(world, habit(exact(), Next.CLOSE, 60.0))
+    for name, ahead in (("j3", 4), (f"j{NEAR + 40}", NEAR + 41)):
+        found = made.of(name)
+        assert found is not None
+        assert found.waits == (
+            (("session holds", 60.0), ("jobs", 10.0 * ahead))
+            if ahead < 6
+            else (("jobs", pytest.approx(10.0 * ahead)), ("session holds", pytest.approx(60.0)))
+        )
+
+
 def test_reservations_lie_between_those_far_back() -> None:
     world = LaneHarness()
     for number in range(201):
@@ -218,6 +235,30 @@ def test_a_spread_of_lengths_is_a_spread_of_starts() -> None:
         assert band.earliest < band.expected < band.latest
         assert band.expected - world.now == pytest.approx(10.0 * number, rel=0.35)
     assert start(made, "j11").expected > start(made, "j2").expected
+
+
+def test_the_end_is_as_uncertain_as_the_start_and_the_length_together() -> None:
+    known = exact(10.0, "ann")
+    for number in range(61):
+        known.durations.note("bob", "sampler", None, 20.0 + number)
+    world = LaneHarness()
+    world.submit("a", "ann")
+    world.submit("b1", "bob")
+    world.submit("b2", "bob")
+    made = forecast(world, known)
+    length = known.durations.length("bob", "sampler", None)
+    low, middle, high = (length.at(share) for share in (0.1, 0.5, 0.9))
+    assert start(made, "b1") == Band(*[world.now + 10.0] * 3)
+    ends = [found.end for name in ("b1", "b2") if (found := made.of(name)) is not None]
+    assert ends[0] == Band(*(pytest.approx(world.now + 10.0 + each) for each in (middle, low, high)))
+    second = start(made, "b2")
+    assert ends[1] is not None
+    assert ends[1].expected == pytest.approx(second.expected + middle)
+    assert ends[1].latest == pytest.approx(
+        ends[1].expected + hypot((second.latest or 0.0) - second.expected, high - middle)
+    )
+    early = hypot(second.expected - second.earliest, middle - low)
+    assert ends[1].earliest == pytest.approx(max(second.earliest, ends[1].expected - early))
 
 
 def test_the_same_seed_is_the_same_forecast_and_another_one_is_not() -> None:

@@ -81,6 +81,12 @@ def test_r48_accounts_and_users_have_weights_too() -> None:
     assert list(fair.order(10.0)) == ["j3", "j1", "j2"]
 
 
+def test_r48_who_is_not_named_has_weight_1() -> None:
+    shares = Shares(accounts={"a": 3.0}, users={("p", "u"): 3.0})
+    weights = shares.account_weight("b"), shares.project("p").weight, shares.user_weight("p", "v")
+    assert weights == (1.0, 1.0, 1.0)
+
+
 def test_r48_new_shares_count_at_once_and_keep_usage_and_queue(world: LaneHarness) -> None:
     world.used(100.0, "ann")
     world.submit("a1", "ann")

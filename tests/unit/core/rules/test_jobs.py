@@ -200,12 +200,12 @@ def test_d23_a_job_that_kills_its_workers_is_told_what_it_cost_and_what_to_do(sa
     world.sleep(1)
     world.finish("a1", ev.Outcome.CRASHED, reason=said)
     assert world.jobs["a1"].crashed == ((START, START + 1, 0.0),)
-    world.sleep(2)
+    world.sleep(2.0006)
     world.finish("a1", ev.Outcome.CRASHED, reason=said)
     assert world.jobs["a1"].reason == (
         f"{said or 'The worker died of it.'} That has happened in 2 runs of this job, so it is taken for the "
-        "job's doing, and the 3 s that they took are charged. Submit less in one job, such as fewer qubits, "
-        "circuits or shots; if it should run, give the operator the job's id."
+        "job's doing, and the 3.001 s that they took are charged. Submit less in one job, such as fewer "
+        "qubits, circuits or shots; if it should run, give the operator the job's id."
     )
 
 
