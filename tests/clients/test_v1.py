@@ -1,4 +1,4 @@
-"""V1 primitives and `backend.run()`, with the clients that have them: 0.12.2 and 0.30."""
+"""V1 primitives and `backend.run()`, with the clients that have them: 0.12.2, 0.25 and 0.30."""
 
 from __future__ import annotations
 
@@ -63,6 +63,29 @@ def test_closing_a_session_of_2023_fails_what_waits_in_it(old_server: Embedded, 
     for ending in found["endings"][1:]:
         assert ending.startswith("ERROR")
         assert found["session"] in ending
+
+
+def test_the_primitives_of_v1_and_of_v2_run_beside_each_other(old_server: Embedded, tmp_path: Path) -> None:
+    found = seen(old_server, "between", "0.25", "between.py", tmp_path)
+    assert found["backends"] == ["ibm_manila", "ideal", "slow"]
+    for shares in (found["v1"], found["v1_in_session"]):
+        assert sum(shares.values()) == pytest.approx(1)
+        assert shares["0"] + shares["7"] > 0.9
+    assert found["v1_metadata"]["readout_mitigation_overhead"] >= 1
+    assert found["v1_value"] == pytest.approx(1, abs=0.15)
+    assert found["v1_status"] == found["v2_status"] == "DONE"
+    assert found["v1_listed"] == sorted(found["v1_jobs"][1:])
+    for share in ("v2", "v2_in_session", "in_batch", "again"):
+        assert found[share] > 0.65
+    assert found["v2_value"] > 0.5
+    assert found["v2_charged"] > 0
+    assert (found["v2_before"], found["v2_after"]) == ("QUEUED", "CANCELLED")
+    assert found["inputs"] == "QuantumCircuit"
+    for jobs in (found["v1_jobs"], found["v2_jobs"]):
+        assert {old_server.get(f"/jobs/{job}")["state"] for job in jobs} == {"completed"}
+    for session, mode in (("v1_session", "dedicated"), ("v2_session", "dedicated"), ("batch", "batch")):
+        told = old_server.get(f"/sessions/{found[session]}")
+        assert (told["mode"], told["state"]) == (mode, "closed")
 
 
 def test_backend_run_of_2024_gives_counts_and_shots(old_server: Embedded, tmp_path: Path) -> None:
