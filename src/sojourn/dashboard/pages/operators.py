@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from nicegui import ui
 
 from sojourn.dashboard.charts import shares
 from sojourn.dashboard.frame import Caller, Frame, refreshing
 from sojourn.dashboard.moments import moment
 from sojourn.dashboard.pages.parts import heading, table
+from sojourn.dashboard.pages.people import Person
 
 
 def add_pages(frame: Frame) -> None:
@@ -21,6 +25,7 @@ async def operators(caller: Caller) -> None:
         return
     heading("Users", 2)
     users = ui.element("div").classes("w-full")
+    person = Person(caller)
     heading("Projects", 2)
     projects = ui.element("div").classes("w-full")
     with ui.element("div").classes("panel"):
@@ -34,6 +39,8 @@ async def operators(caller: Caller) -> None:
     audit = ui.element("div").classes("w-full")
 
     async def look() -> None:
+        there = (await caller.get("/users"))["users"]
+        person.know(there)
         rows = [
             {
                 "name": each["name"],
@@ -41,7 +48,7 @@ async def operators(caller: Caller) -> None:
                 "what": "operator" if each["operator"] else "",
                 "state": "revoked" if each["revoked"] else "",
             }
-            for each in (await caller.get("/users"))["users"]
+            for each in there
         ]
         columns = {"name": "User", "projects": "Projects", "what": "Role", "state": "State"}
         table(users, columns, rows, empty="No users. Add one: sojourn users add NAME --project P.")
@@ -52,10 +59,11 @@ async def operators(caller: Caller) -> None:
         rows = [
             {
                 "name": each["name"],
-                "account": each["account"],
+                "account": f"{each['account']} (weight {each['account_weight']:g})",
                 "weight": f"{each['weight']:g}",
                 "used": f"{each['used_seconds']:.6g} s",
                 "of": "" if each["allocation"] is None else f"{each['allocation']:g} s",
+                "limits": _limits(each),
                 "pending": each["pending"],
             }
             for each in found
@@ -66,6 +74,7 @@ async def operators(caller: Caller) -> None:
             "weight": "Weight",
             "used": "Used",
             "of": "Allocation",
+            "limits": "Own limits",
             "pending": "Pending jobs",
         }
         table(projects, columns, rows, empty="No projects.")
@@ -84,3 +93,8 @@ async def operators(caller: Caller) -> None:
 
     # What operators do, and what is used, are no events.
     refreshing(caller, look, lambda event: event["kind"] == "device", 10.0)
+
+
+def _limits(project: Mapping[str, Any]) -> str:
+    """Those that are the project's own; the others are the configuration's."""
+    return ", ".join(f"{name} {project['limits'][name]:g}" for name in sorted(project["own_limits"]))

@@ -15,6 +15,7 @@ from sojourn.dashboard.charts import timeline
 from sojourn.dashboard.frame import Caller, Frame, refreshing
 from sojourn.dashboard.moments import lasting, left, when
 from sojourn.dashboard.pages.parts import ask, facts, heading, table
+from sojourn.dashboard.upstream import UpstreamError
 
 
 def add_pages(frame: Frame) -> None:
@@ -61,20 +62,9 @@ async def one(caller: Caller, id: str) -> None:
     session = await caller.get(f"/sessions/{id}")
     with ui.row().classes("items-center"):
         heading("Session", mono=session["id"])
-        drain = ui.button(
-            "Close",
-            on_click=lambda: ask(
-                "Take no more jobs, and end when those that it has are done?",
-                partial(_end, caller, id, "drain"),
-            ),
-        ).props("no-caps outline")
-        close = ui.button(
-            "End now",
-            on_click=lambda: ask(
-                "End it now? The running job finishes; the queued ones do not run.",
-                partial(_end, caller, id, "close"),
-            ),
-        ).props("no-caps outline color=negative")
+        drain = ui.button("Close", on_click=partial(_ask, caller, id, "drain")).props("no-caps outline")
+        close = ui.button("End now", on_click=partial(_ask, caller, id, "close"))
+        close.props("no-caps outline color=negative")
     shown = ui.element("div").classes("panel")
     with ui.element("div").classes("panel"):
         chart = ui.echart({}).classes("w-full").style("height: 240px")
@@ -142,6 +132,23 @@ def _left(session: Mapping[str, Any]) -> str | None:
         return None
     seconds = session["active_ttl"]
     return lasting(seconds) if session["state"] == "open" else left(seconds)
+
+
+async def _ask(caller: Caller, id: str, verb: str) -> None:
+    """What it will do to the jobs that wait, as they are now."""
+    try:
+        left = (await caller.get("/jobs", session=id, pending="true", limit=200))["jobs"]
+    except UpstreamError as error:
+        ui.notify(str(error), type="negative")
+        return
+    ask(question(verb, sum(job["state"] in forecasts.WAITS for job in left)), partial(_end, caller, id, verb))
+
+
+def question(verb: str, queued: int) -> str:
+    jobs = "1 queued job" if queued == 1 else f"{queued} queued jobs"
+    if verb == "drain":
+        return f"Take no more jobs, and end when those that it has are done? {jobs} will still run."
+    return f"End it now? A running job finishes. {jobs} will not run."
 
 
 async def _end(caller: Caller, id: str, verb: str) -> None:
