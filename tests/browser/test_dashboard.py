@@ -74,6 +74,8 @@ def test_a_job_is_run_again_as_a_new_one_after_a_question(
     second = page.url.rpartition("/")[2]
     page.get_by_role("heading", name=second).wait_for()
     page.get_by_text("completed").first.wait_for()
+    page.get_by_role("heading", name="What was asked").wait_for()
+    page.get_by_text("shots").first.wait_for()
     assert Client(server.url, ivy.api_key).get("/jobs")["count"] == 2
 
 

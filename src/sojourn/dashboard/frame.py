@@ -79,8 +79,8 @@ class Caller:
     async def post(self, path: str, body: Mapping[str, Any] | None = None, once: str | None = None) -> Any:
         return await self._upstream.post(self.visitor.key, path, body, once)
 
-    async def dialect(self, path: str) -> Any:
-        return await self._upstream.dialect(self.visitor.key, path)
+    async def dialect(self, path: str, most: int | None = None) -> Any:
+        return await self._upstream.dialect(self.visitor.key, path, most)
 
     def join(self, listener: Listener) -> Callable[[], None]:
         return self._following.join(self.visitor.key, listener)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
@@ -51,9 +52,24 @@ class Upstream:
         headers = {} if once is None else {"idempotency-key": once}
         return await self._ask("POST", key, f"{PREFIX}{path}", headers, json=body or {})
 
-    async def dialect(self, key: str, path: str) -> Any:
-        """The JSON of GET `path` of the client's dialect: results and logs."""
-        return await self._ask("GET", key, f"/api/v1{path}")
+    async def dialect(self, key: str, path: str, most: int | None = None) -> Any:
+        """The JSON of GET `path` of the client's dialect: inputs, results and logs. Raises UpstreamError for
+        more than `most` bytes, without reading on."""
+        if most is None:
+            return await self._ask("GET", key, f"/api/v1{path}")
+        data = b""
+        headers = {"authorization": f"Bearer {key}"}
+        try:
+            async with self._http.stream("GET", f"/api/v1{path}", headers=headers) as reply:
+                async for piece in reply.aiter_bytes():
+                    data += piece
+                    if len(data) > most:
+                        raise UpstreamError(f"It has more than {most // 1_000_000} MB.", reply.status_code)
+                if not reply.is_success:
+                    raise self._refused(key, httpx.Response(reply.status_code, content=data))
+        except httpx.HTTPError as error:
+            raise _silent(error) from None
+        return json.loads(data)
 
     async def events(self, key: str, last: int | None) -> AsyncGenerator[dict[str, str]]:
         """The fields of each block of the event stream (docs/events.md) behind the event `last`; None begins

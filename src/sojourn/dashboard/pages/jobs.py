@@ -10,7 +10,7 @@ from typing import Any
 
 from nicegui import ui
 
-from sojourn.dashboard import forecasts
+from sojourn.dashboard import forecasts, inputs
 from sojourn.dashboard.charts import results
 from sojourn.dashboard.frame import Caller, Frame, refreshing
 from sojourn.dashboard.looking import OFTEN
@@ -21,6 +21,8 @@ from sojourn.dashboard.upstream import UpstreamError
 FINAL = ("completed", "failed", "cancelled")
 CLASSES = {"sampler": "SamplerV2", "estimator": "EstimatorV2"}
 """The client's class for each program whose inputs it can give back."""
+MOST_INPUTS = 2_000_000
+"""Bytes of inputs that are read to show what was asked."""
 
 
 def add_pages(frame: Frame) -> None:
@@ -84,6 +86,7 @@ async def one(caller: Caller, id: str) -> None:
     shown = ui.element("div").classes("panel")
     why = ui.element("div").classes("w-full")
     result = ui.element("div").classes("w-full column").style("gap: 16px")
+    wanted = ui.element("div").classes("w-full")
     heading("History", 2)
     history = ui.element("div").classes("w-full")
     heading("In a program", 2)
@@ -130,6 +133,8 @@ async def one(caller: Caller, id: str) -> None:
         await _log(caller, log, id)
         if found["state"] == "completed":
             await _result(caller, result, found)
+        if found["state"] in FINAL and _repeatable(caller, job):
+            await _asked(caller, wanted, found)
         last["state"] = found["state"]
 
     # What a job writes into its log is no event, nor are others' jobs, which change what is expected of it.
@@ -160,6 +165,16 @@ async def _result(caller: Caller, holder: ui.element, job: dict[str, Any]) -> No
                 ui.label(title).classes("text-bold")
                 chart = ui.echart(options).classes("w-full").style("height: 280px")
                 chart.props(f'role="img" aria-label="{title}"')
+
+
+async def _asked(caller: Caller, holder: ui.element, job: Mapping[str, Any]) -> None:
+    """Of a job that has ended: to the client's own question for one that has not, the answer may be held."""
+    try:
+        there = await caller.dialect(f"/jobs/{job['id']}", MOST_INPUTS)
+    except (UpstreamError, ValueError):
+        return
+    if found := inputs.asked(job["program"], there.get("params")):
+        put(holder, f'<div class="panel"><h2>What was asked</h2>{named(found)}</div>')
 
 
 async def _cancel(caller: Caller, id: str) -> None:
