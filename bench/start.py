@@ -49,7 +49,7 @@ def interpreter(program: str = "pass") -> float:
 def first_result() -> float:
     """Seconds from the start of a server with a new data folder to the result of a job on `aer`, fetched."""
     began = time.perf_counter()
-    server = Embedded(wait="alive").start()
+    server = Embedded(wait="alive", patience=600).start()
     try:
         connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
         headers = {"Authorization": f"Bearer {server.local_key}"}
