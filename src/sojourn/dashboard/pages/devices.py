@@ -169,8 +169,10 @@ async def _show_waiting(caller: Caller, holder: ui.element, jobs: Sequence[Mappi
     )
     rows = []
     for job in waits[:LISTED]:
-        mine = job["user"] == caller.visitor.user  # a look at another's is noted in the audit trail
-        why = await caller.get(f"/jobs/{job['id']}/why") if mine else {"reasons": []}
+        why = "on its page"  # a look at another's is noted in the audit trail: not one every second
+        if job["user"] == caller.visitor.user:
+            told = await caller.get(f"/jobs/{job['id']}/why")
+            why = "; ".join(reason["sentence"] for reason in told["reasons"])
         rows.append(
             {
                 "position": "" if job["position"] is None else job["position"] + 1,
@@ -179,7 +181,7 @@ async def _show_waiting(caller: Caller, holder: ui.element, jobs: Sequence[Mappi
                 "user": job["user"],
                 "since": when(job["created"]),
                 "starts": forecasts.short(job),
-                "why": "; ".join(reason["sentence"] for reason in why["reasons"]),
+                "why": why,
             }
         )
     columns = {
