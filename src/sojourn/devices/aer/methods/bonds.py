@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import CircuitInstruction, Gate, Instruction, ParameterExpression, QuantumCircuit
+from qiskit.circuit import (
+    CircuitError,
+    CircuitInstruction,
+    Gate,
+    Instruction,
+    ParameterExpression,
+    QuantumCircuit,
+)
 
 Matrix = NDArray[np.complex128]
 
@@ -64,7 +71,7 @@ class _Line:
             [] for _ in range(qubits)
         ]  # since the last gate on two qubits
         self._with: list[_Pair | None] = [None] * qubits
-        self._matrices: dict[tuple[str, tuple[float, ...]], Matrix] = {}
+        self._matrices: dict[tuple[str, tuple[float, ...]], Matrix | None] = {}
         self.gates = 0.0
         self.largest = 1.0
 
@@ -124,16 +131,14 @@ class _Line:
         if not isinstance(operation, Gate):
             return None
         angles = operation.params
-        if any(not isinstance(angle, int | float) for angle in angles):
-            if any(isinstance(angle, ParameterExpression) and angle.parameters for angle in angles):
-                return None
-            made: Matrix = operation.to_matrix()
-            return made
+        if any(isinstance(angle, ParameterExpression) and angle.parameters for angle in angles):
+            return None
+        if not all(isinstance(angle, int | float) for angle in angles):
+            return _of(operation)
         key = (operation.name, tuple(angles))
-        found = self._matrices.get(key)
-        if found is None:
-            found = self._matrices[key] = operation.to_matrix()
-        return found
+        if key not in self._matrices:
+            self._matrices[key] = _of(operation)
+        return self._matrices[key]
 
 
 _ONE: Matrix = np.eye(2, dtype=np.complex128)
@@ -147,6 +152,14 @@ class _Pair:
     def __init__(self, made: Matrix) -> None:
         self.made = made
         self.strength = 0.0
+
+
+def _of(gate: Gate) -> Matrix | None:
+    try:
+        made: Matrix = gate.to_matrix()
+    except CircuitError:  # it has none
+        return None
+    return made
 
 
 def _strength(matrix: Matrix) -> float:
