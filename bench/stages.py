@@ -111,6 +111,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--quick", action="store_true", help="a few rounds of each")
     arguments.add_argument("--page", action="store_true", help="keep the figures for the page")
+    arguments.add_argument(
+        "--note", default="", help="a sentence on the run for the page, such as its machine"
+    )
     given = arguments.parse_args()
     began = time.perf_counter()
     rows, aims = cold(given.quick)
@@ -130,6 +133,7 @@ def main() -> None:
     if given.page:
         kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
         figures = {"cores": os.cpu_count(), "quick": given.quick, "words": STAGES, "rows": rows, **table}
+        figures["note"] = given.note
         figures["celery"] = kept.get("celery")  # of another benchmark
         FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

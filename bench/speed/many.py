@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -61,22 +60,23 @@ def points(bench: Bench, device: str, qubits: int, pubs: int) -> Compared:
 
 
 def gaps(bench: Bench, device: str) -> list[float]:
-    """Seconds from the end of each job of a batch to the start of the next, which waits already."""
+    """Seconds for which the device has nothing to do between two jobs of a batch, of which the second waits
+    already: between their ends, without what the worker spends on the second one. In the history one ends
+    and the next starts at the same moment, as one event does both."""
     operator = Client(bench.server.url, bench.server.operator_key)
     backend = bench.service.backend(device)
-    isa = measured(backend, 2).assign_parameters(np.zeros(8))
+    isa = measured(backend, 2)
+    isa = isa.assign_parameters(np.zeros(isa.num_parameters))
     operator.post(f"/devices/{device}/pause", {"message": "until all jobs of a batch wait"})
     with Batch(backend=backend) as batch:
         sampler = SamplerV2(mode=batch)
+        sampler.options.environment.log_level = "INFO"
         jobs = [sampler.run([isa], shots=SHOTS) for _ in range(BATCH // 3 if bench.quick else BATCH)]
         operator.post(f"/devices/{device}/resume")
         for job in jobs:
             job.result()
-    ran = sorted(_ran(bench, job.job_id()) for job in jobs)
-    return [after[0] - before[1] for before, after in pairwise(ran)]
-
-
-def _ran(bench: Bench, job: str) -> tuple[float, float]:
-    history = bench.server.get(f"/jobs/{job}/history")["history"]
-    at = {entry["after"]: datetime.fromisoformat(entry["at"]).timestamp() for entry in history}
-    return at["running"], at["completed"]
+    told = sorted((bench.told(job.job_id()) for job in jobs), key=lambda one: one.moments["completed"])
+    return [
+        after.moments["completed"] - before.moments["completed"] - sum(after.worker.values())
+        for before, after in pairwise(told)
+    ]

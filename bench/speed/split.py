@@ -17,8 +17,9 @@ from statistics import fmean
 from bench.speed.wire import Trip
 
 STAGES = {
-    "client": "the client's own work: making the job, reading the result",
-    "HTTP": "requests before the submit; the submit up to the preparation, and its acceptance; the result",
+    "client": "the client's own work between its requests: it makes the job and reads the result",
+    "HTTP": "five requests before the submit, the submit up to its acceptance, the fetch of the result; with "
+    "the client's share of them",
     "prepare": "a preparer decodes the job, checks it against the target, estimates it",
     "queue": "the lane decides; another job may be on the device",
     "dispatch": "the job to the worker and its result back",
