@@ -69,8 +69,8 @@ class Client:
         """The JSON of GET `path`; a query value that is None is left out."""
         return self._call("GET", path, query=query)
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        return self._call("POST", path, body=body)
+    def post(self, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+        return self._call("POST", path, query=query, body=body)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._call("PATCH", path, body=body)

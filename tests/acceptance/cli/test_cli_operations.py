@@ -103,7 +103,7 @@ def test_a_reservation_from_the_booking_to_its_end(server: Embedded) -> None:
     free, taken = sojourn(server, *planned, "+5h"), sojourn(server, *planned, "+3h")
     assert (free.returncode, taken.returncode) == (0, 1)
     assert "it would be made" in free.stdout
-    assert "by project local: 1h 30m of 40h 00m within any 7d 00h, 2h 00m with this one" in free.stdout
+    assert "by project local: 1h 30m of 1d 16h within any 7d 00h, 2h 00m with this one" in free.stdout
     assert "in its way  local" in taken.stdout
     assert "cannot overlap" in taken.stdout
     plan = json.loads(sojourn(server, *planned, "+5h", "--json").stdout)

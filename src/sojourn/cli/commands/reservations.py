@@ -122,7 +122,7 @@ def add(
         "after_window": after_window,
     }
     if dry_run:
-        _planned(context.api.post("/reservations?dry_run=true", body), json=context.json)
+        _planned(context.api.post("/reservations", body, dry_run="true"), json=context.json)
         return
     made = context.api.post("/reservations", body)
     if context.json:
@@ -163,7 +163,7 @@ def _conflict(taken: Mapping[str, Any]) -> str:
 
 
 def _allowance(each: Mapping[str, Any]) -> str:
-    """`by project chem: 10h 00m of 40h 00m within any 7d 00h, 11h 00m with this one; 29h 00m left`."""
+    """`by project chem: 1h 30m of 1d 16h within any 7d 00h, 2h 00m with this one; 1d 14h left`."""
     where = f" on {each['device']}" if each["device"] is not None else ""
     within = f" within any {output.duration(each['period'])}" if each["period"] is not None else " ahead"
     limit = f" of {output.duration(each['limit'])}" if each["limit"] is not None else ""

@@ -181,7 +181,7 @@ class _Calendar:
 
 
 def _allowance(each: Mapping[str, Any]) -> str:
-    """`Project chem: 1 h 0 min of 8 h 0 min reserved within 7 d 0 h, 3 h 0 min with this; 5 h 0 min left.`"""
+    """`Project chem: 1 h 30 min of 1 d 16 h reserved within 7 d 0 h, 2 h 0 min with this; 1 d 14 h left.`"""
     limit = f" of {lasting(each['limit'])}" if each["limit"] is not None else ""
     where = f" on {each['device']}" if each["device"] is not None else ""
     within = f" within {lasting(each['period'])}" if each["period"] is not None else " ahead"
