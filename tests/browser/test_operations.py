@@ -91,6 +91,6 @@ def test_an_operator_looks_at_the_keys_of_a_user_and_revokes_one_and_then_the_us
     page.get_by_role("button", name="Revoke the user").click()
     page.get_by_text("Revoke eve?").wait_for()
     page.get_by_role("button", name="Yes").click()
-    page.get_by_role("row", name="eve").get_by_text("revoked").wait_for()
+    page.get_by_role("cell", name="revoked", exact=True).wait_for()
     (found,) = [each for each in server.get("/users")["users"] if each["name"] == "eve"]
     assert found["revoked"]

@@ -5,13 +5,15 @@ The service decides who may make and cancel which (R47).
 
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
+from sojourn.api.http.values import shown
 from sojourn.api.v1.common import Callers, Id, Name, Text, Time
 from sojourn.config.values import TITLE
 from sojourn.service.devices.leases import LeaseView
+from sojourn.service.errors import BadRequest
 from sojourn.service.reservations.plans import Allowance as AllowanceView
 from sojourn.service.reservations.plans import Plan as PlanView
 from sojourn.service.reservations.views import ReservationView
@@ -205,7 +207,12 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         return Calendar(now=iso(now()), reservations=[Reservation.of(view) for view in found])
 
     @routes.post("/reservations", status_code=201, response_model=Reservation, responses=_PLANNED)
-    async def reserve(who: Caller, new: NewReservation, dry_run: DryRun = False) -> Reservation | Response:
+    async def reserve(
+        request: Request, who: Caller, new: NewReservation, dry_run: DryRun = False
+    ) -> Reservation | Response:
+        for name in request.query_params:  # a slip of the pen must not reserve
+            if name != "dry_run":
+                raise BadRequest(f"There is no query parameter {shown(name)} here. Possible: dry_run.")
         at = now()
         starts = times.instant(new.start, at, "start")
         wanted: dict[str, Any] = {

@@ -285,6 +285,8 @@ def test_a_reservation_is_booked_shown_and_cancelled(operator: httpx.Client, use
     complaint(user.post("/reservations?dry_run=true", json=wanted), 403)
     complaint(operator.post("/reservations?dry_run=true", json={"device": "bench"}), 400)
     complaint(operator.post("/reservations?dry_run=perhaps", json=wanted), 400)
+    later = wanted | {"start": "+9h"}
+    assert "'dryrun'" in complaint(operator.post("/reservations?dryrun=true", json=later), 400)
     complaint(user.post("/reservations", json=wanted), 403)
     assert "end" in complaint(operator.post("/reservations", json={"device": "bench"}), 400)
     complaint(operator.post("/reservations", json=wanted | {"mode": "mine"}), 400)
