@@ -27,8 +27,8 @@ COLOURS = 128
 PATIENCE = 120.0
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-# A chart is drawn when its element is there, in the next frames; nothing on the page says that it has been.
 BOTTOM = "Math.ceil(document.querySelector('main').getBoundingClientRect().bottom + scrollY) + 16"
+# A chart is drawn when its element is there, in the next frames; nothing on the page says that it has been.
 DRAWN = "new Promise(done => setTimeout(() => requestAnimationFrame(done), 700))"
 
 
@@ -98,7 +98,6 @@ class Look:
         page = self._page(picture.who, picture.dark or self._dark)
         page.goto(self._address + picture.path)
         page.get_by_text(picture.when).first.wait_for()
-        page.wait_for_load_state("networkidle")
         if picture.press:
             page.get_by_role("button", name=picture.press).click()
         page.evaluate(DRAWN)

@@ -49,19 +49,28 @@ a.plain { color: var(--link); }
 .list th, .list td { padding: .3rem 1.2rem .3rem 0; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 .list tr:last-child td { border-bottom: 0; }
-.list .whole { white-space: nowrap; }
+.list td { min-width: 14rem; }
+.list .whole { min-width: 0; white-space: nowrap; }
+main { gap: 16px; }
 main > div:empty { display: none; }
+nav { gap: 4px 16px; }
 nav a { text-decoration: none; padding: 5px 2px 3px; border-bottom: 2px solid transparent; }
 nav a:hover, nav a[aria-current] { border-bottom-color: #fff; }
 h1 { font-size: 1.5rem; font-weight: 600; line-height: 1.2; margin: 0; }
 h2 { font-size: 1.1rem; font-weight: 600; line-height: 1.2; margin: 0; }
 .body--dark .q-btn--outline, .body--dark .q-btn--flat { --q-primary: #7ab8f5; --q-negative: #ff9b9b; }
 time { white-space: nowrap; }
-.mono { font-family: ui-monospace, monospace; }
+.mono { font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
 .followed .away, body[data-away] .followed .here { display: none; }
 body[data-away] .followed .away { display: inline; }
 .skip { position: absolute; left: -999px; }
 .skip:focus { left: 8px; top: 8px; background: #fff; color: #000; z-index: 9999; }
+@media (max-width: 600px) {
+  .q-header { position: absolute; }
+  main { gap: 12px; }
+  .panel { padding: .8rem; }
+  .facts { gap: .6rem 1.5rem; }
+}
 """
 
 
@@ -115,8 +124,7 @@ class Frame:
                 opened = _Opened(visitor)
                 caller = Caller(self._upstream, self._following, visitor)
                 _around(caller, request.url.path)
-                content = ui.element("main").props("tabindex=-1").classes("w-full column q-gutter-md")
-                content.style("margin-top: -24px; padding: 0 16px")
+                content = ui.element("main").props("tabindex=-1").classes("w-full column no-wrap")
                 _skip_to(content)
                 with content:
                     try:
@@ -159,7 +167,7 @@ def _around(caller: Caller, path: str) -> None:
     ui.colors(primary="#0b5cad", negative="#a50026")
     with (
         ui.header().classes("items-center q-px-md").style("background: #12355b; color: #fff"),
-        ui.element("nav").props('aria-label="Pages"').classes("row items-center q-gutter-md full-width"),
+        ui.element("nav").props('aria-label="Pages"').classes("row items-center full-width"),
     ):
         ui.label("Sojourn").classes("text-bold text-lg")
         for name, target in (*NAVIGATION, *(FOR_OPERATORS if visitor.operator else ())):

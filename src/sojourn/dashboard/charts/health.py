@@ -10,6 +10,8 @@ from sojourn.dashboard.charts import colours, layout
 
 SHADES = ("#1b7837", "#7fbf7b", "#d9b365", "#e66101", "#a50026")
 """From the best fifth to the worst; each has a word as well."""
+STEP = 40.0
+"""Between neighbours. ECharts rounds the ends of level lines to whole numbers."""
 UNKNOWN = "#8a8f98"
 WORDS = ("best fifth", "good", "middle", "poor", "worst fifth")
 
@@ -51,7 +53,7 @@ def coupling_map(
     readout, gates = qubit_values(properties, "readout_error"), pair_errors(properties)
     of_qubits, of_pairs = ranks(readout), ranks(gates)
     edges = sorted({(min(pair), max(pair)) for pair in pairs if len(pair) == 2})
-    places = layout.places(num_qubits, edges)
+    places = [(STEP * x, STEP * y) for x, y in layout.places(num_qubits, edges)]
     nodes = [
         {
             "name": str(qubit),
@@ -97,6 +99,13 @@ def coupling_map(
             }
         ],
     }
+
+
+def aspect(drawn: Mapping[str, Any]) -> float:
+    """Width by height of a coupling map, from 1 to 4."""
+    nodes = drawn["series"][0]["data"]
+    wide, high = (max(n[axis] for n in nodes) - min(n[axis] for n in nodes) + STEP for axis in ("x", "y"))
+    return float(min(4.0, max(1.0, wide / high)))
 
 
 def _shade(fifths: Mapping[Any, int], key: Any) -> str:

@@ -39,7 +39,12 @@ def tree(projects: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "series": [
             {
                 "type": "sunburst",
-                "radius": ["8%", "98%"],
+                "levels": [
+                    {},
+                    {"r0": "0%", "r": "24%", "label": {"rotate": 0}},
+                    {"r0": "24%", "r": "66%"},
+                    {"r0": "66%", "r": "98%"},
+                ],
                 "data": children,
                 "label": {"fontSize": 12, "lineHeight": 15, "minAngle": 14, ":formatter": "p => p.data.says"},
                 "itemStyle": {"borderWidth": 1.5, ":borderColor": _PANEL},
@@ -65,7 +70,7 @@ def _ring(
     made: dict[str, Any] = {
         "name": name,
         "tip": f"{name}: used {seconds:.6g} s, {used:.0%} of its level; its share is {share:.0%}",
-        "says": f"{name}\n{used:.0%} / {share:.0%}",
+        "says": name if share == 1.0 else f"{name}\n{used:.0%} / {share:.0%}",
         "itemStyle": {"color": colour},
         "label": {"color": colours.text_on(colour)},
     }

@@ -23,6 +23,8 @@ FARTHEST = timedelta(days=30)
 FIRST = 1.25
 """The first one has so many times the room that it needs, for those after it."""
 MARGIN = 0.04
+ABOVE = 15
+"""Pixels between two lines of labels: the end of a session may be close to now."""
 
 RENDER = """function (params, api) {
   const row = api.value(0), look = api.value(3);
@@ -85,7 +87,7 @@ def options(data: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]] = ()) -> 
     return {
         "animation": False,
         "textStyle": colours.TEXT,
-        "grid": {"left": 76, "right": 18, "top": 22, "bottom": 62},
+        "grid": {"left": 76, "right": 18, "top": 36, "bottom": 62},
         "tooltip": {
             "confine": True,
             "backgroundColor": "var(--panel)",
@@ -142,13 +144,14 @@ def _axis(data: Mapping[str, Any], seconds: float) -> dict[str, float]:
 
 
 def _lines(data: Mapping[str, Any], seconds: float) -> list[dict[str, Any]]:
-    def line(at: float, name: str, kind: str, **more: str) -> dict[str, Any]:
-        return {"xAxis": at, "name": name, "lineStyle": {"type": kind, **more}}
+    def line(at: float, name: str, kind: str, rise: int = 0, **more: str) -> dict[str, Any]:
+        label = {"offset": [0, -rise]}
+        return {"xAxis": at, "name": name, "label": label, "lineStyle": {"type": kind, **more}}
 
     lines = [line(_ms(data["now"]) + 1000 * seconds, "now", "solid")]
     lines += [line(_ms(each["at"]), each["id"], "dotted") for each in data["calibrations"]]
     return lines + [
-        line(_ms(band["ends"]), f"max_time of {_whose(band)}", "dashed", color="#b03a48")
+        line(_ms(band["ends"]), f"max_time of {_whose(band)}", "dashed", ABOVE, color="#b03a48")
         for band in data["sessions"]
         if band["end"] is None and band["ends"] is not None
     ]

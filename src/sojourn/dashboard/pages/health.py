@@ -85,7 +85,10 @@ def _show(
         heading("Coupling map", 2)
         ui.label("Qubits by their readout error, edges by that of their two-qubit gate:").classes("quiet")
         ui.html(_legend(), sanitize=False)
-        chart = ui.echart(drawn).classes("w-full").style("height: min(600px, 66vw)")
+        aspect = health.aspect(drawn)
+        chart = ui.echart(drawn).style(
+            f"width: min(100%, {600 * aspect:.0f}px); aspect-ratio: {aspect:.3f}; height: auto; margin: auto"
+        )
         chart.props('role="img" aria-label="Coupling map by errors"')
         ui.label("The largest errors: " + "; ".join(health.worst(measured.properties))).classes("quiet")
     with ui.element("div").classes("panel"):

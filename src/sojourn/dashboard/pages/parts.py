@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from html import escape
 from typing import Any
@@ -13,6 +14,7 @@ from sojourn.dashboard.upstream import UpstreamError
 
 SHORT = 24
 """Characters of a cell that is not broken into lines."""
+_TAG = re.compile(r"<[^>]*>")
 
 
 def heading(text: str, level: int = 1, mono: str = "") -> None:
@@ -82,7 +84,7 @@ def _cell(row: Mapping[str, Any], key: str, link: str) -> str:
     text = html(row.get(key))
     if key == link and row.get("link"):
         text = Html(f'<a class="plain" href="{escape(row["link"])}">{text}</a>')
-    whole = ' class="whole"' if len(str(row.get(key))) <= SHORT else ""
+    whole = ' class="whole"' if len(_TAG.sub("", text)) <= SHORT else ""
     return f"<td{whole}>{text}</td>"
 
 

@@ -84,7 +84,7 @@ def _stacked(rows: list[tuple[str, str, float, int]]) -> dict[str, Any]:
         "textStyle": colours.TEXT,
         "tooltip": {"trigger": "axis"},
         "legend": {"type": "scroll", "top": 0, "textStyle": ink},
-        "grid": {"left": 60, "right": 16, "top": 40, "bottom": 30},
+        "grid": {"left": 60, "right": 16, "top": 58, "bottom": 30},
         "xAxis": {"type": "category", "data": days, "axisLabel": ink},
         "yAxis": {
             "type": "value",
