@@ -53,13 +53,13 @@ def pictures(of: Scene) -> Sequence[Picture]:
         Picture("device-dark", "alice", device, "Why it waits", dark=True),
         Picture("session", "bob", f"/sessions/{of.session}", "Submitted"),
         Picture("waiting", "alice", f"/jobs/{of.waiting}", "In a program"),
-        Picture("jobs", "alice", "/jobs", "Submitted"),
+        Picture("jobs", "alice", "/jobs", "Submitted", tallest=640),
         Picture("devices", "alice", "/", "Calibrated"),
         Picture("job", "bob", f"/jobs/{of.job}", "Pub 0"),
-        Picture("health", "alice", f"{device}/health", "Calibration"),
+        Picture("health", "alice", f"{device}/health", "Over the calibrations", tallest=1190),
         Picture("calendar", "alice", "/calendar", "Reserve", press="Week after"),
-        Picture("usage", "alice", "/usage", "Charges"),
-        Picture("operators", "alice", "/operators", "To what"),
+        Picture("usage", "alice", "/usage", "Charges", tallest=780),
+        Picture("operators", "alice", "/operators", "To what", tallest=1180),
         Picture("sign-in", "nobody", "/sign-in", "API key"),
     )
 
