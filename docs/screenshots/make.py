@@ -27,7 +27,8 @@ COLOURS = 128
 PATIENCE = 120.0
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-BOTTOM = "Math.ceil(document.querySelector('main').getBoundingClientRect().bottom + scrollY) + 16"
+BOTTOM = """16 + Math.ceil(scrollY + Math.max(
+  ...[...document.querySelector('main').children].map(each => each.getBoundingClientRect().bottom)))"""
 # A chart is drawn when its element is there, in the next frames; nothing on the page says that it has been.
 DRAWN = "new Promise(done => setTimeout(() => requestAnimationFrame(done), 700))"
 

@@ -129,6 +129,20 @@ def test_what_goes_on_and_the_line_of_now_move_on_without_a_look() -> None:
     assert (line["name"], line["xAxis"]) == ("now", ms(0.5))
 
 
+def test_a_picture_that_is_not_moved_has_nothing_beyond_its_line_of_now() -> None:
+    made = options(data(bar(-3, None)), [job(None, 4, "running")], follows=False)
+    assert [each["value"][6] for each in made["series"][0]["data"]] == [0, 0]
+
+
+def test_the_end_of_a_session_is_labelled_above_now_which_may_be_close() -> None:
+    band = {"user": "ann", "end": None, "ends": at(0.1), "project": "chem", "mode": "dedicated", "steps": []}
+    found = data() | {"sessions": [{**band, "state": "active", "id": "s1"}]}
+    lines = {
+        each["name"]: each["label"]["offset"] for each in moved(found, 0.0)["series"][0]["markLine"]["data"]
+    }
+    assert lines["max_time of ann"][1] <= lines["now"][1] - 12
+
+
 def test_the_text_in_a_bar_can_be_read_on_its_colour() -> None:
     for name in ("chem", "bio", "spies", "opt", "qml", "ml", "a", "b", "c", None):
         (made,) = drawn(options(data(bar(-5, -3, project=name))), 0)

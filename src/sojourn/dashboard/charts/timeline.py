@@ -16,6 +16,8 @@ ROWS = ("sessions", "jobs", "reserved")
 _SESSIONS, _JOBS, _RESERVED = range(3)
 _SOLID, _BAND, _HATCHED, _GHOST = range(4)
 """How a bar is drawn."""
+GOES_ON = 6
+"""Place in the values of a bar: whether it ends at now, or begins there at the earliest."""
 GHOSTS = 50
 """Jobs of which the expected time is drawn, at most."""
 FARTHEST = timedelta(days=30)
@@ -28,8 +30,9 @@ ABOVE = 15
 
 RENDER = """function (params, api) {
   const row = api.value(0), look = api.value(3);
-  const end = api.value(6) ? Math.max(api.value(2), sojournNow()) : api.value(2);
-  const start = look === 3 ? Math.max(api.value(1), sojournNow()) : api.value(1);
+  const now = api.value(6) ? sojournNow() : 0;
+  const end = look === 3 ? api.value(2) : Math.max(api.value(2), now);
+  const start = look === 3 ? Math.max(api.value(1), now) : api.value(1);
   if (start > end) return;
   const from = api.coord([start, row]), to = api.coord([end, row]);
   const height = api.size([0, 1])[1] * (look === 1 ? 0.8 : 0.62);
@@ -80,10 +83,22 @@ def later(jobs: Iterable[Mapping[str, Any]], end: datetime) -> int:
     return sum(start is not None and datetime.fromisoformat(start["expected"]) > end for start in starts)
 
 
-def options(data: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def options(
+    data: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]] = (), follows: bool = True
+) -> dict[str, Any]:
     """ECharts options of a `Timeline` of the API. Times are milliseconds since the epoch, shown in the
-    viewer's zone. `jobs` are those of which the forecast is drawn."""
+    viewer's zone. `jobs` are those of which the forecast is drawn. `follows`: what goes on grows until the
+    next look, as the line of now does when it is `moved`."""
     now = datetime.fromisoformat(data["now"])
+    items = [
+        *_bands(data, _ms(now)),
+        *_bars(data["bars"], _ms(now)),
+        *_reserved(data),
+        *_ghosts(jobs, now),
+    ]
+    if not follows:
+        for item in items:
+            item["value"][GOES_ON] = 0
     return {
         "animation": False,
         "textStyle": colours.TEXT,
@@ -116,12 +131,7 @@ def options(data: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]] = ()) -> 
                 "type": "custom",
                 ":renderItem": RENDER.replace("LABEL", colours.INK),
                 "encode": {"x": [1, 2], "y": 0},
-                "data": [
-                    *_bands(data, _ms(now)),
-                    *_bars(data["bars"], _ms(now)),
-                    *_reserved(data),
-                    *_ghosts(jobs, now),
-                ],
+                "data": items,
                 "markLine": {
                     "symbol": "none",
                     "silent": False,
@@ -244,7 +254,7 @@ def _ghosts(jobs: Iterable[Mapping[str, Any]], now: datetime) -> Iterable[dict[s
         told = [f"{what}: {job['program']} of {job['user']} in {job['project']}", f"job: {job['id']}"]
         told += [Html(f"{name}: {text}") for name, text in forecasts.lines(job["queue"]).items() if text]
         colour = colours.of_project(job["project"])
-        yield _item(_JOBS, _ms(start), _ms(end), _GHOST, label, colour, told, job["id"])
+        yield _item(_JOBS, _ms(start), _ms(end), _GHOST, label, colour, told, job["id"], goes_on=True)
 
 
 def _item(

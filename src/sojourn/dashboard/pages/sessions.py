@@ -99,7 +99,7 @@ async def one(caller: Caller, id: str) -> None:
         wanted = {"from": found["created"], "to": end, "bars": 1000}
         data = await caller.get(f"/devices/{quote(found['device'], safe='')}/timeline", **wanted)
         chart.options.clear()
-        chart.options.update(timeline.options(data, mine))
+        chart.options.update(timeline.options(data, mine, follows=False))
         chart.update()
         rows = [
             {
