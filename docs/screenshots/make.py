@@ -102,8 +102,8 @@ class Look:
         if picture.press:
             page.get_by_role("button", name=picture.press).click()
         page.evaluate(DRAWN)
-        tall = page.evaluate(BOTTOM)
-        wide = self._size["viewport"]["width"]
+        wide, high = self._size["viewport"]["width"], self._size["viewport"]["height"]
+        tall = page.evaluate(BOTTOM) if picture.who in self._keys else high
         clip = {"x": 0, "y": 0, "width": wide, "height": min(tall, picture.tallest)}
         shot = Image.open(io.BytesIO(page.screenshot(full_page=True, clip=clip)))
         # A third of the size, and hardly to be told from it.

@@ -135,7 +135,14 @@ def test_a_picture_that_is_not_moved_has_nothing_beyond_its_line_of_now() -> Non
 
 
 def test_the_end_of_a_session_is_labelled_above_now_which_may_be_close() -> None:
-    band = {"user": "ann", "end": None, "ends": at(0.1), "project": "chem", "mode": "dedicated", "steps": []}
+    band: dict[str, Any] = {
+        "user": "ann",
+        "end": None,
+        "ends": at(0.1),
+        "project": "chem",
+        "mode": "dedicated",
+        "steps": [],
+    }
     found = data() | {"sessions": [{**band, "state": "active", "id": "s1"}]}
     lines = {
         each["name"]: each["label"]["offset"] for each in moved(found, 0.0)["series"][0]["markLine"]["data"]
