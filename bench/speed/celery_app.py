@@ -12,6 +12,8 @@ import os
 import random
 import sys
 import time
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 
 from celery import Celery  # type: ignore[import-not-found, unused-ignore]
 
@@ -29,20 +31,27 @@ def job(body: str) -> str:
     return f"{len(body)} {random.getrandbits(2048):0512x}"
 
 
-def client(seconds: float) -> int:
-    done, until = 0, time.perf_counter() + seconds
+def client(ready: Barrier, seconds: float, done: Queue[int]) -> None:
+    """Begins with the others, when all have their connections and have seen a first result."""
+    job.delay(JOB).get(timeout=60)
+    ready.wait()
+    count, until = 0, time.perf_counter() + seconds
     while time.perf_counter() < until:
         assert job.delay(JOB).get(timeout=60)
-        done += 1
-    return done
+        count += 1
+    done.put(count)
 
 
 def main() -> None:
     clients, seconds = int(sys.argv[1]), float(sys.argv[2])
-    with multiprocessing.get_context("fork").Pool(clients) as pool:
-        began = time.perf_counter()
-        done = sum(pool.map(client, [seconds] * clients, chunksize=1))
-        print(done / (time.perf_counter() - began))
+    fork = multiprocessing.get_context("fork")
+    ready, done = fork.Barrier(clients), fork.Queue()
+    processes = [fork.Process(target=client, args=(ready, seconds, done)) for _ in range(clients)]
+    for process in processes:
+        process.start()
+    print(sum(done.get() for _ in processes) / seconds)
+    for process in processes:
+        process.join()
 
 
 if __name__ == "__main__":
