@@ -51,7 +51,7 @@ def at_most(what: str, most: float, found: float, unit: str) -> Aim:
 
 
 def at_least(what: str, least: float, found: float) -> Aim:
-    return aim(what, f"≥ {least:g}x", f"{found:.3g}x", found >= least)
+    return aim(what, f"≥ {least:g}x", f"{found:.0f}x" if found >= 100 else f"{found:.3g}x", found >= least)
 
 
 def in_sessions(bench: Bench) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]], list[Aim]]:
