@@ -52,6 +52,7 @@ a.plain { color: var(--link); }
 .list td { min-width: 14rem; }
 .list .whole { min-width: 0; white-space: nowrap; }
 main { gap: 16px; }
+main > * { max-width: 100%; }
 main > div:empty { display: none; }
 nav { gap: 4px 16px; }
 nav a { text-decoration: none; padding: 5px 2px 3px; border-bottom: 2px solid transparent; }
