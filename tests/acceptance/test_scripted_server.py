@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -119,6 +119,20 @@ def test_a_ttl_may_be_milliseconds() -> None:
         while "Closed" not in seen:  # by itself
             seen.add(session.status())
         assert "Pending" in seen
+
+
+def test_the_time_may_begin_in_the_past_and_is_moved_on_to_now() -> None:
+    server = ScriptedServer(devices=DEVICES[:1])
+    server.ago = 86_400.0
+    with server:
+        sojourn = Sojourn(server)
+        assert timedelta(hours=23) < datetime.now(UTC) - sojourn.now < timedelta(hours=25)
+        job = submit(sojourn.service().backend("mock"))
+        assert shots(job) == 7
+        sojourn.advance("1d")
+        assert abs(datetime.now(UTC) - sojourn.now) < timedelta(minutes=10)
+        created = datetime.fromisoformat(sojourn.get(f"/jobs/{job.job_id()}")["created"])
+        assert datetime.now(UTC) - created > timedelta(hours=23)
 
 
 # jobs
