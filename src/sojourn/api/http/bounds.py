@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import resource
+import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ LEAST_READ = 16_000
 PIPELINED = 1000
 """Requests that may wait in a connection for the answers to those before them."""
 _PIPELINED_BYTES = 4000  # what one of them takes
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # of Linux
 _LONGEST_ADDRESS = 65_535  # what the parser of addresses counts with
 RESERVED_FILES = 64
 """File descriptors that connections leave to the database, the log and the server itself, beside those of the
@@ -225,7 +227,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and not self._head:
             self._begun_in = len(data)
+        if self._body_ends and not self._body:
+            self._acknowledge()
         self._count()
+
+    def _acknowledge(self) -> None:
+        """Tell the client at once that the head is there; the kernel may take 40 ms for it.
+
+        A client may send the body only then: urllib3 does for a request through a proxy, as it leaves
+        Nagle's algorithm on for those.
+        """
+        connection = self.transport.get_extra_info("socket")
+        if _QUICKACK is not None and connection is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _count(self) -> None:
         """What this connection holds of requests that are not whole, or that nobody has begun to answer.
