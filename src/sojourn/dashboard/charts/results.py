@@ -1,4 +1,4 @@
-"""What came out of a job: counts as bars, expectation values with their errors.
+"""What came out of a job: counts as bars, expectation values with their errors and their extrapolation.
 
 Reads what the client's own encoder writes, and nothing of it is executed. Only the beginning of a large
 result is drawn.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.dashboard.charts import colours
+from sojourn.dashboard.charts import colours, extrapolation
 
 MOST_PUBS = 8
 MOST_BARS = 40
@@ -46,6 +46,8 @@ def charts(result: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         if "evs" in fields:
             errors = _array(fields["stds"]) if "stds" in fields else None
             yield f"Pub {number}, expectation values", _values(_array(fields["evs"]), errors)
+            if (drawn := _extrapolated(fields, value.get("metadata"))) is not None:
+                yield f"Pub {number}, extrapolation to no noise", drawn
 
 
 def _inner(tagged: Any) -> Mapping[str, Any]:
@@ -98,6 +100,20 @@ def _values(values: NDArray[Any], errors: NDArray[Any] | None) -> dict[str, Any]
             }
         )
     return options
+
+
+def _extrapolated(fields: Mapping[str, Any], metadata: Any) -> dict[str, Any] | None:
+    """None without zero-noise extrapolation."""
+    if "evs_noise_factors" not in fields or "evs_extrapolated" not in fields:
+        return None
+    zne = metadata["resilience"]["zne"]
+    return extrapolation.chart(
+        _array(fields["evs"]),
+        _array(fields["evs_noise_factors"]),
+        zne["noise_factors"],
+        _array(fields["evs_extrapolated"]),
+        zne["extrapolated_noise_factors"],
+    )
 
 
 _WHISKER = """function (params, api) {
