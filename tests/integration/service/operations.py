@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sojourn.config import DeviceSettings, ReservationSettings
-from sojourn.service.reservations.views import ReservationView
+from sojourn.service.reservations.views import NewReservation, ReservationView
 from sojourn.service.views import JobView, Principal
 from tests.harness.service import ServiceHarness
 
@@ -33,4 +33,4 @@ async def calibrated(h: ServiceHarness, device: str) -> JobView:
 
 async def book(h: ServiceHarness, who: Principal, **more: Any) -> ReservationView:
     wanted: dict[str, Any] = {"device": "mock", "project": None, "start": None, "length": HOUR}
-    return await h.service.reservations.make(who, **(wanted | more))
+    return await h.service.reservations.make(who, NewReservation(**(wanted | more)))

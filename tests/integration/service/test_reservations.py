@@ -11,7 +11,7 @@ from sojourn.config import ReservationSettings
 from sojourn.service.accounts.directory import Membership
 from sojourn.service.errors import BadRequest, Conflict, Forbidden, NotFound
 from sojourn.service.reservations.plans import Plan
-from sojourn.service.reservations.views import ReservationView
+from sojourn.service.reservations.views import NewReservation, ReservationView
 from sojourn.service.views import JobView, Principal
 from tests.harness.programs import job_body
 from tests.harness.service import QUICK, SLOW, ServiceHarness
@@ -93,7 +93,7 @@ def test_r47_what_cannot_be_booked_is_refused_with_1223_and_the_limit(run_servic
 
 async def plan(h: ServiceHarness, who: Principal, **more: Any) -> Plan:
     wanted: dict[str, Any] = {"device": "mock", "project": None, "start": None, "length": HOUR}
-    return await h.service.reservations.plan(who, **(wanted | more))
+    return await h.service.reservations.plan(who, NewReservation(**(wanted | more)))
 
 
 def left(found: Plan) -> list[tuple[str, str | None, float, float, float | None]]:

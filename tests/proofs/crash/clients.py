@@ -16,6 +16,7 @@ from sojourn.api.ibm.submit import submit
 from sojourn.service.errors import Refusal
 from sojourn.service.projects.projects import ProjectChange
 from sojourn.service.requests.exchange import Call
+from sojourn.service.reservations.views import NewReservation
 from sojourn.service.views import JobView, Principal, SessionView
 
 if TYPE_CHECKING:
@@ -125,12 +126,7 @@ class Operator:
             f"reserve {device} for {project}",
             lambda s, who, _: s.reservations.make(
                 who,
-                device=device,
-                start=start,
-                length=length,
-                project=project,
-                mode=mode,
-                after_window=after_window,
+                NewReservation(device, project, start, length=length, mode=mode, after_window=after_window),
             ),
         )
         if hasattr(view, "after_window") and chance.random() < 0.25:

@@ -16,6 +16,7 @@ from sojourn.service.devices.leases import LeaseView
 from sojourn.service.errors import BadRequest
 from sojourn.service.reservations.plans import Allowance as AllowanceView
 from sojourn.service.reservations.plans import Plan as PlanView
+from sojourn.service.reservations.views import NewReservation as Wanted
 from sojourn.service.reservations.views import ReservationView
 from sojourn.service.service import Service
 from sojourn.service.timing import times
@@ -215,19 +216,19 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
                 raise BadRequest(f"There is no query parameter {shown(name)} here. Possible: dry_run.")
         at = now()
         starts = times.instant(new.start, at, "start")
-        wanted: dict[str, Any] = {
-            "device": new.device,
-            "project": new.project,
-            "start": None if new.start.strip().lower() == "now" else starts,
-            "end": times.instant(new.end, at, "end") if new.end is not None else None,
-            "length": times.duration(new.duration, "duration") if new.duration is not None else None,
-            "mode": new.mode,
-            "after_window": new.after_window,
-        }
+        wanted = Wanted(
+            device=new.device,
+            project=new.project,
+            start=None if new.start.strip().lower() == "now" else starts,
+            end=times.instant(new.end, at, "end") if new.end is not None else None,
+            length=times.duration(new.duration, "duration") if new.duration is not None else None,
+            mode=new.mode,
+            after_window=new.after_window,
+        )
         if dry_run:
-            plan = Plan.of(await service.reservations.plan(who, **wanted))
+            plan = Plan.of(await service.reservations.plan(who, wanted))
             return Response(plan.model_dump_json(), 200, media_type="application/json")
-        return Reservation.of(await service.reservations.make(who, **wanted))
+        return Reservation.of(await service.reservations.make(who, wanted))
 
     @routes.get("/reservations/{reservation_id}")
     async def reservation(who: Caller, reservation_id: Id) -> Reservation:

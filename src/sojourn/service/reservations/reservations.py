@@ -20,7 +20,7 @@ from sojourn.service.lanes.dispatcher import Dispatcher
 from sojourn.service.lanes.registry import Lanes
 from sojourn.service.reservations.bounds import Span, objection
 from sojourn.service.reservations.plans import Allowance, Holding, Plan, within_a_period
-from sojourn.service.reservations.views import ReservationView
+from sojourn.service.reservations.views import NewReservation, ReservationView
 from sojourn.service.timing.clock import Clock
 from sojourn.service.views import Principal, ProjectView
 from sojourn.store import Database
@@ -47,64 +47,38 @@ class Reservations:
         self._lanes = lanes
         self._bounded = asyncio.Lock()
 
-    async def make(
-        self,
-        who: Principal,
-        *,
-        device: str,
-        project: str | None,
-        start: float | None,
-        end: float | None = None,
-        length: float | None = None,
-        mode: str = ReservationMode.DEDICATED,
-        after_window: str = AfterReservation.FAIL,
-    ) -> ReservationView:
-        """Reserve from `start` (None: now) to `end`, or for `length` seconds, for a project's users.
-
-        `project` is a name, None is the caller's own. Raises Forbidden for who may not, BadRequest with
-        the core's reason for what cannot be reserved (code 1223), and with the bound for what is too much for
-        who is not an operator (`[reservations]`).
+    async def make(self, who: Principal, new: NewReservation) -> ReservationView:
+        """Raises Forbidden for who may not, BadRequest with the core's reason for what cannot be reserved
+        (code 1223), and with the bound for what is too much for who is not an operator (`[reservations]`).
         """
-        holder, dispatcher = self._checked(who, device, project, end, length, mode, after_window)
+        holder, dispatcher = self._checked(who, new)
         if may(who, Action.RESERVE_MORE):
-            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
+            return await self._make(who, holder, dispatcher, new)
         async with self._bounded:  # two at once would each be measured without the other
             now = self._clock.date()
-            begin, until = _times(_shown(now), start, end, length)
-            await self._check_bounds(who, holder, Span(device, begin, until), now)
-            return await self._make(who, holder, dispatcher, start, end, length, mode, after_window)
+            await self._check_bounds(who, holder, Span(new.device, *_times(_shown(now), new)), now)
+            return await self._make(who, holder, dispatcher, new)
 
-    async def plan(
-        self,
-        who: Principal,
-        *,
-        device: str,
-        project: str | None,
-        start: float | None,
-        end: float | None = None,
-        length: float | None = None,
-        mode: str = ReservationMode.DEDICATED,
-        after_window: str = AfterReservation.FAIL,
-    ) -> Plan:
+    async def plan(self, who: Principal, new: NewReservation) -> Plan:
         """What `make` would do at this moment, without doing it. Raises as `make` does for who may not and
         for what makes no sense; what would be refused otherwise is in the answer."""
-        holder, dispatcher = self._checked(who, device, project, end, length, mode, after_window)
+        holder, dispatcher = self._checked(who, new)
         now = self._clock.date()
-        begin, until = _times(_shown(now), start, end, length)
-        wanted = Span(device, begin, until)
+        begin, until = _times(_shown(now), new)
+        wanted = Span(new.device, begin, until)
         held = await self._held(who, holder, wanted)
         binds = not may(who, Action.RESERVE_MORE)
-        window = Reservation("", holder.id, who.user_id, begin, until, ReservationMode(mode))
+        window = Reservation("", holder.id, who.user_id, begin, until, ReservationMode(new.mode))
         lane = dispatcher.lane
         at = max(lane.now, self._clock.instant(_shown(now)))
         refused = self._objection(wanted, now, held) if binds else None
-        found = await self._store.read(stored.find, device=device, ended=False)
+        found = await self._store.read(stored.find, device=new.device, ended=False)
         own = self._own(who)
         booked = lane.calendar.reserved(holder.id)
         ahead = Allowance(
             "project",
             holder.name,
-            device,
+            new.device,
             None,
             lane.profile.reservation_allowance,
             booked,
@@ -112,12 +86,12 @@ class Reservations:
             binds=True,
         )
         return Plan(
-            device,
+            new.device,
             holder.name,
             begin,
             until,
-            mode,
-            after_window,
+            new.mode,
+            new.after_window,
             refused or cannot_be(lane.calendar, lane.profile, window, at),
             tuple(
                 self._view(who, r, own)
@@ -127,44 +101,27 @@ class Reservations:
             (*within_a_period(self._bounds, held, wanted, binds=binds), ahead),
         )
 
-    def _checked(
-        self,
-        who: Principal,
-        device: str,
-        project: str | None,
-        end: float | None,
-        length: float | None,
-        mode: str,
-        after_window: str,
-    ) -> tuple[ProjectView, Dispatcher]:
+    def _checked(self, who: Principal, new: NewReservation) -> tuple[ProjectView, Dispatcher]:
         """For whom and on what the caller may reserve. Raises Forbidden, NotFound and BadRequest."""
-        holder = self._project(who, project)
-        dispatcher = self._lanes.dispatcher(device)
-        if device in self._lanes.models:
-            raise BadRequest(f"{device} is for dry runs only and cannot be reserved.")
-        if mode not in tuple(ReservationMode):
-            raise BadRequest(f"mode is {mode!r}; it must be one of {', '.join(ReservationMode)}.")
-        if after_window not in tuple(AfterReservation):
+        holder = self._project(who, new.project)
+        dispatcher = self._lanes.dispatcher(new.device)
+        if new.device in self._lanes.models:
+            raise BadRequest(f"{new.device} is for dry runs only and cannot be reserved.")
+        if new.mode not in tuple(ReservationMode):
+            raise BadRequest(f"mode is {new.mode!r}; it must be one of {', '.join(ReservationMode)}.")
+        if new.after_window not in tuple(AfterReservation):
             raise BadRequest(
-                f"after_window is {after_window!r}; it must be one of {', '.join(AfterReservation)}."
+                f"after_window is {new.after_window!r}; it must be one of {', '.join(AfterReservation)}."
             )
-        if (end is None) == (length is None):
+        if (new.end is None) == (new.length is None):
             raise BadRequest("Say when the reservation ends or how long it is, one of the two.")
         return holder, dispatcher
 
     async def _make(
-        self,
-        who: Principal,
-        holder: ProjectView,
-        dispatcher: Dispatcher,
-        start: float | None,
-        end: float | None,
-        length: float | None,
-        mode: str,
-        after_window: str,
+        self, who: Principal, holder: ProjectView, dispatcher: Dispatcher, new: NewReservation
     ) -> ReservationView:
         now = _shown(self._clock.date())
-        begin, until = _times(now, start, end, length)
+        begin, until = _times(now, new)
         reservation_id = ids.new_id("r")
         made = ev.ReservationBooked(
             reservation_id,
@@ -172,8 +129,8 @@ class Reservations:
             who.user_id,
             begin,
             until,
-            ReservationMode(mode),
-            AfterReservation(after_window),
+            ReservationMode(new.mode),
+            AfterReservation(new.after_window),
         )
         entry = self._audit.entry(
             who,
@@ -183,7 +140,7 @@ class Reservations:
             project=holder.name,
             start=begin,
             end=until,
-            mode=mode,
+            mode=new.mode,
         )
         # one from now on is open when it is answered
         opening = [ev.Tick()] if begin <= now else []
@@ -305,10 +262,10 @@ def _sees(who: Principal, found: StoredReservation, own: set[str]) -> bool:
     return may(who, Action.SEE_RESERVATION, member=found.reservation.project in own)
 
 
-def _times(now: float, start: float | None, end: float | None, length: float | None) -> tuple[float, float]:
+def _times(now: float, new: NewReservation) -> tuple[float, float]:
     """When it begins and ends."""
-    begin = now if start is None else _shown(start)
-    return begin, _shown(end if end is not None else begin + (length or 0.0))
+    begin = now if new.start is None else _shown(new.start)
+    return begin, _shown(new.end if new.end is not None else begin + (new.length or 0.0))
 
 
 def _shown(at: float) -> float:

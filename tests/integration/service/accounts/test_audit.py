@@ -14,6 +14,7 @@ from sojourn.service.accounts.audit import ADDRESSES
 from sojourn.service.accounts.configuration import MOST
 from sojourn.service.errors import BadRequest, Conflict, Refusal
 from sojourn.service.projects.projects import MemberChange, ProjectChange
+from sojourn.service.reservations.views import NewReservation
 from sojourn.service.views import Principal
 from tests.harness.programs import job_body
 from tests.harness.service import ServiceHarness
@@ -47,7 +48,7 @@ def test_every_act_of_administration_is_on_record_once_with_who_did_it(run_servi
         await s.projects.weigh(op, "uni", 3.0)
         ann = s.accounts.principal(s.accounts.user_id("ann"), None)
         start = h.clock.now() + 2 * HOUR
-        window = await s.reservations.make(ann, device="mock", project=None, start=start, length=HOUR)
+        window = await s.reservations.make(ann, NewReservation("mock", None, start, length=HOUR))
         await s.reservations.cancel(op, window.id or "")
         job, other = await h.submit(ann, job_body("slow")), await h.submit(ann, job_body("slow"))
         await s.jobs.cancel(op, other.id)
@@ -115,7 +116,7 @@ def test_what_is_refused_is_not_on_record(run_service: RunService) -> None:
             h.service.users.restore("ann", who=op),
             h.service.users.add_key(op, "ann", name="a b"),
             h.service.users.revoke_key(op, "ann", "none"),
-            h.service.reservations.make(op, device="mock", project="lab", start=1.0, length=HOUR),
+            h.service.reservations.make(op, NewReservation("mock", "lab", 1.0, length=HOUR)),
             h.service.control.halt(op, "mock", "asleep"),
             h.service.projects.change(op, "lab", ProjectChange(plan="none")),
             h.service.revocation.remove("operator", "operators", who=op),
@@ -198,9 +199,7 @@ def test_an_admin_reserves_within_the_bounds_and_an_operator_beyond_them(run_ser
         ann = replace(s.accounts.principal(s.accounts.user_id("ann"), None))
 
         async def book(who: Principal, start: float, hours: float, device: str = "mock") -> str:
-            made = await s.reservations.make(
-                who, device=device, project="lab", start=start, length=hours * HOUR, mode="dedicated"
-            )
+            made = await s.reservations.make(who, NewReservation(device, "lab", start, length=hours * HOUR))
             return made.id or ""
 
         for start, hours, why in (

@@ -12,6 +12,7 @@ from qiskit import QuantumCircuit
 
 from sojourn.config import DeviceSettings
 from sojourn.service.projects.projects import ProjectChange
+from sojourn.service.reservations.views import NewReservation
 from sojourn.service.views import JobView, Principal
 from tests.harness.programs import job_body, sampler_params
 from tests.harness.service import ServiceHarness
@@ -37,7 +38,7 @@ async def booked(h: ServiceHarness, after: float, device: str = "mock") -> float
     accounts = h.service.accounts
     boss = accounts.principal(accounts.user_id("operator"), None)
     start = h.clock.now() + after
-    made = await h.service.reservations.make(boss, device=device, project=None, start=start, length=HOUR)
+    made = await h.service.reservations.make(boss, NewReservation(device, None, start, length=HOUR))
     assert made.start == pytest.approx(start, abs=1e-3)
     return made.end
 
