@@ -30,7 +30,9 @@ def asked(program: str, params: Any) -> dict[str, str]:
     for number, pub in enumerate(pubs[:MOST_PUBS]):
         rest = pub[1:] if isinstance(pub, list) else []
         values = [
-            f"{name} {_short(v)}" for name, v in zip(names, rest, strict=False) if v not in (None, [], {})
+            f"{name} {_short(_terms(v) if name == 'observables' else v)}"
+            for name, v in zip(names, rest, strict=False)
+            if v not in (None, [], {})
         ]
         found[f"Pub {number}"] = ", ".join(values) or "a circuit"
     if len(pubs) > MOST_PUBS:
@@ -47,6 +49,30 @@ def _flat(options: Any, above: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{above}{name}.")
         elif value is not None:
             yield f"{above}{name}", value
+
+
+def _terms(observables: Any) -> Any:
+    """Sums of Pauli strings that name the qubits on which something is measured: `Z0 Z2 + 0.5 X1`."""
+    if isinstance(observables, list):
+        return "[" + ", ".join(str(_terms(each)) for each in observables) + "]"
+    if not isinstance(observables, Mapping) or "__type__" in observables:
+        return observables
+    return " + ".join(f"{_factor(each)}{_sparse(label)}" for label, each in observables.items())
+
+
+def _factor(value: Any) -> str:
+    """Empty for 1. The client sends one as a number, or as a complex number."""
+    if isinstance(value, Mapping) and value.get("__type__") == "complex":
+        real, imaginary = value["__value__"]
+        value = real if not imaginary else f"({complex(real, imaginary)})"
+    return "" if value == 1 else f"{value} "
+
+
+def _sparse(label: str) -> str:
+    """The last letter is of qubit 0."""
+    return (
+        " ".join(f"{letter}{qubit}" for qubit, letter in enumerate(reversed(label)) if letter != "I") or "I"
+    )
 
 
 def _short(value: Any) -> str:

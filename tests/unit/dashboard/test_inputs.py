@@ -41,8 +41,13 @@ def test_each_pub_of_the_estimator_says_its_observables_and_precision() -> None:
     observables = SparsePauliOp(["ZZ", "XI"], [1.0, 0.5]).to_list()
     pub = [circuit(), dict(observables), [0.5], 0.01]
     (text,) = asked("estimator", sent(pubs=[pub], options={})).values()
-    assert '"ZZ"' in text
-    assert text.endswith("precision 0.01")
+    assert text == "observables Z0 Z1 + 0.5 X1, parameters [0.5], precision 0.01"
+
+
+def test_an_observable_of_a_wide_device_names_the_qubits_that_it_measures() -> None:
+    observables = [{"I" * 130 + "ZIZ": 1.0}, {"X" + "I" * 132: 2.0}, {"I" * 133: 1.0}]
+    (text,) = asked("estimator", sent(pubs=[[circuit(), observables]], options={})).values()
+    assert text == "observables [Z0 Z2, 2.0 X132, I]"
 
 
 def test_only_the_beginning_of_much_is_shown() -> None:

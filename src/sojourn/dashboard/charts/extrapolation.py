@@ -59,7 +59,7 @@ def chart(
         "animation": False,
         "textStyle": colours.TEXT,
         "tooltip": {},
-        "legend": {"show": len(series) > 2, "textStyle": {":color": colours.INK}},
+        "legend": {"show": len(series) > 2, "top": 0, "right": 24, "textStyle": {":color": colours.INK}},
         "grid": {"left": 60, "right": 24, "top": 34, "bottom": 44},
         "xAxis": {"name": "noise factor", "nameLocation": "middle", "nameGap": 26, "min": 0, **_axis()},
         "yAxis": {"name": "value", "scale": True, **_axis()},
