@@ -45,6 +45,7 @@ class Reader(asyncio.Protocol):
     def __init__(self, request: bytes, begun: asyncio.Semaphore, late: list[float] | None) -> None:
         self._request, self._begun, self._late = request, begun, late
         self._rest: bytes | None = b""
+        self._line = b""  # the beginning of one that has not come whole
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -60,7 +61,8 @@ class Reader(asyncio.Protocol):
             self._begun.release()
         if self._late is not None:
             now = time.time()
-            for line in data.split(b"\n"):
+            *lines, self._line = (self._line + data).split(b"\n")
+            for line in lines:
                 if line.startswith(b"data: {"):
                     at = datetime.fromisoformat(json.loads(line[6:])["at"]).timestamp()
                     self._late.append(now - at)
