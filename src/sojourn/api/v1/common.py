@@ -1,7 +1,7 @@
 """What the routers of our own API share: who asks, types of fields, the body of an error."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from fastapi import Path, Request
@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 
 from sojourn.api.http.auth import address_of
 from sojourn.api.http.endpoint import Api
+from sojourn.api.http.values import shown
 from sojourn.service.accounts.permissions import Action, may
-from sojourn.service.errors import Forbidden
+from sojourn.service.errors import BadRequest, Forbidden
 from sojourn.service.views import Principal
 
 Time = str
@@ -18,6 +19,12 @@ Time = str
 Name = Annotated[str, Path(max_length=64)]
 Id = Annotated[str, Path(max_length=128)]
 Text = Annotated[str, Field(max_length=400)]
+
+
+def check_query_name(name: str, possible: Sequence[str]) -> None:
+    """For routes on which a query parameter that is ignored would do harm. Raises BadRequest."""
+    if name not in possible:
+        raise BadRequest(f"There is no query parameter {shown(name)} here. Possible: {', '.join(possible)}.")
 
 
 class ErrorEntry(BaseModel):

@@ -9,12 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from sojourn.api.http.replies import iso
-from sojourn.api.http.values import shown
-from sojourn.api.v1.common import Callers, Id, Name, Text, Time
+from sojourn.api.v1.common import Callers, Id, Name, Text, Time, check_query_name
 from sojourn.config.values import TITLE
 from sojourn.service.devices.leases import LeaseView
-from sojourn.service.errors import BadRequest
-from sojourn.service.reservations.plans import Allowance as AllowanceView
 from sojourn.service.reservations.plans import Plan as PlanView
 from sojourn.service.reservations.views import NewReservation as Wanted
 from sojourn.service.reservations.views import ReservationView
@@ -93,20 +90,6 @@ class Allowance(BaseModel):
     left: float | None
     binds: bool
 
-    @classmethod
-    def of_view(cls, view: AllowanceView) -> Self:
-        return cls(
-            of=view.of,
-            name=view.name,
-            device=view.device,
-            period=view.period,
-            limit=view.limit,
-            used=view.used,
-            then=view.then,
-            left=view.left,
-            binds=view.binds,
-        )
-
 
 class Plan(BaseModel):
     """What a reservation would come to. `refused` says why it would not be made, null when it would.
@@ -134,7 +117,9 @@ class Plan(BaseModel):
                 "after_window": view.after_window,
                 "refused": view.refused,
                 "conflicts": [Reservation.of(each) for each in view.conflicts],
-                "allowances": [Allowance.of_view(each) for each in view.allowances],
+                "allowances": [
+                    Allowance.model_validate(each, from_attributes=True) for each in view.allowances
+                ],
             }
         )
 
@@ -212,8 +197,7 @@ def add_routes(routes: APIRouter, service: Service, callers: Callers) -> None:
         request: Request, who: Caller, new: NewReservation, dry_run: DryRun = False
     ) -> Reservation | Response:
         for name in request.query_params:  # a slip of the pen must not reserve
-            if name != "dry_run":
-                raise BadRequest(f"There is no query parameter {shown(name)} here. Possible: dry_run.")
+            check_query_name(name, ["dry_run"])
         at = now()
         starts = times.instant(new.start, at, "start")
         wanted = Wanted(

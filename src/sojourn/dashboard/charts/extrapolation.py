@@ -27,10 +27,7 @@ def chart(
     """
     if not factors or measured.shape != (*values.shape, len(factors)):
         return None
-    if curves.ndim != values.ndim + 2 or (*curves.shape[:-2], curves.shape[-1]) != (
-        *values.shape,
-        len(points),
-    ):
+    if curves.ndim < 2 or curves.shape[:-2] != values.shape or curves.shape[-1] != len(points):
         return None
     rows = measured.reshape(-1, len(factors)).astype(float)
     lines = curves.reshape(-1, curves.shape[-2], len(points)).astype(float)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from sojourn.api.http.values import shown
-from sojourn.api.v1.common import Callers, Time
+from sojourn.api.v1.common import Callers, Time, check_query_name
 from sojourn.api.v1.events.sse import MEDIA, EventStream
 from sojourn.service.accounts.permissions import Action, may
 from sojourn.service.errors import BadRequest, NotFound
@@ -95,10 +95,7 @@ def _check_names(request: Request) -> None:
     """A filter that is ignored would show too much. Raises BadRequest."""
     given = request.query_params
     for name in given:
-        if name not in (*_ONCE, "kind"):
-            raise BadRequest(
-                f"There is no query parameter {shown(name)} here. Possible: {', '.join((*_ONCE, 'kind'))}."
-            )
+        check_query_name(name, (*_ONCE, "kind"))
         if name in _ONCE and len(given.getlist(name)) > 1:
             raise BadRequest(f"Query parameter {name!r} was sent more than once. Send it once.")
 

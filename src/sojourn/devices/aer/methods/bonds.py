@@ -64,12 +64,10 @@ class _Line:
     def __init__(self, qubits: int) -> None:
         cuts = np.arange(qubits + 1)
         self._grown = np.zeros(qubits + 1)  # log2 of what the gates across each cut make
-        self._apart = np.abs(cuts[:, None] - cuts).astype(
-            float
-        )  # each qubit between two cuts at most doubles
-        self._turns: list[list[Instruction]] = [
-            [] for _ in range(qubits)
-        ]  # since the last gate on two qubits
+        # each qubit between two cuts at most doubles
+        self._apart = np.abs(cuts[:, None] - cuts).astype(float)
+        # since the last gate on two qubits
+        self._turns: list[list[Instruction]] = [[] for _ in range(qubits)]
         self._with: list[_Pair | None] = [None] * qubits
         self._matrices: dict[tuple[str, tuple[float, ...]], Matrix | None] = {}
         self.gates = 0.0
